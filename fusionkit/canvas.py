@@ -1,0 +1,112 @@
+"""Between the canvas and its views: gather patches, put their weighted mean back, check that nothing is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fusionkit.errors import CanvasError
+from fusionkit.stage import Patches, Stage, Step
+from fusionkit.views import View
+
+
+def gather(canvas: Tensor, views: Sequence[View]) -> Tensor:
+    """The views of a canvas (1, C, H, W), as (P, C, h, w)."""
+    return torch.stack([canvas[(0, slice(None), *view.slices)] for view in views])
+
+
+def scatter(values: Tensor, views: Sequence[View], canvas: Tensor) -> Tensor:
+    """Add values (P, C, h, w) onto a canvas (1, C, H, W), in place, and return it."""
+    for value, view in zip(values, views, strict=True):
+        canvas[(0, slice(None), *view.slices)] += value
+    return canvas
+
+
+def weight_map(patches: Patches, like: Tensor) -> Tensor:
+    """The group's weights, (P, 1, h, w), on the device and in the type of `like`."""
+    shape = (len(patches.views), 1, *patches.size)
+    if patches.weights is None:
+        return like.new_ones(shape)
+    return patches.weights.to(like).expand(shape)
+
+
+def view_noise(stage: Stage, at: Step, groups: Sequence[Patches]) -> list[Tensor]:
+    """Each group's noise of this step, (P, C, h, w): its own where it has some, else N(0, 1) drawn for each view."""
+    return [
+        stage.noise(f"view {number}", (len(patches.views), stage.shape[1], *patches.size), at)
+        if patches.noise is None
+        else patches.noise
+        for number, patches in enumerate(groups)
+    ]
+
+
+class WeightedMean:
+    """The mean that fuses groups of views: normalised inside each group, then mixed by the groups' shares.
+
+    One pixel x of the canvas gets sum_i e_i(x) value_i(x), over all views i that hold it, with effective weights
+    e_i = share_g w_i / sum_{j in g} w_j, divided by the sum of the shares that reach the pixel, so that sum_i e_i = 1.
+
+    Args:
+        groups: The groups of views, with their weights and shares.
+        like: A canvas (1, C, H, W) that gives size, type and device.
+    """
+
+    def __init__(self, groups: Sequence[Patches], like: Tensor) -> None:
+        self.groups = groups
+        self.like = like
+        one = like[:, :1]
+        effective, reached = [], torch.zeros_like(one)
+        for patches in groups:
+            weights = weight_map(patches, like)
+            total = scatter(weights, patches.views, torch.zeros_like(one))
+            effective.append(patches.share * weights / gather(total, patches.views).clamp_min(_TINY))
+            reached += patches.share * (total > 0)
+        self.coverage = reached
+        self.effective = [
+            e / gather(reached, patches.views).clamp_min(_TINY)
+            for e, patches in zip(effective, groups, strict=True)
+        ]
+
+    def __call__(self, values: Sequence[Tensor]) -> Tensor:
+        """Fuse one tensor (P, C, h, w) a group into a canvas (1, C, H, W)."""
+        fused = torch.zeros_like(self.like)
+        for value, effective, patches in zip(values, self.effective, self.groups, strict=True):
+            scatter(value * effective, patches.views, fused)
+        return fused
+
+    def norm(self) -> Tensor:
+        """sqrt(sum_i e_i^2): the standard deviation that averaging leaves of unit-variance noise, (1, 1, H, W)."""
+        total = torch.zeros_like(self.like[:, :1])
+        for effective, patches in zip(self.effective, self.groups, strict=True):
+            scatter(effective.square(), patches.views, total)
+        return total.sqrt()
+
+
+_TINY = torch.finfo(torch.float32).tiny
+
+
+def check_views(stage: Stage, groups: Sequence[Patches]) -> None:
+    """Check that groups of views can be predicted and leave no hole in the canvas.
+
+    Raises:
+        CanvasError: A group is empty or of mixed sizes, a view lies outside the canvas, or a pixel has no weight.
+    """
+    height, width = stage.canvas
+    for patches in groups:
+        if not patches.views:
+            raise CanvasError(f"a group of kind '{patches.kind}' has no views")
+        for view in patches.views:
+            if (view.height, view.width) != patches.size:
+                raise CanvasError(f"a group of kind '{patches.kind}' mixes views of {patches.size} and {view[2:4]}")
+            rows, columns = view.slices
+            if min(view.top, view.left) < 0 or rows.stop > height or columns.stop > width:
+                raise CanvasError(f"{view} lies outside the canvas of {width}x{height} latent pixels")
+    covered = WeightedMean(groups, torch.zeros(1, 1, height, width)).coverage[0, 0] > 0
+    if not bool(covered.all()):
+        y, x = (~covered).nonzero()[0].tolist()
+        holes = int((~covered).sum())
+        raise CanvasError(
+            f"{holes} of {height * width} latent pixels have no view, or no weight; the first is row {y}, column {x}"
+        )

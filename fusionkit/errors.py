@@ -1,0 +1,52 @@
+"""What fusionkit raises when a user, or a plugin, can mend it: every message is one line a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FusionError(Exception):
+    """A problem that its reader can mend; the command line prints it without a traceback."""
+
+    exit_code = 1
+
+
+class RecipeError(FusionError):
+    """A recipe, or a call from Python, that can't be run; holds all problems at once.
+
+    Args:
+        problems: One line each: where, what, whose, and what instead.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class PluginError(FusionError):
+    """A plugin that can't be loaded, does not fit the hooks, or failed in one."""
+
+
+class ModelError(FusionError):
+    """A model that can't be found, read or run."""
+
+
+class CanvasError(FusionError):
+    """A canvas that the views do not cover, or sizes that do not fit each other."""
+
+    exit_code = 2
+
+
+class Cancelled(FusionError):  # noqa: N818 - not an error: somebody asked for it
+    """A run that a callback, or Ctrl-C, ended before its last step."""
+
+    exit_code = 130
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'alpha'?` where a known word is near, else an empty string."""
+    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""

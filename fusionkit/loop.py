@@ -1,0 +1,95 @@
+"""The loop: denoise a canvas that is larger than the model's window, by asking the hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from fusionkit.canvas import check_views, gather
+from fusionkit.errors import PluginError
+from fusionkit.manager import Manager
+from fusionkit.stage import Fused, Patches, Prompt, Stage
+
+
+@torch.inference_mode()
+def denoise(stage: Stage, hooks: Manager) -> Tensor:
+    """Denoise one stage's canvas and return its clean latents, (1, C, H, W).
+
+    Raises:
+        PluginError: A plugin failed in a hook, or its answer does not fit.
+    """
+    noise = hooks.ask("init_noise", shape=stage.shape, stage=stage)
+    latents = hooks.ask("init_latents", shape=stage.shape, stage=stage, noise=noise)
+
+    for at in stage.steps:
+        groups = [replace(patches) for patches in hooks.ask("views", stage=stage, at=at)]
+        for patches in groups:
+            patches.latents = gather(latents, patches.views)  # (P, C, h, w)
+            patches.prompts = prompts(hooks, hooks.ask("prompt_per_patch", stage=stage, at=at, patches=patches), patches)
+            patches.prediction = hooks.ask(
+                "noise_prediction", shape=tuple(patches.latents.shape), stage=stage, at=at, patches=patches
+            )
+        fused = hooks.ask("fuse", stage=stage, at=at, groups=groups)
+        check_fused(hooks, fused, stage)
+        latents = hooks.ask("step", shape=stage.shape, stage=stage, at=at, latents=latents, fused=fused)
+        hooks.ask("step_done", stage=stage, at=at, latents=latents, fused=fused)
+
+    hooks.ask("stage_done", stage=stage, latents=latents)
+    return latents
+
+
+def check_coverage(stage: Stage, hooks: Manager) -> int:
+    """Ask for every step's views before the first step, check that they leave no hole, and count them.
+
+    Returns:
+        The number of views over all steps of the stage.
+
+    Raises:
+        CanvasError: A step's views leave a hole or lie outside the canvas.
+        PluginError: A plugin failed.
+    """
+    checked: list[Sequence[Patches]] = []
+    total = 0
+    for at in stage.steps:
+        groups = hooks.ask("views", stage=stage, at=at)
+        # Most methods use the same views at every step: comparing is cheap, checking is not.
+        if not checked or not same(checked[-1], groups):
+            check_views(stage, groups)
+            checked = [groups]
+        total += sum(len(patches.views) for patches in groups)
+    return total
+
+
+def same(some: Sequence[Patches], others: Sequence[Patches]) -> bool:
+    """Whether two answers of `views` are one tiling with the same weights."""
+    return len(some) == len(others) and all(
+        a.views == b.views
+        and a.share == b.share
+        and (a.weights is b.weights or (a.weights is not None and b.weights is not None and a.weights.equal(b.weights)))
+        for a, b in zip(some, others, strict=True)
+    )
+
+
+def prompts(hooks: Manager, answer: Sequence[str | Prompt], patches: Patches) -> list[Prompt]:
+    """The answer of `prompt_per_patch` as P prompts."""
+    fits = isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == len(patches.views)
+    if not fits or not all(isinstance(prompt, (str, Prompt)) for prompt in answer):
+        raise PluginError(
+            f"hook 'prompt_per_patch' answered {answer!r:.60}; expected {len(patches.views)} strings or Prompts, "
+            f"one a view (asked: {', '.join(hooks.asked('prompt_per_patch'))})"
+        )
+    return [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in answer]
+
+
+def check_fused(hooks: Manager, fused: Fused, stage: Stage) -> None:
+    """Check the answer of `fuse`."""
+    if not isinstance(fused, Fused):
+        raise PluginError(
+            f"hook 'fuse' answered {type(fused).__name__}; expected a Fused (asked: {', '.join(hooks.asked('fuse'))})"
+        )
+    hooks.fits("fuse", fused.prediction, stage.shape, stage)
+    if fused.noise is not None:
+        hooks.fits("fuse", fused.noise, stage.shape, stage)

@@ -1,0 +1,7 @@
+"""Models, through diffusers pipelines: one adapter a file, all with the face of `Model`."""
+
+from __future__ import annotations
+
+from fusionkit.models.base import Model, ModelInfo
+
+__all__ = ["Model", "ModelInfo"]

@@ -1,0 +1,73 @@
+"""What the loop knows of a model: `ModelInfo` before its weights load, `Model` afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from fusionkit.stage import Patches, Stage, Step
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model's configuration tells without its weights.
+
+    Args:
+        name: As the recipe names it.
+        kind: "sd" or "sdxl".
+        channels: Latent channels C.
+        factor: Pixels of the picture along one side of a latent pixel.
+        window: The size the model was trained at, (width, height) in pixels.
+        scheduler: Class name of its own scheduler.
+        scheduler_config: That scheduler's configuration.
+        prediction_type: "epsilon", "v_prediction" or "sample".
+        parameters: Number of weights of all components; 0 if not known.
+        defaults: Recipe fields that suit the model, by their Python names; they apply where a recipe is silent.
+    """
+
+    name: str
+    kind: str
+    channels: int
+    factor: int
+    window: tuple[int, int]
+    scheduler: str
+    scheduler_config: Mapping[str, Any] = field(default_factory=dict)
+    prediction_type: str = "epsilon"
+    parameters: int = 0
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Model(Protocol):
+    """A text-to-image model as the loop uses it; parameterisation, batching and text encoding stay inside.
+
+    Attributes:
+        info: What its configuration tells.
+        forward_passes: Views that went through the denoiser so far, conditional and unconditional counted apart.
+        forward_seconds: Time spent in the denoiser so far.
+    """
+
+    info: ModelInfo
+    forward_passes: int
+    forward_seconds: float
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+
+    def predict(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
+        """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond)."""
+
+    def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
+        """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""
+
+    def encode(self, image: Image) -> Tensor:
+        """A picture as scaled latents, (1, C, H, W), float32; the mean of the VAE's distribution."""
+
+    def decode(self, latents: Tensor) -> Image:
+        """Scaled latents (1, C, H, W) as a picture."""

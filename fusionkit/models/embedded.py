@@ -1,0 +1,50 @@
+"""Models that come inside an installed package and need no download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+ENTRY_POINT_GROUP = "fusionkit.models"
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A model in diffusers' folder layout that a package carries.
+
+    A package offers its models through the entry point group `fusionkit.models`: the entry point's name is the first
+    half of the model's name, its object a mapping from the second half to an `EmbeddedModel`.
+
+    Args:
+        folder: Where `model_index.json` is.
+        summary: One sentence for `fusionkit models`.
+        window: The size the model was trained at, (width, height) in pixels.
+        example_prompt: A prompt that the model knows.
+        defaults: Recipe options that suit the model, by their YAML names (`steps`, `guidance-scale`, ...).
+        licence: SPDX name of the weights' licence.
+    """
+
+    folder: Path
+    summary: str
+    window: tuple[int, int]
+    example_prompt: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = "Apache-2.0"
+
+
+def embedded_models() -> dict[str, EmbeddedModel]:
+    """All embedded models of the installed packages, by name such as `tinyworld/scenes`.
+
+    A package whose entry point can't be loaded is left out: it must not take the others down.
+    """
+    found: dict[str, EmbeddedModel] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            models = entry.load()
+        except Exception:  # noqa: BLE001 - somebody else's package may raise anything
+            continue
+        found.update({f"{entry.name}/{short}": model for short, model in models.items()})
+    return dict(sorted(found.items()))

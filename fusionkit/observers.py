@@ -1,0 +1,70 @@
+"""Observers of a run: progress bar, callback and previews, as plugins like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, PrivateAttr
+
+from fusionkit.errors import Cancelled
+from fusionkit.hookspecs import hookimpl
+from fusionkit.plugin import Plugin
+from fusionkit.stage import Fused, Stage, Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+
+class Progress(Plugin):
+    """A progress bar over all stages' steps, in a terminal or a notebook, with the time left."""
+
+    _bar: Any = PrivateAttr(None)
+
+    def open(self, total: int) -> None:
+        """Show the bar, for `total` steps."""
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(total=total, unit="step", dynamic_ncols=True)
+
+    @hookimpl
+    def step_done(self, stage: Stage) -> None:
+        """Count one step."""
+        if stage.plan.name:
+            self._bar.set_description(stage.plan.name, refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class OnStepDone(Plugin):
+    """Calls a function with the stage, the step and the canvas after each step; the run ends where it answers False."""
+
+    call: Callable[..., bool | None]
+
+    @hookimpl
+    def step_done(self, stage: Stage, at: Step, latents: Tensor) -> None:
+        """Call the function.
+
+        Raises:
+            Cancelled: The function answered False.
+        """
+        if self.call(stage, at, latents) is False:
+            raise Cancelled(f"cancelled after step {at.index + 1} of {at.total}")
+
+
+class Preview(Plugin):
+    """Decodes the clean estimate every few steps and calls a function with the picture, the stage and the step."""
+
+    every: Annotated[int, Field(ge=1)]
+    show: Callable[..., None]
+
+    @hookimpl
+    def step_done(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> None:
+        """Decode and show; the last step is left to the finished picture."""
+        if (at.index + 1) % self.every == 0 and not at.is_last:
+            self.show(stage.model.decode(latents if fused.denoised is None else fused.denoised), stage, at)

@@ -1,0 +1,120 @@
+"""A run: planned and checked without the model's weights, then executed stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.errors import CanvasError, RecipeError
+from fusionkit.manager import Manager
+from fusionkit.stage import Stage, StagePlan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.models import Model, ModelInfo
+    from fusionkit.plugin import Plugin
+    from fusionkit.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that has been checked and can start.
+
+    Args:
+        recipe: The recipe, completed with the model's own defaults.
+        info: What is known of the model.
+        hooks: The run's plugins.
+        stages: The stages, with their schedulers set.
+        views: For each stage, how many views its steps predict altogether.
+    """
+
+    recipe: Recipe
+    info: ModelInfo
+    hooks: Manager
+    stages: Sequence[Stage]
+    views: Sequence[int]
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages together."""
+        return sum(len(stage.steps) for stage in self.stages)
+
+    @property
+    def forward_passes(self) -> int:
+        """How many views go through the denoiser, counted twice with guidance."""
+        return sum(self.views) * (2 if self.recipe.guidance_scale > 1 else 1)
+
+
+def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
+    """The recipe with the model's defaults, and its size, where the recipe is silent."""
+    defaults: dict[str, Any] = {"size": info.window, **info.defaults}
+    silent = {name: value for name, value in defaults.items() if name not in recipe.model_fields_set}
+    return recipe.model_copy(update=silent) if silent else recipe
+
+
+def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] = ()) -> list[str]:
+    """One line for each size that the model's latent factor does not divide."""
+    sizes = [("size", recipe.size), *((f"size of stage '{s.name}'", s.size) for s in stages)]
+    if recipe.window is not None:
+        sizes.append(("window", recipe.window))
+    factor, problems = info.factor, []
+    for what, (width, height) in dict(sizes).items():
+        if width % factor or height % factor:
+            near = f"{max(1, round(width / factor)) * factor}x{max(1, round(height / factor)) * factor}"
+            problems.append(f"{what} {width}x{height} is not divisible by {factor}, as {info.name} needs; try {near}")
+    return problems
+
+
+def prepare(
+    recipe: Recipe, info: ModelInfo, observers: Sequence[Plugin] = (), device: Any = "cpu"
+) -> RunPlan:
+    """Plan a run and check all of it, without the model's weights.
+
+    Args:
+        recipe: The recipe; where it is silent the model's defaults apply.
+        info: What is known of the model.
+        observers: Plugins beside the recipe's, for progress and previews.
+        device: Where the canvas will live.
+
+    Raises:
+        RecipeError: Something in the recipe makes no sense; holds all problems.
+        PluginError: A plugin does not fit the hooks.
+    """
+    from fusionkit.loop import check_coverage
+    from fusionkit.models.schedulers import make_scheduler
+
+    recipe = completed(recipe, info)
+    hooks = Manager([*recipe.plugins, *observers])
+    if problems := size_problems(recipe, info):
+        raise RecipeError(problems)
+    plans = hooks.ask("plan_stages", recipe=recipe, info=info)
+    if problems := size_problems(recipe, info, plans):
+        raise RecipeError(problems)
+
+    memory: dict[str, Any] = {}
+    stages = [
+        Stage(plan, index, recipe, info, make_scheduler(info, recipe.scheduler, plan.steps or recipe.steps, device), memory=memory)
+        for index, plan in enumerate(plans)
+    ]
+    problems = [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines or ()]
+    if problems:
+        raise RecipeError(dict.fromkeys(problems))
+    try:
+        views = [check_coverage(stage, hooks) for stage in stages]
+    except CanvasError as error:
+        raise RecipeError(str(error).splitlines()) from error
+    return RunPlan(recipe, info, hooks, stages, views)
+
+
+def execute(plan: RunPlan, model: Model) -> Tensor:
+    """Run all stages of a plan, once, and return the last one's clean latents, (1, C, H, W)."""
+    from fusionkit.loop import denoise
+
+    latents = None
+    for stage in plan.stages:
+        stage.model, stage.previous = model, latents
+        latents = denoise(stage, plan.hooks)
+    assert latents is not None, "a run has at least one stage"
+    return latents

@@ -1,0 +1,209 @@
+"""What the hooks are asked about and answer with: stages, steps, patches, prompts, fused predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.noise import generator, keyed_noise
+from fusionkit.views import View
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from fusionkit.models import Model, ModelInfo
+    from fusionkit.models.schedulers import Scheduler
+    from fusionkit.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What one view is to show.
+
+    Args:
+        text: The prompt.
+        negative: What to steer away from; None is the recipe's negative prompt.
+    """
+
+    text: str
+    negative: str | None = None
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage of a run, as `plan_stages` answers it.
+
+    Args:
+        size: (width, height) of the stage's picture, in pixels.
+        steps: Sampling steps; None is the recipe's number.
+        name: For the progress bar and `plan`.
+    """
+
+    size: tuple[int, int]
+    steps: int | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a stage.
+
+    Args:
+        index: 0 for the first step.
+        total: The number of steps in the stage.
+        timestep: The scheduler's timestep, a tensor without axes.
+    """
+
+    index: int
+    total: int
+    timestep: Tensor
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no step follows."""
+        return self.index == self.total - 1
+
+
+@dataclass
+class Patches:
+    """A group: views of one kind, predicted together and averaged with each other.
+
+    A plugin that answers `views` gives `views`, and may give `kind`, `share`, `weights` and `noise`; the loop fills in
+    `latents`, `prompts` and `prediction`. All views of a group have one size.
+
+    Args:
+        views: P views.
+        kind: What they are ("window", "dilated", ...), so that a plugin can tell which groups are its business.
+        share: The group's part of the fused prediction; shares are divided by their sum.
+        weights: What each pixel of a view counts for, broadcastable to (P, 1, h, w); None is 1 everywhere.
+        noise: Per-view noise (P, C, h, w) of this step, for plugins that fuse noise from the views.
+        latents: The views of the canvas, (P, C, h, w).
+        prompts: P prompts.
+        prediction: The model's guided output for each view, (P, C, h, w).
+    """
+
+    views: tuple[View, ...]
+    kind: str = "window"
+    share: float = 1.0
+    weights: Tensor | None = None
+    noise: Tensor | None = None
+    latents: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
+    prompts: Sequence[str | Prompt] = ()
+    prediction: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of each view, in latent pixels."""
+        return self.views[0].height, self.views[0].width
+
+    def weighted(self, weights: Tensor) -> Patches:
+        """The same group with its weights multiplied by `weights`, broadcastable to (P, 1, h, w)."""
+        return replace(self, weights=weights if self.weights is None else self.weights * weights)
+
+
+@dataclass
+class Fused:
+    """What `fuse` answers: one prediction, and possibly noise, for the whole canvas.
+
+    Args:
+        prediction: The fused model output, (1, C, H, W).
+        noise: The noise of a stochastic step, (1, C, H, W); None lets `step` draw N(0, 1) for the canvas.
+        denoised: The scheduler's estimate of the clean latents, (1, C, H, W), set by `step` where the scheduler tells.
+    """
+
+    prediction: Tensor
+    noise: Tensor | None = None
+    denoised: Tensor | None = None
+
+
+@dataclass
+class Stage:
+    """One stage of a run: a canvas, the model's window, the steps, and everything a hook may ask.
+
+    Args:
+        plan: The stage as planned.
+        index: 0 for the first stage.
+        recipe: The recipe of the run.
+        info: What is known of the model without its weights.
+        scheduler: The stage's own scheduler, with its timesteps set.
+        model: The model adapter; None while a run is only planned.
+        previous: The clean latents (1, C, h, w) of the stage before; None in the first stage.
+        memory: A place, shared by the stages of one run, where plugins keep what later stages need; by plugin name.
+    """
+
+    plan: StagePlan
+    index: int
+    recipe: Recipe
+    info: ModelInfo
+    scheduler: Scheduler
+    model: Model = None  # type: ignore[assignment]
+    previous: Tensor | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(1, C, H, W) of the canvas, in latent pixels."""
+        width, height = self.plan.size
+        return 1, self.info.channels, height // self.factor, width // self.factor
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """(H, W) of the canvas, in latent pixels."""
+        return self.shape[2], self.shape[3]
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(h, w) of the model's window, in latent pixels, cut to the canvas."""
+        width, height = self.recipe.window or self.info.window
+        return min(height // self.factor, self.canvas[0]), min(width // self.factor, self.canvas[1])
+
+    @property
+    def factor(self) -> int:
+        """How many pixels of the picture one latent pixel spans along a side."""
+        return self.info.factor
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """The stage's steps, first to last."""
+        timesteps = self.scheduler.timesteps
+        return [Step(i, len(timesteps), t) for i, t in enumerate(timesteps)]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the canvas lives."""
+        import torch
+
+        return self.model.device if self.model is not None else torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The canvas' type: float32, whatever the model's, so that steps lose nothing."""
+        import torch
+
+        return torch.float32
+
+    def noise(self, purpose: str, shape: Sequence[int] | None = None, at: Step | None = None) -> Tensor:
+        """N(0, 1) noise that depends on the seed, the stage, the step and the purpose alone.
+
+        Args:
+            purpose: What it is for; two plugins that must not share a draw use two purposes.
+            shape: Shape of the draw; None is the canvas.
+            at: The step, for noise that differs from step to step.
+        """
+        drawn = keyed_noise(self.recipe.seed, *self._key(purpose, at), shape=self.shape if shape is None else shape)
+        return drawn.to(self.device, self.dtype)
+
+    def integers(self, purpose: str, count: int, low: int, high: int, at: Step | None = None) -> list[int]:
+        """`count` integers drawn evenly from low..high, both included, keyed as `noise` is."""
+        import torch
+
+        drawn = torch.randint(
+            low, high + 1, (count,), generator=generator(self.recipe.seed, *self._key(purpose, at))
+        ).tolist()
+        return [int(value) for value in drawn]
+
+    def _key(self, purpose: str, at: Step | None) -> tuple[str | int, ...]:
+        return self.index, -1 if at is None else at.index, purpose
