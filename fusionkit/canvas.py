@@ -14,13 +14,15 @@ from fusionkit.views import View
 
 def gather(canvas: Tensor, views: Sequence[View]) -> Tensor:
     """The views of a canvas (1, C, H, W), as (P, C, h, w)."""
-    return torch.stack([canvas[(0, slice(None), *view.slices)] for view in views])
+    slices = (view.slices for view in views)
+    return torch.stack([canvas[0, :, rows, columns] for rows, columns in slices])
 
 
 def scatter(values: Tensor, views: Sequence[View], canvas: Tensor) -> Tensor:
     """Add values (P, C, h, w) onto a canvas (1, C, H, W), in place, and return it."""
     for value, view in zip(values, views, strict=True):
-        canvas[(0, slice(None), *view.slices)] += value
+        rows, columns = view.slices
+        canvas[0, :, rows, columns] += value
     return canvas
 
 
@@ -65,8 +67,7 @@ class WeightedMean:
             reached += patches.share * (total > 0)
         self.coverage = reached
         self.effective = [
-            e / gather(reached, patches.views).clamp_min(_TINY)
-            for e, patches in zip(effective, groups, strict=True)
+            e / gather(reached, patches.views).clamp_min(_TINY) for e, patches in zip(effective, groups, strict=True)
         ]
 
     def __call__(self, values: Sequence[Tensor]) -> Tensor:

@@ -15,6 +15,11 @@ from fusionkit.plugin import Plugin
 from fusionkit.recipe import Recipe
 from fusionkit.run import RunPlan, execute, prepare
 
+# What the weights were loaded with: a later call can't change it.
+MODEL_FIELDS = (
+    "model", "revision", "variant", "loras", "dtype", "device", "offload", "vae_tiling", "compile", "channels_last",
+)  # fmt: skip
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -89,6 +94,7 @@ class Fusion:
         self.recipe = recipe
         self._load = load
         self._model: Model | None = None
+        self._fixed: Recipe | None = None
 
     @classmethod
     def from_pretrained(cls, model: str | Path, *, plugins: Sequence[Plugin] = (), **options: Any) -> Fusion:
@@ -122,6 +128,8 @@ class Fusion:
         from fusionkit.models.load import wrap_pipeline
 
         recipe = make_recipe(plugins=list(plugins), **options)
+        if given := [name for name in MODEL_FIELDS if name in recipe.model_fields_set]:
+            raise RecipeError(f"{name} is decided by the pipeline; set it there, before from_pipe" for name in given)
         return cls(info_of_pipeline(pipe), lambda r: wrap_pipeline(pipe, batch_size=r.batch_size), recipe)
 
     @classmethod
@@ -229,7 +237,7 @@ class Fusion:
         ended = time.perf_counter()
         return Result(
             image=image,
-            latents=latents.float().cpu(),
+            latents=latents.float().cpu().clone(),  # a plain tensor, no longer one of inference mode
             recipe=plan.recipe,
             seconds=ended - began,
             denoising_seconds=denoised - began,
@@ -238,9 +246,19 @@ class Fusion:
         )
 
     def model_for(self, recipe: Recipe) -> Model:
-        """The model, loaded when it is first needed."""
-        if self._model is None:
-            self._model = self._load(recipe)
+        """The model, loaded when it is first needed.
+
+        Raises:
+            ModelError: The model can't be loaded.
+            RecipeError: The recipe asks for other weights, or another place for them, than those loaded.
+        """
+        if self._model is None or self._fixed is None:
+            self._model, self._fixed = self._load(recipe), recipe
+        if moved := [name for name in MODEL_FIELDS if getattr(recipe, name) != getattr(self._fixed, name)]:
+            raise RecipeError(
+                f"{name} can't change to {getattr(recipe, name)!r} once the model is loaded; make another Fusion for it"
+                for name in moved
+            )
         return self._model
 
     def _device(self, recipe: Recipe) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from fusionkit.canvas import check_views, gather
 from fusionkit.errors import PluginError
 from fusionkit.manager import Manager
-from fusionkit.stage import Fused, Patches, Prompt, Stage
+from fusionkit.stage import Fused, Patches, Prompt, Stage, Step
 
 
 @torch.inference_mode()
@@ -21,24 +22,54 @@ def denoise(stage: Stage, hooks: Manager) -> Tensor:
     Raises:
         PluginError: A plugin failed in a hook, or its answer does not fit.
     """
-    noise = hooks.ask("init_noise", shape=stage.shape, stage=stage)
-    latents = hooks.ask("init_latents", shape=stage.shape, stage=stage, noise=noise)
+    ask = partial(hooks.ask, stage=stage)
+    noise = ask("init_noise", shape=stage.shape)
+    latents: Tensor = ask("init_latents", shape=stage.shape, noise=noise)
 
     for at in stage.steps:
-        groups = [replace(patches) for patches in hooks.ask("views", stage=stage, at=at)]
+        groups = [replace(patches) for patches in ask("views", at=at)]
         for patches in groups:
             patches.latents = gather(latents, patches.views)  # (P, C, h, w)
-            patches.prompts = prompts(hooks, hooks.ask("prompt_per_patch", stage=stage, at=at, patches=patches), patches)
-            patches.prediction = hooks.ask(
-                "noise_prediction", shape=tuple(patches.latents.shape), stage=stage, at=at, patches=patches
-            )
-        fused = hooks.ask("fuse", stage=stage, at=at, groups=groups)
-        check_fused(hooks, fused, stage)
-        latents = hooks.ask("step", shape=stage.shape, stage=stage, at=at, latents=latents, fused=fused)
-        hooks.ask("step_done", stage=stage, at=at, latents=latents, fused=fused)
+            patches.prompts = ask_prompts(stage, at, patches, hooks)
+            patches.prediction = ask("noise_prediction", shape=patches.latents.shape, at=at, patches=patches)
+        fused = ask_fused(stage, at, groups, hooks)
+        latents = ask("step", shape=stage.shape, at=at, latents=latents, fused=fused)
+        ask("step_done", at=at, latents=latents, fused=fused)
 
-    hooks.ask("stage_done", stage=stage, latents=latents)
+    ask("stage_done", latents=latents)
     return latents
+
+
+def ask_prompts(stage: Stage, at: Step, patches: Patches, hooks: Manager) -> list[Prompt]:
+    """Ask for P prompts, one a view.
+
+    Raises:
+        PluginError: The answer is anything else.
+    """
+    answer = hooks.ask("prompt_per_patch", stage=stage, at=at, patches=patches)
+    fits = isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == len(patches.views)
+    if not fits or not all(isinstance(prompt, (str, Prompt)) for prompt in answer):
+        raise PluginError(
+            f"hook 'prompt_per_patch' answered {answer!r:.60}; expected {len(patches.views)} strings or Prompts, "
+            f"one a view (asked: {', '.join(hooks.asked('prompt_per_patch'))})"
+        )
+    return [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in answer]
+
+
+def ask_fused(stage: Stage, at: Step, groups: Sequence[Patches], hooks: Manager) -> Fused:
+    """Ask for the fused prediction, (1, C, H, W).
+
+    Raises:
+        PluginError: The answer is no `Fused`, or does not fit the canvas.
+    """
+    fused = hooks.ask("fuse", stage=stage, at=at, groups=groups)
+    if not isinstance(fused, Fused):
+        asked = ", ".join(hooks.asked("fuse"))
+        raise PluginError(f"hook 'fuse' answered {type(fused).__name__}; expected a Fused (asked: {asked})")
+    for tensor in (fused.prediction, fused.noise):
+        if tensor is not None:
+            hooks.fits("fuse", tensor, stage.shape, stage)
+    return fused
 
 
 def check_coverage(stage: Stage, hooks: Manager) -> int:
@@ -71,25 +102,3 @@ def same(some: Sequence[Patches], others: Sequence[Patches]) -> bool:
         and (a.weights is b.weights or (a.weights is not None and b.weights is not None and a.weights.equal(b.weights)))
         for a, b in zip(some, others, strict=True)
     )
-
-
-def prompts(hooks: Manager, answer: Sequence[str | Prompt], patches: Patches) -> list[Prompt]:
-    """The answer of `prompt_per_patch` as P prompts."""
-    fits = isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == len(patches.views)
-    if not fits or not all(isinstance(prompt, (str, Prompt)) for prompt in answer):
-        raise PluginError(
-            f"hook 'prompt_per_patch' answered {answer!r:.60}; expected {len(patches.views)} strings or Prompts, "
-            f"one a view (asked: {', '.join(hooks.asked('prompt_per_patch'))})"
-        )
-    return [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in answer]
-
-
-def check_fused(hooks: Manager, fused: Fused, stage: Stage) -> None:
-    """Check the answer of `fuse`."""
-    if not isinstance(fused, Fused):
-        raise PluginError(
-            f"hook 'fuse' answered {type(fused).__name__}; expected a Fused (asked: {', '.join(hooks.asked('fuse'))})"
-        )
-    hooks.fits("fuse", fused.prediction, stage.shape, stage)
-    if fused.noise is not None:
-        hooks.fits("fuse", fused.noise, stage.shape, stage)

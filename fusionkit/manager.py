@@ -116,7 +116,7 @@ class Manager(pluggy.PluginManager):
             ]
             if len(replacing) > 1:
                 both = " and ".join(f"'{plugin}'" for plugin in replacing)
-                problems.append(f"plugins {both} both replace the hook '{name}'; only one of them can be used at a time")
+                problems.append(f"plugins {both} both replace the hook '{name}'; use one of them")
         if problems:
             raise PluginError("\n".join(problems))
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-
 class Progress(Plugin):
     """A progress bar over all stages' steps, in a terminal or a notebook, with the time left."""
 

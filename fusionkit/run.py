@@ -67,9 +67,7 @@ def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] =
     return problems
 
 
-def prepare(
-    recipe: Recipe, info: ModelInfo, observers: Sequence[Plugin] = (), device: Any = "cpu"
-) -> RunPlan:
+def prepare(recipe: Recipe, info: ModelInfo, observers: Sequence[Plugin] = (), device: Any = "cpu") -> RunPlan:
     """Plan a run and check all of it, without the model's weights.
 
     Args:
@@ -94,10 +92,10 @@ def prepare(
         raise RecipeError(problems)
 
     memory: dict[str, Any] = {}
-    stages = [
-        Stage(plan, index, recipe, info, make_scheduler(info, recipe.scheduler, plan.steps or recipe.steps, device), memory=memory)
-        for index, plan in enumerate(plans)
-    ]
+    stages = []
+    for index, stage_plan in enumerate(plans):
+        scheduler = make_scheduler(info, recipe.scheduler, stage_plan.steps or recipe.steps, device)
+        stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory))
     problems = [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines or ()]
     if problems:
         raise RecipeError(dict.fromkeys(problems))
