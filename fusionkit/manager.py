@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
+from inspect import isfunction, signature
 from typing import Any
 
 import pluggy
 
+from fusionkit.defaults import Defaults
 from fusionkit.errors import FusionError, PluginError, did_you_mean
 from fusionkit.hookspecs import PROJECT, Hookspecs
 from fusionkit.plugin import Plugin
@@ -27,27 +29,22 @@ class Manager(pluggy.PluginManager):
     """
 
     def __init__(self, plugins: Iterable[Plugin]) -> None:
-        from fusionkit.defaults import Defaults
-
         super().__init__(PROJECT)
         self.add_hookspecs(Hookspecs)
         self.plugins = list(plugins)
+        if problems := [line for kind in dict.fromkeys(map(type, self.plugins)) for line in self._misfits(kind)]:
+            raise PluginError("\n".join(problems))
         self.register(Defaults(), name="defaults")
         for number, plugin in enumerate(self.plugins, 1):
-            self._check_hooks(plugin)
-            try:
-                # One method may be listed twice with two settings: pluggy needs two names.
-                self.register(plugin, name=f"{plugin.plugin_name}#{number}")
-            except pluggy.PluginValidationError as error:
-                raise PluginError(f"plugin '{plugin.plugin_name}': {_one_line(error)}") from error
+            # One method may be listed twice with two settings: pluggy needs two names.
+            self.register(plugin, name=f"{plugin.plugin_name}#{number}")
         self.check_pending()
-        self._check_replacements()
+        if problems := self._replaced_twice():
+            raise PluginError("\n".join(problems))
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
         """The hook options of an attribute; only functions of the class count, never pydantic's own attributes."""
-        if not callable(getattr(type(plugin), name, None)) or name.startswith(("_", "model_")):
-            return None
-        return super().parse_hookimpl_opts(plugin, name)
+        return super().parse_hookimpl_opts(plugin, name) if is_hookimpl(type(plugin), name) else None
 
     def ask(self, name: str, *, shape: tuple[int, ...] | None = None, **arguments: Any) -> Any:
         """Call one hook.
@@ -94,31 +91,46 @@ class Manager(pluggy.PluginManager):
 
     def asked(self, name: str) -> list[str]:
         """The names of the plugins that implement a hook, in the recipe's order, the defaults only if alone."""
-        names = [plugin.plugin_name for plugin in self.plugins if callable(getattr(type(plugin), name, None))]
+        names = [plugin.plugin_name for plugin in self.plugins if is_hookimpl(type(plugin), name)]
         return names or ["defaults"]
 
-    def _check_hooks(self, plugin: Plugin) -> None:
-        hooks = [name for name in dir(Hookspecs) if not name.startswith("_")]
-        for name in dir(type(plugin)):
-            if self.parse_hookimpl_opts(plugin, name) is not None and name not in hooks:
-                hint = did_you_mean(name, hooks) or f"; the hooks are: {', '.join(hooks)}"
-                raise PluginError(f"plugin '{plugin.plugin_name}' implements an unknown hook '{name}'{hint}")
+    def _misfits(self, kind: type[Plugin]) -> list[str]:
+        """One line for each method of a plugin class that does not fit the hooks, in the plugin author's words."""
+        hooks = {
+            name: list(signature(function).parameters)[1:]
+            for name, function in vars(Hookspecs).items()
+            if name[0] != "_"
+        }
+        problems = []
+        for name in dir(kind):
+            marked = is_hookimpl(kind, name)
+            if marked and name not in hooks:
+                problems.append(f"implements an unknown hook '{name}'{hint(name, hooks)}")
+            elif marked:
+                given = list(signature(getattr(kind, name)).parameters)[1:]
+                problems += [
+                    f"takes '{argument}' in hook '{name}', which has no such argument{hint(argument, hooks[name])}"
+                    for argument in given
+                    if argument not in hooks[name]
+                ]
+            elif name in hooks:
+                problems.append(f"defines '{name}' without @hookimpl, so that it would do nothing")
+        return [f"plugin '{kind.plugin_name}' {problem}" for problem in problems]
 
-    def _check_replacements(self) -> None:
+    def _replaced_twice(self) -> list[str]:
+        """One line for each hook whose answer two plugins replace."""
         problems = []
         for name, caller in vars(self.hook).items():
             if not isinstance(caller, pluggy.HookCaller) or caller.spec is None or not caller.spec.opts["firstresult"]:
                 continue
             replacing = [
-                impl.plugin.plugin_name
+                f"'{impl.plugin.plugin_name}'"
                 for impl in caller.get_hookimpls()
-                if not (impl.wrapper or impl.hookwrapper) and isinstance(impl.plugin, Plugin)
+                if isinstance(impl.plugin, Plugin) and not impl.wrapper
             ]
             if len(replacing) > 1:
-                both = " and ".join(f"'{plugin}'" for plugin in replacing)
-                problems.append(f"plugins {both} both replace the hook '{name}'; use one of them")
-        if problems:
-            raise PluginError("\n".join(problems))
+                problems.append(f"plugins {' and '.join(replacing)} both replace the hook '{name}'; use one of them")
+        return problems
 
     def _culprit(self, name: str, error: BaseException) -> str | None:
         """The plugin in whose code, or below it, an error was raised: the innermost one on the traceback."""
@@ -130,6 +142,19 @@ class Manager(pluggy.PluginManager):
                 owners[code] = impl.plugin.plugin_name
         frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
         return next((owners[code] for code in reversed(frames) if code in owners), None)
+
+
+def is_hookimpl(kind: type, name: str) -> bool:
+    """Whether a class marks one of its own functions with `@hookimpl`; pydantic's attributes are not even looked at."""
+    if name.startswith(("_", "model_")):
+        return False
+    function = getattr(kind, name, None)
+    return isfunction(function) and hasattr(function, f"{PROJECT}_impl")
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """A near miss, or else everything there is."""
+    return did_you_mean(word, known) or f"; there are: {', '.join(known)}"
 
 
 def _one_line(error: BaseException) -> str:
