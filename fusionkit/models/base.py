@@ -28,7 +28,9 @@ class ModelInfo:
         scheduler_config: That scheduler's configuration.
         prediction_type: "epsilon", "v_prediction" or "sample".
         parameters: Number of weights of all components; 0 if not known.
-        defaults: Recipe fields that suit the model, by their Python names; they apply where a recipe is silent.
+        defaults: Recipe fields that suit the model, by their YAML names; they apply where a recipe is silent.
+        unet_channels: Channels of the denoiser at full latent resolution, for memory estimates.
+        vae_channels: Channels of the decoder at full resolution, for memory estimates.
     """
 
     name: str
@@ -41,6 +43,8 @@ class ModelInfo:
     prediction_type: str = "epsilon"
     parameters: int = 0
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    unet_channels: int = 320
+    vae_channels: int = 128
 
 
 class Model(Protocol):

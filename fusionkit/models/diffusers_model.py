@@ -1,0 +1,219 @@
+"""A diffusers pipeline as the loop uses it: batches, guidance, text encoding and the VAE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.errors import ModelError
+from fusionkit.models.base import ModelInfo
+from fusionkit.models.memory import views_per_pass
+from fusionkit.models.silence import quiet_diffusers
+from fusionkit.stage import Patches, Prompt, Stage, Step
+from fusionkit.views import View
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Embedding = tuple[Tensor, ...]
+
+
+class DiffusersModel:
+    """What SD and SDXL share; a subclass says how a prompt and a view become conditions.
+
+    Args:
+        pipe: A pipeline; nothing of it is changed but what a call puts back.
+        info: What its configuration tells.
+        batch_size: Views in one forward pass, unless the recipe says; None chooses by device and free memory.
+        vae_tiling: Decode and encode in tiles, for large pictures on small devices.
+        clip_skip: Layers of the text encoder to leave out, as in diffusers; None is none.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        info: ModelInfo,
+        *,
+        batch_size: int | None = None,
+        vae_tiling: bool = False,
+        clip_skip: int | None = None,
+    ) -> None:
+        self.pipe = pipe
+        self.info = info
+        self.batch_size = batch_size
+        self.vae_tiling = vae_tiling
+        self.clip_skip = clip_skip
+        self.forward_passes = 0
+        self.forward_seconds = 0.0
+        self._embeddings: dict[tuple[str, int | None], Embedding] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes; under CPU offload, the device that its parts move to."""
+        device: torch.device = self.pipe._execution_device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the denoiser computes in."""
+        dtype: torch.dtype = self.pipe.unet.dtype
+        return dtype
+
+    def predict(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
+        """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
+
+        As in diffusers, a guidance scale of at most 1, or a model that takes the scale as an input, runs the
+        conditional half alone.
+        """
+        scale = stage.recipe.guidance_scale
+        if scale <= 1 or self.pipe.unet.config.time_cond_proj_dim is not None:
+            return self._run(stage, at, patches, guided=False)[0]
+        cond, uncond = self._run(stage, at, patches, guided=True)
+        return uncond + scale * (cond - uncond)
+
+    def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
+        """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""
+        cond, uncond = self._run(stage, at, patches, guided=True)
+        return cond, uncond
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Image:
+        """Scaled latents (1, C, H, W) as a picture, as the pipeline itself decodes them."""
+        with self._vae() as vae:
+            image = vae.decode(self._unscaled(latents.to(self.device)).to(vae.dtype), return_dict=False)[0]
+        picture: Image = self.pipe.image_processor.postprocess(image.float(), output_type="pil")[0]
+        self.pipe.maybe_free_model_hooks()
+        return picture
+
+    @torch.inference_mode()
+    def encode(self, image: Image) -> Tensor:
+        """A picture as scaled latents, (1, C, H, W), float32; the mean of the VAE's distribution.
+
+        Raises:
+            ModelError: A side is not divisible by the latent factor.
+        """
+        if image.width % self.info.factor or image.height % self.info.factor:
+            raise ModelError(
+                f"a picture of {image.width}x{image.height} can't be encoded: "
+                f"its sides must be divisible by {self.info.factor}"
+            )
+        pixels = self.pipe.image_processor.preprocess(image.convert("RGB"))
+        with self._vae() as vae:
+            latents = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode()
+        return self._scaled(latents.float())
+
+    def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
+        """The text encoder's answer to one prompt, each tensor with a first axis of 1."""
+        raise NotImplementedError
+
+    def conditions(self, stage: Stage, views: Sequence[View], embeddings: Sequence[Embedding]) -> dict[str, Any]:
+        """The denoiser's arguments for views with one embedding each, the text ones among them."""
+        raise NotImplementedError
+
+    def embed(self, text: str) -> Embedding:
+        """A prompt's embedding; each distinct text is encoded once."""
+        return self._cached(text, self.clip_skip)
+
+    def embed_negative(self, text: str) -> Embedding:
+        """A negative prompt's embedding; diffusers skips no layers of it."""
+        return self._cached(text, None)
+
+    @torch.inference_mode()
+    def _run(self, stage: Stage, at: Step, patches: Patches, *, guided: bool) -> tuple[Tensor, ...]:
+        """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32."""
+        prompts = [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in patches.prompts]
+        latents = stage.scheduler.scale_model_input(patches.latents, at.timestep)
+        size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
+        halves: tuple[list[Tensor], ...] = ([], []) if guided else ([],)
+        for start in range(0, len(prompts), size):
+            batch = slice(start, start + size)
+            views, asked = list(patches.views[batch]), prompts[batch]
+            embeddings = [self.embed(prompt.text) for prompt in asked]
+            if guided:
+                default = stage.recipe.negative_prompt
+                negatives = [default if prompt.negative is None else prompt.negative for prompt in asked]
+                embeddings += [self.embed_negative(text) for text in negatives]
+                views = views * 2
+            inputs = latents[batch].repeat(2 if guided else 1, 1, 1, 1)
+            output = self._forward(inputs, at.timestep, stage, self.conditions(stage, views, embeddings))
+            for half, values in zip(halves, output.float().chunk(len(halves)), strict=True):
+                half.append(values)
+        return tuple(torch.cat(half) for half in halves)
+
+    def _forward(self, latents: Tensor, timestep: Tensor, stage: Stage, conditions: Mapping[str, Any]) -> Tensor:
+        unet = self.pipe.unet
+        dim = unet.config.time_cond_proj_dim
+        if dim is not None:
+            # Distilled models (LCM) take the guidance scale as an input.
+            scale = torch.full((len(latents),), stage.recipe.guidance_scale - 1)
+            embedded = self.pipe.get_guidance_scale_embedding(scale, embedding_dim=dim)
+            conditions = {**conditions, "timestep_cond": embedded.to(self.device, self.dtype)}
+        began = self._now()
+        output: Tensor = unet(latents.to(self.dtype), timestep, **conditions, return_dict=False)[0]
+        self.forward_seconds += self._now() - began
+        self.forward_passes += len(latents)
+        return output
+
+    def _now(self) -> float:
+        # A GPU answers before it has computed.
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+        return perf_counter()
+
+    def _automatic_batch(self, view: tuple[int, int]) -> int:
+        free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+        return views_per_pass(self.info, view, self.dtype.itemsize, free)
+
+    @torch.inference_mode()
+    def _cached(self, text: str, clip_skip: int | None) -> Embedding:
+        key = text, clip_skip
+        if key not in self._embeddings:
+            self._embeddings[key] = self.encode_prompt(text, clip_skip)
+        return self._embeddings[key]
+
+    @contextmanager
+    def _vae(self) -> Iterator[Any]:
+        """The VAE, tiled if asked for, in float32 where float16 would overflow; afterwards as it was."""
+        vae = self.pipe.vae
+        dtype, tiled = vae.dtype, vae.use_tiling
+        upcast = dtype == torch.float16 and bool(vae.config.force_upcast)
+        try:
+            if self.vae_tiling:
+                vae.enable_tiling()
+            if upcast:
+                _cast(vae, torch.float32)
+            yield vae
+        finally:
+            vae.use_tiling = tiled
+            if upcast:
+                _cast(vae, dtype)
+
+    def _moments(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Mean and standard deviation of the VAE's latents, where its configuration tells them."""
+        config = self.pipe.vae.config
+        mean, std = config.get("latents_mean"), config.get("latents_std")
+        if mean is None or std is None:
+            return config.get("shift_factor") or 0.0, 1.0
+        return like.new_tensor(mean).view(1, -1, 1, 1), like.new_tensor(std).view(1, -1, 1, 1)
+
+    def _scaled(self, latents: Tensor) -> Tensor:
+        mean, std = self._moments(latents)
+        scaled: Tensor = (latents - mean) * self.pipe.vae.config.scaling_factor / std
+        return scaled
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        mean, std = self._moments(latents)
+        unscaled: Tensor = latents * std / self.pipe.vae.config.scaling_factor + mean
+        return unscaled
+
+
+def _cast(module: Any, dtype: torch.dtype) -> None:
+    with quiet_diffusers():
+        module.to(dtype=dtype)

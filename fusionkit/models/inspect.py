@@ -1,0 +1,259 @@
+"""What a model is, from its configuration files and the headers of its weights; nothing else is read or imported."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from fusionkit.errors import ModelError, did_you_mean
+from fusionkit.models.base import ModelInfo
+from fusionkit.models.embedded import embedded_models
+from fusionkit.models.single_file import inspect_header, read_header
+
+PIPELINES: Mapping[str, str] = {
+    "StableDiffusionPipeline": "sd",
+    "StableDiffusionImg2ImgPipeline": "sd",
+    "LatentConsistencyModelPipeline": "sd",
+    "StableDiffusionXLPipeline": "sdxl",
+}
+"""Pipelines whose models can be used, by their class in `model_index.json`, and the kind of each."""
+
+_CONFIGS = ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json")
+_WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+_PICKLE_ADVICE = (
+    "has pickle-only weights, which can run any code and are refused; convert them with the hub's space "
+    "'safetensors/convert', or load them where they are trusted and save them with pipe.save_pretrained(folder)"
+)
+
+
+def inspect_model(source: str, *, revision: str | None = None, variant: str | None = None) -> ModelInfo:
+    """What is known of a model before its weights load.
+
+    Args:
+        source: An embedded model's name, a folder in diffusers' layout, a `.safetensors` file, or a hub id.
+        revision: Branch, tag or commit of a hub id.
+        variant: Such as `fp16`: which of several weights files to read.
+
+    Raises:
+        ModelError: The model can't be found or read, or is not one that fusionkit can use.
+    """
+    where = locate(source)
+    if isinstance(where, Path) and where.is_file():
+        return inspect_header(source, where)
+    read = partial(_hub_file, where, revision=revision) if isinstance(where, str) else where.joinpath
+    index = _read_json(read("model_index.json"), source)
+    kind = _kind(source, index)
+    configs = {name: _read_json(read(name), source) for name in _CONFIGS}
+    if kind == "sd":
+        _bring_up_to_date(configs)
+    if isinstance(where, str):
+        parameters = _count_cached(source, read("model_index.json").parent, index, variant)
+    else:
+        parameters = _count_parameters(source, where, index, variant)
+    info = _of_configs(source, configs, parameters, kind)
+    embedded = embedded_models().get(source)
+    return info if embedded is None else replace(info, window=embedded.window)
+
+
+def locate(source: str) -> Path | str:
+    """Where a model is: a folder, a `.safetensors` file, or, as a string, a hub id.
+
+    Raises:
+        ModelError: Nothing is there, or it can't be a model that is safe to load.
+    """
+    embedded = embedded_models()
+    if source in embedded:
+        return embedded[source].folder
+    path = Path(source).expanduser()
+    if path.suffix in _PICKLES:
+        raise ModelError(f"model '{source}' {_PICKLE_ADVICE}")
+    if path.is_dir():
+        if not (path / "model_index.json").is_file():
+            raise ModelError(f"model '{source}' is no diffusers folder: it has no model_index.json")
+        return path
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise ModelError(f"model '{source}': no such file")
+        return path
+    if path.is_file():
+        raise ModelError(f"model '{source}' is neither a folder nor a .safetensors file")
+    prefix = source.partition("/")[0]
+    if any(name.partition("/")[0] == prefix for name in embedded):
+        hint = did_you_mean(source, embedded) or f"; embedded are: {', '.join(embedded)}"
+        raise ModelError(f"no embedded model '{source}'{hint}")
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
+        hint = did_you_mean(source, embedded)
+        raise ModelError(f"model '{source}': no such folder, and no hub id such as 'owner/name'{hint}")
+    return source
+
+
+def info_of_pipeline(pipe: Any) -> ModelInfo:
+    """What is known of a diffusers pipeline that its user already has.
+
+    Raises:
+        ModelError: It is no Stable Diffusion or SDXL pipeline.
+    """
+    name = type(pipe).__name__
+    missing = [part for part in ("unet", "vae", "scheduler", "tokenizer", "text_encoder") if not hasattr(pipe, part)]
+    if missing or not hasattr(pipe, "encode_prompt") or pipe.unet is None:
+        raise ModelError(f"a {name} can't be used; it must be a Stable Diffusion 1, 2 or XL pipeline")
+    configs: dict[str, Any] = {
+        "unet/config.json": pipe.unet.config,
+        "vae/config.json": pipe.vae.config,
+        "scheduler/scheduler_config.json": {**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__},
+    }
+    parts = [getattr(pipe, part, None) for part in _WEIGHTS]
+    parameters = sum(weights.numel() for part in parts if part is not None for weights in part.parameters())
+    return _of_configs(name, configs, parameters, "sdxl" if hasattr(pipe, "text_encoder_2") else "sd")
+
+
+def _of_configs(source: str, configs: Mapping[str, Any], parameters: int, kind: str) -> ModelInfo:
+    unet, vae, scheduler = (configs[name] for name in _CONFIGS)
+    try:
+        widths, vae_widths, name = unet["block_out_channels"], vae["block_out_channels"], scheduler["_class_name"]
+    except KeyError as error:
+        raise ModelError(f"model '{source}': its configuration does not tell {error}") from error
+    channels, taken = vae.get("latent_channels", 4), unet.get("in_channels", 4)
+    if taken != channels:
+        raise ModelError(
+            f"model '{source}' takes {taken} channels, not the {channels} of its latents: "
+            f"inpainting, editing and upscaling models can't be used"
+        )
+    factor = 2 ** (len(vae_widths) - 1)
+    size = unet.get("sample_size") or 64
+    height, width = (size, size) if isinstance(size, int) else size
+    return ModelInfo(
+        name=source,
+        kind=kind,
+        channels=channels,
+        factor=factor,
+        window=(width * factor, height * factor),
+        scheduler=name,
+        scheduler_config=dict(scheduler),
+        prediction_type=scheduler.get("prediction_type", "epsilon"),
+        parameters=parameters,
+        unet_channels=widths[0],
+        vae_channels=vae_widths[0],
+    )
+
+
+def _bring_up_to_date(configs: dict[str, dict[str, Any]]) -> None:
+    """Change what `StableDiffusionPipeline` corrects in outdated configurations when it is built."""
+    unet, scheduler = configs["unet/config.json"], configs["scheduler/scheduler_config.json"]
+    scheduler.update(steps_offset=1, clip_sample=False)
+    version = re.match(r"0\.(\d+)", str(unet.get("_diffusers_version", "")))
+    if version and int(version[1]) < 9 and isinstance(unet.get("sample_size"), int):
+        unet["sample_size"] = max(64, unet["sample_size"])
+
+
+def _kind(source: str, index: Mapping[str, Any]) -> str:
+    pipeline = index.get("_class_name")
+    if not isinstance(pipeline, str) or pipeline not in PIPELINES:
+        raise ModelError(
+            f"model '{source}' is a {_named(pipeline)}; fusionkit uses Stable Diffusion 1, 2 and XL pipelines"
+        )
+    for part, made_by in index.items():
+        library = made_by[0] if isinstance(made_by, list) else None
+        if library not in (None, "diffusers", "transformers", "stable_diffusion"):
+            raise ModelError(f"model '{source}' needs its own code for '{part}' ({_named(made_by)}), which is not run")
+    return PIPELINES[pipeline]
+
+
+def _named(entry: Any) -> str:
+    return ".".join(str(part) for part in entry) if isinstance(entry, list) else str(entry)
+
+
+def _read_json(path: Path, source: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"model '{source}' is no whole diffusers folder: it has no {_inner(path)}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model '{source}': {_inner(path)} can't be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"model '{source}': {_inner(path)} holds no configuration")
+    return content
+
+
+def _inner(path: Path) -> str:
+    return path.name if path.name == "model_index.json" else f"{path.parent.name}/{path.name}"
+
+
+def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], variant: str | None) -> int:
+    total = 0
+    for part in _WEIGHTS:
+        if not isinstance(index.get(part), list) or index[part][0] is None:
+            continue
+        files = _weights(folder / part, variant)
+        if not files:
+            pickled = any(file.suffix in _PICKLES for file in (folder / part).glob("*"))
+            which = f" of variant '{variant}'" if variant else ""
+            raise ModelError(
+                f"model '{source}' {_PICKLE_ADVICE}"
+                if pickled
+                else f"model '{source}' has no {part}/*.safetensors{which}"
+            )
+        for file in files:
+            total += sum(prod(shape) for shape in read_header(file, source).values())
+    return total
+
+
+def _weights(folder: Path, variant: str | None) -> list[Path]:
+    """The weights files of one component that diffusers would read: of the variant, else the plain ones."""
+    found = sorted(folder.glob("*.safetensors"))
+    plain = [file for file in found if re.fullmatch(r"[\w]+(-\d+-of-\d+)?\.safetensors", file.name)]
+    if variant is None:
+        return plain
+    return [
+        file for file in found if re.search(rf"\.{re.escape(variant)}(-\d+-of-\d+)?\.safetensors$", file.name)
+    ] or plain
+
+
+def _count_cached(source: str, snapshot: Path, index: Mapping[str, Any], variant: str | None) -> int:
+    """The number of weights of a model in the hub's cache; 0 if they are not there yet."""
+    try:
+        return _count_parameters(source, snapshot, index, variant)
+    except ModelError:
+        return 0
+
+
+def _hub_file(hub_id: str, name: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    cached = try_to_load_from_cache(hub_id, name, revision=revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        return Path(hf_hub_download(hub_id, name, revision=revision))
+    except GatedRepoError as error:
+        raise ModelError(
+            f"model '{hub_id}' is gated: accept its terms on the hub and log in with 'hf auth login'"
+        ) from error
+    except RepositoryNotFoundError as error:
+        hint = did_you_mean(hub_id, embedded_models())
+        raise ModelError(f"model '{hub_id}' is not on the hub, and there is no such folder{hint}") from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"model '{hub_id}' has no revision '{revision}'") from error
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"model '{hub_id}' is not in the local cache and the hub can't be reached; there is no such folder either"
+        ) from error
+    except EntryNotFoundError as error:
+        raise ModelError(f"model '{hub_id}' is no diffusers model: it has no {name}") from error
+    except Exception as error:
+        # The hub's client lets errors of its transport through, which differ from version to version.
+        raise ModelError(f"model '{hub_id}': the hub can't be reached: {' '.join(str(error).split()):.200}") from error

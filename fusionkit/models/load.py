@@ -1,0 +1,185 @@
+"""From a recipe, or a pipeline that its user already has, to a model that is ready to draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.errors import ModelError, RecipeError
+from fusionkit.models.base import Model, ModelInfo
+from fusionkit.models.inspect import info_of_pipeline, locate
+from fusionkit.models.lora import add_loras, check_loras
+from fusionkit.models.silence import quiet_loading
+
+if TYPE_CHECKING:
+    import torch
+
+    from fusionkit.recipe import Recipe
+
+
+_SAFE = {"use_safetensors": True, "trust_remote_code": False}
+
+
+def load_model(recipe: Recipe, info: ModelInfo) -> Model:
+    """Load the recipe's model onto its device.
+
+    Raises:
+        RecipeError: The device, the offload or a LoRA's path does not fit this machine; all problems at once.
+        ModelError: The weights, or a LoRA's, can't be loaded.
+    """
+    if problems := check_machine(recipe):
+        raise RecipeError(problems)
+    import torch
+
+    device = pick_device(recipe.device)
+    pipe = load_pipeline(
+        recipe.model or info.name,
+        info.kind,
+        dtype=pick_dtype(recipe.dtype, device),
+        revision=recipe.revision,
+        variant=recipe.variant,
+    )
+    add_loras(pipe, recipe.loras)
+    if recipe.channels_last:
+        pipe.unet.to(memory_format=torch.channels_last)
+        pipe.vae.to(memory_format=torch.channels_last)
+    place(pipe, device, recipe.offload)
+    if recipe.compile:
+        pipe.unet.compile()
+    return _adapter(pipe, info, vae_tiling=recipe.vae_tiling, clip_skip=recipe.clip_skip)
+
+
+def wrap_pipeline(
+    pipe: Any, *, batch_size: int | None = None, vae_tiling: bool = False, clip_skip: int | None = None
+) -> Model:
+    """A model of a pipeline that its user already has; the pipeline stays as it is, its scheduler too.
+
+    Args:
+        pipe: A Stable Diffusion 1, 2 or XL pipeline, on its device, with its LoRAs, hooks and types.
+        batch_size: Views in one forward pass, unless the recipe says.
+        vae_tiling: Decode in tiles.
+        clip_skip: Layers of the text encoder to leave out.
+
+    Raises:
+        ModelError: It is another kind of pipeline.
+    """
+    return _adapter(pipe, info_of_pipeline(pipe), batch_size=batch_size, vae_tiling=vae_tiling, clip_skip=clip_skip)
+
+
+def check_machine(recipe: Recipe) -> list[str]:
+    """What of a recipe's device, offload and LoRAs does not fit this machine; nothing is loaded."""
+    problems = check_loras(recipe.loras)
+    try:
+        device = pick_device(recipe.device)
+    except RecipeError as error:
+        return [*error.problems, *problems]
+    if recipe.offload != "none" and device.type == "cpu":
+        problems.append(f"offload '{recipe.offload}' moves weights to a GPU when they are needed; there is none in use")
+    return problems
+
+
+def pick_device(asked: str) -> torch.device:
+    """The device of that name; `auto` is the first of cuda, xpu, mps and the CPU that is there.
+
+    Raises:
+        RecipeError: It is not there.
+    """
+    import torch
+
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    xpu = torch.xpu.device_count() if torch.xpu.is_available() else 0
+    there = [f"cuda:{number}" for number in range(cuda)] + [f"xpu:{number}" for number in range(xpu)]
+    there += ["mps", "cpu"] if torch.backends.mps.is_available() else ["cpu"]
+    if asked == "auto":
+        return torch.device(there[0].partition(":")[0])
+    if asked not in there and f"{asked}:0" not in there:
+        raise RecipeError([f"device '{asked}' is not there; this machine has: {', '.join(there)}"])
+    return torch.device(asked)
+
+
+def pick_dtype(asked: str, device: torch.device) -> torch.dtype:
+    """The type of that name; `auto` is float16 on cuda and xpu, and float32 elsewhere."""
+    import torch
+
+    name = ("float16" if device.type in ("cuda", "xpu") else "float32") if asked == "auto" else asked
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def load_pipeline(
+    source: str,
+    kind: str,
+    *,
+    dtype: torch.dtype,
+    revision: str | None = None,
+    variant: str | None = None,
+    config: str | None = None,
+) -> Any:
+    """The diffusers pipeline of a model, on the CPU, from safetensors only and without any code of the model's own.
+
+    Args:
+        source: As for `inspect_model`.
+        kind: "sd" or "sdxl".
+        dtype: Type of the weights; a VAE that would overflow in float16 stays in float32.
+        revision: Branch, tag or commit of a hub id.
+        variant: Such as `fp16`.
+        config: For a single file: a folder or hub id with the configuration; None is what diffusers infers.
+
+    Raises:
+        ModelError: The weights can't be loaded.
+    """
+    import torch
+
+    where = locate(source)
+    cls = pipeline_class(kind)
+    options: dict[str, Any] = {_dtype_option(): dtype}
+    if kind == "sdxl":
+        options["add_watermarker"] = False
+    else:
+        options |= {"safety_checker": None, "requires_safety_checker": False}
+    try:
+        if isinstance(where, str):
+            # Apart from the loading, so that a download shows its progress.
+            where = Path(cls.download(where, revision=revision, variant=variant, **_SAFE))
+        with quiet_loading():
+            if where.is_file():
+                pipe = cls.from_single_file(str(where), config=config, **options)
+            else:
+                pipe = cls.from_pretrained(where, variant=variant, **_SAFE, **options)
+            if dtype == torch.float16 and pipe.vae.config.force_upcast:
+                pipe.vae.to(dtype=torch.float32)
+    except Exception as error:
+        # Weights are somebody else's: what diffusers raises for bad ones has no common type.
+        raise ModelError(f"model '{source}' can't be loaded: {' '.join(str(error).split()):.300}") from error
+    return pipe
+
+
+def pipeline_class(kind: str) -> Any:
+    """The diffusers pipeline that loads a kind of model."""
+    with quiet_loading():
+        from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+    return StableDiffusionXLPipeline if kind == "sdxl" else StableDiffusionPipeline
+
+
+def _dtype_option() -> str:
+    from diffusers.utils import deprecation_utils
+
+    return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
+
+
+def place(pipe: Any, device: torch.device, offload: str) -> None:
+    """Put a pipeline where it computes."""
+    if offload == "model":
+        pipe.enable_model_cpu_offload(device=device)
+    elif offload == "sequential":
+        pipe.enable_sequential_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+
+
+def _adapter(pipe: Any, info: ModelInfo, **options: Any) -> Model:
+    from fusionkit.models.sd import StableDiffusion
+    from fusionkit.models.sdxl import StableDiffusionXL
+
+    return (StableDiffusionXL if info.kind == "sdxl" else StableDiffusion)(pipe, info, **options)

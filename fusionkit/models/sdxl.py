@@ -1,0 +1,48 @@
+"""Stable Diffusion XL: a view is told the prompt, in two forms, and where in the picture it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from fusionkit.models.diffusers_model import DiffusersModel, Embedding
+from fusionkit.stage import Stage
+from fusionkit.views import View
+
+
+class StableDiffusionXL(DiffusersModel):
+    """A `StableDiffusionXLPipeline`, or one with the same parts."""
+
+    def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
+        """The prompt's embedding, (1, L, D), and its pooled form, (1, E)."""
+        embeds, _, pooled, _ = self.pipe.encode_prompt(
+            text, device=self.device, num_images_per_prompt=1, do_classifier_free_guidance=False, clip_skip=clip_skip
+        )
+        return embeds.to(self.device, self.dtype), pooled.to(self.device, self.dtype)
+
+    def embed_negative(self, text: str) -> Embedding:
+        """A negative prompt's embedding; zeros for an empty one where the pipeline says so."""
+        if text == "" and self.pipe.config.get("force_zeros_for_empty_prompt"):
+            # Of any prompt that is known already: only the shapes count.
+            known = next(iter(self._embeddings.values()), None) or self.embed("")
+            return tuple(torch.zeros_like(part) for part in known)
+        return super().embed_negative(text)
+
+    def conditions(self, stage: Stage, views: Sequence[View], embeddings: Sequence[Embedding]) -> dict[str, Any]:
+        """Embeddings (P, L, D), pooled ones (P, E), and `time_ids` (P, 6), in pixels.
+
+        `time_ids` are the recipe's height and width, the view's top and left, and the height and width again: a view
+        counts as a crop of the whole picture (arXiv 2307.01952, section 2.2).
+        """
+        width, height = stage.recipe.size
+        factor = self.info.factor
+        ids = [[height, width, view.top * factor, view.left * factor, height, width] for view in views]
+        return {
+            "encoder_hidden_states": torch.cat([embeds for embeds, _ in embeddings]),
+            "added_cond_kwargs": {
+                "text_embeds": torch.cat([pooled for _, pooled in embeddings]),
+                "time_ids": torch.tensor(ids, device=self.device, dtype=self.dtype),
+            },
+        }

@@ -1,0 +1,99 @@
+"""What a single `.safetensors` file holds, from its header alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+from fusionkit.errors import ModelError
+from fusionkit.models.base import ModelInfo
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+_HEADER_LIMIT = 100_000_000  # bytes, as in the safetensors library
+_IN = "model.diffusion_model.input_blocks.0.0.weight"
+_TEXT = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+_XL = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
+_REFINER = "conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias"
+_EDM = "edm_mean"
+_BETAS = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+}
+
+
+def read_header(path: Path, source: str) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in a `.safetensors` file, by name; no tensor is read.
+
+    Raises:
+        ModelError: The file can't be read, or is no safetensors file.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 0 < length <= min(_HEADER_LIMIT, path.stat().st_size):
+                raise ValueError("its header is damaged")
+            header = json.loads(file.read(length))
+        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    except OSError as error:
+        raise ModelError(f"model '{source}': {path.name} can't be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"model '{source}': {path.name} is no whole safetensors file") from error
+
+
+def inspect_header(source: str, path: Path) -> ModelInfo:
+    """What a checkpoint in the original layout of Stable Diffusion 1, 2 or XL is, by its keys and shapes.
+
+    A header does not tell an SD 2 model's prediction type. 'v_prediction' is taken, as diffusers does, of the 768-pixel
+    models; a recipe for a 512-pixel "base" model says `scheduler: {ddim: {prediction-type: epsilon}}`.
+
+    Raises:
+        ModelError: It is no such checkpoint.
+    """
+    shapes = read_header(path, source)
+    if _IN not in shapes:
+        what = "the UNet alone" if "conv_in.weight" in shapes else "no Stable Diffusion checkpoint"
+        raise ModelError(f"model '{source}' is {what}; a single file must be a whole SD 1, 2 or XL checkpoint")
+    if _REFINER in shapes:
+        raise ModelError(f"model '{source}' is an SDXL refiner, which can't draw a picture of its own")
+    channels = shapes[_IN][1]
+    if channels != 4:
+        raise ModelError(
+            f"model '{source}' takes {channels} channels, not 4: inpainting, editing and upscaling models can't be used"
+        )
+    if _EDM in shapes:
+        config = {**_BETAS, "_class_name": "EDMDPMSolverMultistepScheduler", "prediction_type": "epsilon"}
+        kind, size = "sdxl", 1024
+    elif _XL in shapes:
+        config = {**_BETAS, "_class_name": "EulerDiscreteScheduler", "prediction_type": _xl_prediction(shapes)}
+        kind, size = "sdxl", 1024
+    elif shapes.get(_TEXT, (0, 768))[-1] == 1024:
+        config = {**_BETAS, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}
+        kind, size = "sd", 768
+    else:
+        config = {**_BETAS, "_class_name": "PNDMScheduler", "prediction_type": "epsilon", "skip_prk_steps": True}
+        kind, size = "sd", 512
+    return ModelInfo(
+        name=source,
+        kind=kind,
+        channels=4,
+        factor=8,
+        window=(size, size),
+        scheduler=str(config["_class_name"]),
+        scheduler_config=config,
+        prediction_type=str(config["prediction_type"]),
+        parameters=sum(prod(shape) for shape in shapes.values()),
+    )
+
+
+def _xl_prediction(shapes: Shapes) -> str:
+    """Fine-tuned SDXL models mark a v-prediction with an empty tensor of that name."""
+    return "v_prediction" if "v_pred" in shapes else "epsilon"

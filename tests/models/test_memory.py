@@ -1,0 +1,91 @@
+"""Estimates of memory, against what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import CHECKPOINTS, info_of, plain, stage_on
+from torch.profiler import ProfilerActivity, profile
+
+from fusionkit.models.inspect import inspect_model
+from fusionkit.models.load import load_pipeline, wrap_pipeline
+from fusionkit.models.memory import GIB, estimate_memory, views_per_pass
+from fusionkit.recipe import Recipe
+from fusionkit.stage import Patches, StagePlan
+from fusionkit.views import View
+
+
+def peak(work: Callable[[], Any]) -> int:
+    """The most bytes of tensors that were alive at one time, beyond those that were before."""
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as measured:
+        work()
+    events = [event for event in measured.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        most = max(most, now)
+    return most
+
+
+def models() -> dict[str, Any]:
+    scenes = load_pipeline("tinyworld/scenes", "sd", dtype=torch.float32)
+    return {"sd": plain("sd"), "sdxl": plain("sdxl"), "scenes": scenes}
+
+
+@pytest.mark.parametrize("name", ["sd", "sdxl", "scenes"])
+def test_estimates_are_near_the_measured_peak(name: str) -> None:
+    model = wrap_pipeline(models()[name])
+    width, height = model.info.window
+    stage = stage_on(model, size=(width * 3, height), batch_size=4, device="cpu")
+    views = tuple(View(0, left, *stage.window) for left in range(4))
+    latents = torch.zeros(4, 4, *stage.window)
+    patches = Patches(views, latents=latents, prompts=["a"] * 4)
+    model.predict(stage, stage.steps[0], patches)
+
+    estimate = estimate_memory(model.info, stage.recipe, [stage.plan])
+    forward = peak(lambda: model.predict(stage, stage.steps[0], patches))
+    decode = peak(lambda: model.decode(torch.zeros(stage.shape)))
+
+    assert 0.8 <= estimate.forward / forward <= 1.6
+    assert 0.8 <= estimate.decode / decode <= 1.6
+
+
+def test_parts() -> None:
+    info = info_of("sd")
+    recipe = Recipe(model=str(CHECKPOINTS / "tiny-sd"), device="cpu", batch_size=2, size=(512, 128))
+    stages = [StagePlan((512, 128)), StagePlan((1024, 256))]
+
+    estimate = estimate_memory(info, recipe, stages)
+    smaller = estimate_memory(info, recipe, stages[:1])
+    tiled = estimate_memory(info, recipe.model_copy(update={"vae_tiling": True}), stages)
+    unguided = estimate_memory(info, recipe.model_copy(update={"guidance_scale": 1.0}), stages)
+    half = estimate_memory(info, recipe.model_copy(update={"dtype": "float16"}), stages)
+
+    assert estimate.weights == 4 * info.parameters == 2 * half.weights
+    assert estimate.total == estimate.weights + estimate.canvas + max(estimate.forward, estimate.decode)
+    assert smaller.decode * 4 == estimate.decode
+    assert tiled.decode < estimate.decode / 4
+    assert unguided.forward * 2 == estimate.forward
+    assert half.forward * 2 == estimate.forward
+
+
+def test_unknown_numbers_of_weights_are_the_familys() -> None:
+    from dataclasses import replace
+
+    info = replace(inspect_model(str(CHECKPOINTS / "tiny-sdxl")), parameters=0)
+    recipe = Recipe(model="tiny", device="cpu", dtype="float16")
+    assert 6 * GIB < estimate_memory(info, recipe, [StagePlan((1024, 1024))]).weights < 7 * GIB
+
+
+def test_automatic_batches() -> None:
+    from dataclasses import replace
+
+    sd15 = replace(info_of("sd"), unet_channels=320)
+    assert views_per_pass(sd15, (64, 64), 4, None) == 6
+    assert views_per_pass(sd15, (16, 16), 4, None) == 8
+    assert views_per_pass(sd15, (64, 64), 2, 20 * GIB) == 32
+    assert views_per_pass(sd15, (64, 64), 2, 2 * GIB) == 6
+    assert views_per_pass(sd15, (256, 256), 2, GIB) == 1
