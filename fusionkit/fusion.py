@@ -16,9 +16,8 @@ from fusionkit.recipe import Recipe
 from fusionkit.run import RunPlan, execute, prepare
 
 # What the weights were loaded with: a later call can't change it.
-MODEL_FIELDS = (
-    "model", "revision", "variant", "loras", "dtype", "device", "offload", "vae_tiling", "compile", "channels_last",
-)  # fmt: skip
+WEIGHTS = ("model", "revision", "variant", "loras", "dtype", "device", "offload", "compile", "channels_last")
+ADAPTER = ("vae_tiling", "clip_skip")
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -128,9 +127,13 @@ class Fusion:
         from fusionkit.models.load import wrap_pipeline
 
         recipe = make_recipe(plugins=list(plugins), **options)
-        if given := [name for name in MODEL_FIELDS if name in recipe.model_fields_set]:
+        if given := [name for name in WEIGHTS if name in recipe.model_fields_set]:
             raise RecipeError(f"{name} is decided by the pipeline; set it there, before from_pipe" for name in given)
-        return cls(info_of_pipeline(pipe), lambda r: wrap_pipeline(pipe, batch_size=r.batch_size), recipe)
+
+        def load(recipe: Recipe) -> Model:
+            return wrap_pipeline(pipe, vae_tiling=recipe.vae_tiling, clip_skip=recipe.clip_skip)
+
+        return cls(info_of_pipeline(pipe), load, recipe)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe | str | Path, **changes: Any) -> Fusion:
@@ -221,7 +224,6 @@ class Fusion:
             observers.append(Preview(every=preview_every, show=preview))
         if callback is not None:
             observers.append(OnStepDone(call=callback))
-        # The device is a question for torch alone; the checks come before the weights.
         plan = self.plan(recipe, observers, self._device(recipe))
         model = self.model_for(plan.recipe)
 
@@ -254,7 +256,7 @@ class Fusion:
         """
         if self._model is None or self._fixed is None:
             self._model, self._fixed = self._load(recipe), recipe
-        if moved := [name for name in MODEL_FIELDS if getattr(recipe, name) != getattr(self._fixed, name)]:
+        if moved := [name for name in (*WEIGHTS, *ADAPTER) if getattr(recipe, name) != getattr(self._fixed, name)]:
             raise RecipeError(
                 f"{name} can't change to {getattr(recipe, name)!r} once the model is loaded; make another Fusion for it"
                 for name in moved
@@ -262,9 +264,13 @@ class Fusion:
         return self._model
 
     def _device(self, recipe: Recipe) -> Any:
-        from fusionkit.models.load import resolve_device
+        if self._model is not None:
+            return self._model.device
+        from fusionkit.models.load import check_machine, pick_device
 
-        return self._model.device if self._model is not None else resolve_device(recipe.device)
+        if problems := check_machine(recipe):
+            raise RecipeError(problems)
+        return pick_device(recipe.device)
 
 
 def make_recipe(**fields: Any) -> Recipe:

@@ -2,59 +2,319 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializeAsAny,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import to_jsonable_python
 
+from fusionkit.errors import FusionError, did_you_mean
 from fusionkit.plugin import Plugin, kebab
+from fusionkit.problems import problems_of as problems_of
+from fusionkit.problems import shown
+
+OUTPUT_NAMES = ("index", "model", "prompt", "recipe", "seed", "size")
+OUTPUT_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def parse_size(value: Any) -> Any:
-    """`3584x512` or [3584, 512] as (width, height); anything else is left for pydantic to refuse."""
+    """`3584x512` or [3584, 512] as (width, height).
+
+    Raises:
+        ValueError: It is neither.
+    """
     if isinstance(value, str):
-        width, cross, height = value.lower().replace("×", "x").partition("x")
-        if cross and width.strip().isdigit() and height.strip().isdigit():
+        width, cross, height = value.lower().replace("\u00d7", "x").partition("x")
+        if cross and width.strip().isdecimal() and height.strip().isdecimal():
             return int(width), int(height)
-        raise ValueError("a size is width x height in pixels, such as 3584x512")
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return value
+    raise ValueError(f"must be width x height in pixels, such as 3584x512, not {shown(value)}")
+
+
+def refuse_bool(value: Any) -> Any:
+    """A number that is not `true` or `false`, which Python would count as 1 and 0.
+
+    Raises:
+        ValueError: It is.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, not {str(value).lower()}")
     return value
 
 
-Side = Annotated[int, Field(ge=1)]
+def finite(value: Any) -> Any:
+    """A number that is neither `true` nor `false`, infinite or not a number.
+
+    Raises:
+        ValueError: It is.
+    """
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"must be a number, not {value}")
+    return refuse_bool(value)
+
+
+def check_output(path: Path) -> Path:
+    """A path template whose names are known and whose format can be written.
+
+    Raises:
+        ValueError: One is not.
+    """
+    try:
+        for _, name, _, _ in Formatter().parse(str(path)):
+            if name is not None and name not in OUTPUT_NAMES:
+                known = ", ".join(f"{{{each}}}" for each in OUTPUT_NAMES)
+                hint = did_you_mean(name, OUTPUT_NAMES) or f"; there are {known}"
+                raise LookupError(f"has no name '{{{name}}}'{hint}")
+        str(path).format_map({name: 1 if name in ("index", "seed") else "text" for name in OUTPUT_NAMES})
+    except ValueError as error:
+        raise ValueError(f"is no path template: {error}") from None
+    except LookupError as error:
+        raise ValueError(*error.args) from None
+    if path.suffix.lower() not in OUTPUT_FORMATS:
+        raise ValueError(f"must end in {', '.join(OUTPUT_FORMATS)}, not '{path.suffix}'")
+    return path
+
+
+def check_device(device: str) -> str:
+    """A device that torch may know; whether this machine has it is asked when the model loads.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
+        hint = did_you_mean(device, ("auto", "cpu", "cuda", "mps", "xpu"))
+        raise ValueError(
+            f"must be auto, cpu, cuda, mps, xpu, or one of several such as cuda:1, not {shown(device)}{hint}"
+        )
+    return device
+
+
+Side = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]
 Size = Annotated[
     tuple[Side, Side],
     BeforeValidator(parse_size),
     PlainSerializer(lambda size: f"{size[0]}x{size[1]}", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+ ?x ?\d+$", "examples": ["3584x512"]}),
 ]
+Count = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]
+Number = Annotated[float, BeforeValidator(finite)]
 
 
-class SchedulerSpec(BaseModel):
-    """A scheduler by a short name or its class name, with options for its configuration or its steps."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    options: dict[str, Any] = {}
-
-
-class Recipe(BaseModel):
-    """Everything that decides a picture."""
+class Part(BaseModel):
+    """What a recipe and its parts have in common: kebab-case in YAML, nothing unknown, nothing changed later."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=kebab, populate_by_name=True, arbitrary_types_allowed=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=kebab,
+        populate_by_name=True,
     )
 
-    model: str | None = Field(None, description="A hub id, a folder, a .safetensors file, or an embedded model.")
-    prompt: str = ""
-    negative_prompt: str = ""
-    size: Size = (512, 512)
-    window: Size | None = None
-    scheduler: SchedulerSpec | None = None
-    steps: Annotated[int, Field(ge=1)] = 50
-    guidance_scale: Annotated[float, Field(ge=0)] = 7.5
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    batch_size: Annotated[int, Field(ge=1)] | None = None
-    plugins: list[Plugin] = []
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    device: str = "auto"
-    output: Path = Path("out/{recipe}-{seed}.png")
+
+class SchedulerSpec(Part):
+    """A scheduler by a short name or its class name, with options for its configuration or its steps.
+
+    In YAML `ddpm`, or `ddim: {eta: 1.0}`.
+    """
+
+    name: str = Field(description="A short name such as ddim, or a class of diffusers such as DDIMScheduler.")
+    options: dict[str, Any] = Field({}, description="What is changed in its configuration, or given to its steps.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "name" not in value:
+            if len(value) != 1:
+                raise ValueError(
+                    f"must be a name, or one name with its options, such as ddim: {{eta: 1.0}}, not {shown(value)}"
+                )
+            ((name, options),) = value.items()
+            if options is not None and not isinstance(options, dict):
+                raise ValueError(f"must have a mapping of options, such as ddim: {{eta: 1.0}}, not {shown(options)}")
+            return {"name": str(name), "options": options or {}}
+        if not isinstance(value, (dict, cls)):
+            raise ValueError(
+                f"must be a name, or one name with its options, such as ddim: {{eta: 1.0}}, not {shown(value)}"
+            )
+        return value
+
+    @model_serializer
+    def _to_yaml(self) -> str | dict[str, Any]:
+        return {self.name: dict(self.options)} if self.options else self.name
+
+
+class Lora(Part):
+    """One LoRA: a hub id, a folder or a file, and how strongly it acts."""
+
+    path: str = Field(description="A hub id, a folder, or a .safetensors file.")
+    weight_name: str | None = Field(None, description="The file's name, where the folder or the hub has several.")
+    scale: Number = Field(1.0, description="1 is its full strength, 0 none.")
+
+
+def parse_plugin(entry: Any) -> Plugin:
+    """One entry of a recipe's list: a `Plugin`, a name, or a name with its options.
+
+    Raises:
+        PluginError: No package offers the name, or its class can't be imported.
+        ValidationError: The options do not fit the plugin.
+        ValueError: The entry is none of the three.
+    """
+    from fusionkit.registry import load
+
+    if isinstance(entry, Plugin):
+        return entry
+    name, options = plugin_entry(entry)
+    return load(name).model_validate(options)
+
+
+def plugin_entry(entry: Any) -> tuple[str, dict[str, Any]]:
+    """The name and the options of one entry of a recipe's list.
+
+    Raises:
+        ValueError: It is no plugin entry.
+    """
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        ((name, options),) = entry.items()
+        if options is None or isinstance(options, dict):
+            return str(name), options or {}
+        raise ValueError(f"options of '{name}' must be a mapping, such as {name}: {{...}}, not {shown(options)}")
+    raise ValueError(f"a plugin is a name, or one name with its options, such as name: {{...}}, not {shown(entry)}")
+
+
+def _parse_plugins(value: Any) -> Any:
+    """All entries, with all their problems at once."""
+    from pydantic import ValidationError
+
+    if not isinstance(value, (list, tuple)):
+        return value
+    plugins, problems = [], []
+    for entry in value:
+        try:
+            plugins.append(parse_plugin(entry))
+        except ValidationError as error:
+            name, _ = plugin_entry(entry)
+            from fusionkit.registry import load
+
+            problems += problems_of(error, load(name), name)
+        except (ValueError, FusionError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return plugins
+
+
+class Recipe(Part):
+    """Everything that decides a picture.
+
+    What a recipe leaves out, the model's own defaults decide, and then those that stand here.
+    """
+
+    name: str = Field("recipe", description="What {recipe} stands for in `output`; by default the file's name.")
+    model: str | None = Field(
+        None, description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
+    )
+    revision: str | None = Field(None, description="Branch, tag or commit of a model from the hub.")
+    variant: str | None = Field(None, description="Variant of the weights' files, such as fp16.")
+    loras: list[Lora] = Field([], description="LoRAs to put on the model, in order.")
+    prompt: str = Field("", description="What the picture shows.")
+    negative_prompt: str = Field("", description="What to steer away from.")
+    size: Size = Field(
+        (512, 512), description="Width x height of the picture in pixels; by default the size the model was trained at."
+    )
+    window: Size | None = Field(
+        None, description="Width x height of one view in pixels; by default the size the model was trained at."
+    )
+    scheduler: SchedulerSpec | None = Field(
+        None,
+        description="A short name such as ddim, a class of diffusers, or either with options: ddim: {eta: 1.0}. "
+        "By default the model's own.",
+    )
+    steps: Count = Field(50, description="Sampling steps.")
+    guidance_scale: Number = Field(7.5, ge=0, description="How strongly the prompt counts; 1 or less: no guidance.")
+    clip_skip: Count | None = Field(None, description="How many last layers of the text encoder to leave out.")
+    seed: Annotated[int, BeforeValidator(refuse_bool)] = Field(
+        0, ge=0, lt=2**63, description="The same seed gives the same picture, on any device."
+    )
+    plugins: Annotated[list[SerializeAsAny[Plugin]], BeforeValidator(_parse_plugins)] = Field(
+        [], description="The methods, in order of application: names, or names with options."
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="Type of the model's weights; auto is float32 on a CPU and float16 on a GPU."
+    )
+    device: Annotated[str, AfterValidator(check_device)] = Field(
+        "auto",
+        description="auto, cpu, mps, cuda, xpu, or one of several: cuda:1. auto is a GPU where there is one.",
+    )
+    offload: Literal["none", "model", "sequential"] = Field(
+        "none", description="Keeps the model in the CPU's memory: whole components, or (slow) layer by layer."
+    )
+    vae_tiling: bool = Field(False, description="Decodes the picture in tiles, to need less memory.")
+    compile: bool = Field(False, description="Compiles the denoiser: a slow start, then quicker steps.")
+    channels_last: bool = Field(False, description="Keeps the denoiser's weights in channels-last order.")
+    batch_size: Count | None = Field(
+        None, description="Views predicted in one forward pass; it changes speed and memory, not the picture."
+    )
+    output: Annotated[Path, AfterValidator(check_output)] = Field(
+        Path("out/{recipe}-{seed}.png"),
+        description=f"Where the picture goes; {', '.join(f'{{{name}}}' for name in OUTPUT_NAMES)} are filled in.",
+    )
+    overwrite: bool = Field(False, description="Replaces an existing file instead of adding a number to the name.")
+    preview_every: Count | None = Field(None, description="Writes a preview beside the picture every so many steps.")
+
+    def with_defaults(self, defaults: Mapping[str, Any]) -> Recipe:
+        """The recipe, completed by a model's defaults where it is silent.
+
+        Args:
+            defaults: Fields by their YAML or Python names, as YAML gives them.
+
+        Raises:
+            ValidationError: A default is not what the field takes.
+        """
+        names = {field.alias: name for name, field in type(self).model_fields.items()}
+        silent = {names.get(name, name): value for name, value in defaults.items()}
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).model_validate({**silent, **given})
+
+    def dump(self) -> dict[str, Any]:
+        """All that decides the picture, by YAML names, plugins with all their options; where it goes is left out."""
+        dumped: dict[str, Any] = _jsonable(self, exclude_none=True)
+        for name in ("output", "overwrite", "preview-every"):
+            dumped.pop(name, None)
+        # Without their names, and without those options whose absence means something, plugins could not be read back.
+        dumped["plugins"] = [
+            {each.plugin_name: options} if (options := _jsonable(each)) else each.plugin_name for each in self.plugins
+        ]
+        return {name: value for name, value in dumped.items() if value != []}
+
+    def to_yaml(self) -> str:
+        """`dump` as YAML, which reads back as an equal recipe."""
+        from fusionkit.document import dump_yaml
+
+        return dump_yaml(self.dump())
+
+
+def _jsonable(value: Any, exclude_none: bool = False) -> Any:
+    # What only Python can hold, such as a tensor, is named: such a recipe can be read but not run again.
+    return to_jsonable_python(
+        value, by_alias=True, exclude_none=exclude_none, fallback=lambda other: f"<{type(other).__name__}>"
+    )

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import CanvasError, RecipeError
 from fusionkit.manager import Manager
+from fusionkit.plugin import Plugin, kebab
 from fusionkit.stage import Stage, StagePlan
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.models import Model, ModelInfo
-    from fusionkit.plugin import Plugin
     from fusionkit.recipe import Recipe
 
 
@@ -49,9 +49,8 @@ class RunPlan:
 
 def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
     """The recipe with the model's defaults, and its size, where the recipe is silent."""
-    defaults: dict[str, Any] = {"size": info.window, **info.defaults}
-    silent = {name: value for name, value in defaults.items() if name not in recipe.model_fields_set}
-    return recipe.model_copy(update=silent) if silent else recipe
+    given = {kebab(name): getattr(recipe, name) for name in recipe.model_fields_set}
+    return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
 
 
 def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] = ()) -> list[str]:

@@ -1,0 +1,173 @@
+"""Puts a recipe together: where its file is, what it extends, and what the command line changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from fusionkit.document import Node, Place, parse_yaml, read_yaml
+from fusionkit.errors import RecipeError, did_you_mean
+from fusionkit.problems import shown
+
+# Their values are text even where YAML would see something else: `--set prompt="a sign: no entry"`.
+_TEXT_KEYS = frozenset(
+    {"device", "model", "name", "negative-prompt", "output", "prompt", "revision", "size", "variant", "window"}
+)
+
+
+def bundled_recipes() -> dict[str, Path]:
+    """The recipes that come with fusionkit, by name."""
+    folder = Path(str(files("fusionkit.recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def shown_path(path: Path) -> str:
+    """A path as errors show it: relative where it is inside the current folder."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def find_recipe(source: str | Path, beside: Path | None = None) -> Path:
+    """The file of a recipe: a path, or the name of a bundled one.
+
+    Args:
+        source: What the user wrote.
+        beside: The folder that a path is relative to; None is the current one.
+
+    Raises:
+        RecipeError: There is none; a near name is suggested.
+    """
+    path = (beside or Path()) / Path(source).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise RecipeError([f"'{source}' is a folder, not a recipe"])
+    bundled = bundled_recipes()
+    if str(source) in bundled:
+        return bundled[str(source)]
+    folder = Path(source).parent
+    files_there = [str(folder / each.name) for each in sorted(path.parent.glob("*.y*ml"))]
+    hint = did_you_mean(str(source), [*bundled, *files_there]) or did_you_mean(Path(source).stem, bundled)
+    raise RecipeError([f"no recipe '{source}'{hint or '; there are ' + ', '.join(bundled)}"])
+
+
+def mapping_of(node: Node) -> dict[str, Node]:
+    """The entries of a recipe's document.
+
+    Raises:
+        RecipeError: It is empty, or no mapping.
+    """
+    if node.value is None:
+        raise RecipeError([f"{node.place.source}: is empty; a recipe has at least a model and a prompt"])
+    if not isinstance(node.value, dict):
+        found = "a list" if isinstance(node.value, list) else shown(node.value)
+        raise RecipeError([f"{node.place}: a recipe is a mapping such as 'model: tinyworld/scenes', not {found}"])
+    return node.value
+
+
+def assembled(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Node]:
+    """A recipe's entries, together with those of the recipes that it extends.
+
+    What a recipe gives replaces what the extended one gives; `plugins` as a mapping changes its plugins one by one.
+
+    Raises:
+        RecipeError: A file can't be read, is missing, or extends itself.
+    """
+    tree = dict(mapping_of(read_yaml(path, shown_path(path))))
+    extends = tree.pop("extends", None)
+    if extends is None:
+        return tree
+    chain = (*chain, path.resolve())
+    if not isinstance(extends.value, str):
+        raise RecipeError([f"{extends.place}: 'extends' is the name of one recipe, not {shown(extends.plain())}"])
+    try:
+        base_path = find_recipe(extends.value, path.parent)
+    except RecipeError as error:
+        raise RecipeError([f"{extends.place}: {line}" for line in error.problems]) from None
+    if base_path.resolve() in chain:
+        circle = " -> ".join(each.name for each in (*chain, base_path))
+        raise RecipeError([f"{extends.place}: recipes extend each other in a circle: {circle}"])
+    base = assembled(base_path, chain)
+    base.pop("name", None)
+    changes = tree.get("plugins")
+    if changes is not None and isinstance(changes.value, dict):
+        tree["plugins"] = _changed(base.get("plugins", Node([], changes.place, changes.key)), changes.value)
+    return {**base, **tree}
+
+
+def set_option(tree: dict[str, Node], change: str) -> None:
+    """Change a recipe's entries by `KEY=VALUE`, where the key may be `plugins.NAME.OPTION` or `scheduler.NAME.OPTION`.
+
+    Raises:
+        RecipeError: The change can't be understood, or is of something that the recipe does not have.
+    """
+    key, equals, text = change.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise RecipeError([f"--set {change}: write it as KEY=VALUE, such as steps=30"])
+    place = Place(f"--set {key}")
+    if key in _TEXT_KEYS and not text.lstrip().startswith(("'", '"', "[")):
+        value = Node(text, place, place)
+    else:
+        value = parse_yaml(text, place.source, place)
+    first, *rest = key.split(".")
+    if not rest:
+        tree[first] = value
+    elif first == "plugins":
+        for part in reversed(rest[1:]):
+            value = Node({part: value}, place, place)
+        tree["plugins"] = _changed(tree.get("plugins", Node([], place, place)), {rest[0]: value}, len(rest) == 1)
+    elif first == "scheduler":
+        name, *inner = rest
+        old = tree["scheduler"].value if "scheduler" in tree else None
+        for part in reversed(inner):
+            value = Node({part: value}, place, place)
+        given = old[name] if isinstance(old, dict) and name in old else Node({}, place, place)
+        tree["scheduler"] = Node({name: _merged(given, value) if inner else value}, place, place)
+    else:
+        raise RecipeError([f"{place}: '{first}' is set as a whole: --set {first}=..."])
+
+
+def plugin_name(entry: Node) -> str | None:
+    """The name of an entry of a recipe's plugins; None where it is no such entry."""
+    if isinstance(entry.value, dict):
+        return next(iter(entry.value), None)
+    return entry.value if isinstance(entry.value, str) else None
+
+
+def _changed(plugins: Node, changes: Mapping[str, Node], may_add: bool = True) -> Node:
+    """A recipe's plugins with changes by name: options are merged, `false` removes, a new name is added at the end."""
+    if not isinstance(plugins.value, list):
+        return plugins
+    entries = list(plugins.value)
+    for name, change in changes.items():
+        names = [plugin_name(entry) for entry in entries]
+        if names.count(name) > 1:
+            raise RecipeError([f"{change.key}: '{name}' is {names.count(name)} times in the recipe; change the file"])
+        if name not in names and (change.value is False or not may_add):
+            known = [each for each in names if each]
+            hint = did_you_mean(name, known) or f"; it has {', '.join(known) or 'none'}"
+            raise RecipeError([f"{change.key}: the recipe has no plugin '{name}'{hint}"])
+        if change.value is False:
+            del entries[names.index(name)]
+            continue
+        options = Node({}, change.place, change.key) if change.value in (True, None) else change
+        if name in names:
+            old = entries[names.index(name)]
+            given = old.value[name] if isinstance(old.value, dict) else Node({}, old.place, old.key)
+            entries[names.index(name)] = Node({name: _merged(given, options)}, old.place, old.key)
+        else:
+            entries.append(Node({name: options}, change.place, change.key))
+    return Node(entries, plugins.place, plugins.key)
+
+
+def _merged(old: Node, new: Node) -> Node:
+    """Two values, mappings entry by entry, all else replaced."""
+    if not (isinstance(old.value, dict) and isinstance(new.value, dict)):
+        return new
+    both = dict(old.value)
+    for name, node in new.value.items():
+        both[name] = _merged(both[name], node) if name in both else node
+    return Node(both, old.place, old.key)

@@ -1,0 +1,79 @@
+"""The command line. Nothing heavy is imported before a command runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+import click
+
+from fusionkit.errors import FusionError, did_you_mean
+
+COMMANDS = ("run", "validate", "plan", "recipes", "plugins", "models", "schema", "replay")
+
+
+class Commands(click.Group):
+    """The commands, each in a module of its own that is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order in which a new user needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """One command."""
+        if name not in COMMANDS:
+            return None
+        command = import_module(f"fusionkit.cli.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name; a near one is suggested for a misspelt one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], COMMANDS) or f"; there are {', '.join(COMMANDS)}"
+            ctx.fail(f"no command '{args[0]}'{hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and say what went wrong in one line a problem."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            _fail(ctx, "interrupted", 130)
+        except FusionError as error:
+            if ctx.params["debug"]:
+                raise
+            _fail(ctx, str(error), error.exit_code)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            # What is left is a fault of ours or of a library: its reader can do nothing with a traceback but report it.
+            if ctx.params["debug"]:
+                raise
+            text = " ".join(str(error).split()) or "no message"
+            _fail(ctx, f"{type(error).__name__}: {text}; see where with fusionkit --debug {ctx.invoked_subcommand}", 1)
+
+
+def _fail(ctx: click.Context, text: str, code: int) -> None:
+    click.echo(text, err=True)
+    ctx.exit(code)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="fusionkit", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Make pictures that no single diffusion model was trained to make, as a recipe says.
+
+    \b
+    A first picture:   fusionkit run panorama-tinyworld
+    Your own recipe:   fusionkit recipes panorama-tinyworld > mine.yaml
+                       fusionkit run mine.yaml --set steps=30 --seed 7
+    """  # noqa: D301 - click wants the character
+    # The hub's client tells of each of its attempts; what counts is whether it succeeded, and that is an error of ours.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")

@@ -1,0 +1,53 @@
+"""What several commands share: the options that change a recipe, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from fusionkit.recipe_file import RecipeFile
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def recipe_options(command: F) -> F:
+    """The options of every command that reads a recipe."""
+    for decorate in (
+        click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ..."),
+        click.option("--seed", type=int, metavar="N", help="Another seed than the recipe's."),
+        click.option(
+            "--set",
+            "sets",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Change the recipe, as often as needed: steps=30, plugins.style-alignment.alpha=0.6, "
+            "plugins.guided-fusion=false (leaves it out).",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def read(recipe: str, sets: Sequence[str], **options: Any) -> RecipeFile:
+    """The recipe that a command was given, with the changes of its options."""
+    from fusionkit.recipe_file import read_recipe
+
+    return read_recipe(recipe, sets, {name.replace("_", "-"): value for name, value in options.items()})
+
+
+def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:
+    """Rows in aligned columns; the last column is as long as it is."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    lines = [
+        indent + "  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1]])
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

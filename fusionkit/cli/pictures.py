@@ -1,0 +1,96 @@
+"""Makes pictures for `run` and `replay`: progress, previews, a summary, and a clean end on Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fusionkit.errors import Cancelled, RecipeError
+from fusionkit.image import free_path, output_path, save_image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from fusionkit.fusion import Fusion, Result
+    from fusionkit.recipe import Recipe
+    from fusionkit.recipe_file import RecipeFile
+    from fusionkit.stage import Stage, Step
+
+
+@dataclass
+class Kept:
+    """What a run has written, and how far it came, for when somebody ends it."""
+
+    files: list[Path] = field(default_factory=list)
+    step: str = "before the first step"
+
+    def __str__(self) -> str:
+        kept = ", ".join(str(path) for path in self.files)
+        return f"interrupted {self.step}; {f'kept: {kept}' if kept else 'nothing was written'}"
+
+
+def make_pictures(file: RecipeFile, quiet: bool) -> list[Result]:
+    """Make and write one picture for each of a file's recipes.
+
+    Raises:
+        RecipeError: Something makes no sense; with its place in the file.
+        Cancelled: Ctrl-C; says what was kept.
+    """
+    from fusionkit.fusion import Fusion
+
+    kept, results = Kept(), []
+    try:
+        fusion = Fusion.from_recipe(file.recipes[0])
+        for index, recipe in enumerate(file.recipes, 1):
+            result = make(fusion, recipe, index, kept, quiet)
+            path = result.save(output_path(result.recipe, index), overwrite=recipe.overwrite)
+            kept.files.append(path)
+            results.append(result)
+            click.echo(str(path) if quiet else summary(path, result))
+    except RecipeError as error:
+        raise RecipeError(file.located(problem) for problem in error.problems) from error
+    except KeyboardInterrupt:
+        raise Cancelled(str(kept)) from None
+    return results
+
+
+def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool) -> Result:
+    """Make one picture, with a progress bar and the recipe's previews."""
+    if not quiet:
+        click.echo(f"{recipe.model}: {recipe.prompt}" if recipe.prompt else f"{recipe.model}", err=True)
+
+    def callback(stage: Stage, at: Step, latents: Any) -> None:
+        kept.step = f"after step {at.index + 1} of {at.total}"
+
+    return fusion.run(
+        recipe,
+        callback=callback,
+        progress=not quiet,
+        preview=_previews(recipe, index, kept),
+        preview_every=recipe.preview_every,
+    )
+
+
+def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage, Step], None]:
+    def show(image: Image, stage: Stage, at: Step) -> None:
+        # The stage's recipe is complete: its size, which a name may hold, is the model's where the file has none.
+        path = free_path(output_path(stage.recipe, index))
+        part = f"-stage{stage.index + 1}" if stage.index else ""
+        name = path.with_name(f"{path.stem}{part}-step{at.index + 1:03}{path.suffix}")
+        kept.files.append(save_image(image, name, {}))
+
+    return show
+
+
+def summary(path: Path, result: Result) -> str:
+    """Where the picture is, and what it took."""
+    width, height = result.image.size
+    passes = "forward pass" if result.forward_passes == 1 else "forward passes"
+    return (
+        f"{path}\n  {width}x{height} pixels, seed {result.seed}, {result.seconds:.1f} s; "
+        f"{result.forward_share:.0%} of the denoising in the model's {result.forward_passes:,} {passes}"
+    )

@@ -1,0 +1,98 @@
+"""`fusionkit plan`: what a run would do and need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from fusionkit.cli.common import counted, read, recipe_options, table
+
+if TYPE_CHECKING:
+    from fusionkit.recipe import Recipe
+    from fusionkit.run import RunPlan
+    from fusionkit.stage import Stage
+
+
+@click.command("plan", short_help="Show the stages, views, forward passes and memory of a run.")
+@click.argument("recipe", metavar="RECIPE")
+@recipe_options
+def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | None) -> None:
+    """Show what a recipe would do: stages, views, forward passes, coverage and memory, before anything is loaded.
+
+    RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes').
+    """
+    from fusionkit.checks import check_file
+    from fusionkit.errors import FusionError, RecipeError
+
+    file = read(recipe, sets, seed=seed, device=device)
+    info = check_file(file)
+
+    from fusionkit.run import prepare
+
+    try:
+        plan = prepare(file.recipes[0], info)
+    except FusionError as error:
+        raise RecipeError(file.located(line) for line in str(error).splitlines()) from error
+    click.echo(describe(plan, file.recipes))
+
+
+def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
+    """The plan of the first of a file's recipes, which differ in their prompts alone, in lines."""
+    from fusionkit.image import output_path
+
+    info, recipe = plan.info, plan.recipe
+    width, height = recipe.window or info.window
+    size = f", {info.parameters / 1e6:,.1f} M parameters" if info.parameters else ""
+    lines = [["model", f"{info.name} ({info.kind}{size}, windows of {width}x{height} pixels)"]]
+    lines.append(["plugins", ", ".join(each.plugin_name for each in recipe.plugins) or "none"])
+    for stage, views in zip(plan.stages, plan.views, strict=True):
+        name = f"stage {stage.index + 1}" if len(plan.stages) > 1 else "stage"
+        lines.append([name, _stage(stage, views)])
+        lines.append(["coverage", coverage(plan, stage)])
+    passes = f"{plan.forward_passes:,} of the denoiser"
+    if recipe.guidance_scale > 1:
+        passes += f", with and without the prompt for each of {sum(plan.views):,} views"
+    lines.append(["passes", passes + (f"; for each of {len(recipes)} pictures" if len(recipes) > 1 else "")])
+    lines.append(["memory", memory(plan)])
+    for number, each in enumerate(recipes, 1):
+        path = output_path(each.model_copy(update={"size": recipe.size}), number)
+        lines.append(["output" if number == 1 else "", str(path)])
+    return table(lines)
+
+
+def coverage(plan: RunPlan, stage: Stage) -> str:
+    """In how many views the pixels of a stage are; that none is left out has been checked."""
+    import torch
+
+    from fusionkit.canvas import scatter
+
+    counts = torch.zeros(1, 1, *stage.canvas)
+    for patches in plan.hooks.ask("views", stage=stage, at=stage.steps[0]):
+        scatter(torch.ones(len(patches.views), 1, *patches.size), patches.views, counts)
+    low, high = int(counts.min()), int(counts.max())
+    return f"complete; each pixel is in {low if low == high else f'{low} to {high}'} view{'' if high == 1 else 's'}"
+
+
+def memory(plan: RunPlan) -> str:
+    """A rough estimate of what a run needs, where it computes."""
+    from fusionkit.image import in_bytes
+    from fusionkit.models.memory import estimate_memory
+
+    needs = estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages])
+    parts = {
+        "weights": needs.weights,
+        "canvas": needs.canvas,
+        "a forward pass": needs.forward,
+        "decoding": needs.decode,
+    }
+    return f"about {in_bytes(needs.total)} ({', '.join(f'{name} {in_bytes(size)}' for name, size in parts.items())})"
+
+
+def _stage(stage: Stage, views: int) -> str:
+    width, height = stage.plan.size
+    steps = len(stage.steps)
+    each = f"{views // steps}" if views % steps == 0 else f"{views / steps:.1f}"
+    name = f"{stage.plan.name}: " if stage.plan.name else ""
+    return f"{name}{width}x{height} pixels, {counted(steps, 'step')} of {stage.scheduler.name} with {each} views each"

@@ -1,0 +1,126 @@
+"""`fusionkit plugins`: what the installed packages offer, broken ones included."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fusionkit.cli.common import table
+
+if TYPE_CHECKING:
+    from fusionkit.plugin import Plugin
+
+
+@click.command("plugins", short_help="List the installed plugins, or show one.")
+@click.argument("name", required=False)
+def command(name: str | None) -> None:
+    """List the installed plugins, or show one with its options and hooks."""
+    from fusionkit.errors import FusionError
+    from fusionkit.registry import offered, package_of
+
+    if name is not None:
+        kind = checked(name)
+        click.echo(describe(kind, offered()[name]))
+        return
+    rows = []
+    for each, entry in offered().items():
+        try:
+            about = summary(checked(each))
+        except FusionError as error:
+            about = f"broken: {error}"
+        rows.append([each, package_of(entry), about])
+    click.echo(table(rows) if rows else "no installed package offers a plugin")
+
+
+def checked(name: str) -> type[Plugin]:
+    """A plugin's class, whose hooks fit those of the loop.
+
+    Raises:
+        PluginError: It can't be imported, or a hook is misspelt or asks for what it can't have.
+    """
+    from fusionkit.manager import Manager
+    from fusionkit.registry import load
+
+    kind = load(name)
+    # Without validation, since a plugin may have options without a default.
+    Manager([kind.model_construct()])
+    return kind
+
+
+def summary(kind: type[Plugin]) -> str:
+    """The first line of a plugin's docstring."""
+    return (inspect.getdoc(kind) or "").partition("\n")[0]
+
+
+def describe(kind: type[Plugin], entry: EntryPoint) -> str:
+    """A plugin with its package, hooks and options."""
+    from fusionkit.registry import package_of
+
+    name = kind.plugin_name
+    version = f" {entry.dist.version}" if entry.dist is not None else ""
+    parts = [
+        f"{name}  ({package_of(entry)}{version}, {entry.value})",
+        inspect.getdoc(kind) or "",
+        "hooks\n" + table([[hook, how] for hook, how in hooks_of(kind)], "  "),
+    ]
+    rows = options_of_plugin(kind)
+    parts.append("options\n" + "\n".join(rows) if rows else "options\n  none")
+    parts.append(f"in a recipe\n  plugins:\n    - {name}" + (f": {{{example(kind)}}}" if rows else ""))
+    return "\n\n".join(part for part in parts if part)
+
+
+def hooks_of(kind: type[Plugin]) -> list[tuple[str, str]]:
+    """The hooks that a plugin implements, and whether it replaces or changes their answer, or only listens."""
+    from fusionkit.hookspecs import PROJECT, Hookspecs
+
+    found = []
+    for hook, spec in vars(Hookspecs).items():
+        options = getattr(getattr(kind, hook, None), f"{PROJECT}_impl", None)
+        if options is not None:
+            first = getattr(spec, f"{PROJECT}_spec")["firstresult"]
+            changes = options["wrapper"] or options["hookwrapper"]
+            listens = "names problems before the run" if hook == "check" else "is told"
+            found.append((hook, "changes the answer" if changes else "gives the answer" if first else listens))
+    return found
+
+
+def options_of_plugin(kind: type[Plugin]) -> list[str]:
+    """Each option with its type, default and description."""
+    from fusionkit.schema import type_name
+
+    properties = kind.model_json_schema()["properties"] if kind.model_fields else {}
+    lines = []
+    for field_name, field in kind.model_fields.items():
+        alias = field.alias or field_name
+        default = "required" if field.is_required() else f"default {_yaml(_default(kind, field_name))}"
+        lines.append(f"  {alias}: {type_name(properties.get(alias, {}))}, {default}")
+        lines += [f"      {line}" for line in _wrapped(field.description or "")]
+    return lines
+
+
+def example(kind: type[Plugin]) -> str:
+    """One option with its default, as a recipe would give it."""
+    name, field = next(iter(kind.model_fields.items()))
+    default = None if field.is_required() else _default(kind, name)
+    return f"{field.alias or name}: {'...' if default is None else _yaml(default)}"
+
+
+def _default(kind: type[Plugin], name: str) -> Any:
+    from pydantic_core import to_jsonable_python
+
+    plugin: Plugin = kind.model_construct()
+    dumped: dict[str, Any] = to_jsonable_python(plugin, fallback=repr)
+    return dumped[name]
+
+
+def _yaml(value: Any) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _wrapped(text: str) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(text, 100)

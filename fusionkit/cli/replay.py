@@ -1,0 +1,50 @@
+"""`fusionkit replay`: make a picture again from what its file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("replay", short_help="Make a picture again and compare.")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("-o", "--output", metavar="PATH", help="Where the new picture goes; by default beside the old one.")
+@click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ...")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
+def command(image: Path, output: str | None, device: str | None, quiet: bool) -> None:
+    """Make the picture of IMAGE again, from the recipe inside it, and say whether it is the same."""
+    from fusionkit.checks import check_file
+    from fusionkit.image import read_metadata
+    from fusionkit.recipe_file import parse_recipe
+
+    told = read_metadata(image)
+    where = {"output": output if output is not None else escaped(image), "device": device}
+    file = parse_recipe(told["recipe"], str(image), options=where)
+    check_file(file)
+
+    from fusionkit.cli.pictures import make_pictures
+    from fusionkit.image import versions
+
+    (result,) = make_pictures(file, quiet)
+    click.echo(verdict(told, result.latents_hash, versions(result.recipe.plugins)))
+
+
+def escaped(path: Path) -> str:
+    """A path as a template that stands for itself."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def verdict(told: dict[str, Any], latents_hash: str, now: dict[str, str]) -> str:
+    """Whether the latents are equal, and if they are not, what else has changed."""
+    if told.get("latents") == latents_hash:
+        return f"equal: the latents' hash is {latents_hash[:16]} again"
+    then = told.get("versions", {})
+    differ = [
+        f"{name} {then.get(name)} -> {now.get(name)}" for name in {**then, **now} if then.get(name) != now.get(name)
+    ]
+    why = (
+        f"; different versions: {', '.join(differ)}" if differ else "; all versions are the same, so is it the device?"
+    )
+    return f"not equal: the latents' hash was {str(told.get('latents'))[:16]} and is {latents_hash[:16]} now{why}"

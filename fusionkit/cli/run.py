@@ -1,0 +1,40 @@
+"""`fusionkit run`: make the pictures of a recipe."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from fusionkit.cli.common import read, recipe_options
+
+
+@click.command("run", short_help="Make the picture of a recipe.")
+@click.argument("recipe", metavar="RECIPE")
+@recipe_options
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="Where the picture goes: a folder, or a path that may hold {recipe}, {seed}, {index}, ...",
+)
+@click.option("--overwrite", is_flag=True, default=None, help="Replace an existing file instead of adding a number.")
+@click.option("--preview-every", type=int, metavar="K", help="Write a preview beside the picture every K steps.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the path of each picture and nothing else.")
+def command(recipe: str, sets: tuple[str, ...], output: str | None, quiet: bool, **options: Any) -> None:
+    """Make the picture of a recipe.
+
+    RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes'). Everything is checked before the model
+    loads. Ctrl-C ends the run and keeps what is finished.
+    """
+    from fusionkit.checks import check_file
+
+    if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
+        output = os.path.join(output, "{recipe}-{seed}.png")
+    file = read(recipe, sets, output=output, **options)
+    check_file(file)
+
+    from fusionkit.cli.pictures import make_pictures
+
+    make_pictures(file, quiet)

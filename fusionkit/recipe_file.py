@@ -1,0 +1,178 @@
+"""Recipe files: found, put together from what they extend and what the command line sets, and checked in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fusionkit.assemble import assembled, find_recipe, mapping_of, plugin_name, set_option, shown_path
+from fusionkit.document import Node, Place, parse_yaml
+from fusionkit.errors import PluginError, RecipeError, did_you_mean
+from fusionkit.plugin import Plugin
+from fusionkit.problems import Location, complaints, options_of
+from fusionkit.recipe import Recipe, plugin_entry
+from fusionkit.registry import load
+
+Note = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """A recipe file, read and checked as far as that goes without its model.
+
+    Args:
+        source: What errors call the file.
+        recipes: One recipe for each of its prompts.
+        tree: Everything in it, with places.
+    """
+
+    source: str
+    recipes: Sequence[Recipe]
+    tree: Node
+
+    def located(self, problem: str) -> str:
+        """A problem that was found later, with the place of the option or the plugin that its first words name."""
+        places = {key: node for key, node in self.tree.value.items() if key != "plugins"}
+        if "plugins" in self.tree.value:
+            places.update({str(plugin_name(entry)): entry for entry in self.tree.value["plugins"].value})
+        words = [word.strip("':,") for word in problem.split(" ", 3)[:3]]
+        node = next((places[word] for word in words if word in places), None)
+        return f"{self.source if node is None else node.place}: {problem}"
+
+
+def load_recipes(source: str | Path, sets: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes of a file, one for each of its prompts.
+
+    Args:
+        source: A path, or the name of a bundled recipe.
+        sets: Changes such as `plugins.style-alignment.alpha=0.6`.
+
+    Raises:
+        RecipeError: All problems, each with its place.
+    """
+    return list(read_recipe(source, sets).recipes)
+
+
+def read_recipe(source: str | Path, sets: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> RecipeFile:
+    """A recipe file with the changes of a command line.
+
+    Args:
+        source: A path, or the name of a bundled recipe.
+        sets: Changes such as `steps=20` or `plugins.style-alignment.alpha=0.6`.
+        options: Values of options that have a flag of their own, such as `seed`; None leaves the recipe's.
+
+    Raises:
+        RecipeError: All problems, each with its place.
+    """
+    path = find_recipe(source)
+    return _checked(assembled(path), path.stem, shown_path(path), sets, options or {})
+
+
+def parse_recipe(
+    text: str, name: str, sets: Sequence[str] = (), options: Mapping[str, Any] | None = None
+) -> RecipeFile:
+    """A recipe from a text, such as one that a picture carries; `name` is what errors call it.
+
+    Raises:
+        RecipeError: All problems, each with its place.
+    """
+    return _checked(mapping_of(parse_yaml(text, name)), "recipe", name, sets, options or {})
+
+
+def _checked(
+    tree: dict[str, Node], name: str, source: str, sets: Sequence[str], options: Mapping[str, Any]
+) -> RecipeFile:
+    problems: list[str] = []
+    for change in sets:
+        try:
+            set_option(tree, change)
+        except RecipeError as error:
+            problems += error.problems
+    for key, value in options.items():
+        if value is not None:
+            place = Place(f"--{key}")
+            tree[key] = Node(value, place, place)
+    tree.setdefault("name", Node(name, Place(source), Place(source)))
+    root = Node(tree, Place(source), Place(source))
+    recipes, found = _build(root)
+    if problems or found:
+        raise RecipeError(dict.fromkeys([*problems, *found]))
+    return RecipeFile(source, recipes, root)
+
+
+def _build(root: Node) -> tuple[list[Recipe], list[str]]:
+    """The recipes, or all problems, in the order of the file."""
+    found: list[tuple[Place, str]] = []
+
+    def note(location: Location, line: str, is_key: bool = False) -> None:
+        node = root.find(location)
+        found.append((node.key if is_key else node.place, line))
+
+    known = options_of(Recipe)
+    fields: dict[str, Any] = {}
+    for key, node in root.value.items():
+        if key not in known:
+            note((key,), f"a recipe has no option '{key}'{did_you_mean(key, known)}", is_key=True)
+        else:
+            fields[key] = node.plain()
+    if "plugins" in fields:
+        fields["plugins"] = _plugins(root.value["plugins"], note)
+    prompts = _prompts(fields.pop("prompt", ""), note)
+    try:
+        recipes = [Recipe.model_validate({**fields, "prompt": prompt}) for prompt in prompts]
+    except ValidationError as error:
+        for each in complaints(error, Recipe):
+            note(each.location, each.line, each.is_key)
+    found.sort(key=lambda each: (each[0].source != root.place.source, each[0].line, each[0].column))
+    return ([], [f"{place}: {line}" for place, line in found]) if found else (recipes, [])
+
+
+def _prompts(value: Any, note: Note) -> list[str]:
+    """One prompt, or several in a list."""
+    if isinstance(value, list):
+        if not value:
+            note(("prompt",), "'prompt' is an empty list; give at least one prompt")
+        for index, each in enumerate(value):
+            if not isinstance(each, str):
+                note(("prompt", index), f"'prompt.{index + 1}' must be text, not {each!r}")
+        return [each for each in value if isinstance(each, str)] or [""]
+    return [value]
+
+
+def _plugins(entries: Node, note: Note) -> list[Plugin]:
+    if not isinstance(entries.value, list):
+        extra = "; a mapping can only change the plugins of a recipe that is extended"
+        found = "a mapping" if isinstance(entries.value, dict) else repr(entries.value)
+        note(("plugins",), f"'plugins' must be a list, not {found}{extra if isinstance(entries.value, dict) else ''}")
+        return []
+    plugins = []
+    for index, entry in enumerate(entries.value):
+        here: Location = ("plugins", index)
+        try:
+            name, options = plugin_entry(entry.plain())
+        except ValueError as error:
+            note(here, str(error))
+            continue
+        if isinstance(entry.value, dict):
+            here = (*here, name)
+        try:
+            kind = load(name)
+        except PluginError as error:
+            note(here, str(error), is_key=True)
+            continue
+        # Python's spelling of an option is for Python: in a file there is one spelling, the one of the schema.
+        known = options_of(kind)
+        misspelt = [key for key in options if key not in known]
+        for key in misspelt:
+            hint = did_you_mean(key, known) or f"; it has {', '.join(known) or 'none'}"
+            note((*here, key), f"{name} has no option '{key}'{hint}", is_key=True)
+        try:
+            plugins.append(kind.model_validate({key: value for key, value in options.items() if key in known}))
+        except ValidationError as error:
+            for each in complaints(error, kind, name):
+                note((*here, *each.location), each.line, each.is_key)
+    return plugins
