@@ -1,0 +1,7 @@
+"""MultiDiffusion (arXiv 2302.08113) as a fusionkit plugin."""
+
+from __future__ import annotations
+
+from fusionkit_multidiffusion.multidiffusion import MultiDiffusion
+
+__all__ = ["MultiDiffusion"]

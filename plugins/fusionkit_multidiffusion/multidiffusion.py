@@ -1,0 +1,125 @@
+"""MultiDiffusion: overlapping windows, averaged where they meet (arXiv 2302.08113)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, hookimpl, windows
+from fusionkit.problems import shown
+from fusionkit.recipe import Side, parse_size, refuse_bool
+from fusionkit.views import jittered
+
+
+def parse_stride(value: Any) -> Any:
+    """`384` for both directions, or a size such as `384x256` (horizontal x vertical)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ValueError(f"a stride is at least 1 pixel, not {value}")
+        return value, value
+    try:
+        return parse_size(value)
+    except ValueError:
+        text = f"a stride is a number of pixels, or horizontal x vertical such as 384x256, not {shown(value)}"
+        raise ValueError(text) from None
+
+
+def write_stride(stride: tuple[int, int]) -> int | str:
+    """A stride as a recipe writes it."""
+    return stride[0] if stride[0] == stride[1] else f"{stride[0]}x{stride[1]}"
+
+
+Stride = Annotated[
+    tuple[Side, Side],
+    BeforeValidator(parse_stride),
+    PlainSerializer(write_stride, return_type=int | str),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\s*\d+\s*[xX×]\s*\d+\s*$"}]}  # noqa: RUF001
+    ),
+]
+
+
+class MultiDiffusion(Plugin, name="multidiffusion"):
+    """Windows at a stride of your choice, averaged where they overlap (arXiv 2302.08113, eq. 5)."""
+
+    stride: Stride | None = Field(
+        None,
+        description="Pixels from one window to the next, one number or WIDTHxHEIGHT; by default half of the window, "
+        "so that two windows at least share every pixel inside the canvas. Less is smoother and slower.",
+    )
+    jitter: Annotated[int, BeforeValidator(refuse_bool)] = Field(
+        0, ge=0, description="Pixels by which each step may move a window off the grid; hides faint seams."
+    )
+    noise: Literal["canvas", "averaged"] = Field(
+        "canvas",
+        description="Noise of stochastic steps: drawn once for the canvas, or drawn for each window and averaged, "
+        "which loses variance where windows overlap and blurs (the paper's way, for comparison).",
+    )
+
+    @hookimpl
+    def check(self, stage: Stage) -> list[str]:
+        """Strides and jitter that the latents can't hold or that leave holes, and noise that nothing draws."""
+        width, height = stage.recipe.window or stage.info.window
+        horizontal, vertical = self.stride or (0, 0)
+        stride, factor = self.stride and write_stride(self.stride), stage.factor
+        problems = []
+        if horizontal % factor or vertical % factor:
+            problems.append(f"stride {stride} is not a multiple of the model's latent factor, {factor} pixels")
+        if horizontal > width or vertical > height:
+            problems.append(
+                f"stride {stride} is larger than the window, {width}x{height}: "
+                f"pixels between two windows would stay empty; use at most {width}x{height}"
+            )
+        elif self.jitter % factor:
+            problems.append(f"jitter {self.jitter} is not a multiple of the model's latent factor, {factor} pixels")
+        elif self.jitter > (most := self._most_jitter(stage)):
+            problems.append(
+                f"jitter {self.jitter} is more than half of the windows' overlap and would leave holes; "
+                f"use at most {most}, or a smaller stride"
+            )
+        if self.noise == "averaged" and not stage.scheduler.stochastic:
+            problems.append(
+                f"noise 'averaged' needs a scheduler whose steps draw noise, and {stage.scheduler.name} draws none; "
+                f"use one that does, such as ddpm, euler-a or ddim: {{eta: 1.0}}, or noise 'canvas'"
+            )
+        return [f"{self.plugin_name}: {problem}" for problem in problems]
+
+    @hookimpl
+    def views(self, stage: Stage, at: Step) -> Sequence[Patches]:
+        """Windows that cover the canvas; those that touch no edge are moved anew at each step if `jitter` says so."""
+        views = windows(stage.canvas, stage.window, self._stride(stage))
+        if self.jitter:
+            reach = self.jitter // stage.factor
+            draws = iter(stage.integers("multidiffusion jitter", 2 * len(views), -reach, reach, at=at))
+            views = jittered(views, stage.canvas, (reach, reach), lambda _: next(draws))
+        return [Patches(views)]
+
+    @hookimpl(wrapper=True)
+    def fuse(self, stage: Stage, at: Step, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
+        """The noise of the paper's baseline, if asked for and if no other plugin brings its own."""
+        fused = yield
+        if self.noise == "canvas" or fused.noise is not None:
+            return fused
+        from fusionkit.canvas import WeightedMean, view_noise
+
+        mean = WeightedMean(groups, fused.prediction)
+        return replace(fused, noise=mean(view_noise(stage, at, groups)))
+
+    def _stride(self, stage: Stage) -> tuple[int, int]:
+        """(vertical, horizontal) in latent pixels; no more than the window, which may be cut to the canvas."""
+        if self.stride is None:
+            return max(1, stage.window[0] // 2), max(1, stage.window[1] // 2)
+        horizontal, vertical = self.stride
+        return min(vertical // stage.factor, stage.window[0]), min(horizontal // stage.factor, stage.window[1])
+
+    def _most_jitter(self, stage: Stage) -> int:
+        """The largest jitter, in pixels, that leaves no hole: half of the overlap, where windows move at all."""
+        overlaps = [
+            window - stride
+            for length, window, stride in zip(stage.canvas, stage.window, self._stride(stage), strict=True)
+            if length > window
+        ]
+        return min(overlaps, default=2 * self.jitter) // 2 * stage.factor

@@ -1,0 +1,171 @@
+"""Runs a golden case: the product's own plugins and loop, fed the draws that the reference recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusionkit import Fused, Patches, Plugin, Recipe, Stage, Step, hookimpl
+from fusionkit.canvas import scatter
+from fusionkit.models.inspect import info_of_pipeline
+from fusionkit.models.load import wrap_pipeline
+from fusionkit.run import execute, prepare
+
+HERE = Path(__file__).parent
+SCHEDULERS = {"ddim": "DDIMScheduler", "ddpm": "DDPMScheduler"}
+
+
+@dataclass
+class Case:
+    """One recorded run of a reference: its parameters and its arrays."""
+
+    name: str
+    params: dict[str, Any]
+    arrays: dict[str, Tensor]
+
+    @classmethod
+    def read(cls, path: Path) -> Case:
+        with np.load(path) as file:
+            arrays = {name: torch.from_numpy(file[name]) for name in file.files if name != "params"}
+            return cls(path.stem, json.loads(str(file["params"])), arrays)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.arrays[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+
+def cases(system: str) -> list[Path]:
+    """Every recorded run in the system's folder; files of single functions are not runs."""
+    return [path for path in sorted((HERE / "data" / system).glob("*.npz")) if "canvas_after_step" in Case.read(path)]
+
+
+class Replay(Plugin):
+    """The reference's initial noise, and its noise of every view and step where it recorded some."""
+
+    initial: Any
+    patch_noise: Any = None
+
+    @hookimpl
+    def init_noise(self) -> Tensor:
+        return self.initial.reshape(1, *self.initial.shape[-3:])
+
+    @hookimpl(wrapper=True)
+    def views(self, at: Step) -> Generator[None, Sequence[Patches], Sequence[Patches]]:
+        groups = yield
+        if self.patch_noise is None or at.index >= len(self.patch_noise):
+            return groups
+        return [replace(groups[0], noise=self.patch_noise[at.index])]
+
+
+def reference_map(size: int) -> Tensor:
+    """GVCFDiffusion's generate_distance_map(size, 1): off-centre for even sizes and 0 in the first corner."""
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    centre = size // 2
+    return 1 - torch.sqrt((y - centre) ** 2 + (x - centre) ** 2) / (2 * centre**2) ** 0.5
+
+
+class ReferenceMap(Plugin):
+    """Guided fusion as the reference has it: its own map, and its hole, which it holds at 0 after every step.
+
+    The map is not 0 here but next to nothing in that corner, since the product refuses a canvas with a hole.
+    """
+
+    @hookimpl(wrapper=True)
+    def views(self) -> Generator[None, Sequence[Patches], Sequence[Patches]]:
+        groups = yield
+        weights = reference_map(groups[0].size[0]).float().clamp_min(1e-30)[None, None]
+        return [patches.weighted(weights) for patches in groups]
+
+    @hookimpl(wrapper=True)
+    def step(self, stage: Stage, at: Step) -> Generator[None, Tensor, Tensor]:
+        latents = yield
+        patches = windows_of(stage, at)
+        weights = reference_map(patches.size[0]).float().expand(len(patches.views), 1, *patches.size)
+        total = scatter(weights, patches.views, torch.zeros(1, 1, *stage.canvas))
+        return torch.where(total > 0, latents, 0)
+
+
+def windows_of(stage: Stage, at: Step) -> Patches:
+    """The stage's windows as its own MultiDiffusion plugin answers them."""
+    from fusionkit_multidiffusion import MultiDiffusion
+
+    plugin = next(plugin for plugin in stage.recipe.plugins if isinstance(plugin, MultiDiffusion))
+    return plugin.views(stage, at)[0]
+
+
+@dataclass
+class Seen:
+    """What a run computed, step by step."""
+
+    canvases: list[Tensor] = field(default_factory=list)
+    predictions: list[Tensor] = field(default_factory=list)
+    patches: list[Tensor] = field(default_factory=list)
+    timesteps: list[int] = field(default_factory=list)
+    views: list[list[list[int]]] = field(default_factory=list)
+
+
+class Record(Plugin):
+    """Keeps what the loop computes, to compare it."""
+
+    seen: Any
+
+    @hookimpl(wrapper=True)
+    def fuse(self, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
+        (patches,) = groups
+        self.seen.predictions.append(patches.prediction.clone())
+        self.seen.patches.append(patches.latents.clone())
+        self.seen.views.append([[v.top, v.top + v.height, v.left, v.left + v.width] for v in patches.views])
+        return (yield)
+
+    @hookimpl
+    def step_done(self, at: Step, latents: Tensor) -> None:
+        self.seen.canvases.append(latents[0].clone())
+        self.seen.timesteps.append(int(at.timestep))
+
+
+@lru_cache
+def checkpoint(name: str) -> Any:
+    pipe = diffusers.DiffusionPipeline.from_pretrained(HERE / "checkpoints" / name, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def pipeline_of(case: Case) -> Any:
+    """The case's checkpoint with the case's scheduler, configured as the reference's was."""
+    pipe = checkpoint(case.params["checkpoint"])
+    name = case.params.get("scheduler", "ddim")
+    pipe.scheduler = getattr(diffusers, SCHEDULERS.get(name, name)).from_config(case.params["scheduler_config"])
+    return pipe
+
+
+def run(case: Case, plugins: Sequence[Plugin], size: tuple[int, int], window: tuple[int, int]) -> Seen:
+    """Run a case; size and window are (width, height) in pixels."""
+    pipe, seen = pipeline_of(case), Seen()
+    recipe = Recipe(
+        prompt=case.params["prompt"],
+        negative_prompt=case.params["negative_prompt"],
+        size=size,
+        window=window,
+        steps=case.params["num_inference_steps"],
+        guidance_scale=case.params["guidance_scale"],
+        plugins=[Replay(initial=case["initial_noise"], patch_noise=case.arrays.get("patch_noise")), *plugins],
+    )
+    execute(prepare(recipe, info_of_pipeline(pipe), [Record(seen=seen)]), wrap_pipeline(pipe, batch_size=None))
+    return seen
+
+
+def largest(ours: Sequence[Tensor], theirs: Tensor) -> float:
+    """The largest difference over all the steps that were recorded."""
+    assert len(theirs) <= len(ours)
+    return max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=False))
