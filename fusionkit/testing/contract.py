@@ -1,0 +1,233 @@
+"""The contract that every plugin keeps, as a class of tests."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import product
+from typing import TYPE_CHECKING, Any, ClassVar
+from unittest import SkipTest
+
+from pydantic import ValidationError
+
+from fusionkit.errors import CanvasError, RecipeError
+from fusionkit.plugin import Plugin
+from fusionkit.stage import Stage
+from fusionkit.testing.tiny import KINDS, Kind, execute_tiny, tiny_model, tiny_plan, tiny_run
+from fusionkit.testing.watch import Watch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.manager import Manager
+    from fusionkit.run import RunPlan
+
+SIZES = ((64, 64), (176, 64), (64, 200), (136, 72), (152, 184))
+"""Canvases in pixels: one window; wide; tall; one latent pixel more than the grid; prime numbers of latent pixels."""
+
+DRAWS = 300
+"""Of each noise, for its variance."""
+
+
+class PluginContract:
+    """Subclass it, say which plugin, and pytest runs the whole contract on tiny random models.
+
+    ```python
+    class TestStyleAlignment(PluginContract):
+        plugin = StyleAlignment
+        options = {"alpha": 0.4}
+        neutral = {"alpha": 0.0}
+    ```
+
+    Attributes:
+        plugin: The class under test.
+        options: Options to test it with, by their Python names; all else stays at its default.
+        neutral: Options at which a run is exactly the run without the plugin; None where there are none.
+        neutral_size: Canvas, in pixels, for the test of `neutral`.
+        changes_latents: Whether it changes the picture at all; observers do not.
+        before: Plugins that come before it in the recipe.
+        fields: Other fields of the recipe; the tiny models have windows of 64x64 pixels and a latent factor of 8.
+        keeps_unit_variance: Whether the noise that it answers is N(0, 1), of the first canvas and of each step.
+        keeps_coverage: Whether it works on any size that the latent factor divides.
+        imports_lightly: Whether importing its module leaves torch, numpy and diffusers alone, as a quick start needs.
+    """
+
+    plugin: ClassVar[type[Plugin]]
+    options: ClassVar[Mapping[str, Any]] = {}
+    neutral: ClassVar[Mapping[str, Any] | None] = None
+    neutral_size: ClassVar[tuple[int, int]] = (160, 80)
+    changes_latents: ClassVar[bool] = True
+    before: ClassVar[Sequence[Plugin]] = ()
+    fields: ClassVar[Mapping[str, Any]] = {}
+    keeps_unit_variance: ClassVar[bool] = True
+    keeps_coverage: ClassVar[bool] = True
+    imports_lightly: ClassVar[bool] = True
+
+    def test_neutral_options_change_nothing(self) -> None:
+        """At its neutral options, a run gives exactly the latents of the run without the plugin."""
+        if self.neutral is None:
+            raise SkipTest(f"'{self.plugin.plugin_name}' says of no options that they change nothing")
+        fields = {**self.fields, "size": self.neutral_size}
+        for kind in KINDS:
+            without = tiny_run(self.before, kind, **fields)
+            difference = _largest(tiny_run([*self.before, self.plugin(**self.neutral)], kind, **fields), without)
+            assert difference == 0, (
+                f"{kind}: neutral options {dict(self.neutral)} change the latents by {difference:.1e}"
+            )
+
+    def test_options_change_something(self) -> None:
+        """What is tested acts: its latents differ from those of the run without the plugin."""
+        if not self.changes_latents:
+            raise SkipTest(f"'{self.plugin.plugin_name}' only looks on")
+        for kind in KINDS:
+            without = tiny_run(self.before, kind, **self.fields)
+            assert _largest(self._watched(kind)[1], without) > 0, (
+                f"{kind}: options {dict(self.options)} change nothing; give `options` that do"
+            )
+
+    def test_answers_fit(self) -> None:
+        """Every hook's answer has the shape, type and device that the loop expects, and is finite."""
+        for kind in KINDS:
+            watch, _ = self._watched(kind)
+            for hook, tensor in watch.tensors():
+                assert bool(tensor.isfinite().all()), f"{kind}: hook '{hook}' answered values that are not finite"
+                assert str(tensor.dtype) == "torch.float32", f"{kind}: hook '{hook}' answered {tensor.dtype}"
+
+    def test_inputs_are_not_changed(self) -> None:
+        """No hook writes into what it was given, or into what the plugins before it answered."""
+        for kind in KINDS:
+            watch, _ = self._watched(kind)
+            assert not watch.faults, f"{kind}: {'; '.join(dict.fromkeys(watch.faults))}"
+
+    def test_same_seed_same_result(self) -> None:
+        """The seed decides the latents: no other randomness, and no memory of the run before."""
+        import torch
+
+        for kind in KINDS:
+            plugin = self._plugin()
+            results = []
+            for other_seed in (1, 2):
+                random.seed(other_seed)
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(other_seed)
+                    state = torch.random.get_rng_state()
+                    results.append(tiny_run([*self.before, plugin], kind, **self.fields))
+                    assert state.equal(torch.random.get_rng_state()), (
+                        f"{kind}: torch's global random numbers were used or seeded; use stage.noise or stage.integers"
+                    )
+            difference = _largest(*results)
+            assert difference == 0, f"{kind}: two runs with one seed and one plugin object differ by {difference:.1e}"
+
+    def test_batch_size_changes_nothing(self) -> None:
+        """Views one at a time, two at a time or all at once give the same latents, but for rounding."""
+        for kind in KINDS:
+            alone, *others = (
+                tiny_run([*self.before, self._plugin()], kind, **{**self.fields, "batch_size": size})
+                for size in (1, 2, 64)
+            )
+            difference = max(_largest(alone, other) for other in others)
+            assert difference < 1e-3, f"{kind}: the batch size changes the latents by {difference:.1e}"
+
+    def test_unknown_options_are_refused(self) -> None:
+        """A misspelt option is an error, not silence."""
+        try:
+            self.plugin.model_validate({**self.options, "no_such_option": 1})
+        except ValidationError as error:
+            refused = {each["type"] for each in error.errors()}
+        else:
+            refused = set()
+        assert refused == {"extra_forbidden"}, "an unknown option is accepted; keep extra='forbid'"
+
+    def test_options_are_described(self) -> None:
+        """`fusionkit plugins NAME` says of each option what it does."""
+        silent = [name for name, field in self.plugin.model_fields.items() if not field.description]
+        assert not silent, f"options without a description: {', '.join(silent)}"
+
+    def test_options_survive_a_recipe(self) -> None:
+        """The options, written to a recipe and read back, are the same."""
+        written = self._plugin().options()
+        assert self.plugin(**written).options() == written, f"{written} does not read back"
+
+    def test_every_size_is_covered(self) -> None:
+        """No canvas has a hole, and views are the same whenever they are asked for."""
+        if not self.keeps_coverage:
+            raise SkipTest(f"'{self.plugin.plugin_name}' does not claim to cover every size")
+        for kind, size in product(KINDS, SIZES):
+            try:
+                plan = self._plan(kind, size=size)
+            except (CanvasError, RecipeError) as error:
+                raise AssertionError(f"{kind}, {size[0]}x{size[1]}: {error}") from error
+            for stage in plan.stages:
+                asked = [
+                    [(group.views, group.share) for group in plan.hooks.ask("views", stage=stage, at=stage.steps[0])]
+                    for _ in range(2)
+                ]
+                assert asked[0] == asked[1], f"{size}: two questions for one step's views get two answers"
+
+    def test_noise_has_unit_variance(self) -> None:
+        """The starting noise, and the noise of the steps where the plugin makes it, have variance 1 within 2%."""
+        if not self.keeps_unit_variance:
+            raise SkipTest(f"'{self.plugin.plugin_name}' does not claim to keep the noise's variance")
+        plan = self._plan("sd")
+        stage = plan.stages[0]
+        stage.model = tiny_model("sd")
+        seeds = [replace(stage, recipe=stage.recipe.model_copy(update={"seed": seed})) for seed in range(DRAWS)]
+        _check_variance("starting noise", [plan.hooks.ask("init_noise", stage=each) for each in seeds])
+        _check_variance("noise of a step", [_step_noise(each, plan.hooks) for each in seeds])
+
+    def test_import_is_light(self) -> None:
+        """Importing the plugin's module does not import torch, numpy or diffusers."""
+        if not self.imports_lightly:
+            raise SkipTest(f"'{self.plugin.plugin_name}' may import what it likes")
+        heavy = ("torch", "numpy", "diffusers", "transformers")
+        code = f"import sys, {self.plugin.__module__}; print(*(m for m in {heavy} if m in sys.modules))"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        assert not found, f"importing {self.plugin.__module__} imports {found}; import them inside functions"
+
+    def _plugin(self) -> Plugin:
+        return self.plugin(**self.options)
+
+    def _plan(self, kind: Kind, *between: Plugin, **fields: Any) -> RunPlan:
+        return tiny_plan([*self.before, *between, self._plugin()], kind, **{**self.fields, **fields})
+
+    @classmethod
+    @lru_cache(maxsize=len(KINDS))
+    def _watched(cls, kind: Kind) -> tuple[Watch, Tensor]:
+        watch = Watch()
+        plan = cls()._plan(kind, watch.innermost)
+        watch.on(plan.hooks)
+        return watch, execute_tiny(plan, kind)
+
+
+def _step_noise(stage: Stage, hooks: Manager) -> Tensor | None:
+    """The noise that `fuse` answers in the first step, for predictions of 0."""
+    import torch
+
+    at = stage.steps[0]
+    groups = [replace(group) for group in hooks.ask("views", stage=stage, at=at)]
+    for group in groups:
+        group.latents = group.prediction = torch.zeros(len(group.views), stage.shape[1], *group.size)
+    noise: Tensor | None = hooks.ask("fuse", stage=stage, at=at, groups=groups).noise
+    return noise
+
+
+def _check_variance(what: str, draws: Sequence[Tensor | None]) -> None:
+    import torch
+
+    found = [draw for draw in draws if draw is not None]
+    if not found:
+        return
+    power = torch.cat(found).square().mean(dim=(0, 1))  # (H, W)
+    assert abs(float(power.mean()) - 1) < 0.02, f"{what} has variance {float(power.mean()):.3f} over all pixels, not 1"
+    # A pixel alone has fewer draws, so that its variance is known less well.
+    worst = power.flatten()[(power - 1).abs().argmax()]
+    y, x = divmod(int((power - 1).abs().argmax()), power.shape[1])
+    assert abs(float(worst) - 1) < 0.25, f"{what} has variance {float(worst):.2f} at row {y}, column {x}, not 1"
+
+
+def _largest(some: Tensor, others: Tensor) -> float:
+    return float((some - others).abs().max())

@@ -1,0 +1,186 @@
+"""Tiny pipelines with random weights, made in code: real diffusers components that run anywhere in milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.models import Model
+    from fusionkit.plugin import Plugin
+    from fusionkit.run import RunPlan
+
+Kind = Literal["sd", "sdxl"]
+KINDS: tuple[Kind, ...] = ("sd", "sdxl")
+
+WINDOW = 64
+"""Pixels along one side of a tiny model's window: 8 latent pixels at its factor of 8."""
+
+
+@lru_cache
+def tiny_pipeline(kind: Kind = "sd", seed: int = 0) -> Any:
+    """A `StableDiffusionPipeline` or `StableDiffusionXLPipeline` with seeded random weights, for 64x64 pixels.
+
+    Its pictures show nothing, but all arithmetic is real: it follows prompts, the timestep, guidance and, for SDXL,
+    the crop coordinates. The same object is answered for the same arguments; leave it as it is.
+
+    Args:
+        kind: "sd" or "sdxl".
+        seed: Of the weights.
+    """
+    import torch
+
+    diffusers: Any = import_module("diffusers")
+
+    xl = kind == "sdxl"
+    with torch.random.fork_rng(devices=[]), TemporaryDirectory() as folder:
+        torch.manual_seed(seed)
+        tokenizer = _tokenizer(Path(folder))
+        parts = {
+            "vae": _vae(),
+            "unet": _unet(xl),
+            "text_encoder": _text_encoder(len(tokenizer), projected=False),
+            "tokenizer": tokenizer,
+            "scheduler": diffusers.DDIMScheduler(
+                beta_start=0.00085,
+                beta_end=0.012,
+                beta_schedule="scaled_linear",
+                clip_sample=False,
+                set_alpha_to_one=False,
+                steps_offset=1,
+            ),
+        }
+        if xl:
+            second = {"text_encoder_2": _text_encoder(len(tokenizer), projected=True), "tokenizer_2": tokenizer}
+            pipe = diffusers.StableDiffusionXLPipeline(**parts, **second, add_watermarker=False)
+        else:
+            pipe = diffusers.StableDiffusionPipeline(
+                **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+            )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_plan(plugins: Sequence[Plugin] = (), kind: Kind = "sd", **fields: Any) -> RunPlan:
+    """A checked run of a recipe on a tiny model; its stages and hooks can be asked without running it.
+
+    Args:
+        plugins: As in a recipe, in order of application.
+        kind: "sd" or "sdxl".
+        fields: Other fields of the recipe. By default 3 steps of DDPM with guidance 4 on a canvas of three windows.
+
+    Raises:
+        RecipeError: What `fusionkit validate` would say.
+    """
+    from fusionkit.fusion import make_recipe
+    from fusionkit.models.inspect import info_of_pipeline
+    from fusionkit.run import prepare
+
+    default = {"prompt": "a hill", "size": (160, 80), "scheduler": "ddpm", "steps": 3, "guidance_scale": 4.0}
+    recipe = make_recipe(**{**default, **fields, "plugins": list(plugins)})
+    return prepare(recipe, info_of_pipeline(tiny_pipeline(kind)))
+
+
+def tiny_run(plugins: Sequence[Plugin] = (), kind: Kind = "sd", **fields: Any) -> Tensor:
+    """The clean latents (1, C, H, W) of a recipe on a tiny model, float32.
+
+    Args:
+        plugins: As in a recipe, in order of application.
+        kind: "sd" or "sdxl".
+        fields: As for `tiny_plan`.
+
+    Raises:
+        FusionError: As any other run.
+    """
+    return execute_tiny(tiny_plan(plugins, kind, **fields), kind)
+
+
+def tiny_model(kind: Kind = "sd") -> Model:
+    """A tiny pipeline behind the same adapter as any other model."""
+    from fusionkit.models.load import wrap_pipeline
+
+    return wrap_pipeline(tiny_pipeline(kind))
+
+
+def execute_tiny(plan: RunPlan, kind: Kind = "sd") -> Tensor:
+    """Run a plan of `tiny_plan` and answer its clean latents, (1, C, H, W)."""
+    from fusionkit.run import execute
+
+    return execute(plan, tiny_model(kind))
+
+
+def _vae() -> Any:
+    diffusers: Any = import_module("diffusers")
+
+    channels = (4, 4, 8, 8)
+    return diffusers.AutoencoderKL(
+        block_out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=2,
+        sample_size=WINDOW,
+        force_upcast=False,
+    ).eval()
+
+
+def _unet(xl: bool) -> Any:
+    diffusers: Any = import_module("diffusers")
+
+    width = 16
+    # SDXL is told six numbers about the crop, each embedded in `time` values, beside the pooled prompt.
+    time = 4
+    sdxl: dict[str, Any] = {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": time,
+        "projection_class_embeddings_input_dim": 6 * time + width,
+    }
+    return diffusers.UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=2 * width if xl else width,
+        attention_head_dim=4,
+        norm_num_groups=4,
+        use_linear_projection=True,
+        **(sdxl if xl else {}),
+    ).eval()
+
+
+def _text_encoder(words: int, projected: bool) -> Any:
+    transformers: Any = import_module("transformers")
+
+    config = transformers.CLIPTextConfig(
+        vocab_size=words,
+        hidden_size=16,
+        intermediate_size=16,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        max_position_embeddings=16,
+        projection_dim=16,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    return (transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel)(config).eval()
+
+
+def _tokenizer(folder: Path) -> Any:
+    """CLIP's tokenizer with one token for each printable ASCII character, and no merges."""
+    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
+    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return import_module("transformers").CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=16
+    )

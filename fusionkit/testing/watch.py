@@ -1,0 +1,156 @@
+"""Watches a run from outside: what every hook was given and answered, and whether any of it was changed in place."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pluggy
+import torch
+from torch import Tensor
+
+from fusionkit.hookspecs import hookimpl
+from fusionkit.manager import Manager
+from fusionkit.plugin import Plugin
+from fusionkit.stage import Fused, Patches
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One hook's answer, as it was when it was given.
+
+    Args:
+        hook: The hook.
+        value: What was answered; tensors in it may have changed since.
+        copies: Copies of its tensors.
+    """
+
+    hook: str
+    value: Any
+    copies: list[Tensor]
+
+
+class Innermost(Plugin):
+    """Sees each hook's answer before the plugins that come after it in the recipe do."""
+
+    seen: Any
+
+    def _see(self, hook: str, answer: Any) -> Any:
+        self.seen(hook, answer)
+        return answer
+
+    @hookimpl(wrapper=True)
+    def views(self) -> Generator[None, Any, Any]:
+        """See the groups."""
+        return self._see("views", (yield))
+
+    @hookimpl(wrapper=True)
+    def init_noise(self) -> Generator[None, Any, Any]:
+        """See the noise."""
+        return self._see("init_noise", (yield))
+
+    @hookimpl(wrapper=True)
+    def init_latents(self) -> Generator[None, Any, Any]:
+        """See the latents."""
+        return self._see("init_latents", (yield))
+
+    @hookimpl(wrapper=True)
+    def noise_prediction(self) -> Generator[None, Any, Any]:
+        """See the prediction."""
+        return self._see("noise_prediction", (yield))
+
+    @hookimpl(wrapper=True)
+    def fuse(self) -> Generator[None, Any, Any]:
+        """See the fused prediction and noise."""
+        return self._see("fuse", (yield))
+
+    @hookimpl(wrapper=True)
+    def step(self) -> Generator[None, Any, Any]:
+        """See the next canvas."""
+        return self._see("step", (yield))
+
+
+class Watch:
+    """Keeps every answer of a run's hooks, and says what was changed that was not the changer's own.
+
+    Its `innermost` stands in the recipe directly before the plugin that is watched.
+    """
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.faults: list[str] = []
+        self.innermost = Innermost(seen=self._keep_inner)
+        self._frames: list[list[_Kept]] = []
+
+    def on(self, hooks: Manager) -> None:
+        """Watch these hooks from now on."""
+        hooks.add_hookcall_monitoring(self._before, self._after)
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every floating-point tensor that a hook answered, with the hook's name."""
+        for answer in self.answers:
+            for tensor in answer.copies:
+                if tensor.is_floating_point():
+                    yield answer.hook, tensor
+
+    def _before(self, hook: str, impls: Any, given: Any) -> None:
+        self._frames.append([_Kept(f"argument '{name}'", value) for name, value in given.items()])
+
+    def _keep_inner(self, hook: str, answer: Any) -> None:
+        # A plan asks too, before anything is watched.
+        if self._frames:
+            self._frames[-1].append(_Kept("answer of the plugin before it", answer))
+
+    def _after(self, outcome: pluggy.Result[Any], hook: str, impls: Any, given: Any) -> None:
+        for kept in self._frames.pop():
+            self.faults += [f"hook '{hook}' changed {fault}" for fault in kept.faults()]
+        if outcome.exception is None:
+            answer = outcome.get_result()
+            self.answers.append(Answer(hook, answer, [tensor.clone() for _, tensor in tensors_in(answer)]))
+
+
+class _Kept:
+    """A value as it was: copies of its tensors, and which tensors its groups held."""
+
+    def __init__(self, what: str, value: Any) -> None:
+        self.what = what
+        self.value = value
+        self.before = [(path, tensor, tensor.clone()) for path, tensor in tensors_in(value)]
+        self.held = _attributes(value)
+
+    def faults(self) -> Iterator[str]:
+        for path, tensor, copy in self.before:
+            if tensor.shape != copy.shape or not torch.equal(tensor, copy):
+                yield f"the {self.what}{path} in place; make a new tensor"
+        for path, held in _attributes(self.value).items():
+            if held is not self.held.get(path, held):
+                yield f"the {self.what}{path}; answer a copy from dataclasses.replace"
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """What each group holds, by where it is; what `fuse` answers is made anew at each step and may be filled in."""
+    groups = value if isinstance(value, (list, tuple)) else [value]
+    return {
+        f"[{number}].{each.name}": getattr(group, each.name)
+        for number, group in enumerate(groups)
+        if isinstance(group, Patches)
+        for each in fields(group)
+    }
+
+
+def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors in groups, fused predictions, lists and mappings, each with where it is."""
+    if isinstance(value, Tensor):
+        yield path, value
+    elif isinstance(value, (Patches, Fused)):
+        for each in fields(value):
+            # `step` tells the clean estimate through the answer of `fuse`.
+            if each.name != "denoised":
+                yield from tensors_in(getattr(value, each.name), f"{path}.{each.name}")
+    elif isinstance(value, (list, tuple)):
+        for number, each in enumerate(value):
+            yield from tensors_in(each, f"{path}[{number}]")
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from tensors_in(each, f"{path}[{name!r}]")

@@ -1,0 +1,231 @@
+"""The contract can fail: each of these plugins breaks one promise, and the contract says which."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+from unittest import SkipTest
+
+import pytest
+import torch
+from torch import Tensor
+
+from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, View, hookimpl
+from fusionkit.errors import FusionError
+from fusionkit.testing import PluginContract
+from fusionkit_gvcf import GuidedFusion, StyleAlignment
+from fusionkit_gvcf.guided_fusion import guidance_map
+
+
+def fails(broken: type[Plugin], test: str, match: str, **attributes: Any) -> None:
+    """One test of the contract fails for a plugin, and says why."""
+    contract = type("Contract", (PluginContract,), {"plugin": broken, **attributes})()
+    with pytest.raises((AssertionError, FusionError), match=match):
+        getattr(contract, test)()
+
+
+class WritesIntoItsArgument(Plugin):
+    @hookimpl(wrapper=True)
+    def step(self, latents: Tensor) -> Generator[None, Tensor, Tensor]:
+        following = yield
+        latents.mul_(0.5)
+        return following
+
+
+class WritesIntoAnothersAnswer(Plugin):
+    @hookimpl(wrapper=True)
+    def views(self) -> Generator[None, Sequence[Patches], Sequence[Patches]]:
+        groups = yield
+        groups[0].weights.mul_(2)  # type: ignore[union-attr]
+        return groups
+
+
+class SetsAnAttributeOfAGroup(Plugin):
+    @hookimpl(wrapper=True)
+    def noise_prediction(self, patches: Patches) -> Generator[None, Tensor, Tensor]:
+        patches.latents = patches.latents * 2
+        return (yield)
+
+
+def test_writing_into_inputs_is_caught() -> None:
+    test = "test_inputs_are_not_changed"
+    fails(WritesIntoItsArgument, test, "hook 'step' changed the argument 'latents' in place")
+    fails(
+        WritesIntoAnothersAnswer,
+        test,
+        r"changed the answer of the plugin before it\[0\].weights",
+        before=(GuidedFusion(),),
+    )
+    guidance_map.cache_clear()  # one of these has written into it
+    fails(SetsAnAttributeOfAGroup, test, r"changed the argument 'patches'\[0\].latents; answer a copy")
+
+
+class UsesGlobalRandomness(Plugin):
+    @hookimpl
+    def init_noise(self, stage: Stage) -> Tensor:
+        return torch.randn(stage.shape)
+
+
+class SeedsGlobalRandomness(Plugin):
+    @hookimpl
+    def init_noise(self, stage: Stage) -> Tensor:
+        torch.manual_seed(stage.recipe.seed)
+        return stage.noise("init")
+
+
+class Remembers(Plugin):
+    _runs: list[int] = []
+
+    @hookimpl(wrapper=True)
+    def init_noise(self) -> Generator[None, Tensor, Tensor]:
+        noise = yield
+        self._runs.append(1)
+        return noise.roll(len(self._runs), -1)
+
+
+def test_other_randomness_than_the_seed_is_caught() -> None:
+    test = "test_same_seed_same_result"
+    fails(UsesGlobalRandomness, test, "global random numbers were used")
+    fails(SeedsGlobalRandomness, test, "global random numbers were used or seeded")
+    fails(Remembers, test, "two runs with one seed and one plugin object differ")
+
+
+class DependsOnTheBatch(Plugin):
+    @hookimpl(wrapper=True)
+    def noise_prediction(self, stage: Stage) -> Generator[None, Tensor, Tensor]:
+        prediction = yield
+        size = stage.recipe.batch_size or 8
+        return torch.cat([batch - 0.1 * batch.mean(0, keepdim=True) for batch in prediction.split(size)])
+
+
+def test_a_batch_size_that_matters_is_caught() -> None:
+    fails(DependsOnTheBatch, "test_batch_size_changes_nothing", "batch size changes the latents by")
+
+
+class MixesNoiseLinearly(Plugin):
+    @hookimpl(wrapper=True)
+    def init_noise(self, stage: Stage) -> Generator[None, Tensor, Tensor]:
+        noise = yield
+        return 0.5 * noise + 0.5 * stage.noise("another")
+
+
+class AveragesNoise(Plugin):
+    @hookimpl(wrapper=True)
+    def fuse(self, stage: Stage, at: Step, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
+        from fusionkit.canvas import WeightedMean, view_noise
+
+        fused = yield
+        return replace(fused, noise=WeightedMean(groups, fused.prediction)(view_noise(stage, at, groups)))
+
+
+class QuietInOnePlace(Plugin):
+    @hookimpl(wrapper=True)
+    def init_noise(self) -> Generator[None, Tensor, Tensor]:
+        noise = (yield).clone()
+        noise[..., 3, 5] *= 0.5
+        return noise
+
+
+def test_lost_variance_is_caught() -> None:
+    test = "test_noise_has_unit_variance"
+    fails(MixesNoiseLinearly, test, r"starting noise has variance 0\.[45]\d+ over all pixels, not 1")
+    fails(AveragesNoise, test, r"noise of a step has variance 0\.\d+ over all pixels, not 1")
+    fails(QuietInOnePlace, test, r"starting noise has variance 0\.\d+ at row 3, column 5, not 1")
+
+
+class LeavesAHole(Plugin):
+    @hookimpl
+    def views(self, stage: Stage) -> Sequence[Patches]:
+        height, width = stage.window
+        return [Patches(tuple(View(0, left, height, width) for left in range(0, stage.canvas[1] - width + 1, width)))]
+
+
+class WanderingViews(Plugin):
+    _asked: list[int] = []
+
+    @hookimpl(wrapper=True)
+    def views(self) -> Generator[None, Sequence[Patches], Sequence[Patches]]:
+        groups = yield
+        self._asked.append(1)
+        return [replace(groups[0], share=1 + len(self._asked))]
+
+
+def test_holes_and_wandering_views_are_caught() -> None:
+    test = "test_every_size_is_covered"
+    fails(LeavesAHole, test, "176x64: .* latent pixels have no view")
+    fails(WanderingViews, test, "two questions for one step's views get two answers")
+
+
+class WrongShape(Plugin):
+    @hookimpl
+    def init_noise(self, stage: Stage) -> Tensor:
+        return stage.noise("init", stage.shape[1:])
+
+
+class WrongType(Plugin):
+    @hookimpl(wrapper=True)
+    def noise_prediction(self) -> Generator[None, Tensor, Tensor]:
+        return (yield).double()
+
+
+class WrongTypeInside(Plugin):
+    @hookimpl(wrapper=True)
+    def views(self) -> Generator[None, Sequence[Patches], Sequence[Patches]]:
+        return [patches.weighted(torch.ones(1, 1, *patches.size).double()) for patches in (yield)]
+
+
+class NotFinite(Plugin):
+    @hookimpl(wrapper=True)
+    def init_latents(self) -> Generator[None, Tensor, Tensor]:
+        return (yield) / 0
+
+
+def test_answers_that_do_not_fit_are_caught() -> None:
+    test = "test_answers_fit"
+    fails(WrongShape, test, "hook 'init_noise' answered .* expected .*asked: .*wrong-shape")
+    fails(WrongType, test, "hook 'noise_prediction' answered .* torch.float64")
+    fails(WrongTypeInside, test, "hook 'views' answered torch.float64")
+    fails(NotFinite, test, "values that are not finite")
+
+
+class Careless(Plugin, extra="allow"):
+    strength: float = 0.5
+
+
+class Idle(Plugin):
+    strength: float = Field(0.5, description="Of nothing.")
+
+
+def test_careless_options_are_caught() -> None:
+    fails(Careless, "test_unknown_options_are_refused", "unknown option is accepted")
+    fails(Careless, "test_options_are_described", "options without a description: strength")
+    fails(Idle, "test_options_change_something", r"options \{\} change nothing")
+    fails(StyleAlignment, "test_neutral_options_change_nothing", "change the latents by", neutral={"alpha": 0.1})
+
+
+def test_a_heavy_import_is_caught() -> None:
+    class Heavy(Plugin):
+        pass
+
+    Heavy.__module__ = "torch.nn"
+    fails(Heavy, "test_import_is_light", "importing torch.nn imports torch")
+
+
+def test_what_is_not_claimed_is_skipped() -> None:
+    class Modest(PluginContract):
+        plugin = Idle
+        changes_latents = False
+        keeps_coverage = False
+        keeps_unit_variance = False
+        imports_lightly = False
+
+    for test in (
+        Modest().test_neutral_options_change_nothing,
+        Modest().test_options_change_something,
+        Modest().test_every_size_is_covered,
+        Modest().test_noise_has_unit_variance,
+        Modest().test_import_is_light,
+    ):
+        with pytest.raises(SkipTest):
+            test()
