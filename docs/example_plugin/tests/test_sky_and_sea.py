@@ -1,0 +1,13 @@
+"""Whether the plugin keeps to what every plugin should."""
+
+from fusionkit_sky_and_sea import SkyAndSea
+
+from fusionkit.testing import PluginContract
+
+
+class TestSkyAndSea(PluginContract):
+    """All tests are those of the contract."""
+
+    plugin = SkyAndSea
+    options = {"above": "the sky", "below": "the sea"}
+    neutral = {}

@@ -1,0 +1,171 @@
+"""Makes every picture of the documentation, from the embedded model and fixed seeds.
+
+Run it:  python docs/make_pictures.py
+         python docs/make_pictures.py --only noise
+         python docs/make_pictures.py --only noise --set steps=4
+
+Each row of a picture is one run of a bundled recipe with a few changes, the same that `fusionkit run RECIPE --set ...`
+takes. Rows are shown at twice their size, since the model's windows have only 64 pixels.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGES = Path(__file__).resolve().parent / "images"
+RECIPE = "panorama-tinyworld"
+HALF = ("size=448x64",)
+MOUNTAINS = (*HALF, "prompt=a landscape photo of mountains at noon", "scheduler=ddim", "seed=3")
+GAP, LABEL, ZOOM = 6, 22, 2
+
+
+def plugins(*entries: str) -> str:
+    """A change that replaces the recipe's plugins."""
+    return f"plugins=[{', '.join(entries)}]"
+
+
+# Picture: {label of a row: changes of the recipe}.
+ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "hero": {"": ()},
+    "strides": {
+        f"stride {stride}": (*MOUNTAINS, plugins(f"multidiffusion: {{stride: {stride}}}"))
+        for stride in (64, 48, 32, 16)
+    },
+    "jitter": {
+        f"jitter {jitter}": (*MOUNTAINS, plugins(f"multidiffusion: {{stride: 48, jitter: {jitter}}}"))
+        for jitter in (0, 8)
+    },
+    "guided-fusion": {
+        "equal weights": (*MOUNTAINS, plugins("multidiffusion: {stride: 48}")),
+        "guided-fusion": (*MOUNTAINS, plugins("multidiffusion: {stride: 48}", "guided-fusion")),
+    },
+    "noise": {
+        "averaged": (*HALF, "scheduler=ddpm", plugins("multidiffusion: {stride: 16, noise: averaged}")),
+        "variance-corrected-fusion": (
+            *HALF,
+            "scheduler=ddpm",
+            plugins("multidiffusion: {stride: 16}", "variance-corrected-fusion"),
+        ),
+        "canvas (without a plugin)": (*HALF, "scheduler=ddpm", plugins("multidiffusion: {stride: 16}")),
+    },
+    "style-alignment": {f"alpha {alpha}": (*HALF, f"plugins.style-alignment.alpha={alpha}") for alpha in (0, 0.4, 0.8)},
+}
+
+
+SETS: list[str] = []
+"""Changes of every picture, from the command line."""
+
+
+def run(changes: Sequence[str]) -> Image:
+    """The picture of the recipe with some changes."""
+    from fusionkit import Fusion
+    from fusionkit.recipe_file import load_recipes
+
+    changes = [*changes, *SETS]
+    image = Fusion.from_recipe(load_recipes(RECIPE, changes)[0])(progress=False).image
+    print(f"  {shlex.join(['fusionkit', 'run', RECIPE, *(part for each in changes for part in ('--set', each))])}")
+    return image
+
+
+def enlarged(image: Image, zoom: int = ZOOM) -> Image:
+    """A picture at a multiple of its size."""
+    from PIL.Image import Resampling
+
+    return image.resize((image.width * zoom, image.height * zoom), Resampling.LANCZOS)
+
+
+def sharpness(image: Image) -> float:
+    """Mean absolute difference of neighbouring pixels, of 255."""
+    import numpy as np
+
+    pixels = np.asarray(image.convert("L"), dtype=float)
+    return float(np.abs(np.diff(pixels, axis=0)).mean() + np.abs(np.diff(pixels, axis=1)).mean()) / 2
+
+
+def stacked(rows: Mapping[str, Image]) -> Image:
+    """Pictures below each other, with their labels."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    label = LABEL if any(rows) else 0
+    width = max(image.width for image in rows.values())
+    height = sum(image.height + label for image in rows.values()) + GAP * (len(rows) - 1)
+    sheet = Image.new("RGB", (width, height), "white")
+    draw, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(15), 0
+    for text, image in rows.items():
+        draw.text((2, top + 1), text, fill="black", font=font)
+        sheet.paste(image, (0, top + label))
+        top += image.height + label + GAP
+    return sheet
+
+
+def rows(name: str) -> Image:
+    """The rows of a picture, and how sharp each one is."""
+    made = {label: run(changes) for label, changes in ROWS[name].items()}
+    for label, image in made.items():
+        print(f"  {label or name}: sharpness {sharpness(image):.2f}")
+    return stacked({label: enlarged(image) for label, image in made.items()})
+
+
+def guidance_map() -> Image:
+    """The weights of a square, a wide and a high window."""
+    from PIL import Image
+
+    from fusionkit_gvcf.guided_fusion import guidance_map
+
+    sizes = ((160, 160), (160, 320), (160, 80))
+    sheet = Image.new("RGB", (sum(width for _, width in sizes) + 2 * 10, 160), "white")
+    left = 0
+    for height, width in sizes:
+        weights = (guidance_map(height, width)[0, 0] * 255).round().byte().numpy()
+        sheet.paste(Image.fromarray(weights), (left, 0))
+        left += width + 10
+    return sheet
+
+
+def tinyworld() -> Image:
+    """All scenes at all times of day, as photo and as cartoon."""
+    from PIL import Image
+
+    from fusionkit import Fusion
+    from fusionkit.recipe_file import load_recipes
+    from fusionkit_tinyworld.captions import SCENE_PHRASES, STYLES, TIMES
+
+    fusion = Fusion.from_recipe(load_recipes(RECIPE, ["size=64x64", "scheduler=ddim", "steps=30", plugins(), *SETS])[0])
+    sheet = Image.new("RGB", (len(STYLES) * len(TIMES) * 68 - 4, len(SCENE_PHRASES) * 68 - 4), "white")
+    for row, scene in enumerate(SCENE_PHRASES.values()):
+        for column, (style, time) in enumerate((style, time) for style in STYLES for time in TIMES):
+            prompt = f"a landscape {style} of {scene} at {time}"
+            sheet.paste(fusion(prompt, seed=row, progress=False).image, (column * 68, row * 68))
+    return enlarged(sheet)
+
+
+PICTURES: Mapping[str, Callable[[], Image]] = {
+    **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
+    "guidance-map": guidance_map,
+    "tinyworld": tinyworld,
+}
+
+
+@click.command()
+@click.option("--only", type=click.Choice(sorted(PICTURES)), multiple=True, help="Make this picture; may be repeated.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change the recipe of every picture.")
+def main(only: Sequence[str], sets: Sequence[str]) -> None:
+    """Make the pictures of the documentation."""
+    SETS.extend(sets)
+    for name in only or PICTURES:
+        path = IMAGES / f"{name}.png"
+        print(name)
+        PICTURES[name]().save(path, optimize=True)
+        print(f"  docs/images/{path.name}, {path.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    main()

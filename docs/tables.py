@@ -1,0 +1,274 @@
+"""Writes the tables of the documentation from the code, so that the two can't drift apart.
+
+Run it:  python docs/tables.py
+
+A page holds a table between `<!-- table: WHAT -->` and `<!-- end of table -->`; a test fails where one is out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from safetensors import safe_open
+
+from fusionkit.errors import FusionError
+
+DOCS = Path(__file__).resolve().parent
+MARKED = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """The README and every page of the documentation."""
+    return [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def rows(header: list[str], lines: list[list[str]]) -> str:
+    """A table in Markdown."""
+    written = [header, ["---"] * len(header), *lines]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in written)
+
+
+def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """What a JSON schema accepts, in a few words."""
+    if "$ref" in schema:
+        return kind(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(kind(one, definitions) for one in schema["anyOf"] if one != {"type": "null"}))
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"]) if len(schema["enum"]) < 6 else "name"
+    if schema.get("type") == "array":
+        return "list"
+    if schema.get("type") == "object":
+        return "mapping"
+    if schema.get("type") == "string":
+        return "`WIDTHxHEIGHT`" if "pattern" in schema else "text"
+    name = {"integer": "integer", "number": "number", "boolean": "`true` or `false`"}.get(schema.get("type", ""), "any")
+    low, high = (
+        next((schema[k] for k in keys if k in schema), None) for keys in (("minimum", "exclusiveMinimum"), ("maximum",))
+    )
+    above = "above" if "exclusiveMinimum" in schema else "from"
+    return name + (f" {above} {low:g}" if low is not None else "") + (f" to {high:g}" if high is not None else "")
+
+
+def default(schema: dict[str, Any]) -> str:
+    """A default value as a recipe writes it."""
+    value = schema.get("default")
+    if "pattern" in schema and isinstance(value, list):
+        value = "x".join(str(side) for side in value)
+    if value in (None, "", [], {}):
+        return ""
+    return f"`{written(value)}`"
+
+
+def fields(model: Any, header: str) -> str:
+    """The fields of a pydantic model: name, what it takes, default, meaning."""
+    schema = model.model_json_schema(by_alias=True)
+    return properties(schema["properties"], schema.get("$defs", {}), header)
+
+
+def properties(schemas: dict[str, dict[str, Any]], definitions: dict[str, Any], header: str) -> str:
+    """The properties of a JSON schema, likewise."""
+    return rows(
+        [header, "takes", "default", "meaning"],
+        [
+            [f"`{name}`", kind(field, definitions), default(field), field.get("description", "")]
+            for name, field in schemas.items()
+        ],
+    )
+
+
+def options(name: str) -> str:
+    """The options of a plugin."""
+    from fusionkit.registry import load
+
+    plugin = load(name)
+    return fields(plugin, "option") if plugin.model_fields else "It has no options.\n"
+
+
+def recipe() -> str:
+    """The keys of a recipe file."""
+    from fusionkit.schema import recipe_schema
+
+    return properties(recipe_schema()["properties"], {}, "key")
+
+
+def lora() -> str:
+    """The keys of a LoRA in a recipe."""
+    from fusionkit.recipe import Lora
+
+    return fields(Lora, "key")
+
+
+def hooks() -> str:
+    """Every hook with its signature and its purpose."""
+    from fusionkit.hookspecs import Hookspecs
+
+    return rows(
+        ["hook", "answers", "purpose"],
+        [
+            [f"[`{name}({', '.join(arguments)})`](#{name})", answer, purpose]
+            for name, arguments, answer, purpose in described(Hookspecs)
+        ],
+    )
+
+
+def described(specs: type) -> Iterator[tuple[str, list[str], str, str]]:
+    """The hooks of a class, in their order: name, arguments, answer, first sentence."""
+    for name, function in vars(specs).items():
+        if name.startswith("_"):
+            continue
+        signature = inspect.signature(function)
+        answer = str(signature.return_annotation).strip("'")
+        first = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
+        yield name, [p for p in signature.parameters if p != "self"], "" if answer == "None" else f"`{answer}`", first
+
+
+def plugins(page: Path) -> str:
+    """The plugins of this distribution, with their first sentence and a link from the page."""
+    from fusionkit.registry import load, offered
+
+    folder = os.path.relpath(DOCS / "plugins", page.parent)
+    return rows(
+        ["plugin", "what it does"],
+        [
+            [f"[`{name}`]({folder}/{name}.md)", first_line(load(name))]
+            for name, entry in offered().items()
+            if entry.dist is not None and entry.dist.name == "fusionkit"
+        ],
+    )
+
+
+def schedulers() -> str:
+    """The short names of schedulers: class, options, and whether their steps draw noise."""
+    from diffusers.utils import dummy_torch_and_scipy_objects
+
+    from fusionkit.models.inspect import inspect_model
+    from fusionkit.models.schedulers import SHORT_NAMES, make_scheduler
+    from fusionkit.recipe import SchedulerSpec
+
+    info = inspect_model("tinyworld/scenes")
+
+    def draws(name: str, cls: str) -> str:
+        if hasattr(dummy_torch_and_scipy_objects, cls):
+            return "no; needs scipy"
+
+        def stochastic(options: dict[str, Any]) -> bool:
+            return make_scheduler(info, SchedulerSpec(name=name, options=options), 4, "cpu").stochastic
+
+        if stochastic({}):
+            return "yes"
+        try:
+            return "no, with `eta`: yes" if stochastic({"eta": 1.0}) else "no"
+        except FusionError:
+            return "no"
+
+    return rows(
+        ["name", "class", "options it stands for", "draws noise"],
+        [
+            [
+                f"`{name}`",
+                f"`{cls}`",
+                ", ".join(f"`{key}: {written(value)}`" for key, value in fixed.items()),
+                draws(name, cls),
+            ]
+            for name, (cls, fixed) in SHORT_NAMES.items()
+        ],
+    )
+
+
+def commands() -> str:
+    """The commands of the command line, with their first sentence."""
+    from fusionkit.cli import main
+
+    context = click.Context(main)
+    lines = []
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        lines.append([f"`fusionkit {name}`", (command.help or "").split("\n\n")[0].replace("\n", " ")])
+    return rows(["command", "what it does"], lines)
+
+
+def vocabulary() -> str:
+    """The words that the embedded model knows."""
+    from fusionkit_tinyworld import captions
+
+    things = [
+        " or ".join(f"a {colour} {thing}" if colour else f"a {thing}" for colour in captions.COLOURS[thing])
+        for thing in captions.OBJECTS
+    ]
+    lists = {
+        "STYLE": captions.STYLES,
+        "SCENE": [captions.SCENE_PHRASES[scene] for scene in captions.SCENES],
+        "TIME": captions.TIMES,
+        "OBJECT": things,
+    }
+    return rows(["word", "one of"], [[word, ", ".join(values)] for word, values in lists.items()])
+
+
+def weights() -> str:
+    """The files of the embedded model: parameters and size."""
+    from fusionkit.models.embedded import embedded_models
+
+    folder = embedded_models()["tinyworld/scenes"].folder
+    lines = []
+    for path in sorted(folder.rglob("*.safetensors")):
+        with safe_open(path, "numpy") as file:
+            count = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        lines.append([f"`{path.parent.name}`", f"{count / 1e6:.2f} million", f"{path.stat().st_size / 1e6:.1f} MB"])
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return rows(["part", "parameters", "size"], [*lines, ["all files", "", f"{size / 1e6:.1f} MB"]])
+
+
+def written(value: Any) -> str:
+    """A value as a recipe writes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def first_line(documented: Any) -> str:
+    """The first sentence of a docstring."""
+    return (inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " ")
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "hooks": hooks,
+    "lora": lora,
+    "recipe": recipe,
+    "schedulers": schedulers,
+    "vocabulary": vocabulary,
+    "weights": weights,
+}
+
+
+def table(what: str, page: Path) -> str:
+    """The table of a name, for a page: `recipe`, `hooks`, `plugins`, `options style-alignment`, ..."""
+    if what == "plugins":
+        return plugins(page)
+    return options(what.split()[1]) if what.startswith("options ") else TABLES[what]()
+
+
+def updated(page: Path) -> str:
+    """A page's text with its tables written anew."""
+    text = page.read_text(encoding="utf-8")
+    return MARKED.sub(lambda found: f"{found[1]}{table(found['what'], page)}{found[3]}", text)
+
+
+def main() -> None:
+    """Bring every page up to date and name those that changed."""
+    for page in pages():
+        if (text := updated(page)) != page.read_text(encoding="utf-8"):
+            page.write_text(text, encoding="utf-8")
+            print(page.relative_to(DOCS.parent))
+
+
+if __name__ == "__main__":
+    main()

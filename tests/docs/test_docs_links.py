@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from docs_pages import DOCS, PAGES, ROOT, prose
+
+from fusionkit import Fusion
+from fusionkit.recipe_file import load_recipes
+
+LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)|(?:src|href)=\"(?P<html>[^\"]+)\"")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|work|tmp|opt|Users|mnt)/")
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page) -> list[str]:
+    return [found["target"] or found["html"] for found in LINK.finditer(prose(page))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for link in links(page):
+        if re.match(r"https?:|mailto:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.relative_to(ROOT)} links to {link}, which does not exist"
+        if anchor:
+            assert anchor in anchors(prose(target)), f"{page.relative_to(ROOT)} links to {link}; no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_names_a_place_on_somebodys_machine(page):
+    assert not MACHINE_PATH.findall(page.read_text(encoding="utf-8"))
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    seen, todo = set(), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page not in seen and page.suffix == ".md":
+            seen.add(page)
+            todo += [(page.parent / link.partition("#")[0]).resolve() for link in links(page) if "://" not in link]
+    assert set(PAGES) <= seen
+
+
+def test_every_picture_is_shown_on_a_page_and_made_by_the_script(pictures):
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page) if link.endswith(".png")}
+    made = {DOCS / "images" / f"{name}.png" for name in pictures.PICTURES}
+    assert set((DOCS / "images").iterdir()) == shown == made
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_picture_comes_with_the_command_that_made_it(page):
+    for link in links(page):
+        name = Path(link).stem
+        if link.endswith(".png") and name != "hero":  # the README's first command makes that one
+            assert f"docs/make_pictures.py --only {name}`" in page.read_text(encoding="utf-8")
+
+
+def test_every_row_of_a_picture_is_a_valid_recipe(pictures):
+    for rows in pictures.ROWS.values():
+        for changes in rows.values():
+            (recipe,) = load_recipes(pictures.RECIPE, changes)
+            assert Fusion.from_recipe(recipe).plan().forward_passes > 0
+
+
+def test_a_picture_is_made_at_twice_its_size_with_its_labels(pictures):
+    rows = {
+        label: pictures.run((*changes, "steps=1", "size=64x64")) for label, changes in pictures.ROWS["jitter"].items()
+    }
+    sheet = pictures.stacked({label: pictures.enlarged(image) for label, image in rows.items()})
+    assert sheet.size == (128, 2 * (128 + pictures.LABEL) + pictures.GAP)
