@@ -10,6 +10,7 @@ from fusionkit.errors import FusionError, PluginError, RecipeError
 from fusionkit.image import output_path, output_problems
 from fusionkit.manager import Manager
 from fusionkit.models.inspect import inspect_model
+from fusionkit.models.lora import check_loras
 from fusionkit.models.schedulers import SHORT_NAMES, resolve
 from fusionkit.run import completed, size_problems
 from fusionkit.stage import Stage
@@ -48,6 +49,7 @@ def check_file(file: RecipeFile) -> ModelInfo:
 
     recipe = file.recipes[0]
     info: ModelInfo | None = collect(lambda: inspected(recipe))
+    problems += check_loras(recipe.loras)
     hooks: Manager | None = collect(lambda: Manager(recipe.plugins))
     scheduler = None
     if info is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 from string import Formatter
@@ -75,17 +74,16 @@ def check_output(path: Path) -> Path:
     Raises:
         ValueError: One is not.
     """
+    template = str(path)
     try:
-        for _, name, _, _ in Formatter().parse(str(path)):
-            if name is not None and name not in OUTPUT_NAMES:
-                known = ", ".join(f"{{{each}}}" for each in OUTPUT_NAMES)
-                hint = did_you_mean(name, OUTPUT_NAMES) or f"; there are {known}"
-                raise LookupError(f"has no name '{{{name}}}'{hint}")
-        str(path).format_map({name: 1 if name in ("index", "seed") else "text" for name in OUTPUT_NAMES})
+        names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+        if names <= set(OUTPUT_NAMES):
+            template.format_map({name: 1 if name in ("index", "seed") else "text" for name in OUTPUT_NAMES})
     except ValueError as error:
         raise ValueError(f"is no path template: {error}") from None
-    except LookupError as error:
-        raise ValueError(*error.args) from None
+    for name in sorted(names - set(OUTPUT_NAMES)):
+        known = ", ".join(f"{{{each}}}" for each in OUTPUT_NAMES)
+        raise ValueError(f"has no name '{{{name}}}'{did_you_mean(name, OUTPUT_NAMES) or f'; there are {known}'}")
     if path.suffix.lower() not in OUTPUT_FORMATS:
         raise ValueError(f"must end in {', '.join(OUTPUT_FORMATS)}, not '{path.suffix}'")
     return path
@@ -280,20 +278,6 @@ class Recipe(Part):
     )
     overwrite: bool = Field(False, description="Replaces an existing file instead of adding a number to the name.")
     preview_every: Count | None = Field(None, description="Writes a preview beside the picture every so many steps.")
-
-    def with_defaults(self, defaults: Mapping[str, Any]) -> Recipe:
-        """The recipe, completed by a model's defaults where it is silent.
-
-        Args:
-            defaults: Fields by their YAML or Python names, as YAML gives them.
-
-        Raises:
-            ValidationError: A default is not what the field takes.
-        """
-        names = {field.alias: name for name, field in type(self).model_fields.items()}
-        silent = {names.get(name, name): value for name, value in defaults.items()}
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self).model_validate({**silent, **given})
 
     def dump(self) -> dict[str, Any]:
         """All that decides the picture, by YAML names, plugins with all their options; where it goes is left out."""

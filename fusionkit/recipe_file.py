@@ -39,6 +39,8 @@ class RecipeFile:
         places = {key: node for key, node in self.tree.value.items() if key != "plugins"}
         if "plugins" in self.tree.value:
             places.update({str(plugin_name(entry)): entry for entry in self.tree.value["plugins"].value})
+        if "loras" in places:
+            places["LoRA"] = places["loras"]
         words = [word.strip("':,") for word in problem.split(" ", 3)[:3]]
         node = next((places[word] for word in words if word in places), None)
         return f"{self.source if node is None else node.place}: {problem}"

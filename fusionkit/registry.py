@@ -11,10 +11,22 @@ from fusionkit.plugin import Plugin
 ENTRY_POINT_GROUP = "fusionkit.plugins"
 
 
-@lru_cache(maxsize=1)
 def offered() -> dict[str, EntryPoint]:
     """The entry points of the group `fusionkit.plugins`, by plugin name; nothing is imported."""
-    return {entry.name: entry for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)}
+    return {name: entries[0] for name, entries in _by_name().items()}
+
+
+def forget() -> None:
+    """Look at the installed packages again when the next plugin is asked for."""
+    _by_name.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _by_name() -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
+        found.setdefault(entry.name, []).append(entry)
+    return found
 
 
 def package_of(entry: EntryPoint) -> str:
@@ -26,12 +38,15 @@ def load(name: str) -> type[Plugin]:
     """The plugin class of a name.
 
     Raises:
-        PluginError: No package offers the name, or the one that does can't be imported, or it is no `Plugin`.
+        PluginError: No package offers the name, or several do, or it can't be imported, or it is no `Plugin`.
     """
     entry = offered().get(name)
     if entry is None:
         hint = did_you_mean(name, offered()) or f"; installed are: {', '.join(offered()) or 'none'}"
         raise PluginError(f"no plugin '{name}'{hint}")
+    if len(packages := sorted({package_of(each) for each in _by_name()[name]})) > 1:
+        both = " and ".join(f"'{package}'" for package in packages)
+        raise PluginError(f"plugin '{name}' is offered by the packages {both}; uninstall all but one of them")
     try:
         found = entry.load()
     except Exception as error:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import CanvasError, RecipeError
+from pydantic import ValidationError
+
+from fusionkit.errors import CanvasError, ModelError, RecipeError
 from fusionkit.manager import Manager
 from fusionkit.plugin import Plugin, kebab
+from fusionkit.problems import problems_of
 from fusionkit.stage import Stage, StagePlan
 
 if TYPE_CHECKING:
@@ -48,9 +51,16 @@ class RunPlan:
 
 
 def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
-    """The recipe with the model's defaults, and its size, where the recipe is silent."""
+    """The recipe with the model's defaults, and its size, where the recipe is silent.
+
+    Raises:
+        ModelError: A default is none that a recipe can have.
+    """
     given = {kebab(name): getattr(recipe, name) for name in recipe.model_fields_set}
-    return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
+    try:
+        return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
+    except ValidationError as error:
+        raise ModelError("\n".join(f"defaults of model '{info.name}': {line}" for line in problems_of(error))) from None
 
 
 def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] = ()) -> list[str]:

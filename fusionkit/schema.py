@@ -11,6 +11,7 @@ from fusionkit.recipe import Recipe
 from fusionkit.registry import load, offered
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TITLE = "A fusionkit recipe"
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -42,7 +43,7 @@ def recipe_schema() -> dict[str, Any]:
     }
     return {
         "$schema": DIALECT,
-        "title": "A fusionkit recipe",
+        "title": TITLE,
         "type": "object",
         "properties": {
             "extends": {"type": "string", "description": "A recipe that this one changes: a file, or a bundled one."},

@@ -13,7 +13,7 @@ def command() -> None:
 
     A recipe may also name a model of the hub, a folder, or a .safetensors file.
     """
-    from fusionkit.models.embedded import embedded_models
+    from fusionkit.models.embedded import broken_packages, embedded_models
 
     found = embedded_models()
     if not found:
@@ -26,3 +26,5 @@ def command() -> None:
         if model.defaults:
             rows.append(["  defaults", ", ".join(f"{key}: {value}" for key, value in model.defaults.items())])
         click.echo(f"{name}  {model.summary}\n{table(rows)}")
+    for name, reason in broken_packages().items():
+        click.echo(f"{name}/...  broken: {reason}")

@@ -63,6 +63,8 @@ def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool) ->
     if not quiet:
         click.echo(f"{recipe.model}: {recipe.prompt}" if recipe.prompt else f"{recipe.model}", err=True)
 
+    kept.step = "before the first step"
+
     def callback(stage: Stage, at: Step, latents: Any) -> None:
         kept.step = f"after step {at.index + 1} of {at.total}"
 

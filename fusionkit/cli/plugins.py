@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,8 @@ import click
 from fusionkit.cli.common import table
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from fusionkit.plugin import Plugin
 
 

@@ -9,7 +9,7 @@ import click
 
 
 @click.command("schema", short_help="Print the JSON schema of recipes, for editors.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write it to a file, replacing an older one.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write it to a file, replacing an older schema.")
 def command(output: Path | None) -> None:
     """Print the JSON schema of recipes with all installed plugins, so that an editor completes and checks them.
 
@@ -19,13 +19,15 @@ def command(output: Path | None) -> None:
     # yaml-language-server: $schema=recipe.schema.json
     """  # noqa: D301 - click wants the character
     from fusionkit.errors import FusionError
-    from fusionkit.schema import recipe_schema
+    from fusionkit.schema import TITLE, recipe_schema
 
     text = json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n"
     if output is None:
         click.echo(text, nl=False)
         return
     try:
+        if output.exists() and f'"title": "{TITLE}"' not in output.read_text(encoding="utf-8", errors="replace"):
+            raise FusionError(f"'{output}' is there and is no schema of fusionkit; it is left as it is")
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise FusionError(f"'{output}' can't be written: {error.strerror or error}") from error

@@ -51,18 +51,29 @@ class DiffusersModel:
         self.forward_passes = 0
         self.forward_seconds = 0.0
         self._embeddings: dict[tuple[str, int | None], Embedding] = {}
+        self._places: dict[tuple[torch.device, torch.dtype], tuple[torch.device, torch.dtype]] = {}
 
     @property
     def device(self) -> torch.device:
         """Where the model computes; under CPU offload, the device that its parts move to."""
-        device: torch.device = self.pipe._execution_device
-        return device
+        return self._place[0]
 
     @property
     def dtype(self) -> torch.dtype:
         """The type that the denoiser computes in."""
-        dtype: torch.dtype = self.pipe.unet.dtype
-        return dtype
+        return self._place[1]
+
+    @property
+    def _place(self) -> tuple[torch.device, torch.dtype]:
+        # diffusers walks through all modules to tell, which takes longer than a step of the loop: asked again only
+        # when the weights have moved.
+        first = self.pipe.unet.conv_in.weight
+        key = first.device, first.dtype
+        if key not in self._places:
+            # As tensors name it: "cuda" is their "cuda:0", and what accelerate calls "cpu:0" is their "cpu".
+            device = torch.empty(0, device=self.pipe._execution_device).device
+            self._places[key] = device, self.pipe.unet.dtype
+        return self._places[key]
 
     def predict(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
         """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
@@ -86,7 +97,7 @@ class DiffusersModel:
         """Scaled latents (1, C, H, W) as a picture, as the pipeline itself decodes them."""
         with self._vae() as vae:
             image = vae.decode(self._unscaled(latents.to(self.device)).to(vae.dtype), return_dict=False)[0]
-        picture: Image = self.pipe.image_processor.postprocess(image.float(), output_type="pil")[0]
+        picture: Image = self.postprocess(image.float())
         self.pipe.maybe_free_model_hooks()
         return picture
 
@@ -113,6 +124,10 @@ class DiffusersModel:
 
     def conditions(self, stage: Stage, views: Sequence[View], embeddings: Sequence[Embedding]) -> dict[str, Any]:
         """The denoiser's arguments for views with one embedding each, the text ones among them."""
+        raise NotImplementedError
+
+    def postprocess(self, image: Tensor) -> Image:
+        """Decoded pixels (1, 3, H, W) in -1..1 as a picture, with what else the pipeline does to its pictures."""
         raise NotImplementedError
 
     def embed(self, text: str) -> Embedding:

@@ -36,15 +36,23 @@ class EmbeddedModel:
 
 
 def embedded_models() -> dict[str, EmbeddedModel]:
-    """All embedded models of the installed packages, by name such as `tinyworld/scenes`.
+    """All embedded models of the installed packages, by name such as `tinyworld/scenes`; broken packages left out."""
+    return _found()[0]
 
-    A package whose entry point can't be loaded is left out: it must not take the others down.
-    """
-    found: dict[str, EmbeddedModel] = {}
+
+def broken_packages() -> dict[str, str]:
+    """What is wrong with each package whose models can't be listed, by the first half of their names."""
+    return _found()[1]
+
+
+def _found() -> tuple[dict[str, EmbeddedModel], dict[str, str]]:
+    models: dict[str, EmbeddedModel] = {}
+    broken: dict[str, str] = {}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
-            models = entry.load()
-        except Exception:  # noqa: BLE001 - somebody else's package may raise anything
+            offered = dict(entry.load())
+        except Exception as error:  # noqa: BLE001 - somebody else's package may raise anything, and must not hide the others
+            broken[entry.name] = f"{entry.value}: {type(error).__name__}: {' '.join(str(error).split())}"
             continue
-        found.update({f"{entry.name}/{short}": model for short, model in models.items()})
-    return dict(sorted(found.items()))
+        models.update({f"{entry.name}/{short}": model for short, model in offered.items()})
+    return dict(sorted(models.items())), broken

@@ -14,6 +14,7 @@ from typing import Any
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.models.base import ModelInfo
 from fusionkit.models.embedded import embedded_models
+from fusionkit.models.hub import hub_file, hub_listing
 from fusionkit.models.single_file import inspect_header, read_header
 
 PIPELINES: Mapping[str, str] = {
@@ -47,7 +48,7 @@ def inspect_model(source: str, *, revision: str | None = None, variant: str | No
     where = locate(source)
     if isinstance(where, Path) and where.is_file():
         return inspect_header(source, where)
-    read = partial(_hub_file, where, revision=revision) if isinstance(where, str) else where.joinpath
+    read = partial(hub_file, where, revision=revision) if isinstance(where, str) else where.joinpath
     index = _read_json(read("model_index.json"), source)
     kind = _kind(source, index)
     configs = {name: _read_json(read(name), source) for name in _CONFIGS}
@@ -59,7 +60,7 @@ def inspect_model(source: str, *, revision: str | None = None, variant: str | No
         parameters = _count_parameters(source, where, index, variant)
     info = _of_configs(source, configs, parameters, kind)
     embedded = embedded_models().get(source)
-    return info if embedded is None else replace(info, window=embedded.window)
+    return info if embedded is None else replace(info, window=embedded.window, defaults=embedded.defaults)
 
 
 def locate(source: str) -> Path | str:
@@ -101,9 +102,12 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
         ModelError: It is no Stable Diffusion or SDXL pipeline.
     """
     name = type(pipe).__name__
-    missing = [part for part in ("unet", "vae", "scheduler", "tokenizer", "text_encoder") if not hasattr(pipe, part)]
-    if missing or not hasattr(pipe, "encode_prompt") or pipe.unet is None:
-        raise ModelError(f"a {name} can't be used; it must be a Stable Diffusion 1, 2 or XL pipeline")
+    kind = next((PIPELINES[base.__name__] for base in type(pipe).__mro__ if base.__name__ in PIPELINES), None)
+    if kind is None:
+        raise ModelError(
+            f"a {name} can't be used; make a Stable Diffusion 1, 2 or XL pipeline of it, as in "
+            f"StableDiffusionPipeline.from_pipe(pipe)"
+        )
     configs: dict[str, Any] = {
         "unet/config.json": pipe.unet.config,
         "vae/config.json": pipe.vae.config,
@@ -111,7 +115,7 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
     }
     parts = [getattr(pipe, part, None) for part in _WEIGHTS]
     parameters = sum(weights.numel() for part in parts if part is not None for weights in part.parameters())
-    return _of_configs(name, configs, parameters, "sdxl" if hasattr(pipe, "text_encoder_2") else "sd")
+    return _of_configs(name, configs, parameters, kind)
 
 
 def _of_configs(source: str, configs: Mapping[str, Any], parameters: int, kind: str) -> ModelInfo:
@@ -187,6 +191,8 @@ def _inner(path: Path) -> str:
 
 
 def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], variant: str | None) -> int:
+    if variant is not None and not list(folder.glob(f"*/*.{variant}*.safetensors")):
+        raise ModelError(f"model '{source}' has no .safetensors weights of variant '{variant}'")
     total = 0
     for part in _WEIGHTS:
         if not isinstance(index.get(part), list) or index[part][0] is None:
@@ -194,12 +200,7 @@ def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], varia
         files = _weights(folder / part, variant)
         if not files:
             pickled = any(file.suffix in _PICKLES for file in (folder / part).glob("*"))
-            which = f" of variant '{variant}'" if variant else ""
-            raise ModelError(
-                f"model '{source}' {_PICKLE_ADVICE}"
-                if pickled
-                else f"model '{source}' has no {part}/*.safetensors{which}"
-            )
+            raise ModelError(f"model '{source}' {_PICKLE_ADVICE if pickled else f'has no {part}/*.safetensors'}")
         for file in files:
             total += sum(prod(shape) for shape in read_header(file, source).values())
     return total
@@ -208,52 +209,20 @@ def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], varia
 def _weights(folder: Path, variant: str | None) -> list[Path]:
     """The weights files of one component that diffusers would read: of the variant, else the plain ones."""
     found = sorted(folder.glob("*.safetensors"))
-    plain = [file for file in found if re.fullmatch(r"[\w]+(-\d+-of-\d+)?\.safetensors", file.name)]
-    if variant is None:
-        return plain
-    return [
-        file for file in found if re.search(rf"\.{re.escape(variant)}(-\d+-of-\d+)?\.safetensors$", file.name)
-    ] or plain
+    plain = [file for file in found if "." not in file.stem]
+    return [file for file in found if variant and f".{variant}" in file.stem] or plain
 
 
-def _count_cached(source: str, snapshot: Path, index: Mapping[str, Any], variant: str | None) -> int:
-    """The number of weights of a model in the hub's cache; 0 if they are not there yet."""
+def _count_cached(hub_id: str, snapshot: Path, index: Mapping[str, Any], variant: str | None) -> int:
+    """The number of weights of a model in the hub's cache; 0 if they are not there yet, but could be.
+
+    Raises:
+        ModelError: The hub has pickled weights alone.
+    """
     try:
-        return _count_parameters(source, snapshot, index, variant)
+        return _count_parameters(hub_id, snapshot, index, variant)
     except ModelError:
-        return 0
-
-
-def _hub_file(hub_id: str, name: str, revision: str | None) -> Path:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    cached = try_to_load_from_cache(hub_id, name, revision=revision)
-    if isinstance(cached, str):
-        return Path(cached)
-    try:
-        return Path(hf_hub_download(hub_id, name, revision=revision))
-    except GatedRepoError as error:
-        raise ModelError(
-            f"model '{hub_id}' is gated: accept its terms on the hub and log in with 'hf auth login'"
-        ) from error
-    except RepositoryNotFoundError as error:
-        hint = did_you_mean(hub_id, embedded_models())
-        raise ModelError(f"model '{hub_id}' is not on the hub, and there is no such folder{hint}") from error
-    except RevisionNotFoundError as error:
-        raise ModelError(f"model '{hub_id}' has no revision '{revision}'") from error
-    except LocalEntryNotFoundError as error:
-        raise ModelError(
-            f"model '{hub_id}' is not in the local cache and the hub can't be reached; there is no such folder either"
-        ) from error
-    except EntryNotFoundError as error:
-        raise ModelError(f"model '{hub_id}' is no diffusers model: it has no {name}") from error
-    except Exception as error:
-        # The hub's client lets errors of its transport through, which differ from version to version.
-        raise ModelError(f"model '{hub_id}': the hub can't be reached: {' '.join(str(error).split()):.200}") from error
+        files = [file for file in hub_listing(hub_id, revision=snapshot.name) if file.parent.name == "unet"]
+    if any(file.suffix in _PICKLES for file in files) and not any(file.suffix == ".safetensors" for file in files):
+        raise ModelError(f"model '{hub_id}' {_PICKLE_ADVICE}")
+    return 0

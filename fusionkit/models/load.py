@@ -129,6 +129,7 @@ def load_pipeline(
         ModelError: The weights can't be loaded.
     """
     import torch
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     where = locate(source)
     cls = pipeline_class(kind)
@@ -148,6 +149,13 @@ def load_pipeline(
                 pipe = cls.from_pretrained(where, variant=variant, **_SAFE, **options)
             if dtype == torch.float16 and pipe.vae.config.force_upcast:
                 pipe.vae.to(dtype=torch.float32)
+    except LocalEntryNotFoundError as error:
+        if isinstance(where, str) or where.is_dir():
+            raise ModelError(f"model '{source}' is not in the local cache, and the hub can't be reached") from error
+        raise ModelError(
+            f"model '{source}' holds weights alone: their configuration comes from the hub, which can't be reached, or "
+            f"its cache; where the hub is there, save the model as a folder: pipe.save_pretrained(folder)"
+        ) from error
     except Exception as error:
         # Weights are somebody else's: what diffusers raises for bad ones has no common type.
         raise ModelError(f"model '{source}' can't be loaded: {' '.join(str(error).split()):.300}") from error

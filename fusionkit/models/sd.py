@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from torch import Tensor
 from fusionkit.models.diffusers_model import DiffusersModel, Embedding
 from fusionkit.stage import Stage
 from fusionkit.views import View
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class StableDiffusion(DiffusersModel):
@@ -24,6 +27,13 @@ class StableDiffusion(DiffusersModel):
             # transformers 5 moved the final layer norm, and diffusers does not find it to skip layers.
             embeds = self._skipped(text, clip_skip)
         return (embeds.to(self.device, self.dtype),)
+
+    def postprocess(self, image: Tensor) -> Image:
+        """The picture; black where the pipeline has a safety checker and that objects."""
+        image, flagged = self.pipe.run_safety_checker(image, self.device, self.dtype)
+        clean = None if flagged is None else [not each for each in flagged]
+        picture: Image = self.pipe.image_processor.postprocess(image, output_type="pil", do_denormalize=clean)[0]
+        return picture
 
     def _skipped(self, text: str, clip_skip: int) -> Tensor:
         tokenizer, encoder = self.pipe.tokenizer, self.pipe.text_encoder

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from fusionkit.models.diffusers_model import DiffusersModel, Embedding
 from fusionkit.stage import Stage
 from fusionkit.views import View
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class StableDiffusionXL(DiffusersModel):
@@ -46,3 +50,10 @@ class StableDiffusionXL(DiffusersModel):
                 "time_ids": torch.tensor(ids, device=self.device, dtype=self.dtype),
             },
         }
+
+    def postprocess(self, image: Tensor) -> Image:
+        """The picture, with the pipeline's invisible watermark where it has one."""
+        if self.pipe.watermark is not None:
+            image = self.pipe.watermark.apply_watermark(image)
+        picture: Image = self.pipe.image_processor.postprocess(image, output_type="pil")[0]
+        return picture

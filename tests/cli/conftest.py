@@ -52,9 +52,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-package\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[fusionkit.plugins]\n{name} = {module}:Broken\n")
-        registry.offered.cache_clear()
+        registry.forget()
 
     yield add
     for module in modules:
         sys.modules.pop(module, None)
-    registry.offered.cache_clear()
+    registry.forget()

@@ -70,6 +70,11 @@ BAD = {
         "r.yaml: a recipe needs a model: a hub id, a folder, a .safetensors file, or an embedded one "
         "(see 'fusionkit models')",
     ),
+    "missing LoRA": (
+        "steps: 3",
+        "loras: [{path: loras/none.safetensors}]",
+        "r.yaml:7:8: LoRA 'loras/none.safetensors': no such file or folder",
+    ),
     "empty prompt list": (
         "prompt: a hill",
         "prompt: []",

@@ -106,3 +106,24 @@ def test_models_are_listed(fusionkit: Run) -> None:
     out = fusionkit("models").out
     assert out.startswith("tinyworld/scenes  ")
     assert "\n  windows   64x64 pixels\n" in out
+
+
+def test_the_schema_is_printed_or_written_over_nothing_but_an_older_one(fusionkit: Run) -> None:
+    import json
+    from pathlib import Path
+
+    from fusionkit.schema import recipe_schema
+
+    assert json.loads(fusionkit("schema").out) == recipe_schema()
+    for _ in range(2):
+        assert fusionkit("schema", "-o", "s.json") == (0, "s.json\n", "")
+        assert json.loads(Path("s.json").read_text()) == recipe_schema()
+    before = Path("r.yaml").read_text()
+    line = "'r.yaml' is there and is no schema of fusionkit; it is left as it is\n"
+    assert fusionkit("schema", "-o", "r.yaml") == (1, "", line)
+    assert Path("r.yaml").read_text() == before
+    assert fusionkit("schema", "-o", "none/s.json") == (
+        1,
+        "",
+        "'none/s.json' can't be written: No such file or directory\n",
+    )

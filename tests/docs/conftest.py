@@ -50,7 +50,7 @@ def example_folder(tmp_path_factory) -> Path:
 def example_installed(example_folder, monkeypatch) -> Iterator[Path]:
     """The example plugin, as a package of this process."""
     monkeypatch.syspath_prepend(example_folder)
-    registry.offered.cache_clear()
+    registry.forget()
     yield example_folder
-    registry.offered.cache_clear()
+    registry.forget()
     sys.modules.pop("fusionkit_sky_and_sea", None)

@@ -127,7 +127,7 @@ def test_variants(copied: Callable[[str], Path]) -> None:
         file.rename(file.with_suffix(".fp16.safetensors"))
     assert inspect_model(str(folder), variant="fp16").parameters == 502371
     assert problem(str(folder)) == f"model '{folder}' has no unet/*.safetensors"
-    assert problem(str(folder), variant="bf16") == f"model '{folder}' has no unet/*.safetensors of variant 'bf16'"
+    assert problem(str(folder), variant="bf16") == f"model '{folder}' has no .safetensors weights of variant 'bf16'"
 
 
 def test_pipelines_of_other_kinds(copied: Callable[[str], Path]) -> None:
@@ -157,8 +157,20 @@ def test_damaged_weights(copied: Callable[[str], Path]) -> None:
 
 
 def test_other_objects_are_no_pipelines() -> None:
-    with pytest.raises(ModelError, match=r"^a str can't be used; it must be a Stable Diffusion 1, 2 or XL pipeline$"):
+    with pytest.raises(ModelError, match=r"^a str can't be used; make a Stable Diffusion 1, 2 or XL pipeline of it, "):
         info_of_pipeline("a pipeline")
+
+
+def test_pipelines_made_of_others() -> None:
+    """A subclass will do; one whose picture depends on more than fusionkit would use will not."""
+    from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
+
+    class Mine(StableDiffusionPipeline):
+        pass
+
+    assert info_of_pipeline(Mine.from_pipe(plain("sd"))).kind == "sd"
+    with pytest.raises(ModelError, match=r"^a StableDiffusionInpaintPipeline can't be used; "):
+        info_of_pipeline(StableDiffusionInpaintPipeline.from_pipe(plain("sd"), requires_safety_checker=False))
 
 
 def test_the_hub_is_not_there() -> None:

@@ -14,7 +14,7 @@ from tiny_models import CHECKPOINTS, drawn, info_of, plain, run, stage_on
 
 from fusionkit.errors import ModelError, RecipeError
 from fusionkit.models.inspect import inspect_model
-from fusionkit.models.load import load_model, load_pipeline, pick_device, pick_dtype, wrap_pipeline
+from fusionkit.models.load import load_model, load_pipeline, pick_device, pick_dtype, place, wrap_pipeline
 from fusionkit.models.lora import add_loras, remove_loras
 from fusionkit.recipe import Lora, Recipe
 
@@ -83,6 +83,29 @@ def test_what_this_machine_does_not_have_is_said_at_once(tmp_path: Path) -> None
     ]
 
 
+def test_offloaded_models_draw_the_same(pipe: Any) -> None:
+    """With the hooks of a GPU, but on the CPU."""
+    stage = stage_on(wrap_pipeline(pipe))
+    expected = run(stage)
+    picture = stage.model.decode(expected)
+
+    place(pipe, torch.device("cpu"), "model")
+    model = wrap_pipeline(pipe)
+
+    assert model.device == torch.device("cpu")
+    for _ in range(2):
+        assert (run(stage_on(model)) - expected).abs().max() <= 1e-4
+        assert model.decode(expected).tobytes() == picture.tobytes()
+
+
+def test_a_pipeline_may_change_after_it_was_wrapped(pipe: Any) -> None:
+    model = wrap_pipeline(pipe)
+    assert model.dtype == torch.float32
+    pipe.to(torch.bfloat16)
+    assert model.dtype == torch.bfloat16
+    assert run(stage_on(model)).dtype == torch.float32
+
+
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(RecipeError, match=r"^device 'cuda:77' is not there; this machine has: .*cpu$"):
         pick_device("cuda:77")
@@ -120,7 +143,10 @@ def test_a_single_file_whose_configuration_is_out_of_reach(tmp_path: Path) -> No
     save_single_file(plain("sd"), CHECKPOINTS / "tiny-sd", path)
     with pytest.raises(ModelError) as caught:
         load_model(Recipe(model=str(path), device="cpu"), inspect_model(str(path)))
-    assert str(caught.value).startswith(f"model '{path}' can't be loaded: ")
+    assert str(caught.value) == (
+        f"model '{path}' holds weights alone: their configuration comes from the hub, which can't be reached, or "
+        f"its cache; where the hub is there, save the model as a folder: pipe.save_pretrained(folder)"
+    )
     assert "\n" not in str(caught.value)
 
 

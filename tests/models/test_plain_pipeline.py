@@ -117,6 +117,24 @@ def test_decode_is_the_pipelines(pipe: Any) -> None:
     assert np.abs(np.asarray(model.decode(run(stage)), int) - np.asarray(theirs, int)).max() <= 1
 
 
+def test_a_safety_checker_is_asked() -> None:
+    from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessorPil
+
+    pipe = plain("sd")
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    config = CLIPConfig(vision_config={**sizes, "image_size": 32, "patch_size": 16}, projection_dim=8)
+    pipe.safety_checker = StableDiffusionSafetyChecker(config).eval()
+    pipe.feature_extractor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    stage = stage_on(wrap_pipeline(pipe), steps=1)
+    for objects in (False, True):
+        pipe.safety_checker.concept_embeds_weights.data.fill_(-10.0 if objects else 10.0)
+        theirs = drawn(pipe, stage, output_type="pil")[0]
+        ours = stage.model.decode(run(stage_on(stage.model, steps=1)))
+        assert bool(np.asarray(theirs).max() == 0) is objects
+        assert np.abs(np.asarray(ours, int) - np.asarray(theirs, int)).max() <= 1
+
+
 def test_decode_with_latents_mean_and_std() -> None:
     pipe = plain("sdxl")
     pipe.vae.register_to_config(latents_mean=[0.1, -0.2, 0.3, 0.0], latents_std=[1.0, 2.0, 0.5, 1.5])

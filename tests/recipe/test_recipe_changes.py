@@ -166,14 +166,6 @@ def test_what_only_python_can_hold_is_named_in_the_text() -> None:
     assert recipe.dump()["plugins"] == [{"holder": {"thing": "<type>"}}, {"holder": {"thing": 3}}]
 
 
-def test_defaults_of_a_model_apply_where_the_recipe_is_silent() -> None:
-    defaults = {"size": "64x64", "guidance-scale": 4, "scheduler": "ddim", "steps": 20}
-    recipe = Recipe.model_validate({"steps": 7, "scheduler": None}).with_defaults(defaults)
-    assert (recipe.steps, recipe.scheduler, recipe.size, recipe.guidance_scale) == (7, None, (64, 64), 4.0)
-    with pytest.raises(ValidationError):
-        Recipe().with_defaults({"steps": "many"})
-
-
 def test_plugins_in_python_are_objects_names_or_mappings() -> None:
     given = one(BASE).plugins[0]
     recipe = Recipe.model_validate({"plugins": [given, "guided-fusion", {"multidiffusion": {"jitter": 8}}]})

@@ -1,0 +1,91 @@
+"""Models from a hub: found, read without their weights, loaded, and kept; and what is said when that fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from local_hub import hub
+from tiny_models import CHECKPOINTS
+
+PRELUDE = """
+from fusionkit.errors import FusionError
+from fusionkit.models.inspect import inspect_model
+from fusionkit.models.load import load_model
+from fusionkit.recipe import Recipe
+def inspected(name, **options):
+    try:
+        info = inspect_model(name, **options)
+        return info.kind, info.window, info.parameters
+    except FusionError as error:
+        return str(error)
+"""
+
+
+def ask(endpoint: str, home: Path, script: str, **environment: str) -> list[str]:
+    """Run a script with the hub at an address; the hub's client reads it once, when it is imported."""
+    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + script],
+        env={**os.environ, **settings, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_model_of_the_hub(tmp_path: Path) -> None:
+    with hub({"owner/tiny": CHECKPOINTS / "tiny-sd"}) as (endpoint, asked):
+        before = ask(endpoint, tmp_path, "print(inspected('owner/tiny'))")
+        read = set(asked)
+        loading = (
+            "model = load_model(Recipe(model='owner/tiny', device='cpu'), inspect_model('owner/tiny'))\n"
+            "print(type(model.pipe).__name__)"
+        )
+        loaded = ask(endpoint, tmp_path, loading)
+        downloaded = set(asked)
+    again = ask(endpoint, tmp_path, f"print(inspected('owner/tiny'))\n{loading}", HF_HUB_OFFLINE="1")
+
+    assert before == ["('sd', (128, 128), 0)"]
+    assert not any(path.endswith((".safetensors", ".txt")) for path in read)
+    assert loaded == ["StableDiffusionPipeline"]
+    assert any(path.endswith("unet/diffusion_pytorch_model.safetensors") for path in downloaded)
+    # Now the weights are in the cache, and the hub is gone.
+    assert again == ["('sd', (128, 128), 502371)", "StableDiffusionPipeline"]
+
+
+def test_what_a_hub_may_answer(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    pickled = Path(shutil.copytree(CHECKPOINTS / "tiny-sd", tmp_path / "pickled"))
+    for file in pickled.glob("*/*.safetensors"):
+        file.rename(file.with_suffix(".bin"))
+    models = {"owner/tiny": CHECKPOINTS / "tiny-sd", "owner/empty": tmp_path / "empty", "owner/pickled": pickled}
+    with hub(models) as (endpoint, _):
+        said = ask(
+            endpoint,
+            tmp_path / "home",
+            "for name in ('owner/gone', 'owner/empty', 'owner/gated', 'owner/pickled'):\n    print(inspected(name))\n"
+            "print(inspected('owner/tiny', revision='old'))",
+        )
+    assert said.pop(3).startswith(
+        "model 'owner/pickled' has pickle-only weights, which can run any code and are refused"
+    )
+    assert said == [
+        "model 'owner/gone' is not on the hub, and there is no such folder",
+        "model 'owner/empty' is no diffusers model: it has no model_index.json",
+        "model 'owner/gated' is gated: accept its terms on the hub and log in with 'hf auth login'",
+        "model 'owner/tiny' has no revision 'old'",
+    ]
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "http://no.such.host.invalid"])
+def test_a_hub_that_can_not_be_reached(tmp_path: Path, endpoint: str) -> None:
+    assert ask(endpoint, tmp_path, "print(inspected('owner/tiny'))") == [
+        "model 'owner/tiny' is not in the local cache and the hub can't be reached; there is no such folder either"
+    ]
