@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).resolve().parent / "images"
 RECIPE = "panorama-tinyworld"
 HALF = ("size=448x64",)
-MOUNTAINS = (*HALF, "prompt=a landscape photo of mountains at noon", "scheduler=ddim", "seed=3")
+MOUNTAINS = (*HALF, "prompt=a landscape cartoon of mountains at noon", "scheduler=ddim", "seed=3")
+BEACH = (*HALF, "prompt=a landscape photo of a beach at noon", "scheduler=ddpm", "seed=2")
 GAP, LABEL, ZOOM = 6, 22, 2
 
 
@@ -48,13 +49,12 @@ ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "guided-fusion": (*MOUNTAINS, plugins("multidiffusion: {stride: 48}", "guided-fusion")),
     },
     "noise": {
-        "averaged": (*HALF, "scheduler=ddpm", plugins("multidiffusion: {stride: 16, noise: averaged}")),
+        "averaged": (*BEACH, plugins("multidiffusion: {stride: 16, noise: averaged}")),
         "variance-corrected-fusion": (
-            *HALF,
-            "scheduler=ddpm",
+            *BEACH,
             plugins("multidiffusion: {stride: 16}", "variance-corrected-fusion"),
         ),
-        "canvas (without a plugin)": (*HALF, "scheduler=ddpm", plugins("multidiffusion: {stride: 16}")),
+        "canvas (without a plugin)": (*BEACH, plugins("multidiffusion: {stride: 16}")),
     },
     "style-alignment": {f"alpha {alpha}": (*HALF, f"plugins.style-alignment.alpha={alpha}") for alpha in (0, 0.4, 0.8)},
 }
