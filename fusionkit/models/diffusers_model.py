@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Embedding = tuple[Tensor, ...]
 
 
-class DiffusersModel:
+class DiffusersModel(ABC):
     """What SD and SDXL share; a subclass says how a prompt and a view become conditions.
 
     Args:
@@ -118,17 +119,17 @@ class DiffusersModel:
             latents = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode()
         return self._scaled(latents.float())
 
+    @abstractmethod
     def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
         """The text encoder's answer to one prompt, each tensor with a first axis of 1."""
-        raise NotImplementedError
 
+    @abstractmethod
     def conditions(self, stage: Stage, views: Sequence[View], embeddings: Sequence[Embedding]) -> dict[str, Any]:
         """The denoiser's arguments for views with one embedding each, the text ones among them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def postprocess(self, image: Tensor) -> Image:
         """Decoded pixels (1, 3, H, W) in -1..1 as a picture, with what else the pipeline does to its pictures."""
-        raise NotImplementedError
 
     def embed(self, text: str) -> Embedding:
         """A prompt's embedding; each distinct text is encoded once."""
