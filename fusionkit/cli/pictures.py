@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +36,22 @@ class Kept:
         return f"interrupted {self.step}; {f'kept: {kept}' if kept else 'nothing was written'}"
 
 
+@contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Ctrl-C waits until the block is done, so that a file is written whole and noted as kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
+
+
 def make_pictures(file: RecipeFile, quiet: bool) -> list[Result]:
     """Make and write one picture for each of a file's recipes.
 
@@ -47,8 +66,9 @@ def make_pictures(file: RecipeFile, quiet: bool) -> list[Result]:
         fusion = Fusion.from_recipe(file.recipes[0])
         for index, recipe in enumerate(file.recipes, 1):
             result = make(fusion, recipe, index, kept, quiet)
-            path = result.save(output_path(result.recipe, index), overwrite=recipe.overwrite)
-            kept.files.append(path)
+            with interrupts_later():
+                path = result.save(output_path(result.recipe, index), overwrite=recipe.overwrite)
+                kept.files.append(path)
             results.append(result)
             click.echo(str(path) if quiet else summary(path, result))
     except RecipeError as error:
@@ -83,7 +103,8 @@ def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage,
         path = free_path(output_path(stage.recipe, index))
         part = f"-stage{stage.index + 1}" if stage.index else ""
         name = path.with_name(f"{path.stem}{part}-step{at.index + 1:03}{path.suffix}")
-        kept.files.append(save_image(image, name, {}))
+        with interrupts_later():
+            kept.files.append(save_image(image, name, {}))
 
     return show
 
