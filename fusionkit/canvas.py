@@ -13,16 +13,44 @@ from fusionkit.views import View
 
 
 def gather(canvas: Tensor, views: Sequence[View]) -> Tensor:
-    """The views of a canvas (1, C, H, W), as (P, C, h, w)."""
-    slices = (view.slices for view in views)
-    return torch.stack([canvas[0, :, rows, columns] for rows, columns in slices])
+    """The views of a canvas (1, ..., H, W), as (P, ..., h, w); zeros where a view reaches over the border."""
+    height, width = canvas.shape[-2:]
+    patches = []
+    for view in views:
+        (rows, columns), own = view.inside((height, width))
+        part = canvas[0, ..., rows, columns]
+        if part.shape[-2:] != (view.height, view.width):
+            whole = canvas.new_zeros(*canvas.shape[1:-2], view.height, view.width)
+            whole[..., own[0], own[1]] = part
+            part = whole
+        patches.append(part)
+    return torch.stack(patches)
+
+
+def crop_pixels(picture: Tensor, views: Sequence[View], factor: int) -> Tensor:
+    """Each view's own part of a picture of the canvas, as (P, C, h factor, w factor).
+
+    A latent pixel stands for factor x factor pixels, so that a dilated view takes one such block for each of its
+    samples. What lies outside the canvas is zeros.
+
+    Args:
+        picture: (1, C, H factor, W factor), in pixels.
+        views: P views of one size, in latent pixels.
+        factor: Pixels of the picture along one side of a latent pixel.
+    """
+    height, width = (side // factor for side in picture.shape[-2:])
+    # A view of the same memory: nothing is copied before the crops are taken.
+    blocks = picture.reshape(1, -1, height, factor, width, factor).permute(0, 1, 3, 5, 2, 4)
+    crops = gather(blocks, views)  # (P, C, factor, factor, h, w)
+    return crops.permute(0, 1, 4, 2, 5, 3).flatten(-2).flatten(-3, -2)
 
 
 def scatter(values: Tensor, views: Sequence[View], canvas: Tensor) -> Tensor:
-    """Add values (P, C, h, w) onto a canvas (1, C, H, W), in place, and return it."""
+    """Add values (P, C, h, w) onto a canvas (1, C, H, W), in place, and return it; what lies outside is dropped."""
+    height, width = canvas.shape[-2:]
     for value, view in zip(values, views, strict=True):
-        rows, columns = view.slices
-        canvas[0, :, rows, columns] += value
+        (rows, columns), own = view.inside((height, width))
+        canvas[0, :, rows, columns] += value[:, own[0], own[1]]
     return canvas
 
 
@@ -101,8 +129,8 @@ def check_views(stage: Stage, groups: Sequence[Patches]) -> None:
         for view in patches.views:
             if (view.height, view.width) != patches.size:
                 raise CanvasError(f"a group of kind '{patches.kind}' mixes views of {patches.size} and {view[2:4]}")
-            rows, columns = view.slices
-            if min(view.top, view.left) < 0 or rows.stop > height or columns.stop > width:
+            (rows, columns), _ = view.inside((height, width))
+            if rows.start == rows.stop or columns.start == columns.stop:
                 raise CanvasError(f"{view} lies outside the canvas of {width}x{height} latent pixels")
     covered = WeightedMean(groups, torch.zeros(1, 1, height, width)).coverage[0, 0] > 0
     if not bool(covered.all()):

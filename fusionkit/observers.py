@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PrivateAttr
@@ -10,29 +10,36 @@ from pydantic import Field, PrivateAttr
 from fusionkit.errors import Cancelled
 from fusionkit.hookspecs import hookimpl
 from fusionkit.plugin import Plugin
-from fusionkit.stage import Fused, Stage, Step
+from fusionkit.stage import Fused, Patches, Stage, Step
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Progress(Plugin):
-    """A progress bar over all stages' steps, in a terminal or a notebook, with the time left."""
+    """A progress bar over the views of all stages, in a terminal or a notebook, with the time left.
+
+    It counts views and not steps: a step of a large stage takes many times as long as one of a small one.
+    """
 
     _bar: Any = PrivateAttr(None)
 
     def open(self, total: int) -> None:
-        """Show the bar, for `total` steps."""
+        """Show the bar, for `total` views that go through the denoiser."""
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(total=total, unit="step", dynamic_ncols=True)
+        self._bar = tqdm(total=total, unit="view", dynamic_ncols=True)
 
-    @hookimpl
-    def step_done(self, stage: Stage) -> None:
-        """Count one step."""
-        if stage.plan.name:
-            self._bar.set_description(stage.plan.name, refresh=False)
-        self._bar.update()
+    @hookimpl(wrapper=True)
+    def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:
+        """Count a group's views."""
+        before = stage.model.forward_passes
+        prediction = yield
+        name = f"{stage.plan.name}, " if stage.plan.name else ""
+        self._bar.set_description(f"{name}step {at.index + 1}/{at.total}", refresh=False)
+        # A plugin may predict more than was planned, or less.
+        self._bar.update(min(stage.model.forward_passes - before, self._bar.total - self._bar.n))
+        return prediction
 
     def close(self) -> None:
         """Leave the bar as it stands."""

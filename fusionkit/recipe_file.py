@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from fusionkit.assemble import assembled, find_recipe, mapping_of, plugin_name, set_option, shown_path
 from fusionkit.document import Node, Place, parse_yaml
 from fusionkit.errors import PluginError, RecipeError, did_you_mean
+from fusionkit.picture import pictures_beside
 from fusionkit.plugin import Plugin
 from fusionkit.problems import Location, complaints, options_of
 from fusionkit.recipe import Recipe, plugin_entry
@@ -71,7 +72,8 @@ def read_recipe(source: str | Path, sets: Sequence[str] = (), options: Mapping[s
         RecipeError: All problems, each with its place.
     """
     path = find_recipe(source)
-    return _checked(assembled(path), path.stem, shown_path(path), sets, options or {})
+    with pictures_beside(path.parent):
+        return _checked(assembled(path), path.stem, shown_path(path), sets, options or {})
 
 
 def parse_recipe(

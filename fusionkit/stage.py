@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.noise import generator, keyed_noise
@@ -40,11 +41,16 @@ class StagePlan:
         size: (width, height) of the stage's picture, in pixels.
         steps: Sampling steps; None is the recipe's number.
         name: For the progress bar and `plan`.
+        picture: On the first stage: a picture that stands in for the stage before it. It is cropped to the stage's
+            aspect ratio, scaled to `picture_size` and encoded.
+        picture_size: (width, height) in pixels at which the picture is encoded; None is the stage's own size.
     """
 
     size: tuple[int, int]
     steps: int | None = None
     name: str = ""
+    picture: Path | None = None
+    picture_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,21 @@ class Step:
         return self.index == self.total - 1
 
 
+@dataclass(frozen=True)
+class Control:
+    """An image that steers the noise prediction through a network beside the denoiser; each view gets its own crop.
+
+    Args:
+        net: The network, loaded, as the model adapter calls it.
+        hint: What it is shown, for the whole canvas: (1, 3, H, W) in pixels of the picture, 0..1.
+        scale: What its residuals are multiplied by.
+    """
+
+    net: Any = field(repr=False)
+    hint: Tensor = field(repr=False)
+    scale: float = 1.0
+
+
 @dataclass
 class Patches:
     """A group: views of one kind, predicted together and averaged with each other.
@@ -83,6 +104,7 @@ class Patches:
         latents: The views of the canvas, (P, C, h, w).
         prompts: P prompts.
         prediction: The model's guided output for each view, (P, C, h, w).
+        controls: Images that steer the prediction; a plugin adds its own around `noise_prediction`.
     """
 
     views: tuple[View, ...]
@@ -93,6 +115,7 @@ class Patches:
     latents: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
     prompts: Sequence[str | Prompt] = ()
     prediction: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
+    controls: tuple[Control, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -130,7 +153,8 @@ class Stage:
         info: What is known of the model without its weights.
         scheduler: The stage's own scheduler, with its timesteps set.
         model: The model adapter; None while a run is only planned.
-        previous: The clean latents (1, C, h, w) of the stage before; None in the first stage.
+        previous: The clean latents (1, C, h, w) of the stage before, or of the picture that stands in for it; None in
+            a first stage without a picture.
         memory: A place, shared by the stages of one run, where plugins keep what later stages need; by plugin name.
     """
 
@@ -164,6 +188,11 @@ class Stage:
     def factor(self) -> int:
         """How many pixels of the picture one latent pixel spans along a side."""
         return self.info.factor
+
+    @property
+    def has_previous(self) -> bool:
+        """Whether a stage, or a picture, comes before this one; known while a run is only planned."""
+        return self.index > 0 or self.plan.picture is not None
 
     @cached_property
     def steps(self) -> list[Step]:

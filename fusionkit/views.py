@@ -9,7 +9,10 @@ from fusionkit.errors import CanvasError
 
 
 class View(NamedTuple):
-    """One view of the canvas, in latent pixels: `height` x `width` samples, each `dilation` pixels apart."""
+    """One view of the canvas, in latent pixels: `height` x `width` samples, each `dilation` pixels apart.
+
+    A view may reach over the canvas' border: there it sees zeros, and what is predicted there counts for nothing.
+    """
 
     top: int
     left: int
@@ -17,14 +20,24 @@ class View(NamedTuple):
     width: int
     dilation: int = 1
 
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """The view's rows and columns, to index the last two axes of a canvas."""
-        d = self.dilation
-        return (
-            slice(self.top, self.top + (self.height - 1) * d + 1, d),
-            slice(self.left, self.left + (self.width - 1) * d + 1, d),
+    def inside(self, canvas: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """The part of the view that lies on a canvas (H, W): rows and columns of the canvas, and those of the view.
+
+        Both index the last two axes; both are empty where the view lies wholly outside.
+        """
+        (rows, own_rows), (columns, own_columns) = (
+            _overlap(start, count, self.dilation, length)
+            for start, count, length in zip(self[:2], self[2:4], canvas, strict=True)
         )
+        return (rows, columns), (own_rows, own_columns)
+
+
+def _overlap(start: int, count: int, step: int, length: int) -> tuple[slice, slice]:
+    """The samples start, start + step, ... that lie on an axis of `length`: their places on it, and their numbers."""
+    first = max(0, -(start // step))
+    end = max(first, min(count, (length - 1 - start) // step + 1))
+    place = start + first * step
+    return slice(place, place + (end - first) * step, step), slice(first, end)
 
 
 def starts(length: int, window: int, stride: int) -> list[int]:
@@ -57,28 +70,37 @@ def windows(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int,
 
 
 def jittered(
-    views: tuple[View, ...], canvas: tuple[int, int], reach: tuple[int, int], draw: Callable[[int], int]
+    views: tuple[View, ...],
+    canvas: tuple[int, int],
+    reach: tuple[int, int],
+    draw: Callable[[int, int], int],
+    cross: bool = False,
 ) -> tuple[View, ...]:
-    """Move each inner view by up to `reach` latent pixels; views at an edge keep to it.
+    """Move each view by up to `reach` latent pixels.
 
-    Coverage is kept where `reach` is at most half of the overlap of neighbouring views.
+    Coverage is kept where `reach` is at most half of the overlap of neighbouring views. An axis that one view spans
+    from edge to edge has nothing to move.
 
     Args:
         views: As from `windows`.
         canvas: (height, width) in latent pixels.
         reach: Largest move (vertical, horizontal), in latent pixels.
-        draw: Given n, an integer drawn evenly from -n..n.
+        draw: Given low and high, an integer drawn evenly from low..high; asked for columns first, then for rows.
+        cross: Whether views at an edge move across it by up to `reach`, as in DemoFusion's code, in place of keeping
+            to it; what lies outside is zeros when it is gathered.
     """
 
     def moved(start: int, size: int, length: int, most: int) -> int:
-        if start in (0, length - size):
+        first, last = start == 0, start == length - size
+        if first and last:
             return start
-        return min(max(start + draw(most), 0), length - size)
+        if first or last:
+            return start + (draw(0 if last else -most, 0 if first else most) if cross else 0)
+        place = start + draw(-most, most)
+        return place if cross else min(max(place, 0), length - size)
 
-    return tuple(
-        view._replace(
-            top=moved(view.top, view.height, canvas[0], reach[0]),
-            left=moved(view.left, view.width, canvas[1], reach[1]),
-        )
-        for view in views
-    )
+    jittered_views = []
+    for view in views:
+        left = moved(view.left, view.width, canvas[1], reach[1])
+        jittered_views.append(view._replace(top=moved(view.top, view.height, canvas[0], reach[0]), left=left))
+    return tuple(jittered_views)

@@ -32,7 +32,7 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
     from fusionkit.run import prepare
 
     try:
-        plan = prepare(file.recipes[0], info)
+        plan = prepare(file.recipes[0], info, to_look_at=True)
     except FusionError as error:
         raise RecipeError(file.located(line) for line in str(error).splitlines()) from error
     click.echo(describe(plan, file.recipes))
@@ -78,7 +78,8 @@ def coverage(plan: RunPlan, stage: Stage) -> str:
 def memory(plan: RunPlan) -> str:
     """A rough estimate of what a run needs, where it computes."""
     from fusionkit.image import in_bytes
-    from fusionkit.models.memory import estimate_memory
+    from fusionkit.models.load import pick_device
+    from fusionkit.models.memory import estimate_memory, machine_memory
 
     needs = estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages])
     parts = {
@@ -87,12 +88,16 @@ def memory(plan: RunPlan) -> str:
         "a forward pass": needs.forward,
         "decoding": needs.decode,
     }
-    return f"about {in_bytes(needs.total)} ({', '.join(f'{name} {in_bytes(size)}' for name, size in parts.items())})"
+    room = machine_memory(pick_device(plan.recipe.device))
+    least = f"; more than the {in_bytes(room)} that are here" if needs.total > room else ""
+    parted = ", ".join(f"{name} {in_bytes(size)}" for name, size in parts.items())
+    return f"about {in_bytes(needs.total)} ({parted}){least}"
 
 
 def _stage(stage: Stage, views: int) -> str:
     width, height = stage.plan.size
     steps = len(stage.steps)
     each = f"{views // steps}" if views % steps == 0 else f"{views / steps:.1f}"
-    name = f"{stage.plan.name}: " if stage.plan.name else ""
+    named = stage.plan.name and stage.plan.name != f"{width}x{height}"
+    name = f"{stage.plan.name}: " if named else ""
     return f"{name}{width}x{height} pixels, {counted(steps, 'step')} of {stage.scheduler.name} with {each} views each"

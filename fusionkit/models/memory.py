@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 from fusionkit.models.base import ModelInfo
 
 if TYPE_CHECKING:
+    import torch
+
     from fusionkit.recipe import Recipe
     from fusionkit.stage import StagePlan
 
 GIB = 2**30
+# The estimate is rough, so that only a run that needs clearly more than there is gets refused.
+_DOUBT = 1.25
 
 # Peak of one forward pass in units of its first feature map (channels x height x width): measured 25 on tiny-sd and
 # tinyworld/scenes and 29 on the architecture of SD 1.5; 14 on tiny-sdxl, whose first level has no attention.
@@ -73,6 +77,43 @@ def estimate_memory(info: ModelInfo, recipe: Recipe, stages: Sequence[StagePlan]
         # The VAE of most models is kept in float32, and so is the picture.
         decode=_DECODER_MAPS * 4 * info.vae_channels * decoded + 4 * 3 * pixels,
     )
+
+
+def machine_memory(device: torch.device) -> int:
+    """Bytes of memory where a run computes: the GPU's, or else the machine's."""
+    if device.type in ("cuda", "xpu"):
+        import torch
+
+        backend = torch.cuda if device.type == "cuda" else torch.xpu
+        return int(backend.get_device_properties(device).total_memory)
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def memory_problems(info: ModelInfo, recipe: Recipe, stages: Sequence[StagePlan], *, canvas_only: bool) -> list[str]:
+    """Why a run can't fit into this machine's memory, in one line; none where it may.
+
+    Args:
+        info: The model.
+        recipe: The completed recipe.
+        stages: The planned stages.
+        canvas_only: Compare the canvas alone, which no option makes smaller, in place of everything.
+    """
+    from fusionkit.image import in_bytes
+    from fusionkit.models.load import pick_device
+
+    needs, room = estimate_memory(info, recipe, stages), machine_memory(pick_device(recipe.device))
+    needed = needs.canvas if canvas_only else needs.total
+    if needed <= room * (1 if canvas_only else _DOUBT):
+        return []
+    width, height = max((stage.size for stage in stages), key=lambda size: size[0] * size[1])
+    advice = [] if recipe.vae_tiling or needs.decode < needs.forward else ["'vae-tiling: true'"]
+    advice += ["a smaller batch-size"] if needs.forward > room else []
+    return [
+        f"size {width}x{height} needs about {in_bytes(needed)} of memory, and there are {in_bytes(room)}; "
+        f"use {', '.join([*advice, 'a smaller size'])}"
+    ]
 
 
 def views_per_pass(info: ModelInfo, view: tuple[int, int], itemsize: int, free: int | None) -> int:

@@ -38,11 +38,15 @@ class StableDiffusionXL(DiffusersModel):
         """Embeddings (P, L, D), pooled ones (P, E), and `time_ids` (P, 6), in pixels.
 
         `time_ids` are the recipe's height and width, the view's top and left, and the height and width again: a view
-        counts as a crop of the whole picture (arXiv 2307.01952, section 2.2).
+        counts as a crop of the whole picture (arXiv 2307.01952, section 2.2). A dilated view is the whole picture, seen
+        coarsely, and begins at 0.
         """
         width, height = stage.recipe.size
         factor = self.info.factor
-        ids = [[height, width, view.top * factor, view.left * factor, height, width] for view in views]
+        corners = [
+            (0, 0) if view.dilation > 1 else (max(0, view.top) * factor, max(0, view.left) * factor) for view in views
+        ]
+        ids = [[height, width, *corner, height, width] for corner in corners]
         return {
             "encoder_hidden_states": torch.cat([embeds for embeds, _ in embeddings]),
             "added_cond_kwargs": {

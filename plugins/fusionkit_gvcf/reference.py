@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from fusionkit import Stage
+from fusionkit.picture import PicturePath, open_picture, picture_problems
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 class Reference(BaseModel):
     """Where the reference comes from; with nothing given it is random noise. At most one of the fields is given.
 
-    Files are looked for from the working folder.
+    A picture is looked for from the working folder and beside the recipe, noise from the working folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     patch: tuple[int, int] | None = Field(None, description="Left and top, in pixels, of a window of the canvas.")
-    image: Path | None = Field(None, description="A picture; it is enlarged or reduced to the window and cropped.")
+    image: PicturePath | None = Field(None, description="A picture; it is scaled to the window and cropped.")
     noise: Any = Field(
         None, description="A .safetensors file of one tensor (C, h, w), or from Python that tensor; N(0, 1) noise."
     )
@@ -57,7 +58,7 @@ class Reference(BaseModel):
         if self.patch is not None:
             return self._patch_problems(stage)
         if self.image is not None:
-            return _image_problems(self.image)
+            return picture_problems(self.image, "reference image")
         return [] if self.noise is None else _noise_problems(self.noise, stage.info.channels)
 
     def noise_of(self, stage: Stage, noise: Tensor) -> Tensor:
@@ -112,30 +113,11 @@ def noised_image(path: Path, stage: Stage) -> Tensor:
     square of the whole tensor, so that the picture's colours and composition stay in it as a small shift while its
     power is that of N(0, 1).
     """
-    from PIL import Image, ImageOps
-
     height, width = (side * stage.factor for side in stage.window)
-    with Image.open(path) as image:
-        fitted = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-    latents = stage.model.encode(fitted)
+    latents = stage.model.encode(open_picture(path, (width, height)))
     fresh = stage.noise("style reference", tuple(latents.shape))
     noised = stage.scheduler.add_noise(latents, fresh, stage.scheduler.timesteps[0])
     return noised / noised.square().mean().sqrt()
-
-
-def _image_problems(path: Path) -> list[str]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            image.verify()
-    except FileNotFoundError:
-        return [f"reference image '{path}' does not exist"]
-    except UnidentifiedImageError:
-        return [f"reference image '{path}' is no picture of a known format"]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return [f"reference image '{path}' can't be read: {error}"]
-    return []
 
 
 def _noise_problems(noise: Any, channels: int) -> list[str]:

@@ -13,6 +13,9 @@ from fusionkit.problems import shown
 from fusionkit.recipe import Side, parse_size, refuse_bool
 from fusionkit.views import jittered
 
+# So many integers that the remainder of a draw is as good as evenly drawn.
+_MANY = 2**31 - 1
+
 
 def parse_stride(value: Any) -> Any:
     """`384` for both directions, or a size such as `384x256` (horizontal x vertical)."""
@@ -53,6 +56,11 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
     jitter: Annotated[int, BeforeValidator(refuse_bool)] = Field(
         0, ge=0, description="Pixels by which each step may move a window off the grid; hides faint seams."
     )
+    jitter_edges: Literal["keep", "cross"] = Field(
+        "keep",
+        description="Whether jitter leaves windows at an edge of the canvas there, or moves them across it, where they "
+        "see zeros (DemoFusion's and AccDiffusion's way, for comparison).",
+    )
     noise: Literal["canvas", "averaged"] = Field(
         "canvas",
         description="Noise of stochastic steps: drawn once for the canvas, or drawn for each window and averaged, "
@@ -89,12 +97,18 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
 
     @hookimpl
     def views(self, stage: Stage, at: Step) -> Sequence[Patches]:
-        """Windows that cover the canvas; those that touch no edge are moved anew at each step if `jitter` says so."""
+        """Windows that cover the canvas; `jitter` moves them anew at each step."""
         views = windows(stage.canvas, stage.window, self._stride(stage))
         if self.jitter:
             reach = self.jitter // stage.factor
-            draws = iter(stage.integers("multidiffusion jitter", 2 * len(views), -reach, reach, at=at))
-            views = jittered(views, stage.canvas, (reach, reach), lambda _: next(draws))
+            draws = iter(stage.integers("multidiffusion jitter", 2 * len(views), 0, _MANY, at=at))
+            views = jittered(
+                views,
+                stage.canvas,
+                (reach, reach),
+                lambda low, high: low + next(draws) % (high - low + 1),
+                cross=self.jitter_edges == "cross",
+            )
         return [Patches(views)]
 
     @hookimpl(wrapper=True)

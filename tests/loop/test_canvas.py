@@ -28,7 +28,7 @@ def test_starts_and_windows() -> None:
 def test_jitter_keeps_the_edges_and_draws_for_inner_windows_alone() -> None:
     views = windows((8, 24), (8, 8), (4, 4))
     draws = iter([2, -2, 1])
-    moved = jittered(views, (8, 24), (2, 2), lambda n: next(draws))
+    moved = jittered(views, (8, 24), (2, 2), lambda low, high: next(draws))
     assert [view.left for view in views] == [0, 4, 8, 12, 16]
     assert [view.left for view in moved] == [0, 6, 6, 13, 16]
     assert all(view.top == 0 for view in moved)
@@ -44,6 +44,36 @@ def test_gather_and_scatter_are_each_others_transpose() -> None:
     counted = scatter(torch.ones(2, 1, 3, 4), views[:2], torch.zeros(1, 1, 6, 7))
     assert counted.sum() == 24
     assert scatter(gather(canvas, views[:2]), views[:2], torch.zeros_like(canvas)).equal(canvas * counted)
+
+
+def test_crossing_jitter_moves_views_at_an_edge_outward_alone() -> None:
+    views = windows((16, 24), (8, 8), (8, 8))
+    asked: list[tuple[int, int]] = []
+
+    def draw(low: int, high: int) -> int:
+        asked.append((low, high))
+        return high if high else low
+
+    moved = jittered(views, (16, 24), (1, 2), draw, cross=True)
+    assert [(view.top, view.left) for view in moved] == [(-1, -2), (-1, 10), (-1, 18), (9, -2), (9, 10), (9, 18)]
+    # Columns before rows, for each view.
+    assert asked[:4] == [(-2, 0), (-1, 0), (-2, 2), (-1, 0)]
+
+
+@pytest.mark.parametrize("view", [View(-2, 1, 4, 3), View(4, 5, 4, 4), View(-1, -1, 4, 4, 2), View(-3, -2, 20, 20)])
+def test_a_view_over_the_border_sees_zeros_and_counts_for_nothing_there(view: View) -> None:
+    canvas = torch.arange(1.0, 2 * 6 * 7 + 1).reshape(1, 2, 6, 7)
+    pad = 30
+    padded = torch.nn.functional.pad(canvas, (pad,) * 4)
+    d = view.dilation
+    rows = torch.arange(view.height) * d + view.top + pad
+    columns = torch.arange(view.width) * d + view.left + pad
+    patch = gather(canvas, [view])
+    assert patch.equal(padded[:, :, rows[:, None], columns])
+    back = scatter(patch, [view], torch.zeros_like(canvas))
+    seen = scatter(torch.ones(1, 1, view.height, view.width), [view], torch.zeros(1, 1, 6, 7))
+    assert back.equal(canvas * seen)
+    assert 0 < seen.sum() < view.height * view.width
 
 
 def test_the_weighted_mean_of_one_group() -> None:

@@ -314,9 +314,11 @@ def corner(stage: Stage) -> list[Patches]:
         ),
         (lambda s: [Patches(())], "a group of kind 'window' has no views"),
         (lambda s: [Patches((View(0, 0, 10, 20), View(0, 0, 9, 20)), kind="odd")], r"'odd' mixes views of \(10, 20\)"),
-        (lambda s: [Patches((View(0, 1, 10, 20),))], "lies outside the canvas of 20x10 latent pixels"),
-        (lambda s: [Patches((View(-1, 0, 10, 20),))], "lies outside the canvas"),
-        (lambda s: [Patches((View(0, 0, 5, 10, 2), View(0, 0, 5, 10, 3)))], "lies outside the canvas"),
+        (lambda s: [Patches((View(0, 1, 10, 20),))], "10 of 200 .* row 0, column 0"),
+        (lambda s: [Patches((View(-1, 0, 10, 20),))], "20 of 200 .* row 9, column 0"),
+        (lambda s: [Patches((View(0, 20, 10, 20),))], "lies outside the canvas of 20x10 latent pixels"),
+        (lambda s: [Patches((View(-10, 0, 10, 20),))], "lies outside the canvas"),
+        (lambda s: [Patches((View(-5, 0, 5, 10, 1), View(0, 0, 5, 10, 3)))], "lies outside the canvas"),
     ],
 )
 def test_a_canvas_with_a_hole_is_refused_before_the_first_step(make: Any, line: str) -> None:

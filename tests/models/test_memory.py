@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from tiny_models import CHECKPOINTS, info_of, plain, stage_on
 from torch.profiler import ProfilerActivity, profile
 
+from fusionkit.errors import RecipeError
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.load import load_pipeline, wrap_pipeline
-from fusionkit.models.memory import GIB, estimate_memory, views_per_pass
+from fusionkit.models.memory import GIB, estimate_memory, machine_memory, memory_problems, views_per_pass
 from fusionkit.recipe import Recipe
+from fusionkit.run import prepare
 from fusionkit.stage import Patches, StagePlan
 from fusionkit.views import View
 
@@ -89,3 +92,25 @@ def test_automatic_batches() -> None:
     assert views_per_pass(sd15, (64, 64), 2, 20 * GIB) == 32
     assert views_per_pass(sd15, (64, 64), 2, 2 * GIB) == 6
     assert views_per_pass(sd15, (256, 256), 2, GIB) == 1
+
+
+def test_a_canvas_larger_than_the_memory_is_refused_before_anything_else() -> None:
+    room = machine_memory(torch.device("cpu"))
+    assert room == psutil.virtual_memory().total
+    width = room // 8 // 4 * 4
+    for to_look_at in (False, True):
+        with pytest.raises(RecipeError, match=f"^size {width}x64 needs about .* of memory, and there") as e:
+            prepare(Recipe(prompt="", size=(width, 64)), inspect_model("tinyworld/scenes"), to_look_at=to_look_at)
+        assert len(e.value.problems) == 1
+
+
+def test_a_decoding_larger_than_the_memory_is_refused_but_can_be_looked_at() -> None:
+    # So large that the whole picture can't be decoded at once, while its canvas is small.
+    info = inspect_model("tinyworld/scenes")
+    side = int((2 * machine_memory(torch.device("cpu")) / 4 / 16 / 8) ** 0.5) // 64 * 64
+    recipe = Recipe(prompt="", size=(side, side), batch_size=1)
+    assert memory_problems(info, recipe, [StagePlan(recipe.size)], canvas_only=True) == []
+    (line,) = memory_problems(info, recipe, [StagePlan(recipe.size)], canvas_only=False)
+    assert "use 'vae-tiling: true', a smaller size" in line
+    tiled = recipe.model_copy(update={"vae_tiling": True})
+    assert memory_problems(info, tiled, [StagePlan(recipe.size)], canvas_only=False) == []
