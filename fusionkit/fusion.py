@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from fusionkit.errors import RecipeError
 from fusionkit.observers import OnStepDone, Preview, Progress
 from fusionkit.plugin import Plugin
 from fusionkit.recipe import Recipe
-from fusionkit.run import RunPlan, execute, prepare
+from fusionkit.run import RunPlan, ask_maps, execute, prepare
 
 # What the weights were loaded with: a later call can't change it.
 WEIGHTS = ("model", "revision", "variant", "loras", "dtype", "device", "offload", "compile", "channels_last")
@@ -38,7 +39,7 @@ class Result:
         denoising_seconds: Time of the denoising alone.
         forward_share: The part of the denoising time that the model's own forward passes took, 0..1.
         forward_passes: How many views went through the denoiser.
-        plugins: The names and packages of the plugins that took part.
+        draw_maps: Asks the plugins for `maps`.
     """
 
     image: Image
@@ -48,11 +49,21 @@ class Result:
     denoising_seconds: float
     forward_share: float
     forward_passes: int
+    draw_maps: Callable[[], Mapping[str, Image]] = field(default=dict, repr=False)
 
     @property
     def seed(self) -> int:
         """The seed that was used."""
         return self.recipe.seed
+
+    @cached_property
+    def maps(self) -> Mapping[str, Image]:
+        """The plugins' pictures of how they worked, by name; drawn when first looked at, none unless asked for.
+
+        Raises:
+            PluginError: A plugin failed.
+        """
+        return self.draw_maps()
 
     @property
     def latents_hash(self) -> str:
@@ -166,6 +177,7 @@ class Fusion:
         *,
         callback: Callable[..., bool | None] | None = None,
         progress: bool = True,
+        maps: bool = False,
         **changes: Any,
     ) -> Result:
         """Make one picture.
@@ -175,6 +187,7 @@ class Fusion:
             callback: Called with the stage, the step and the canvas (1, C, H, W) after each step; answering False
                 ends the run.
             progress: Whether to show a progress bar.
+            maps: Whether to ask the plugins for pictures of how they worked: the result's `maps`.
             changes: Fields of the recipe to change for this picture: `size=(896, 128)`, `seed=7`, `steps=30`, ...
 
         Raises:
@@ -184,7 +197,7 @@ class Fusion:
         """
         if prompt is not None:
             changes["prompt"] = prompt
-        return self.run(changed(self.recipe, changes), callback=callback, progress=progress)
+        return self.run(changed(self.recipe, changes), callback=callback, progress=progress, maps=maps)
 
     def plan(self, recipe: Recipe | None = None, observers: Sequence[Plugin] = (), device: Any = "cpu") -> RunPlan:
         """Stages and views of a run, checked, without the model's weights.
@@ -202,6 +215,7 @@ class Fusion:
         progress: bool = True,
         preview: Callable[..., None] | None = None,
         preview_every: int | None = None,
+        maps: bool = False,
     ) -> Result:
         """Run a recipe with this model.
 
@@ -211,6 +225,7 @@ class Fusion:
             progress: Whether to show a progress bar.
             preview: Called with a picture, the stage and the step.
             preview_every: How many steps apart.
+            maps: As for a call.
 
         Raises:
             RecipeError: A value makes no sense; before the weights load.
@@ -229,7 +244,7 @@ class Fusion:
 
         passes, forward, began = model.forward_passes, model.forward_seconds, time.perf_counter()
         if progress:
-            bar.open(plan.steps)
+            bar.open(plan.forward_passes)
         try:
             latents = execute(plan, model)
         finally:
@@ -245,6 +260,7 @@ class Fusion:
             denoising_seconds=denoised - began,
             forward_share=(model.forward_seconds - forward) / (denoised - began),
             forward_passes=model.forward_passes - passes,
+            draw_maps=partial(ask_maps, plan, image) if maps else dict,
         )
 
     def model_for(self, recipe: Recipe) -> Model:

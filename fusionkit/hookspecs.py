@@ -1,18 +1,19 @@
 """The hooks of the loop: the contract between fusionkit and its plugins.
 
-All but the observers and `check` take one answer. A plugin that *replaces* an answer implements the hook plainly; one
-that *changes* it implements it with `@hookimpl(wrapper=True)` around the others. What happens without any plugin is in
-`fusionkit/defaults.py`. An implementation names only the arguments that it needs.
+All but the observers, `check` and `maps` take one answer. A plugin that *replaces* an answer implements the hook
+plainly; one that *changes* it implements it with `@hookimpl(wrapper=True)` around the others. What happens without any
+plugin is in `fusionkit/defaults.py`. An implementation names only the arguments that it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import pluggy
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from fusionkit.models import ModelInfo
@@ -75,3 +76,10 @@ class Hookspecs:
     @hookspec
     def stage_done(self, stage: Stage, latents: Tensor) -> None:
         """Told after each stage, with its clean latents (1, C, H, W)."""
+
+    @hookspec
+    def maps(self, stage: Stage, image: Image) -> Mapping[str, Image]:  # type: ignore[empty-body]
+        """Asked once after the run, if the user wants to see them: pictures of how the method worked, by short names.
+
+        Given the last stage and the finished picture.
+        """

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from fusionkit.errors import CanvasError, ModelError, RecipeError
+from fusionkit.errors import CanvasError, ModelError, PluginError, RecipeError
 from fusionkit.manager import Manager
 from fusionkit.plugin import Plugin, kebab
 from fusionkit.problems import problems_of
 from fusionkit.stage import Stage, StagePlan
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from fusionkit.models import Model, ModelInfo
@@ -76,7 +79,14 @@ def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] =
     return problems
 
 
-def prepare(recipe: Recipe, info: ModelInfo, observers: Sequence[Plugin] = (), device: Any = "cpu") -> RunPlan:
+def prepare(
+    recipe: Recipe,
+    info: ModelInfo,
+    observers: Sequence[Plugin] = (),
+    device: Any = "cpu",
+    *,
+    to_look_at: bool = False,
+) -> RunPlan:
     """Plan a run and check all of it, without the model's weights.
 
     Args:
@@ -84,12 +94,14 @@ def prepare(recipe: Recipe, info: ModelInfo, observers: Sequence[Plugin] = (), d
         info: What is known of the model.
         observers: Plugins beside the recipe's, for progress and previews.
         device: Where the canvas will live.
+        to_look_at: The plan is only shown: it may need more memory than this machine has, if the canvas fits.
 
     Raises:
         RecipeError: Something in the recipe makes no sense; holds all problems.
         PluginError: A plugin does not fit the hooks.
     """
     from fusionkit.loop import check_coverage
+    from fusionkit.models.memory import memory_problems
     from fusionkit.models.schedulers import make_scheduler
 
     recipe = completed(recipe, info)
@@ -97,7 +109,7 @@ def prepare(recipe: Recipe, info: ModelInfo, observers: Sequence[Plugin] = (), d
     if problems := size_problems(recipe, info):
         raise RecipeError(problems)
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
-    if problems := size_problems(recipe, info, plans):
+    if problems := size_problems(recipe, info, plans) or memory_problems(info, recipe, plans, canvas_only=to_look_at):
         raise RecipeError(problems)
 
     memory: dict[str, Any] = {}
@@ -115,11 +127,39 @@ def prepare(recipe: Recipe, info: ModelInfo, observers: Sequence[Plugin] = (), d
     return RunPlan(recipe, info, hooks, stages, views)
 
 
+def picture_latents(plan: RunPlan, model: Model) -> Tensor | None:
+    """The encoded picture (1, C, h, w) that stands in for a stage before the first; None without one."""
+    from fusionkit.picture import open_picture
+
+    first = plan.stages[0].plan
+    return (
+        None if first.picture is None else model.encode(open_picture(first.picture, first.picture_size or first.size))
+    )
+
+
+def ask_maps(plan: RunPlan, image: Image) -> dict[str, Image]:
+    """The plugins' pictures of how a run that has ended went, by name, in the recipe's order.
+
+    Raises:
+        PluginError: A plugin failed, or a name can't be a part of a file's name.
+    """
+    maps: dict[str, Image] = {}
+    # The hook is asked of the last plugin first.
+    for answer in reversed(plan.hooks.ask("maps", stage=plan.stages[-1], image=image)):
+        for name, picture in answer.items():
+            if not re.fullmatch(r"[\w+-]+", name):
+                asked = ", ".join(plan.hooks.asked("maps"))
+                raise PluginError(f"hook 'maps' answered the name {name!r}; use letters, digits and - (asked: {asked})")
+            free = next(each for each in chain([name], (f"{name}-{n}" for n in count(2))) if each not in maps)
+            maps[free] = picture
+    return maps
+
+
 def execute(plan: RunPlan, model: Model) -> Tensor:
     """Run all stages of a plan, once, and return the last one's clean latents, (1, C, H, W)."""
     from fusionkit.loop import denoise
 
-    latents = None
+    latents = picture_latents(plan, model)
     for stage in plan.stages:
         stage.model, stage.previous = model, latents
         latents = denoise(stage, plan.hooks)

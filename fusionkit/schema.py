@@ -34,7 +34,7 @@ def recipe_schema() -> dict[str, Any]:
                 "description": "Changes to the plugins of the recipe that this one extends; false leaves one out.",
                 "type": "object",
                 "properties": {
-                    name: {"anyOf": [entry[1]["properties"][name], {"type": "boolean"}]}
+                    name: {"anyOf": [entry[-1]["properties"][name], {"type": "boolean"}]}
                     for name, entry in entries.items()
                 },
                 "additionalProperties": False,

@@ -9,7 +9,7 @@ import pytest
 
 from fusionkit import registry
 from fusionkit.errors import PluginError
-from fusionkit.models.embedded import broken_packages, embedded_models
+from fusionkit.models.embedded import broken_packages, embedded_controlnets, embedded_models
 
 
 @pytest.fixture
@@ -18,7 +18,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: copycat\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
-        "[fusionkit.plugins]\nguided-fusion = copycat:Guided\n\n[fusionkit.models]\ncopycat = copycat_models:MODELS\n"
+        "[fusionkit.plugins]\nguided-fusion = copycat:Guided\n\n[fusionkit.models]\ncopycat = copycat_models:MODELS\n\n"
+        "[fusionkit.controlnets]\nforger = forger_models:NETS\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     registry.forget()
@@ -39,6 +40,8 @@ def test_two_packages_with_one_plugin_name_are_named() -> None:
 @pytest.mark.usefixtures("package")
 def test_a_broken_package_of_models_hides_no_other() -> None:
     assert broken_packages() == {
-        "copycat": "copycat_models:MODELS: ModuleNotFoundError: No module named 'copycat_models'"
+        "copycat": "copycat_models:MODELS: ModuleNotFoundError: No module named 'copycat_models'",
+        "forger": "forger_models:NETS: ModuleNotFoundError: No module named 'forger_models'",
     }
     assert "tinyworld/scenes" in embedded_models()
+    assert "tinyworld/canny" in embedded_controlnets()

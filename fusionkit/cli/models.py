@@ -1,4 +1,4 @@
-"""`fusionkit models`: the models that come inside the installed packages."""
+"""`fusionkit models`: the models and ControlNets that come inside the installed packages."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import click
 from fusionkit.cli.common import table
 
 
-@click.command("models", short_help="List the embedded models.")
+@click.command("models", short_help="List the embedded models and ControlNets.")
 def command() -> None:
-    """List the embedded models, which need no download.
+    """List the embedded models and ControlNets, which need no download.
 
-    A recipe may also name a model of the hub, a folder, or a .safetensors file.
+    A recipe may also name a model of the hub, a folder, or a .safetensors file; and a ControlNet of the hub, or a
+    folder.
     """
-    from fusionkit.models.embedded import broken_packages, embedded_models
+    from fusionkit.models.embedded import broken_packages, embedded_controlnets, embedded_models
 
-    found = embedded_models()
+    found, controlnets = embedded_models(), embedded_controlnets()
     if not found:
         click.echo("no installed package brings a model")
     for name, model in found.items():
@@ -26,5 +27,12 @@ def command() -> None:
         if model.defaults:
             rows.append(["  defaults", ", ".join(f"{key}: {value}" for key, value in model.defaults.items())])
         click.echo(f"{name}  {model.summary}\n{table(rows)}")
+    if controlnets:
+        click.echo("\nControlNets, for the plugin controlnet:")
+    for name, net in controlnets.items():
+        rows = [["  licence", net.licence]]
+        if net.annotator:
+            rows.insert(0, ["  annotator", net.annotator])
+        click.echo(f"{name}  {net.summary}\n{table(rows)}")
     for name, reason in broken_packages().items():
         click.echo(f"{name}/...  broken: {reason}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionkit.cli.common import counted
 from fusionkit.errors import Cancelled, RecipeError
 from fusionkit.image import free_path, output_path, save_image
 
@@ -52,8 +53,8 @@ def interrupts_later() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def make_pictures(file: RecipeFile, quiet: bool) -> list[Result]:
-    """Make and write one picture for each of a file's recipes.
+def make_pictures(file: RecipeFile, quiet: bool, save_maps: bool = False) -> list[Result]:
+    """Make and write one picture for each of a file's recipes, with the plugins' maps if they are wanted.
 
     Raises:
         RecipeError: Something makes no sense; with its place in the file.
@@ -65,12 +66,15 @@ def make_pictures(file: RecipeFile, quiet: bool) -> list[Result]:
     try:
         fusion = Fusion.from_recipe(file.recipes[0])
         for index, recipe in enumerate(file.recipes, 1):
-            result = make(fusion, recipe, index, kept, quiet)
+            result = make(fusion, recipe, index, kept, quiet, save_maps)
             with interrupts_later():
                 path = result.save(output_path(result.recipe, index), overwrite=recipe.overwrite)
                 kept.files.append(path)
             results.append(result)
             click.echo(str(path) if quiet else summary(path, result))
+            # After the picture is safe: drawing them may fail.
+            if save_maps:
+                write_maps(path, result, kept, quiet)
     except RecipeError as error:
         raise RecipeError(file.located(problem) for problem in error.problems) from error
     except KeyboardInterrupt:
@@ -78,7 +82,21 @@ def make_pictures(file: RecipeFile, quiet: bool) -> list[Result]:
     return results
 
 
-def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool) -> Result:
+def write_maps(path: Path, result: Result, kept: Kept, quiet: bool) -> None:
+    """Write a result's maps beside its picture, and say which, or that there are none."""
+    if not result.maps:
+        click.echo("no plugin of this recipe has maps to save", err=True)
+    written: list[Path] = []
+    for name, image in result.maps.items():
+        with interrupts_later():
+            to = path.with_name(f"{path.stem}-{name}.png")
+            written.append(save_image(image, to, {}, overwrite=result.recipe.overwrite))
+            kept.files.append(written[-1])
+    if written and not quiet:
+        click.echo(f"  {counted(len(written), 'map')} beside it: {', '.join(each.name for each in written)}")
+
+
+def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, maps: bool) -> Result:
     """Make one picture, with a progress bar and the recipe's previews."""
     if not quiet:
         click.echo(f"{recipe.model}: {recipe.prompt}" if recipe.prompt else f"{recipe.model}", err=True)
@@ -94,6 +112,7 @@ def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool) ->
         progress=not quiet,
         preview=_previews(recipe, index, kept),
         preview_every=recipe.preview_every,
+        maps=maps,
     )
 
 

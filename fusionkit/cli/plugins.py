@@ -113,7 +113,7 @@ def _default(kind: type[Plugin], name: str) -> Any:
     from pydantic_core import to_jsonable_python
 
     plugin: Plugin = kind.model_construct()
-    dumped: dict[str, Any] = to_jsonable_python(plugin, fallback=repr)
+    dumped: dict[str, Any] = to_jsonable_python(plugin, by_alias=False, fallback=repr)
     return dumped[name]
 
 

@@ -12,8 +12,11 @@ import click
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("-o", "--output", metavar="PATH", help="Where the new picture goes; by default beside the old one.")
 @click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ...")
+@click.option(
+    "--save-maps", is_flag=True, help="Write the plugins' pictures of how they worked beside the new picture."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
-def command(image: Path, output: str | None, device: str | None, quiet: bool) -> None:
+def command(image: Path, output: str | None, device: str | None, save_maps: bool, quiet: bool) -> None:
     """Make the picture of IMAGE again, from the recipe inside it, and say whether it is the same."""
     from fusionkit.checks import check_file
     from fusionkit.image import read_metadata
@@ -27,7 +30,7 @@ def command(image: Path, output: str | None, device: str | None, quiet: bool) ->
     from fusionkit.cli.pictures import make_pictures
     from fusionkit.image import versions
 
-    (result,) = make_pictures(file, quiet)
+    (result,) = make_pictures(file, quiet, save_maps)
     click.echo(verdict(told, result.latents_hash, versions(result.recipe.plugins)))
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from fusionkit.models.controlnet import ControlNetInfo
     from fusionkit.stage import Patches, Stage, Step
 
 
@@ -31,6 +32,9 @@ class ModelInfo:
         defaults: Recipe fields that suit the model, by their YAML names; they apply where a recipe is silent.
         unet_channels: Channels of the denoiser at full latent resolution, for memory estimates.
         vae_channels: Channels of the decoder at full resolution, for memory estimates.
+        cross_attention_dim: Length of a token's embedding as the denoiser takes it; 0 if not known.
+        block_out_channels: Channels of each of the denoiser's blocks, finest first; empty if not known.
+        cross_attention: Where the denoiser's down and up blocks look at the text: divisors of the latents' sides.
     """
 
     name: str
@@ -45,6 +49,9 @@ class ModelInfo:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     unet_channels: int = 320
     vae_channels: int = 128
+    cross_attention_dim: int = 0
+    block_out_channels: tuple[int, ...] = ()
+    cross_attention: tuple[int, ...] = ()
 
 
 class Model(Protocol):
@@ -69,6 +76,9 @@ class Model(Protocol):
 
     def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
         """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""
+
+    def controlnet(self, info: ControlNetInfo) -> Any:
+        """A ControlNet of diffusers in the model's type and on its device; loaded once."""
 
     def encode(self, image: Image) -> Tensor:
         """A picture as scaled latents, (1, C, H, W), float32; the mean of the VAE's distribution."""

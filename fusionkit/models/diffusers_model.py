@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from fusionkit.canvas import crop_pixels
 from fusionkit.errors import ModelError
 from fusionkit.models.base import ModelInfo
+from fusionkit.models.controlnet import ControlNetInfo, check_hints, load_controlnet, residuals
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.silence import quiet_diffusers
-from fusionkit.stage import Patches, Prompt, Stage, Step
+from fusionkit.stage import Control, Patches, Prompt, Stage, Step
 from fusionkit.views import View
 
 if TYPE_CHECKING:
@@ -51,7 +53,10 @@ class DiffusersModel(ABC):
         self.clip_skip = clip_skip
         self.forward_passes = 0
         self.forward_seconds = 0.0
+        # How many rows of the batch at work are conditional; they come first. For those who watch the attention.
+        self.conditional_rows = 0
         self._embeddings: dict[tuple[str, int | None], Embedding] = {}
+        self._controlnets: dict[ControlNetInfo, Any] = {}
         self._places: dict[tuple[torch.device, torch.dtype], tuple[torch.device, torch.dtype]] = {}
 
     @property
@@ -92,6 +97,16 @@ class DiffusersModel(ABC):
         """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""
         cond, uncond = self._run(stage, at, patches, guided=True)
         return cond, uncond
+
+    def controlnet(self, info: ControlNetInfo) -> Any:
+        """A ControlNet of diffusers in the denoiser's type and on its device; loaded once.
+
+        Raises:
+            ModelError: Its weights can't be loaded.
+        """
+        if info not in self._controlnets:
+            self._controlnets[info] = load_controlnet(info, self.device, self.dtype)
+        return self._controlnets[info]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Image:
@@ -145,23 +160,37 @@ class DiffusersModel(ABC):
         prompts = [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in patches.prompts]
         latents = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
+        controls = [control for control in patches.controls if control.scale != 0]
+        check_hints(controls, stage)
         halves: tuple[list[Tensor], ...] = ([], []) if guided else ([],)
         for start in range(0, len(prompts), size):
             batch = slice(start, start + size)
             views, asked = list(patches.views[batch]), prompts[batch]
+            hints = [crop_pixels(control.hint, views, self.info.factor) for control in controls]
             embeddings = [self.embed(prompt.text) for prompt in asked]
             if guided:
                 default = stage.recipe.negative_prompt
                 negatives = [default if prompt.negative is None else prompt.negative for prompt in asked]
                 embeddings += [self.embed_negative(text) for text in negatives]
                 views = views * 2
+                hints = [hint.repeat(2, 1, 1, 1) for hint in hints]
             inputs = latents[batch].repeat(2 if guided else 1, 1, 1, 1)
-            output = self._forward(inputs, at.timestep, stage, self.conditions(stage, views, embeddings))
+            self.conditional_rows = len(asked)
+            conditions = self.conditions(stage, views, embeddings)
+            output = self._forward(inputs, at.timestep, stage, conditions, list(zip(controls, hints, strict=True)))
             for half, values in zip(halves, output.float().chunk(len(halves)), strict=True):
                 half.append(values)
         return tuple(torch.cat(half) for half in halves)
 
-    def _forward(self, latents: Tensor, timestep: Tensor, stage: Stage, conditions: Mapping[str, Any]) -> Tensor:
+    def _forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        stage: Stage,
+        conditions: Mapping[str, Any],
+        controls: Sequence[tuple[Control, Tensor]],
+    ) -> Tensor:
+        """The denoiser's answer to latents (B, C, h, w), each control with its hints (B, 3, h factor, w factor)."""
         unet = self.pipe.unet
         dim = unet.config.time_cond_proj_dim
         if dim is not None:
@@ -170,6 +199,8 @@ class DiffusersModel(ABC):
             embedded = self.pipe.get_guidance_scale_embedding(scale, embedding_dim=dim)
             conditions = {**conditions, "timestep_cond": embedded.to(self.device, self.dtype)}
         began = self._now()
+        if controls:
+            conditions = {**conditions, **residuals(latents, timestep, controls, conditions)}
         output: Tensor = unet(latents.to(self.dtype), timestep, **conditions, return_dict=False)[0]
         self.forward_seconds += self._now() - began
         self.forward_passes += len(latents)

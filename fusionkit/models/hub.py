@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.models.embedded import embedded_models
 
 
-def hub_file(hub_id: str, name: str, revision: str | None) -> Path:
+def hub_file(hub_id: str, name: str, revision: str | None, *, what: str = "model", known: Iterable[str] = ()) -> Path:
     """A file of a model on the hub, from the local cache where it is there.
+
+    Args:
+        hub_id: `owner/name`.
+        name: The file's path inside the model.
+        revision: Branch, tag or commit.
+        what: What the model is, as errors call it.
+        known: Names for near misses; none are the embedded models.
 
     Raises:
         ModelError: The hub, the model, the revision or the file is not there, or may not be read.
@@ -31,18 +39,18 @@ def hub_file(hub_id: str, name: str, revision: str | None) -> Path:
         return Path(hf_hub_download(hub_id, name, revision=revision))
     except GatedRepoError as error:
         problem = "is gated: accept its terms on the hub and log in with 'hf auth login'"
-        raise ModelError(f"model '{hub_id}' {problem}") from error
+        raise ModelError(f"{what} '{hub_id}' {problem}") from error
     except RepositoryNotFoundError as error:
-        hint = did_you_mean(hub_id, embedded_models())
-        raise ModelError(f"model '{hub_id}' is not on the hub, and there is no such folder{hint}") from error
+        hint = did_you_mean(hub_id, known or embedded_models())
+        raise ModelError(f"{what} '{hub_id}' is not on the hub, and there is no such folder{hint}") from error
     except RevisionNotFoundError as error:
-        raise ModelError(f"model '{hub_id}' has no revision '{revision}'") from error
+        raise ModelError(f"{what} '{hub_id}' has no revision '{revision}'") from error
     except EntryNotFoundError as error:
-        raise ModelError(f"model '{hub_id}' is no diffusers model: it has no {name}") from error
+        raise ModelError(f"{what} '{hub_id}' is no diffusers {what}: it has no {name}") from error
     except Exception as error:
         # The hub's client lets errors of its transport through, which differ from version to version.
         problem = "is not in the local cache and the hub can't be reached; there is no such folder either"
-        raise ModelError(f"model '{hub_id}' {problem}") from error
+        raise ModelError(f"{what} '{hub_id}' {problem}") from error
 
 
 def hub_listing(hub_id: str, revision: str) -> list[Path]:

@@ -27,8 +27,8 @@ PIPELINES: Mapping[str, str] = {
 
 _CONFIGS = ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json")
 _WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2")
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
-_PICKLE_ADVICE = (
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+PICKLE_ADVICE = (
     "has pickle-only weights, which can run any code and are refused; convert them with the hub's space "
     "'safetensors/convert', or load them where they are trusted and save them with pipe.save_pretrained(folder)"
 )
@@ -49,9 +49,9 @@ def inspect_model(source: str, *, revision: str | None = None, variant: str | No
     if isinstance(where, Path) and where.is_file():
         return inspect_header(source, where)
     read = partial(hub_file, where, revision=revision) if isinstance(where, str) else where.joinpath
-    index = _read_json(read("model_index.json"), source)
+    index = read_json(read("model_index.json"), f"model '{source}'")
     kind = _kind(source, index)
-    configs = {name: _read_json(read(name), source) for name in _CONFIGS}
+    configs = {name: read_json(read(name), f"model '{source}'") for name in _CONFIGS}
     if kind == "sd":
         _bring_up_to_date(configs)
     if isinstance(where, str):
@@ -73,8 +73,8 @@ def locate(source: str) -> Path | str:
     if source in embedded:
         return embedded[source].folder
     path = Path(source).expanduser()
-    if path.suffix in _PICKLES:
-        raise ModelError(f"model '{source}' {_PICKLE_ADVICE}")
+    if path.suffix in PICKLES:
+        raise ModelError(f"model '{source}' {PICKLE_ADVICE}")
     if path.is_dir():
         if not (path / "model_index.json").is_file():
             raise ModelError(f"model '{source}' is no diffusers folder: it has no model_index.json")
@@ -145,7 +145,25 @@ def _of_configs(source: str, configs: Mapping[str, Any], parameters: int, kind: 
         parameters=parameters,
         unet_channels=widths[0],
         vae_channels=vae_widths[0],
+        cross_attention_dim=token_width(unet),
+        block_out_channels=tuple(widths),
+        cross_attention=_cross_attention(unet, len(widths)),
     )
+
+
+def token_width(config: Mapping[str, Any]) -> int:
+    """Length of a token's embedding as a denoiser, or a ControlNet, takes it; 0 where its configuration is silent."""
+    width = config.get("cross_attention_dim") or 0
+    return int(width if isinstance(width, int) else width[-1])
+
+
+def _cross_attention(unet: Mapping[str, Any], blocks: int) -> tuple[int, ...]:
+    """The divisors of the latents' sides at which a denoiser's down and up blocks look at the text."""
+    # What a configuration leaves out is as in Stable Diffusion 1.
+    attending = ("CrossAttnDownBlock2D",) * (blocks - 1)
+    down = unet.get("down_block_types", (*attending, "DownBlock2D"))
+    up = unet.get("up_block_types", ("UpBlock2D", *attending))
+    return tuple(sorted({2**i for row in (down, reversed(up)) for i, kind in enumerate(row) if "CrossAttn" in kind}))
 
 
 def _bring_up_to_date(configs: dict[str, dict[str, Any]]) -> None:
@@ -174,20 +192,30 @@ def _named(entry: Any) -> str:
     return ".".join(str(part) for part in entry) if isinstance(entry, list) else str(entry)
 
 
-def _read_json(path: Path, source: str) -> dict[str, Any]:
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """A configuration file.
+
+    Args:
+        path: The file.
+        what: Whose it is, as errors begin: "model 'name'".
+
+    Raises:
+        ModelError: It is missing, can't be read, or is no configuration.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError(f"model '{source}' is no whole diffusers folder: it has no {_inner(path)}") from None
+        raise ModelError(f"{what} is no whole diffusers folder: it has no {_inner(path)}") from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"model '{source}': {_inner(path)} can't be read: {' '.join(str(error).split())}") from error
+        raise ModelError(f"{what}: {_inner(path)} can't be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise ModelError(f"model '{source}': {_inner(path)} holds no configuration")
+        raise ModelError(f"{what}: {_inner(path)} holds no configuration")
     return content
 
 
 def _inner(path: Path) -> str:
-    return path.name if path.name == "model_index.json" else f"{path.parent.name}/{path.name}"
+    part = f"{path.parent.name}/{path.name}"
+    return part if part in _CONFIGS else path.name
 
 
 def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], variant: str | None) -> int:
@@ -199,8 +227,8 @@ def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], varia
             continue
         files = _weights(folder / part, variant)
         if not files:
-            pickled = any(file.suffix in _PICKLES for file in (folder / part).glob("*"))
-            raise ModelError(f"model '{source}' {_PICKLE_ADVICE if pickled else f'has no {part}/*.safetensors'}")
+            pickled = any(file.suffix in PICKLES for file in (folder / part).glob("*"))
+            raise ModelError(f"model '{source}' {PICKLE_ADVICE if pickled else f'has no {part}/*.safetensors'}")
         for file in files:
             total += sum(prod(shape) for shape in read_header(file, source).values())
     return total
@@ -223,6 +251,6 @@ def _count_cached(hub_id: str, snapshot: Path, index: Mapping[str, Any], variant
         return _count_parameters(hub_id, snapshot, index, variant)
     except ModelError:
         files = [file for file in hub_listing(hub_id, revision=snapshot.name) if file.parent.name == "unet"]
-    if any(file.suffix in _PICKLES for file in files) and not any(file.suffix == ".safetensors" for file in files):
-        raise ModelError(f"model '{hub_id}' {_PICKLE_ADVICE}")
+    if any(file.suffix in PICKLES for file in files) and not any(file.suffix == ".safetensors" for file in files):
+        raise ModelError(f"model '{hub_id}' {PICKLE_ADVICE}")
     return 0

@@ -133,7 +133,7 @@ def load_pipeline(
 
     where = locate(source)
     cls = pipeline_class(kind)
-    options: dict[str, Any] = {_dtype_option(): dtype}
+    options: dict[str, Any] = {dtype_option(): dtype}
     if kind == "sdxl":
         options["add_watermarker"] = False
     else:
@@ -170,7 +170,8 @@ def pipeline_class(kind: str) -> Any:
     return StableDiffusionXLPipeline if kind == "sdxl" else StableDiffusionPipeline
 
 
-def _dtype_option() -> str:
+def dtype_option() -> str:
+    """How this version of diffusers calls the type of the weights that it loads."""
     from diffusers.utils import deprecation_utils
 
     return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
@@ -114,6 +115,24 @@ class DiffusersScheduler:
         """The latents as the model expects them; may be called any number of times before a step."""
         scaled: Tensor = self._scheduler.scale_model_input(latents, timestep)
         return scaled
+
+    def remaining(self, timestep: Tensor) -> float:
+        """How much of the noise schedule lies ahead: t / T of the T training timesteps.
+
+        Schedulers of the EDM family have no training timesteps: there it is the share of the steps that are left.
+        """
+        if self.name.startswith("EDM"):
+            place = int((self.timesteps == timestep.to(self.timesteps.device)).nonzero()[0])
+            return 1 - place / len(self.timesteps)
+        return float(timestep) / int(self.config["num_train_timesteps"])
+
+    def starting_at(self, index: int) -> DiffusersScheduler:
+        """A scheduler of its own with the same timesteps, whose next step is the one of that index, without history."""
+        other = copy(self)
+        other._scheduler = self._fresh(self.timesteps.device)
+        if hasattr(other._scheduler, "set_begin_index"):
+            other._scheduler.set_begin_index(index)
+        return other
 
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         """Clean latents noised to one of the timesteps, whatever the step the schedule is at."""

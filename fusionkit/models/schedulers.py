@@ -36,6 +36,12 @@ class Scheduler(Protocol):
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """The latents as the model expects them."""
 
+    def remaining(self, timestep: Tensor) -> float:
+        """How much of the noise schedule lies ahead: 1 at pure noise, 0 at clean latents."""
+
+    def starting_at(self, index: int) -> Scheduler:
+        """A scheduler of its own with the same timesteps, whose next step is the one of that index."""
+
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         """Clean latents noised to a timestep."""
 

@@ -91,6 +91,9 @@ def inspect_header(source: str, path: Path) -> ModelInfo:
         scheduler_config=config,
         prediction_type=str(config["prediction_type"]),
         parameters=sum(prod(shape) for shape in shapes.values()),
+        cross_attention_dim=2048 if kind == "sdxl" else shapes.get(_TEXT, (0, 768))[-1],
+        block_out_channels=(320, 640, 1280) if kind == "sdxl" else (320, 640, 1280, 1280),
+        cross_attention=(2, 4) if kind == "sdxl" else (1, 2, 4),
     )
 
 

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from fusionkit.testing.contract import PluginContract
-from fusionkit.testing.tiny import KINDS, WINDOW, Kind, execute_tiny, tiny_model, tiny_pipeline, tiny_plan, tiny_run
+from fusionkit.testing.tiny import (
+    KINDS,
+    WINDOW,
+    Kind,
+    execute_tiny,
+    tiny_controlnet,
+    tiny_model,
+    tiny_pipeline,
+    tiny_plan,
+    tiny_run,
+)
 
 __all__ = [
     "KINDS",
@@ -11,6 +21,7 @@ __all__ = [
     "Kind",
     "PluginContract",
     "execute_tiny",
+    "tiny_controlnet",
     "tiny_model",
     "tiny_pipeline",
     "tiny_plan",

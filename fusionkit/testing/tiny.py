@@ -68,6 +68,31 @@ def tiny_pipeline(kind: Kind = "sd", seed: int = 0) -> Any:
     return pipe
 
 
+@lru_cache
+def tiny_controlnet(kind: Kind = "sd", seed: int = 0) -> Any:
+    """A `ControlNetModel` with seeded random weights that fits a tiny pipeline and does steer it.
+
+    Args:
+        kind: "sd" or "sdxl".
+        seed: Of the weights.
+    """
+    return controlnet_for(tiny_pipeline(kind).unet, seed)
+
+
+def controlnet_for(unet: Any, seed: int = 0) -> Any:
+    """A `ControlNetModel` for a denoiser; its zero convolutions are random, so that it steers without training."""
+    import torch
+
+    diffusers: Any = import_module("diffusers")
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
+        for layer in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
+            torch.nn.init.normal_(layer.weight, std=0.3)
+    return net.eval().requires_grad_(False)
+
+
 def tiny_plan(plugins: Sequence[Plugin] = (), kind: Kind = "sd", **fields: Any) -> RunPlan:
     """A checked run of a recipe on a tiny model; its stages and hooks can be asked without running it.
 

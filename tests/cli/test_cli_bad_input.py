@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import CHECKPOINTS, RECIPE, Run
+from PIL import Image
 
 TINY = CHECKPOINTS / "tiny-sd"
 
@@ -79,6 +80,60 @@ BAD = {
         "prompt: []",
         "r.yaml:3:9: 'prompt' is an empty list; give at least one prompt",
     ),
+    "a ControlNet of another family": (
+        "  - guided-fusion",
+        f"  - progressive-upscaling\n  - controlnet: {{model: {CHECKPOINTS / 'tiny-controlnet'}}}",
+        f"r.yaml:12:5: controlnet: controlnet '{CHECKPOINTS / 'tiny-controlnet'}' does not fit model '{TINY}': it is made "
+        "for Stable Diffusion XL, and the model is a Stable Diffusion 1 or 2",
+    ),
+    "a size smaller than the window": (
+        "  - multidiffusion: {stride: 64}",
+        "  - progressive-upscaling\nsize: 96x64",
+        "r.yaml:10:5: progressive-upscaling: size 96x64 is smaller than the model's window, 128x128: there is nothing "
+        "to upscale; use a larger size",
+    ),
+    "a picture to enlarge that is missing": (
+        "  - guided-fusion",
+        "  - progressive-upscaling: {from: none.png}",
+        "r.yaml:11:5: progressive-upscaling: picture of 'from' 'none.png' does not exist",
+    ),
+    "a picture to enlarge that is none": (
+        "  - guided-fusion",
+        "  - progressive-upscaling: {from: r.yaml}",
+        "r.yaml:11:5: progressive-upscaling: picture of 'from' 'r.yaml' is no picture of a known format",
+    ),
+    "a picture to enlarge that is a folder": (
+        "  - guided-fusion",
+        "  - progressive-upscaling: {from: .}",
+        "r.yaml:11:5: progressive-upscaling: picture of 'from' '.' is a folder, not a picture",
+    ),
+    "a tiny picture to enlarge": (
+        "  - guided-fusion",
+        "  - progressive-upscaling: {from: tiny.png}",
+        "r.yaml:11:5: progressive-upscaling: picture of 'from' 'tiny.png' has 63x40 pixels; it takes at least 64x32",
+    ),
+    "a stage that is none": (
+        "  - guided-fusion",
+        "  - progressive-upscaling: {stages: [1.5, big]}",
+        "r.yaml:11:44: 'stages.2' of progressive-upscaling: a stage is a multiple of the first one, such as 2, or a size "
+        "such as 1024x1024, not 'big'",
+    ),
+    "a skip residual that is none": (
+        "  - guided-fusion",
+        "  - progressive-upscaling: {skip-residual: -1}",
+        "r.yaml:11:45: 'skip-residual' of progressive-upscaling must be a number above 0, or 'off', not -1",
+    ),
+    "a threshold outside 0..1": (
+        "  - guided-fusion",
+        "  - patch-content-prompts: {threshold: 1.5}",
+        "r.yaml:11:41: 'threshold' of patch-content-prompts must be at most 1, not 1.5",
+    ),
+    "an unknown annotator": (
+        "  - guided-fusion",
+        "  - controlnet: {model: a/net, annotator: cany}",
+        "r.yaml:11:43: 'annotator' of controlnet must be one of none, canny, depth, hed, lineart, lineart-anime, "
+        "lineart-standard, mlsd, normal, openpose, scribble, softedge, not 'cany'; did you mean 'canny'?",
+    ),
     "output folder that is a file": (
         "output: out/",
         "output: r.yaml/",
@@ -92,6 +147,7 @@ BAD = {
 def test_bad_input(fusionkit: Run, command: str, old: str, new: str, line: str) -> None:
     assert old in RECIPE
     Path("r.yaml").write_text(RECIPE.replace(old, new))
+    Image.new("RGB", (63, 40)).save("tiny.png")
     assert fusionkit(command, "r.yaml") == (2, "", f"{line}\n")
     assert not Path("out").exists()
 

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from command_line import Run
+from command_line import CHECKPOINTS, Run
 
+CONTROLLED = "  - progressive-upscaling\n  - controlnet: {model: tinyworld/canny}"
 COMMANDS = ("run", "validate", "plan", "recipes", "plugins", "models", "schema", "replay")
 HEAVY = ("torch", "numpy", "diffusers", "transformers", "cv2", "PIL")
 
@@ -106,6 +107,16 @@ def test_models_are_listed(fusionkit: Run) -> None:
     out = fusionkit("models").out
     assert out.startswith("tinyworld/scenes  ")
     assert "\n  windows   64x64 pixels\n" in out
+    assert "\nControlNets, for the plugin controlnet:\ntinyworld/canny  " in out
+    assert "\n  annotator  canny\n  licence    Apache-2.0\n" in out
+
+
+def test_a_recipe_with_a_controlnet_is_checked_without_torch() -> None:
+    from pathlib import Path
+
+    recipe = Path("r.yaml").read_text().replace("  - guided-fusion", CONTROLLED)
+    Path("r.yaml").write_text(recipe.replace(str(CHECKPOINTS / "tiny-sd"), "tinyworld/scenes"))
+    assert not modules_after("validate", "r.yaml") & {*HEAVY, "controlnet_aux"} - {"PIL"}
 
 
 def test_the_schema_is_printed_or_written_over_nothing_but_an_older_one(fusionkit: Run) -> None:

@@ -306,3 +306,26 @@ def test_known_options_are_those_of_diffusers() -> None:
     taken = inspect.signature(diffusers.DDIMScheduler.__init__).parameters
     assert "eta" not in taken
     assert make("ddim", eta=0.5)._options == {"eta": 0.5}
+
+
+@pytest.mark.parametrize("name", ["ddim", "euler", "heun", "edm-euler", "pndm", "lcm", "dpm++-2m-karras"])
+def test_a_copy_that_starts_at_any_step_scales_and_noises_as_the_schedule_does_there(name: str) -> None:
+    scheduler, latents = make(name), randn(1)
+    for index, timestep in enumerate(scheduler.timesteps):
+        other = make(name).starting_at(index)
+        assert other.scale_model_input(latents, timestep).equal(scheduler.scale_model_input(latents, timestep))
+        assert other.add_noise(latents, randn(2), timestep).equal(scheduler.add_noise(latents, randn(2), timestep))
+        scheduler.step(randn(3, index), timestep, latents, randn(4, index))
+
+
+def test_a_copy_that_starts_later_leaves_the_scheduler_where_it_was() -> None:
+    alone, watched, predictions = make("dpm++-2m"), make("dpm++-2m"), [randn(5, index) for index in range(6)]
+    latents = [randn(6)] * 2
+    for index, timestep in enumerate(alone.timesteps):
+        other = watched.starting_at(3)
+        other.step(randn(7), other.timesteps[3], randn(8), randn(9))
+        latents = [
+            each.step(predictions[index], timestep, x, randn(10))[0]
+            for each, x in zip((alone, watched), latents, strict=True)
+        ]
+    assert latents[0].equal(latents[1])
