@@ -1,13 +1,14 @@
 """A drawer of captioned landscapes, and small diffusion models that were trained on its drawings from scratch.
 
-`MODELS` is what the entry point group `fusionkit.models` points at. Importing this package loads no array library.
+`MODELS` is what the entry point group `fusionkit.models` points at, and `CONTROLNETS` is that of
+`fusionkit.controlnets`. Importing this package loads no array library.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fusionkit.models.embedded import EmbeddedModel
+from fusionkit.models.embedded import EmbeddedControlNet, EmbeddedModel
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that ship with the package."""
@@ -22,3 +23,12 @@ MODELS: dict[str, EmbeddedModel] = {
     ),
 }
 """Short name to embedded model."""
+
+CONTROLNETS: dict[str, EmbeddedControlNet] = {
+    "canny": EmbeddedControlNet(
+        folder=WEIGHTS / "canny",
+        summary="Makes tinyworld/scenes draw along the edges of a picture.",
+        annotator="canny",
+    ),
+}
+"""Short name to embedded ControlNet."""

@@ -9,6 +9,8 @@ Autoencoder: TypeAlias = Any
 """A `diffusers.AutoencoderKL`."""
 Denoiser: TypeAlias = Any
 """A `diffusers.UNet2DConditionModel`."""
+ControlNet: TypeAlias = Any
+"""A `diffusers.ControlNetModel`."""
 TextEncoder: TypeAlias = Any
 """A `transformers.CLIPTextModel`."""
 Tokenizer: TypeAlias = Any

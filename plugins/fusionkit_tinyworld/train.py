@@ -1,8 +1,9 @@
 """Trains the embedded world from a seed: `python -m fusionkit_tinyworld.train --out DIR`.
 
 The defaults made the shipped weights. Stages, each kept in the output folder: `data` (drawings), `vae` (training,
-whitening, encoding of the windows), `unet` (denoiser and text encoder), `decoder` (its further training),
-`classifier`, `export` (the pipeline in half precision).
+whitening, encoding of the windows), `unet` (denoiser and text encoder), `decoder` (its further training), `canny`
+(the ControlNet of edges), `classifier`, `export` (the pipeline in half precision). A part that the output folder lacks
+is the shipped one where the stage `canny` needs it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from fusionkit_tinyworld import WEIGHTS
+from fusionkit_tinyworld.canny import HintCache, build_controlnet, canny_stage, encode_hints, save_controlnet
 from fusionkit_tinyworld.captions import all_landscapes, caption, vocabulary
 from fusionkit_tinyworld.classifier import Classifier, classifier_stage, held_out_accuracy, save_classifier
 from fusionkit_tinyworld.data import LatentCache, draw_pictures, encode_windows
@@ -28,7 +31,7 @@ from fusionkit_tinyworld.training import Schedule, Stage, StoppedError, TimeBox,
 from fusionkit_tinyworld.unet import build_text_encoder, build_unet, unet_stage
 from fusionkit_tinyworld.vae import build_vae, decoder_stage, psnr, vae_stage, whiten
 
-STAGES = ("data", "vae", "unet", "decoder", "classifier", "export")
+STAGES = ("data", "vae", "unet", "decoder", "canny", "classifier", "export")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Plan:
     drawings: int = 8000
     unet_steps: int = 8000
     decoder_steps: int = 2000
+    canny_drawings: int = 2400
+    canny_steps: int = 3000
     classifier_drawings: int = 8000
     classifier_steps: int = 1200
     workers: int = 1
@@ -66,6 +71,11 @@ class Plan:
     def decoder_schedule(self) -> Schedule:
         """The decoder's learning rate when it is trained further."""
         return Schedule(rate=1e-3, steps=self.decoder_steps, warmup=50, decay=500)
+
+    @property
+    def canny_schedule(self) -> Schedule:
+        """The ControlNet's learning rate."""
+        return Schedule(rate=1e-3, steps=self.canny_steps, warmup=100, decay=1000)
 
     @property
     def classifier_schedule(self) -> Schedule:
@@ -145,6 +155,33 @@ class Run:
         self._print_psnr(vae)
         vae.save_pretrained(self.out / "vae-final")
 
+    def canny(self) -> None:
+        """Train the ControlNet of edges for the denoiser as it is."""
+        plan = self.plan
+        vae = diffusers.AutoencoderKL.from_pretrained(self._trained_or_shipped("vae-final", "vae")).float()
+        unet = diffusers.UNet2DConditionModel.from_pretrained(self._trained_or_shipped("unet", "unet")).float()
+        text_encoder = transformers.CLIPTextModel.from_pretrained(
+            self._trained_or_shipped("text_encoder", "text_encoder")
+        ).float()
+        tokenizer = build_tokenizer(vocabulary(), self.out / "tokenizer")
+        path = self.out / "hints.npz"
+        if not plan.done(path):
+            vae.to(plan.device, memory_format=torch.channels_last)
+            encode_hints(vae, plan.seed, plan.canny_drawings, plan.workers, plan.device).save(path)
+        cache = HintCache.load(path)
+        torch.manual_seed(plan.seed)
+        controlnet = build_controlnet(unet)
+        stage = canny_stage(
+            controlnet, unet, text_encoder, tokenizer, cache, plan.canny_schedule, plan.seed, plan.device
+        )
+        self._train(stage)
+        save_controlnet(stage.ema["controlnet"], self.out / "canny")
+        print(f"the ControlNet is in {self.out / 'canny'}", flush=True)
+
+    def _trained_or_shipped(self, trained: str, shipped: str) -> Path:
+        folder = self.out / trained
+        return folder if folder.exists() else WEIGHTS / "scenes" / shipped
+
     def export(self) -> None:
         """Save the pipeline in half precision, and a sheet of its samples."""
         pipeline = assemble(
@@ -193,13 +230,17 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, str, float | No
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and results")
     parser.add_argument("--stage", choices=("all", *STAGES), default="all", help="run one stage only")
     parser.add_argument("--seed", type=int, default=Plan.seed, help="seed of drawings, weights and batches")
-    parser.add_argument("--steps", type=int, help="steps of every stage, in place of the four options below")
+    parser.add_argument("--steps", type=int, help="steps of every stage, in place of the five options below")
     parser.add_argument("--vae-steps", type=int, default=Plan.vae_steps)
     parser.add_argument("--unet-steps", type=int, default=Plan.unet_steps)
     parser.add_argument("--decoder-steps", type=int, default=Plan.decoder_steps)
+    parser.add_argument("--canny-steps", type=int, default=Plan.canny_steps)
     parser.add_argument("--classifier-steps", type=int, default=Plan.classifier_steps)
     parser.add_argument("--vae-drawings", type=int, default=Plan.vae_drawings, help="drawings for the autoencoder")
     parser.add_argument("--drawings", type=int, default=Plan.drawings, help="drawings that give windows to the UNet")
+    parser.add_argument(
+        "--canny-drawings", type=int, default=Plan.canny_drawings, help="drawings that give windows to the ControlNet"
+    )
     parser.add_argument("--classifier-drawings", type=int, default=Plan.classifier_drawings)
     parser.add_argument("--time-limit", type=float, help="seconds after which training saves its state and stops")
     parser.add_argument("--resume", action="store_true", help="go on from what the output folder holds")
@@ -222,6 +263,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, str, float | No
         drawings=options.drawings,
         unet_steps=options.unet_steps if options.steps is None else options.steps,
         decoder_steps=options.decoder_steps if options.steps is None else options.steps,
+        canny_drawings=options.canny_drawings,
+        canny_steps=options.canny_steps if options.steps is None else options.steps,
         classifier_drawings=options.classifier_drawings,
         classifier_steps=options.classifier_steps if options.steps is None else options.steps,
         workers=options.workers,

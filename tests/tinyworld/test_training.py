@@ -103,14 +103,15 @@ def test_whitening_makes_latents_white_and_leaves_decoding_as_it_was() -> None:
 
 
 def test_a_tiny_run_goes_through_every_stage_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tiny = ["--vae-drawings", "4", "--drawings", "5", "--classifier-drawings", "8", "--steps", "1"]
-    command = ["--out", str(tmp_path), *tiny, "--workers", "0", "--sheet-every", "0", "--device", "cpu"]
+    tiny = ["--vae-drawings", "4", "--drawings", "5", "--canny-drawings", "2", "--classifier-drawings", "8"]
+    command = ["--out", str(tmp_path), *tiny, "--steps", "1", "--workers", "0", "--sheet-every", "0", "--device", "cpu"]
     assert main([*command, "--time-limit", "0"]) == 3
     assert "repeat the command with --resume" in capsys.readouterr().out
     assert main([*command, "--resume"]) == 0
     assert "held-out drawings" in capsys.readouterr().out
     cache = LatentCache.load(tmp_path / "latents.npz")
     assert np.bincount(cache.zooms).tolist() == [0, 5, 8, 0, 8]
+    assert (tmp_path / "canny" / "config.json").is_file()
     pipeline = load_pipeline(tmp_path / "scenes", CPU)
     captions = ["a landscape photo of the sea at noon", "a cartoon of a city at night"]
     pictures = sample(pipeline, captions, steps=2)
