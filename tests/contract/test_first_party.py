@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from fusionkit.testing import PluginContract
+from typing import Any
+
+from fusionkit import Stage, hookimpl
+from fusionkit.testing import PluginContract, tiny_controlnet
+from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion
 
@@ -38,6 +42,59 @@ class TestStyleAlignment(PluginContract):
 class TestStyleAlignmentToAPatch(PluginContract):
     plugin = StyleAlignment
     options = {"alpha": 0.4, "reference": {"patch": (0, 0)}}
+
+
+class TestProgressiveUpscaling(PluginContract):
+    plugin = ProgressiveUpscaling
+    neutral = {}
+    neutral_size = (64, 64)
+
+
+class TestProgressiveUpscalingInGivenStages(PluginContract):
+    plugin = ProgressiveUpscaling
+    options = {"stages": (1.5, "136x72"), "steps": 2, "skip_residual": "off"}
+
+
+class TestDilatedSampling(PluginContract):
+    plugin = DilatedSampling
+    neutral = {}
+    neutral_size = (64, 64)
+
+
+class TestDilatedSamplingApart(PluginContract):
+    plugin = DilatedSampling
+    options = {"window_interaction": False, "gaussian_filter": False, "skip_below": 0.2}
+    before = (ProgressiveUpscaling(),)
+
+
+class TestPatchContentPrompts(PluginContract):
+    plugin = PatchContentPrompts
+    options = {"levels": (1,), "threshold": 0.55}
+    neutral = {"levels": (1,), "threshold": 0.0}
+    before = (ProgressiveUpscaling(),)
+    fields = {"prompt": "a hill, the sea"}
+
+
+class TinyControlNet(ControlNet, name="controlnet"):
+    """With the net that fits the tiny model at hand."""
+
+    @hookimpl
+    def check(self) -> list[str]:
+        """Nothing: the net does fit."""
+        return []
+
+    def net(self, stage: Stage) -> Any:
+        """A tiny net of the model's kind."""
+        return tiny_controlnet("sdxl" if stage.info.kind == "sdxl" else "sd")
+
+
+class TestControlNet(PluginContract):
+    plugin = TinyControlNet
+    # The picture itself as the hint: edges appear and vanish by rounding errors.
+    options = {"model": "tiny", "annotator": "none"}
+    neutral = {"model": "tiny", "scale": 0}
+    before = (ProgressiveUpscaling(),)
+    imports_lightly = False  # the test's module, not the plugin's, which tests/plugins/test_annotators.py imports
 
 
 class TestAllTogether(PluginContract):

@@ -1,0 +1,95 @@
+"""Attention maps of views, put together on the canvas and summed over the steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit import Patches, Stage
+    from fusionkit.models.attention import ViewMaps
+
+
+@dataclass
+class CanvasMaps:
+    """Where on the canvas each text token is attended to: one running sum for each level, whatever the number of steps.
+
+    Args:
+        sums: The sum over the steps, (L, h, w) at each level, float32.
+        steps: How many steps were added.
+    """
+
+    sums: dict[int, Tensor] = field(default_factory=dict)
+    steps: int = 0
+
+    def add(self, seen: ViewMaps, patches: Patches, canvas: tuple[int, int]) -> None:
+        """Add one step's maps of a group of views on a canvas of (H, W) latent pixels."""
+        for level in seen.sizes:
+            maps = on_canvas(seen.mean(level), patches, canvas, level)
+            self.sums[level] = maps if level not in self.sums else self.sums[level] + maps
+        self.steps += 1
+
+    def mean(self) -> Tensor:
+        """The mean over steps and levels, (L, h, w), at the size of the finest level."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        size = self.sums[min(self.sums)].shape[-2:]
+        means = [
+            maps if maps.shape[-2:] == size else interpolate(maps[None], size=size, mode="bilinear")[0]
+            for maps in self.sums.values()
+        ]
+        return torch.stack(means).mean(0) / self.steps
+
+
+def on_canvas(maps: Tensor, patches: Patches, canvas: tuple[int, int], level: int) -> Tensor:
+    """Views' maps (P, L, h, w) as one map of the canvas at the level, (L, ceil(H / level), ceil(W / level)).
+
+    Where views overlap it is their mean, with the weights that their predictions have.
+    """
+    from torch.nn.functional import adaptive_avg_pool2d, interpolate
+
+    from fusionkit.canvas import WeightedMean
+    from fusionkit.models.attention import map_size
+
+    if len(patches.views) == 1 and patches.size == canvas and patches.views[0][:2] == (0, 0):
+        return maps[0]
+    # In latent pixels, since views do not begin at multiples of the level.
+    values = interpolate(maps, size=patches.size, mode="nearest")
+    fused = WeightedMean([patches], values.new_zeros(1, maps.shape[1], *canvas))([values])
+    return adaptive_avg_pool2d(fused[0], map_size(canvas, level))
+
+
+def maps_of_picture(stage: Stage, levels: tuple[int, ...], looks: int) -> CanvasMaps:
+    """The attention that a picture gets: `stage.previous`, noised to some timesteps and predicted with the prompt.
+
+    Args:
+        stage: The first stage of a run that starts from a picture.
+        levels: As for `capture`.
+        looks: At how many of the stage's timesteps, evenly spread.
+    """
+    from dataclasses import replace
+
+    from fusionkit import Patches, windows
+    from fusionkit.canvas import gather
+    from fusionkit.models.attention import capture
+
+    assert stage.previous is not None
+    canvas = (stage.previous.shape[-2], stage.previous.shape[-1])
+    window = min(stage.window[0], canvas[0]), min(stage.window[1], canvas[1])
+    views = windows(canvas, window, (max(1, window[0] * 3 // 4), max(1, window[1] * 3 // 4)))
+    prompts = [stage.recipe.prompt] * len(views)
+    maps, total = CanvasMaps(), len(stage.steps)
+    for number in range(min(looks, total)):
+        at = stage.steps[(2 * number + 1) * total // (2 * min(looks, total))]
+        # A scheduler of its own: the stage's must not move.
+        scheduler = stage.scheduler.starting_at(at.index)
+        noise = stage.noise("attention of the picture", tuple(stage.previous.shape), at)
+        noised = scheduler.add_noise(stage.previous, noise, at.timestep)
+        patches = Patches(views, latents=gather(noised, views), prompts=prompts)
+        with capture(stage.model, len(views), patches.size, levels) as seen:
+            stage.model.predict(replace(stage, scheduler=scheduler), at, patches)
+        maps.add(seen, patches, canvas)
+    return maps

@@ -1,0 +1,163 @@
+"""ControlNet: a hint of the whole canvas, of which each window sees its own part (arXiv 2412.02099)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl
+from fusionkit.errors import ModelError
+from fusionkit.models.controlnet import inspect_controlnet
+from fusionkit.picture import open_picture, picture_problems
+from fusionkit.recipe import Number
+from fusionkit.stage import Control
+from fusionkit_accdiffusion.annotators import ANNOTATORS, annotate, annotator_problems, unknown_annotator
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+PREVIOUS = "previous"
+
+
+def known_annotator(name: str) -> str:
+    """An annotator's name, as it was given.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in ANNOTATORS:
+        raise ValueError(unknown_annotator(name))
+    return name
+
+
+def path_as_text(value: Any) -> Any:
+    """A path from Python, as a recipe writes it."""
+    return str(value) if isinstance(value, PurePath) else value
+
+
+PathText = Annotated[str, BeforeValidator(path_as_text)]
+
+
+class ControlNet(Plugin, name="controlnet"):
+    """Steer the windows by a ControlNet, each by its own part of the hint (arXiv 2412.02099).
+
+    A stage's hint is what an annotator sees in the picture of the stage before, enlarged bicubically to the canvas.
+    Groups of another kind than "window" are left alone.
+    """
+
+    model: PathText = Field(
+        description="The ControlNet: an embedded one such as tinyworld/canny, a folder in diffusers' layout, or a hub "
+        "id; made for the recipe's family of models."
+    )
+    annotator: Annotated[str, AfterValidator(known_annotator)] = Field(
+        "canny",
+        description="What turns a picture into a hint; 'none' where the picture is the hint.",
+        json_schema_extra={"enum": list(ANNOTATORS)},
+    )
+    from_: PathText = Field(
+        PREVIOUS,
+        alias="from",
+        description="Which picture: 'previous' is that of the stage before; or a file, cropped to the canvas' shape.",
+    )
+    sigma: Number = Field(
+        0.3, ge=0, le=1, description="Of canny: its thresholds are 1 - sigma and 1 + sigma times the picture's median."
+    )
+    scale: Number = Field(0.5, ge=0, description="How strongly the ControlNet steers; 0 leaves it out.")
+    start: Number = Field(0.0, ge=0, le=1, description="Where in a stage's steps it begins: 0 is the first step.")
+    end: Number = Field(1.0, ge=0, le=1, description="Where in a stage's steps it ends: 1 is after the last step.")
+
+    @hookimpl
+    def check(self, stage: Stage) -> list[str]:
+        """A ControlNet, a picture or weights of an annotator that can't be used, and a span that holds no step."""
+        return [f"{self.plugin_name}: {problem}" for problem in self._problems(stage)]
+
+    @hookimpl(wrapper=True)
+    def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:
+        """Add the control to the prediction of the windows, and take it off again."""
+        others = patches.controls
+        if self._acts(stage, at, patches):
+            net, hint = self._kept(stage, "net", self.net), self._kept(stage, "hint", self.hint)
+            patches.controls = (*others, Control(net, hint, self.scale))
+        try:
+            return (yield)
+        finally:
+            patches.controls = others
+
+    @hookimpl
+    def stage_done(self, stage: Stage) -> None:
+        """Let go of the stage's hints."""
+        stage.memory.pop(self.plugin_name, None)
+
+    def net(self, stage: Stage) -> Any:
+        """The ControlNet of diffusers that steers a stage; the model loads it once and keeps it."""
+        return stage.model.controlnet(inspect_controlnet(self.model))
+
+    def hint(self, stage: Stage) -> Tensor:
+        """What the ControlNet is shown of a stage's canvas: (1, 3, H, W) in pixels, 0..1; asked once a stage."""
+        from torch.nn.functional import interpolate
+
+        picture = self._picture(stage)
+        seen = pixels_of(annotate(self.annotator, picture, sigma=self.sigma, device=stage.device)).to(stage.device)
+        width, height = stage.plan.size
+        if picture.size == (width, height):
+            return seen
+        # Bicubic interpolation overshoots at sharp edges, and a ControlNet knows hints of 0..1.
+        return interpolate(seen, (height, width), mode="bicubic").clamp(0, 1)
+
+    def _picture(self, stage: Stage) -> Image:
+        if self.from_ != PREVIOUS:
+            return open_picture(Path(self.from_), stage.plan.size)
+        memory, previous = stage.memory.setdefault(self.plugin_name, {}), stage.previous
+        assert previous is not None, "asked for in stages alone that have one before them"
+        if "picture" not in memory:
+            memory["picture"] = stage.model.decode(previous)
+        picture: Image = memory["picture"]
+        return picture
+
+    def _kept(self, stage: Stage, name: str, make: Callable[[Stage], Any]) -> Any:
+        """What is made once a stage; apart for each of several entries of a recipe."""
+        memory = stage.memory.setdefault(self.plugin_name, {})
+        key = name, id(self)
+        if key not in memory:
+            memory[key] = make(stage)
+        return memory[key]
+
+    def _acts(self, stage: Stage, at: Step, patches: Patches) -> bool:
+        has_picture = self.from_ != PREVIOUS or stage.has_previous
+        return self.scale != 0 and patches.kind == "window" and has_picture and self._spans(at.index, at.total)
+
+    def _spans(self, index: int, total: int) -> bool:
+        """Whether a step lies between `start` and `end`, as in diffusers' pipelines: it must do so wholly."""
+        return index / total >= self.start and (index + 1) / total <= self.end
+
+    def _problems(self, stage: Stage) -> Iterator[str]:
+        try:
+            if misfit := inspect_controlnet(self.model).misfit(stage.info):
+                yield misfit
+        except ModelError as error:
+            yield from str(error).splitlines()
+        yield from annotator_problems(self.annotator)
+        steps = stage.plan.steps or stage.recipe.steps
+        if self.start >= self.end:
+            yield f"start {self.start:g} is not before end {self.end:g}"
+        elif not any(self._spans(index, steps) for index in range(steps)):
+            yield f"no step lies between start {self.start:g} and end {self.end:g} of {steps} steps; move them apart"
+        if self.from_ != PREVIOUS:
+            yield from picture_problems(Path(self.from_), "picture of 'from'")
+        elif not stage.has_previous and stage.plan.size == stage.recipe.size:
+            yield (
+                "there is no picture of a stage before, as the run has one stage; give 'from' a file, or add "
+                "progressive-upscaling and a larger size"
+            )
+
+
+def pixels_of(picture: Image) -> Tensor:
+    """An RGB picture as a tensor, (1, 3, H, W), 0..1."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255

@@ -1,0 +1,142 @@
+"""Dilated sampling, alone or with window interaction: what the whole canvas has in common (arXiv 2407.10738)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
+from fusionkit.recipe import Number
+from fusionkit_accdiffusion.cosine import cosine
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KIND = "dilated"
+Exponent = Annotated[Number, Field(gt=0)]
+
+
+class DilatedSampling(Plugin):
+    """Predict the canvas also as s^2 coarse pictures of it, each made of every s-th latent pixel (arXiv 2311.16973).
+
+    The prediction is (1 - c2) of the windows' and c2 of the dilated samples', c2 = cosine^weight-exponent: structure
+    first, detail last. s is how often the model's window fits into the longer side, rounded up.
+    """
+
+    window_interaction: bool = Field(
+        True,
+        description="Whether the samples exchange latent pixels while they are predicted, at random at each place and "
+        "channel, and get them back afterwards (arXiv 2407.10738, eq. 10): smoother than samples that know nothing of "
+        "each other (DemoFusion).",
+    )
+    gaussian_filter: bool = Field(
+        True,
+        description="Whether the samples are taken from a smoothed canvas, so that noise does not pass for detail.",
+    )
+    sigma: Annotated[Number, Field(gt=0)] = Field(
+        0.8, description="Standard deviation of that filter at the first step, in latent pixels; it falls by cosine."
+    )
+    sigma_exponent: Exponent = Field(1.0, description="Exponent of the cosine by which the filter narrows.")
+    weight_exponent: Exponent = Field(1.0, description="Exponent of the cosine by which the samples lose their weight.")
+    skip_below: Annotated[Number, Field(ge=0, lt=0.5)] = Field(
+        0.0,
+        description="Leave out the samples, or the windows, in steps where they would weigh less than this: saves "
+        "forward passes; 0 is exact.",
+    )
+
+    @hookimpl(wrapper=True)
+    def views(self, stage: Stage, at: Step) -> Generator[None, Sequence[Patches], Sequence[Patches]]:
+        """Add the dilated samples, and share the prediction between them and the windows."""
+        groups = yield
+        dilation = times_larger(stage)
+        if dilation < 2:
+            return groups
+        c2 = cosine(stage, at, self.weight_exponent)
+        windows = [replace(patches, share=patches.share * (1 - c2)) for patches in groups]
+        if c2 <= self.skip_below:
+            return groups
+        dilated = Patches(dilated_views(stage.canvas, dilation), KIND, share=c2)
+        return [dilated] if 1 - c2 <= self.skip_below else [*windows, dilated]
+
+    @hookimpl(wrapper=True)
+    def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:
+        """Predict the samples of the smoothed canvas, their pixels exchanged; of other groups, nothing changes."""
+        if patches.kind != KIND:
+            return (yield)
+        samples = patches.latents
+        given = self._smoothed(stage, at, samples) if self.gaussian_filter else samples
+        try:
+            if not self.window_interaction:
+                patches.latents = given
+                return (yield)
+            order = self.permutation(stage, at, samples.shape)
+            patches.latents = given.gather(0, order)
+            mixed = yield
+            return mixed.gather(0, order.argsort(0))
+        finally:
+            patches.latents = samples
+
+    def permutation(self, stage: Stage, at: Step, shape: Sequence[int]) -> Tensor:
+        """For each channel and place, which sample (0..s^2 - 1) each sample gets its pixel from; (s^2, C, h, w)."""
+        return stage.noise("window interaction", shape, at).argsort(0)
+
+    def _smoothed(self, stage: Stage, at: Step, samples: Tensor) -> Tensor:
+        """The samples of the filtered canvas, with the mean and the standard deviation of the unfiltered one."""
+        from torch.nn.functional import pad
+
+        dilation, (height, width) = times_larger(stage), stage.canvas
+        # Where a side is no multiple, zeros lie above or left of the canvas: they count for neither of the two.
+        beyond = interleaved(samples, dilation)
+        canvas = beyond[..., -height:, -width:]
+        sigma = self.sigma * (0.99 * cosine(stage, at, self.sigma_exponent) + 0.01)
+        smooth = gaussian_filter(canvas, 2 * dilation - 1, sigma)
+        smooth = (smooth - smooth.mean()) / smooth.std() * canvas.std() + canvas.mean()
+        above, before = beyond.shape[-2] - height, beyond.shape[-1] - width
+        return deinterleaved(pad(smooth, (before, 0, above, 0)), dilation)
+
+
+def times_larger(stage: Stage) -> int:
+    """How often the model's window fits into the longer side of the canvas, rounded up."""
+    return max(-(-length // window) for length, window in zip(stage.canvas, stage.window, strict=True))
+
+
+def dilated_views(canvas: tuple[int, int], dilation: int) -> tuple[View, ...]:
+    """The dilation^2 views of every dilation-th latent pixel, row by row.
+
+    Where a side of the canvas (H, W) is no multiple, the first ones begin above or left of it.
+    """
+    height, width = (-(-side // dilation) for side in canvas)
+    top, left = canvas[0] - height * dilation, canvas[1] - width * dilation
+    return tuple(
+        View(top + row, left + column, height, width, dilation) for row in range(dilation) for column in range(dilation)
+    )
+
+
+def interleaved(samples: Tensor, dilation: int) -> Tensor:
+    """The canvas (1, C, H, W) of its dilated samples (dilation^2, C, h, w)."""
+    from torch.nn.functional import pixel_shuffle
+
+    return pixel_shuffle(samples.transpose(0, 1).flatten(0, 1)[None], dilation)
+
+
+def deinterleaved(canvas: Tensor, dilation: int) -> Tensor:
+    """The dilated samples (dilation^2, C, h, w) of a canvas (1, C, H, W): the inverse of `interleaved`."""
+    from torch.nn.functional import pixel_unshuffle
+
+    mixed: Tensor = pixel_unshuffle(canvas, dilation)[0]  # (C dilation^2, h, w)
+    return mixed.reshape(-1, dilation**2, *mixed.shape[1:]).transpose(0, 1)
+
+
+def gaussian_filter(canvas: Tensor, size: int, sigma: float) -> Tensor:
+    """A canvas (N, C, H, W) smoothed by a Gaussian of `size` x `size` latent pixels, zeros beyond the border."""
+    import torch
+    from torch.nn.functional import conv2d
+
+    channels = canvas.shape[1]
+    line = torch.exp(-0.5 * ((torch.arange(size, dtype=torch.float64) - size // 2) / sigma) ** 2)
+    line = (line / line.sum()).to(canvas).expand(channels, 1, 1, size)
+    across = conv2d(canvas, line, padding=(0, size // 2), groups=channels)
+    return conv2d(across, line.transpose(2, 3), padding=(size // 2, 0), groups=channels)

@@ -1,0 +1,196 @@
+"""Patch-content-aware prompts: each view is told only what belongs there (arXiv 2407.10738, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, model_validator
+
+from fusionkit import Field, Patches, Plugin, Prompt, Stage, View, hookimpl
+from fusionkit.recipe import Count, Number, refuse_bool
+from fusionkit_accdiffusion.attention_maps import CanvasMaps, maps_of_picture
+from fusionkit_accdiffusion.masks import above_mean, opened, shares
+from fusionkit_accdiffusion.words import CONNECTIVES, Choice, Word, bare, tokens_of, words_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from fusionkit_accdiffusion.masks import Masks
+
+# At so many timesteps a picture that the run starts from is looked at.
+LOOKS = 10
+
+
+@dataclass
+class Memory:
+    """What one run knows; it lives in `stage.memory`.
+
+    Args:
+        attention: The attention of stage 1, or of the picture.
+        words: The prompt's words.
+        masks: One for each word, (W, h, w).
+        canvas: Of the views that were last given prompts, (H, W) in latent pixels.
+        views: Those views.
+        prompts: Their prompts.
+    """
+
+    attention: CanvasMaps = field(default_factory=CanvasMaps)
+    words: list[Word] = field(default_factory=list)
+    masks: Masks | None = None
+    canvas: tuple[int, int] = (0, 0)
+    views: tuple[View, ...] = ()
+    prompts: tuple[str, ...] = ()
+
+
+def _levels(levels: tuple[int, ...]) -> tuple[int, ...]:
+    if not levels or any(level & (level - 1) for level in levels):
+        raise ValueError(f"levels are powers of 2, such as [4] or [1, 2], not {list(levels)}")
+    return tuple(sorted(set(levels)))
+
+
+class PatchContentPrompts(Plugin):
+    """Give each view of an upscaled picture only the words that attend to it (arXiv 2407.10738, section 3.2)."""
+
+    threshold: Number = Field(
+        0.3, ge=0, le=1, description="Share of a view that a word's mask must cover; at 0 every view has every word."
+    )
+    levels: Annotated[tuple[Count, ...], AfterValidator(_levels)] = Field(
+        (4,),
+        description="Where the denoiser's attention is read: divisors of the latents' sides. [4] suits SDXL; small "
+        "models have theirs at [1, 2]. Several are averaged, at the finest.",
+    )
+    opening: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0)] | None = Field(
+        None,
+        description="Times that a mask is eroded and dilated again by 3x3, which removes specks; by default a "
+        "sixteenth of its rows, and none below 16 rows.",
+    )
+    unit: Literal["word", "token"] = Field(
+        "word",
+        description="What is kept or struck: whole words with their articles and punctuation, or pieces of words (the "
+        "reference code's way, for comparison).",
+    )
+    empty: Literal["best", "prompt", "nothing"] = Field(
+        "best",
+        description="What a view gets where no word passes, or only words such as 'of' and 'with': its best word, the "
+        "whole prompt, or an empty prompt.",
+    )
+    keep: tuple[str, ...] = Field(
+        (), description="Words that every view has, such as [photo, cartoon], which say how and not what."
+    )
+    drop: tuple[str, ...] = Field(
+        (), description="Words that no view of an upscaled stage has, such as [landscape], which name a composition."
+    )
+
+    @model_validator(mode="after")
+    def _not_both(self) -> PatchContentPrompts:
+        if both := sorted({bare(word) for word in self.keep} & {bare(word) for word in self.drop}):
+            raise ValueError(f"'{both[0]}' can't be both kept and dropped")
+        return self
+
+    @hookimpl
+    def check(self, stage: Stage) -> list[str]:
+        """An empty prompt, and attention that the model does not have."""
+        asked, there = set(self.levels), stage.info.cross_attention
+        problems = []
+        if not stage.recipe.prompt.split():
+            problems.append("the prompt is empty, so there are no words to choose from")
+        if missing := sorted(asked - set(there)):
+            exist = f"it has it at levels {list(there)}" if there else "it has none"
+            problems.append(f"{stage.info.name} has no cross-attention at levels {missing}; {exist}")
+        elif (most := min(stage.window)) < max(asked):
+            problems.append(
+                f"level {max(asked)} is coarser than the window, whose shorter side is {most} latent pixels; "
+                f"use levels of at most {most}"
+            )
+        return [f"{self.plugin_name}: {problem}" for problem in problems]
+
+    @hookimpl(wrapper=True)
+    def noise_prediction(self, stage: Stage, patches: Patches) -> Generator[None, Tensor, Tensor]:
+        """Read the attention of the first stage's windows, at every step."""
+        if stage.has_previous or patches.kind != "window":
+            return (yield)
+        from fusionkit.models.attention import capture
+
+        with capture(stage.model, len(patches.views), patches.size, self.levels) as seen:
+            prediction = yield
+        self.memory(stage).attention.add(seen, patches, stage.canvas)
+        return prediction
+
+    @hookimpl(wrapper=True)
+    def prompt_per_patch(
+        self, stage: Stage, patches: Patches
+    ) -> Generator[None, Sequence[str | Prompt], Sequence[str | Prompt]]:
+        """Strike words from the recipe's prompt, in each window; what another plugin put in its place stays."""
+        given = yield
+        if not stage.has_previous or patches.kind != "window":
+            return given
+        own = self.prompts(stage, patches.views)
+        prompts = [
+            replace(prompt, text=text) if prompt.text == stage.recipe.prompt else prompt
+            for prompt, text in zip(map(_as_prompt, given), own, strict=True)
+        ]
+        memory = self.memory(stage)
+        memory.canvas, memory.views = stage.canvas, patches.views
+        memory.prompts = tuple(prompt.text for prompt in prompts)
+        return prompts
+
+    @hookimpl
+    def maps(self, stage: Stage, image: Image) -> Mapping[str, Image]:
+        """A picture for each word, with its mask, and one of the views with their prompts."""
+        from fusionkit_accdiffusion.prompt_pictures import mask_pictures, prompts_picture
+
+        memory = self.memory(stage)
+        if not memory.attention.steps:
+            return {}
+        masks = self.masks(stage)
+        pictures = mask_pictures(image, memory.words, masks)
+        if memory.views:
+            pictures["prompts"] = prompts_picture(image, memory.canvas, memory.views, memory.prompts)
+        return pictures
+
+    def memory(self, stage: Stage) -> Memory:
+        """What this run knows."""
+        memory: Memory = stage.memory.setdefault(self.plugin_name, Memory())
+        return memory
+
+    def prompts(self, stage: Stage, views: Sequence[View]) -> list[str]:
+        """The prompt of each view, from the masks of the words."""
+        covered = shares(self.masks(stage), views, stage.canvas)  # (P, W)
+        words = self.memory(stage).words
+        idle = CONNECTIVES if self.unit == "word" else ()
+        choice = Choice(self.threshold, self.empty, idle, self.keep, self.drop)
+        return [choice.prompt(stage.recipe.prompt, words, row.tolist()) for row in covered]
+
+    def masks(self, stage: Stage) -> Masks:
+        """The mask of each word, (W, h, w), made once from the attention of stage 1 or of the picture."""
+        memory = self.memory(stage)
+        if memory.masks is None:
+            if not memory.attention.steps:
+                memory.attention = maps_of_picture(stage, self.levels, LOOKS)
+            memory.words = self._words(stage)
+            memory.masks = opened(above_mean(word_maps(memory.attention.mean(), memory.words)), self.opening)
+        return memory.masks
+
+    def _words(self, stage: Stage) -> list[Word]:
+        pipe: Any = stage.model.pipe  # type: ignore[attr-defined]
+        split = words_of if self.unit == "word" else tokens_of
+        return split(stage.recipe.prompt, pipe.tokenizer, lambda text: pipe.maybe_convert_prompt(text, pipe.tokenizer))
+
+
+def word_maps(maps: Tensor, words: Sequence[Word]) -> Any:
+    """The mean map of each word's tokens, (W, h, w), float32 in numpy, from the tokens' maps (L, h, w).
+
+    A word without tokens of its own has zeros.
+    """
+    import numpy as np
+
+    tokens = maps.float().cpu().numpy()
+    nothing = np.zeros(tokens.shape[1:], np.float32)
+    return np.stack([tokens[list(word.positions)].mean(0) if word.positions else nothing for word in words])
+
+
+def _as_prompt(prompt: str | Prompt) -> Prompt:
+    return Prompt(prompt) if isinstance(prompt, str) else prompt

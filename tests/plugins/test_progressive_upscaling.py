@@ -1,0 +1,446 @@
+"""Progressive upscaling: the stages of any size, how one starts from the last, and where a picture takes its place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from fusionkit import Plugin, Recipe, RecipeError, Stage, Step, hookimpl
+from fusionkit.document import parse_yaml
+from fusionkit.models.schedulers import SHORT_NAMES
+from fusionkit.picture import open_picture, picture_problems
+from fusionkit.problems import problems_of
+from fusionkit.testing import KINDS, Kind, execute_tiny, tiny_model, tiny_plan, tiny_run
+from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
+from fusionkit_accdiffusion.cosine import cosine
+from fusionkit_multidiffusion import MultiDiffusion
+
+Size = tuple[int, int]
+
+# The window is 64x64 pixels. Whole multiples, one axis alone, multiples of nothing, a remainder of less and of more
+# than a quarter, and aspect ratios that whole latent pixels of the window can't hold.
+STAGES: Mapping[Size, Sequence[Size]] = {
+    (64, 64): [(64, 64)],
+    (64, 32): [(64, 32)],
+    (128, 128): [(64, 64), (128, 128)],
+    (256, 256): [(64, 64), (128, 128), (192, 192), (256, 256)],
+    (256, 128): [(64, 32), (128, 64), (192, 96), (256, 128)],
+    (64, 192): [(24, 64), (40, 128), (64, 192)],
+    (72, 64): [(64, 56), (72, 64)],
+    (80, 80): [(64, 64), (80, 80)],
+    (144, 144): [(64, 64), (144, 144)],
+    (152, 152): [(64, 64), (128, 128), (152, 152)],
+    (200, 136): [(64, 40), (128, 88), (200, 136)],
+    (216, 216): [(64, 64), (128, 128), (192, 192), (216, 216)],
+}
+ODD = [(472, 328), (1000, 72), (72, 1000), (680, 472), (4096, 8), (136, 520)]
+
+# Of the tests that need no certain size: no multiple, and neither square nor wide.
+SIZE = (136, 200)
+
+
+def sizes(size: Size, kind: Kind = "sd", window: Size | None = None, **options: Any) -> list[Size]:
+    plan = tiny_plan([ProgressiveUpscaling(**options)], kind, size=size, steps=1, window=window)
+    return [stage.plan.size for stage in plan.stages]
+
+
+def problem(*plugins: Plugin, size: Size = (128, 128), **fields: Any) -> str:
+    with pytest.raises(RecipeError) as error:
+        tiny_plan(plugins, size=size, **fields)
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+class Kept(Plugin):
+    """Keeps, of each stage: what it started from, its noise, the canvas after each step, and its clean latents."""
+
+    stages: Any
+
+    @hookimpl
+    def step_done(self, stage: Stage, at: Step, latents: Tensor) -> None:
+        kept = self.stages.setdefault(stage.index, {"stage": stage, "previous": stage.previous, "canvases": []})
+        kept["canvases"].append(latents.clone())
+
+
+class First(Plugin):
+    """Keeps the latents that each stage starts from, and their noise."""
+
+    stages: Any
+
+    @hookimpl(wrapper=True)
+    def init_latents(self, stage: Stage, noise: Tensor) -> Any:
+        latents = yield
+        self.stages[stage.index] = latents.clone(), noise.clone()
+        return latents
+
+
+def watched(*plugins: Plugin, kind: Kind = "sd", size: Size = SIZE, **fields: Any) -> tuple[dict[int, Any], Any]:
+    """Everything that `Kept` and `First` kept of a run."""
+    kept: dict[int, Any] = {}
+    first: dict[int, Any] = {}
+    tiny_run([*plugins, Kept(stages=kept), First(stages=first)], kind, size=size, **{"steps": 2, **fields})
+    return kept, first
+
+
+@lru_cache
+def plain(kind: Kind, scheduler: str = "ddpm") -> tuple[dict[int, Any], Any]:
+    return watched(ProgressiveUpscaling(), kind=kind, scheduler=scheduler)
+
+
+def close(some: Tensor, others: Tensor, within: float = 1e-4) -> bool:
+    return some.shape == others.shape and float((some - others).abs().max()) <= within
+
+
+# Stages
+
+
+@pytest.mark.parametrize(("size", "stages"), STAGES.items(), ids=lambda each: str(each) if len(each) == 2 else "")
+def test_the_stages_of_a_size(size: Size, stages: Sequence[Size]) -> None:
+    assert sizes(size) == stages
+    assert sizes(size[::-1]) == [stage[::-1] for stage in stages]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("window", [None, (96, 64), (64, 96)])
+def test_stages_grow_from_the_window_to_the_recipe_s_size(kind: Kind, window: Size | None) -> None:
+    across, down = window or (64, 64)
+    many = [(width, height) for width in range(64, 480, 88) for height in range(64, 480, 56)]
+    for size in [*STAGES, *ODD, *many] if window is None and kind == "sd" else many:
+        found = sizes(size, kind, window)
+        first, last = found[0], found[-1]
+        assert last == size
+        assert first[0] <= across
+        assert first[1] <= down
+        assert first[0] == across or first[1] == down or len(found) == 1
+        for before, after in pairwise(found):
+            assert before[0] <= after[0]
+            assert before[1] <= after[1]
+            assert before != after
+        ratio = max(1.0, size[0] / across, size[1] / down)
+        for number, stage in enumerate(found[:-1], 1):
+            # A whole multiple, to half a latent pixel; at least one.
+            exact = [number * side / ratio for side in size]
+            assert all(abs(side - near) <= 4 or side == 8 for side, near in zip(stage, exact, strict=True))
+            assert stage[0] % 8 == stage[1] % 8 == 0
+        assert len(found) == 1 or 0.25 < ratio - (len(found) - 1) <= 1.25 or (len(found) == 2 and ratio <= 1.25)
+
+
+@pytest.mark.parametrize(
+    ("stages", "found"),
+    [
+        ([2], [(128, 128)]),
+        ([1, 2.5], [(160, 160)]),
+        ([1.5, "192x192"], [(96, 96), (192, 192)]),
+        (["128 X 96"], [(128, 96)]),
+        ([[128, 96]], [(128, 96)]),
+        ([4], []),
+        ([], []),
+    ],
+)
+def test_stages_that_are_given(stages: Any, found: Sequence[Size]) -> None:
+    assert sizes((256, 256), stages=stages) == [(64, 64), *found, (256, 256)]
+
+
+def test_multiples_are_of_the_recipe_s_aspect_ratio() -> None:
+    assert sizes((200, 136), stages=[1.5, 3]) == [(64, 40), (96, 64), (192, 128), (200, 136)]
+
+
+def test_steps_of_the_upscaling_stages() -> None:
+    plan = tiny_plan([ProgressiveUpscaling(steps=2)], size=(192, 192), steps=5, scheduler="ddim")
+    assert [len(stage.steps) for stage in plan.stages] == [5, 2, 2]
+
+
+# Starting a stage from the last
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mean_and_deviation_return_to_those_of_the_first_stage(kind: Kind) -> None:
+    kept, _ = plain(kind)
+    ends = [stage["canvases"][-1] for stage in kept.values()]
+    assert [tuple(end.shape) for end in ends] == [(1, 4, 8, 5), (1, 4, 16, 11), (1, 4, 25, 17)]
+    for end in ends[1:]:
+        assert float(end.mean()) == pytest.approx(float(ends[0].mean()), abs=1e-4)
+        assert float(end.std()) == pytest.approx(float(ends[0].std()), abs=1e-4)
+
+
+@pytest.mark.parametrize("scheduler", ["ddpm", "euler", "heun", "edm-euler"])
+def test_a_stage_starts_from_the_last_one_enlarged_and_noised(scheduler: str) -> None:
+    kept, first = plain("sd", scheduler)
+    for number in (1, 2):
+        stage, previous = kept[number]["stage"], kept[number]["previous"]
+        assert previous.equal(kept[number - 1]["canvases"][-1])
+        latents, noise = first[number]
+        enlarged = interpolate(previous, size=stage.canvas, mode="bicubic")
+        assert latents.equal(stage.scheduler.add_noise(enlarged, noise, stage.steps[0].timestep))
+        assert noise.equal(stage.noise("init"))
+    latents, noise = first[0]
+    assert latents.equal(noise * kept[0]["stage"].scheduler.init_noise_sigma)
+
+
+def test_the_skip_residual_blends_the_noised_reference_of_the_following_step() -> None:
+    class Steps(Plugin):
+        """What the scheduler made, before the residual."""
+
+        made: Any
+
+        @hookimpl(wrapper=True)
+        def step(self, stage: Stage) -> Any:
+            latents = yield
+            self.made.setdefault(stage.index, []).append(latents.clone())
+            return latents
+
+    made: dict[int, Any] = {}
+    kept, first = watched(Steps(made=made), ProgressiveUpscaling(skip_residual=2.0), steps=3)
+    for number in (1, 2):
+        stage = kept[number]["stage"]
+        enlarged = interpolate(kept[number]["previous"], size=stage.canvas, mode="bicubic")
+        for at, canvas, stepped in zip(stage.steps[:-1], kept[number]["canvases"], made[number], strict=False):
+            following = stage.steps[at.index + 1]
+            c = cosine(stage, following, 2.0)
+            assert 0 < c < 1
+            noised = stage.scheduler.add_noise(enlarged, first[number][1], following.timestep)
+            assert close(canvas, (1 - c) * stepped + c * noised, 1e-6)
+    assert all(canvas.equal(stepped) for canvas, stepped in zip(kept[0]["canvases"], made[0], strict=True))
+
+
+def test_the_cosine_is_1_at_pure_noise_and_0_at_clean_latents() -> None:
+    (stage,) = tiny_plan(steps=4).stages
+    for t, expected in ((1000, 1.0), (750, 0.25 * (2 + 2**0.5)), (500, 0.5), (250, 0.25 * (2 - 2**0.5)), (0, 0.0)):
+        at = Step(0, 4, torch.tensor(t))
+        assert cosine(stage, at) == pytest.approx(expected)
+        assert cosine(stage, at, 3.0) == pytest.approx(expected**3)
+
+
+def test_without_a_skip_residual() -> None:
+    run = lru_cache(lambda value: tiny_run([ProgressiveUpscaling(skip_residual=value)], size=(128, 128), steps=3))
+    assert not close(run("off"), run(3), 0.01)
+    assert not close(run(3), run(1), 0.01)
+    assert close(run("off"), run(1e6))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_size_no_larger_than_the_window_is_the_plain_run(kind: Kind) -> None:
+    for size in ((64, 64), (64, 40)):
+        assert tiny_run([ProgressiveUpscaling()], kind, size=size).equal(tiny_run([], kind, size=size))
+
+
+def test_a_run_leaves_nothing_behind_but_mean_and_deviation() -> None:
+    plan = tiny_plan([ProgressiveUpscaling()], size=SIZE, steps=2)
+    execute_tiny(plan)
+    assert {name: set(kept) for name, kept in plan.stages[0].memory.items()} == {"progressive-upscaling": {"anchor"}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(72, 64), (144, 144), (200, 136)])
+def test_two_runs_of_an_odd_size_are_one(kind: Kind, size: Size) -> None:
+    plugins = [ProgressiveUpscaling(), MultiDiffusion(stride=32, jitter=8), DilatedSampling()]
+    one, other = (tiny_run(plugins, kind, size=size, steps=2) for _ in range(2))
+    assert tuple(one.shape) == (1, 4, size[1] // 8, size[0] // 8)
+    assert bool(one.isfinite().all())
+    assert one.equal(other)
+
+
+@pytest.mark.parametrize("scheduler", [name for name in SHORT_NAMES if not name.startswith("lms")])
+def test_any_scheduler_and_any_batch_size(scheduler: str) -> None:
+    plugins = [ProgressiveUpscaling(), MultiDiffusion(stride=48, jitter=8), DilatedSampling()]
+    steps = 4 if scheduler == "pndm" else 2
+    one, many = (
+        tiny_run(plugins, batch_size=size, size=(128, 128), steps=steps, scheduler=scheduler) for size in (1, 8)
+    )
+    assert tuple(one.shape) == (1, 4, 16, 16)
+    assert bool(one.isfinite().all())
+    # Random weights make latents of a deviation far above a real model's 1.
+    assert close(one, many, 1e-4 * max(1.0, float(one.std())))
+
+
+# From a picture
+
+
+def gradient(size: Size = (90, 50), mode: str = "RGB") -> Image.Image:
+    """Bright to the right and green to the bottom."""
+    width, height = size
+    across = np.tile(np.linspace(0, 255, width, dtype=np.uint8), (height, 1))
+    down = np.tile(np.linspace(0, 255, height, dtype=np.uint8)[:, None], (1, width))
+    return Image.fromarray(np.dstack([across, down, across])).convert(mode)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    gradient().save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_a_picture(kind: Kind, picture: Path) -> None:
+    kept, first = watched(ProgressiveUpscaling(from_=picture), kind=kind, size=(200, 136))
+    assert [stage["stage"].plan.size for stage in kept.values()] == [(128, 88), (200, 136)]
+    # 90x50 cropped around its centre to 64:40, which is 80x50, and scaled.
+    cropped = gradient().crop((5, 0, 85, 50)).resize((64, 40), Image.Resampling.LANCZOS)
+    encoded = tiny_model(kind).encode(cropped)
+    assert close(kept[0]["previous"], encoded, 1e-6)
+    stage = kept[0]["stage"]
+    enlarged = interpolate(encoded, size=stage.canvas, mode="bicubic")
+    latents, noise = first[0]
+    assert close(latents, stage.scheduler.add_noise(enlarged, noise, stage.steps[0].timestep), 1e-5)
+    for each in kept.values():
+        assert float(each["canvases"][-1].mean()) == pytest.approx(float(encoded.mean()), abs=1e-4)
+        assert float(each["canvases"][-1].std()) == pytest.approx(float(encoded.std()), abs=1e-4)
+
+
+def previous_of(path: Path) -> Tensor:
+    kept, _ = watched(ProgressiveUpscaling(from_=path), size=(128, 128), steps=1)
+    previous: Tensor = kept[0]["previous"]
+    return previous
+
+
+def test_a_picture_that_lies_on_its_side(tmp_path: Path) -> None:
+    upright = gradient((64, 96))
+    exif = upright.getexif()
+    exif[0x0112] = 6  # turn it by 90 degrees to the right
+    upright.save(tmp_path / "upright.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "aside.png", exif=exif)
+    assert previous_of(tmp_path / "aside.png").equal(previous_of(tmp_path / "upright.png"))
+    # Its least size is that of the upright picture.
+    assert picture_problems(tmp_path / "aside.png", "picture", (64, 96)) == []
+    assert picture_problems(tmp_path / "aside.png", "picture", (96, 64)) != []
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "P", "1", "CMYK"])
+def test_a_picture_of_another_mode(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / ("picture.tif" if mode == "CMYK" else "picture.png")
+    gradient(mode=mode).save(path)
+    gradient(mode=mode).convert("RGB").save(tmp_path / "same.png")
+    assert previous_of(path).equal(previous_of(tmp_path / "same.png"))
+
+
+def test_a_grey_picture_of_16_bits(tmp_path: Path) -> None:
+    grey = gradient(mode="L")
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    with Image.open(tmp_path / "deep.png") as deep:
+        assert deep.mode == "I;16"
+    opened = np.asarray(open_picture(tmp_path / "deep.png")).astype(int)
+    assert np.abs(opened - np.asarray(grey.convert("RGB")).astype(int)).max() <= 1
+
+
+def test_a_large_photo_or_a_careless_header_is_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+    gradient().save(tmp_path / "large.png")
+    gradient((20, 20)).save(tmp_path / "bad.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert picture_problems(tmp_path / "large.png", "picture") == []
+        assert open_picture(tmp_path / "large.png").size == (90, 50)
+        assert picture_problems(tmp_path / "bad.jpg", "picture") == []
+        assert open_picture(tmp_path / "bad.jpg").size == (20, 20)
+
+
+def test_a_picture_that_can_not_be_used(tmp_path: Path, picture: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:100])
+    (tmp_path / "folder.png").mkdir()
+    gradient((63, 20)).save(tmp_path / "tiny.png")
+    for name, line in {
+        "none.png": "does not exist",
+        "text.png": "is no picture of a known format",
+        "folder.png": "is a folder, not a picture",
+        "tiny.png": "has 63x20 pixels; it takes at least 32x32",
+    }.items():
+        path = tmp_path / name
+        assert problem(ProgressiveUpscaling(from_=path)) == f"progressive-upscaling: picture of 'from' '{path}' {line}"
+    assert "' can't be read: " in problem(ProgressiveUpscaling(from_=tmp_path / "cut.png"))
+    assert problem(ProgressiveUpscaling(from_=picture), size=(64, 64)) == (
+        "progressive-upscaling: size 64x64 is the model's own, so there is nothing to upscale 'from' a picture; "
+        "use a larger size"
+    )
+
+
+# Options
+
+
+@pytest.mark.parametrize("extra", [{}, {"from_": "picture.png"}])
+def test_a_size_smaller_than_the_window(extra: Any, picture: Path) -> None:
+    extra = {"from_": picture} if extra else {}
+    assert problem(ProgressiveUpscaling(**extra), size=(56, 40)) == (
+        "progressive-upscaling: size 56x40 is smaller than the model's window, 64x64: there is nothing to upscale; "
+        "use a larger size"
+    )
+
+
+def test_stages_that_shrink_or_do_not_fit_the_latents() -> None:
+    assert problem(ProgressiveUpscaling(stages=[3, 2]), size=(256, 256)) == (
+        "progressive-upscaling: stage 128x128 is no larger than the one before it, 192x192; "
+        "stages go from the first to the recipe's size, 256x256"
+    )
+    assert "stage 128x128 is no larger than the one before it, 160x64" in problem(
+        ProgressiveUpscaling(stages=["160x64"])
+    )
+    assert problem(ProgressiveUpscaling(stages=["100x96"])) == (
+        "size of stage '100x96' 100x96 is not divisible by 8, as StableDiffusionPipeline needs; try 96x96"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"stages": [0.5]}, "such as 1024x1024, not 0.5"),
+        ({"stages": ["big"]}, "such as 1024x1024, not 'big'"),
+        ({"stages": [True]}, "such as 1024x1024, not True"),
+        ({"stages": [float("inf")]}, "such as 1024x1024, not inf"),
+        ({"stages": [float("nan")]}, "such as 1024x1024, not nan"),
+        ({"stages": [[-64, -64]]}, "such as 1024x1024, not [-64, -64]"),
+        ({"stages": ["0x64"]}, "such as 1024x1024, not '0x64'"),
+        ({"stages": [[96.5, 96]]}, "such as 1024x1024, not [96.5, 96]"),
+        ({"stages": 2}, "'stages' of progressive-upscaling must be a list"),
+        ({"steps": 0}, "'steps' of progressive-upscaling must be at least 1"),
+        ({"skip-residual": -1}, "'skip-residual' of progressive-upscaling must be"),
+        ({"skip-residual": 0}, "'skip-residual' of progressive-upscaling must be"),
+        ({"skip-residual": "on"}, "'skip-residual' of progressive-upscaling must be"),
+        ({"skip-residual": False}, "'skip-residual' of progressive-upscaling must be"),
+        ({"skip-residual": float("nan")}, "'skip-residual' of progressive-upscaling must be"),
+        ({"form": "photo.png"}, "progressive-upscaling has no option 'form'; did you mean 'from'?"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_one_line(options: dict[str, Any], line: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        ProgressiveUpscaling.model_validate(options)
+    (found,) = problems_of(error.value, ProgressiveUpscaling, "progressive-upscaling")
+    assert line in found
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"from": "photo.png"},
+        {"stages": [2, 2.5, "1024x768"], "steps": 20, "skip-residual": "off"},
+        {"stages": [], "skip-residual": 1.5},
+    ],
+)
+def test_options_go_through_a_recipe_and_back(options: dict[str, Any]) -> None:
+    plugin = ProgressiveUpscaling.model_validate(options)
+    assert plugin.options() == options
+    written = Recipe(prompt="a hill", size=(256, 256), plugins=[plugin]).to_yaml()
+    read = Recipe.model_validate(parse_yaml(written, "recipe").plain())
+    assert read.plugins[0].options() == options
+    assert read.to_yaml() == written
+
+
+def test_from_in_python_and_in_the_schema() -> None:
+    assert ProgressiveUpscaling(from_="a.png").from_ == Path("a.png")
+    assert ProgressiveUpscaling(from_=Path("a.png")).options() == {"from": "a.png"}
+    properties = ProgressiveUpscaling.model_json_schema()["properties"]
+    assert set(properties) == {"stages", "from", "steps", "skip-residual"}
+    assert {each.get("type") for each in properties["from"]["anyOf"]} == {"string", "null"}
