@@ -64,15 +64,15 @@ SETS: list[str] = []
 """Changes of every picture, from the command line."""
 
 
-def run(changes: Sequence[str]) -> Image:
-    """The picture of the recipe with some changes."""
+def run(changes: Sequence[str], recipe: str = RECIPE, shown: str = "") -> Image:
+    """The picture of a recipe with some changes, or one of its maps."""
     from fusionkit import Fusion
     from fusionkit.recipe_file import load_recipes
 
     changes = [*changes, *SETS]
-    image = Fusion.from_recipe(load_recipes(RECIPE, changes)[0])(progress=False).image
-    print(f"  {shlex.join(['fusionkit', 'run', RECIPE, *(part for each in changes for part in ('--set', each))])}")
-    return image
+    result = Fusion.from_recipe(load_recipes(recipe, changes)[0])(progress=False, maps=bool(shown))
+    print(f"  {shlex.join(['fusionkit', 'run', recipe, *(part for each in changes for part in ('--set', each))])}")
+    return result.maps[shown] if shown else result.image
 
 
 def enlarged(image: Image, zoom: int = ZOOM) -> Image:
@@ -114,6 +114,38 @@ def rows(name: str) -> Image:
     return stacked({label: enlarged(image) for label, image in made.items()})
 
 
+def beside(columns: Mapping[str, Image]) -> Image:
+    """Pictures beside each other, with their labels."""
+    from PIL import Image
+
+    labelled = [stacked({label: image}) for label, image in columns.items()]
+    width = sum(image.width for image in labelled) + GAP * (len(labelled) - 1)
+    sheet = Image.new("RGB", (width, max(image.height for image in labelled)), "white")
+    left = 0
+    for image in labelled:
+        sheet.paste(image, (left, 0))
+        left += image.width + GAP
+    return sheet
+
+
+def controlnet() -> Image:
+    """An upscaled picture without a ControlNet, and with one at two strengths."""
+    recipe = "accdiffusion-v2-tinyworld"
+    columns = {"without": run(["plugins.controlnet=false"], recipe)}
+    columns.update({f"scale {scale}": run([f"plugins.controlnet.scale={scale}"], recipe) for scale in (0.5, 1)})
+    return beside(columns)
+
+
+def patch_content_prompts() -> Image:
+    """The views of the last stage with their prompts."""
+    return run([], "accdiffusion-tinyworld", shown="prompts")
+
+
+def guided_upscaling() -> Image:
+    """AccDiffusion with guided fusion, style alignment and variance-corrected noise."""
+    return run([], "accdiffusion-guided-tinyworld")
+
+
 def guidance_map() -> Image:
     """The weights of a square, a wide and a high window."""
     from PIL import Image
@@ -149,7 +181,10 @@ def tinyworld() -> Image:
 
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
+    "controlnet": controlnet,
     "guidance-map": guidance_map,
+    "guided-upscaling": guided_upscaling,
+    "patch-content-prompts": patch_content_prompts,
     "tinyworld": tinyworld,
 }
 
