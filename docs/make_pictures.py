@@ -130,9 +130,10 @@ def beside(columns: Mapping[str, Image]) -> Image:
 
 def controlnet() -> Image:
     """An upscaled picture without a ControlNet, and with one at two strengths."""
-    recipe = "accdiffusion-v2-tinyworld"
-    columns = {"without": run(["plugins.controlnet=false"], recipe)}
-    columns.update({f"scale {scale}": run([f"plugins.controlnet.scale={scale}"], recipe) for scale in (0.5, 1)})
+    recipe, changes = "accdiffusion-v2-tinyworld", ("prompt=a landscape cartoon of mountains at noon", "seed=4")
+    columns = {"without": run([*changes, "plugins.controlnet=false"], recipe)}
+    for scale in (0.5, 1):
+        columns[f"scale {scale}"] = run([*changes, f"plugins.controlnet.scale={scale}"], recipe)
     return beside(columns)
 
 

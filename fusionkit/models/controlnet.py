@@ -118,16 +118,19 @@ def load_controlnet(info: ControlNetInfo, device: torch.device, dtype: torch.dty
     Raises:
         ModelError: The weights can't be loaded.
     """
+    import torch
+
     from fusionkit.models.load import dtype_option
     from fusionkit.models.silence import quiet_loading
 
     try:
-        with quiet_loading():
+        # It is asked for inside the loop, and weights made in inference mode could never be changed afterwards.
+        with quiet_loading(), torch.inference_mode(False):
             diffusers: Any = import_module("diffusers")
             net = diffusers.ControlNetModel.from_pretrained(
                 str(info.where), use_safetensors=True, **{dtype_option(): dtype}
             )
-        return net.to(device).eval().requires_grad_(False)
+            return net.to(device).eval().requires_grad_(False)
     except Exception as error:
         # Weights are somebody else's: what diffusers raises for bad ones has no common type.
         reason = " ".join(str(error).split())

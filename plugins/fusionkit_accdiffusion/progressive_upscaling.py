@@ -128,7 +128,7 @@ class ProgressiveUpscaling(Plugin):
                 f"upscale; use a larger size"
             )
         sizes = self._sizes(recipe, info)
-        for before, after in pairwise(sizes):
+        for before, after in pairwise(sizes) if not problems else ():
             if after[0] < before[0] or after[1] < before[1] or after == before:
                 problems.append(
                     f"stage {after[0]}x{after[1]} is no larger than the one before it, {before[0]}x{before[1]}; "

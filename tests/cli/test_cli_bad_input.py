@@ -83,13 +83,13 @@ BAD = {
     "a ControlNet of another family": (
         "  - guided-fusion",
         f"  - progressive-upscaling\n  - controlnet: {{model: {CHECKPOINTS / 'tiny-controlnet'}}}",
-        f"r.yaml:12:5: controlnet: controlnet '{CHECKPOINTS / 'tiny-controlnet'}' does not fit model '{TINY}': it is made "
-        "for Stable Diffusion XL, and the model is a Stable Diffusion 1 or 2",
+        f"r.yaml:12:5: controlnet: controlnet '{CHECKPOINTS / 'tiny-controlnet'}' does not fit model '{TINY}': it is "
+        "made for Stable Diffusion XL, and the model is a Stable Diffusion 1 or 2",
     ),
     "a size smaller than the window": (
-        "  - multidiffusion: {stride: 64}",
-        "  - progressive-upscaling\nsize: 96x64",
-        "r.yaml:10:5: progressive-upscaling: size 96x64 is smaller than the model's window, 128x128: there is nothing "
+        "size: 256x128\nwindow: 128x128\nscheduler: ddpm\nsteps: 3\nplugins:",
+        "size: 96x64\nwindow: 128x128\nscheduler: ddpm\nsteps: 3\nplugins:\n  - progressive-upscaling",
+        "r.yaml:9:5: progressive-upscaling: size 96x64 is smaller than the model's window, 128x128: there is nothing "
         "to upscale; use a larger size",
     ),
     "a picture to enlarge that is missing": (
@@ -115,18 +115,18 @@ BAD = {
     "a stage that is none": (
         "  - guided-fusion",
         "  - progressive-upscaling: {stages: [1.5, big]}",
-        "r.yaml:11:44: 'stages.2' of progressive-upscaling: a stage is a multiple of the first one, such as 2, or a size "
-        "such as 1024x1024, not 'big'",
+        "r.yaml:11:43: 'stages.2' of progressive-upscaling: a stage is a multiple of the first one, such as 2, or a "
+        "size such as 1024x1024, not 'big'",
     ),
     "a skip residual that is none": (
         "  - guided-fusion",
         "  - progressive-upscaling: {skip-residual: -1}",
-        "r.yaml:11:45: 'skip-residual' of progressive-upscaling must be a number above 0, or 'off', not -1",
+        "r.yaml:11:44: 'skip-residual' of progressive-upscaling must be a number above 0, or 'off', not -1",
     ),
     "a threshold outside 0..1": (
         "  - guided-fusion",
         "  - patch-content-prompts: {threshold: 1.5}",
-        "r.yaml:11:41: 'threshold' of patch-content-prompts must be at most 1, not 1.5",
+        "r.yaml:11:40: 'threshold' of patch-content-prompts must be at most 1, not 1.5",
     ),
     "an unknown annotator": (
         "  - guided-fusion",

@@ -50,9 +50,9 @@ class TestProgressiveUpscaling(PluginContract):
     neutral_size = (64, 64)
 
 
-class TestProgressiveUpscalingInGivenStages(PluginContract):
+class TestProgressiveUpscalingAtOnce(PluginContract):
     plugin = ProgressiveUpscaling
-    options = {"stages": (1.5, "136x72"), "steps": 2, "skip_residual": "off"}
+    options = {"stages": (), "steps": 2, "skip_residual": "off"}
 
 
 class TestDilatedSampling(PluginContract):

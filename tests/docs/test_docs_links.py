@@ -54,6 +54,9 @@ def test_every_page_can_be_reached_from_the_readme():
 OTHERWISE = {
     "hero": None,  # the README's first command
     "tinyworld-scenes": "python -m fusionkit_tinyworld.evaluate --sheet docs/images/tinyworld-scenes.png",
+    "upscaling": "python benchmarks/upscaling.py --sheet upscaling",
+    "dilated-sampling": "python benchmarks/upscaling.py --sheet dilated-sampling",
+    "tinyworld-canny": "python -m fusionkit_tinyworld.evaluate_canny --sheet docs/images/tinyworld-canny.png",
 }
 
 

@@ -190,7 +190,9 @@ def test_one_pass_is_as_in_the_reference() -> None:
 
 def test_a_net_loads_once_in_the_models_type() -> None:
     model = wrap_pipeline(plain("sdxl").to(torch.bfloat16))
-    net = model.controlnet(inspect_controlnet(TINY))
+    with torch.inference_mode():
+        net = model.controlnet(inspect_controlnet(TINY))
+    assert not any(weights.is_inference() for weights in net.parameters())
     assert net is model.controlnet(inspect_controlnet(TINY))
     assert net.dtype == torch.bfloat16
     assert not net.training
