@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
 from fusionkit_tinyworld.data import (
     FACTOR,
@@ -23,19 +22,15 @@ from fusionkit_tinyworld.data import (
     TRAIN,
     WINDOW,
     ZOOMS,
-    CutDrawing,
+    CutDrawings,
     LatentCache,
     Window,
-    choose_windows,
     drawing_loader,
     to_tensor,
-    zoomed,
 )
-from fusionkit_tinyworld.drawing import draw_seed
 from fusionkit_tinyworld.parts import Autoencoder, ControlNet, Denoiser, TextEncoder, Tokenizer, diffusers
-from fusionkit_tinyworld.tokenizer import token_ids
-from fusionkit_tinyworld.training import Schedule, Stage, torch_generator
-from fusionkit_tinyworld.unet import BATCH, EMA_DECAY, MIN_SNR_GAMMA, build_scheduler, stratified_timesteps
+from fusionkit_tinyworld.training import Schedule, Stage
+from fusionkit_tinyworld.unet import BATCH, EMA_DECAY, NoisedWindows
 
 HINT_CHANNELS = (16, 32, 64)
 """Channels of the hint's embedding; each but the first halves the side, from 64 pixels to 16 latents."""
@@ -70,23 +65,6 @@ def hint_tensor(hints: NDArray[np.uint8]) -> torch.Tensor:
 def build_controlnet(unet: Denoiser) -> ControlNet:
     """A ControlNet that starts as a copy of the denoiser's first half and adds nothing yet, 2.0M parameters."""
     return diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=HINT_CHANNELS)
-
-
-class CloseUps(Dataset[CutDrawing]):
-    """Drawings at every zoom, each with the whole as a window and with close-ups."""
-
-    def __init__(self, seed: int, split: int, count: int) -> None:
-        self.seed, self.split, self.count = seed, split, count
-
-    def __len__(self) -> int:
-        """How many drawings there are."""
-        return self.count
-
-    def __getitem__(self, index: int) -> CutDrawing:
-        """The drawing and the windows of an index."""
-        drawing, rng = draw_seed((self.seed, self.split, index))
-        windows = choose_windows(drawing, rng, CLOSE_UPS)
-        return CutDrawing({zoom: zoomed(drawing.image, zoom) for zoom in ZOOMS}, windows)
 
 
 @dataclass(frozen=True)
@@ -125,7 +103,7 @@ def encode_hints(
     """
     vae.eval()
     cut: list[_HintedWindow] = []
-    for number, batch in enumerate(drawing_loader(CloseUps(seed, split, count), workers)):
+    for number, batch in enumerate(drawing_loader(CutDrawings(seed, split, count, CLOSE_UPS, every=1), workers)):
         smaller: list[NDArray[np.uint8]] = []
         for zoom in ZOOMS:
             pictures = np.stack([drawing.pictures[zoom] for drawing in batch])
@@ -186,41 +164,24 @@ def canny_stage(
     controlnet.to(device, memory_format=torch.channels_last).train()
     unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     text_encoder.to(device).eval().requires_grad_(False)
-    windows = cache.windows
-    latents = torch.from_numpy(windows.latents).float()
-    ids = torch.tensor(token_ids(tokenizer, windows.captions))
-    empty = torch.tensor(token_ids(tokenizer, [""])[0])
-    by_zoom = [np.flatnonzero(windows.zooms == zoom) for zoom in ZOOMS]
-    alphas = build_scheduler().alphas_cumprod
-    snr = alphas / (1 - alphas)
-    weights = (snr.clamp(max=MIN_SNR_GAMMA) / snr).to(device)
+    windows = NoisedWindows(cache.windows, tokenizer, CAPTION_DROPOUT, device, ZOOM_SHARES)
 
     def loss(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        zooms = rng.choice(len(ZOOMS), BATCH, p=ZOOM_SHARES)
-        chosen = np.array([int(rng.choice(by_zoom[zoom])) for zoom in zooms])
+        chosen = windows.choose(rng)
         kinds = (rng.random(BATCH) < ENLARGED_SHARE).astype(int)
         hints = hint_tensor(cache.hints[chosen, kinds]).contiguous(memory_format=torch.channels_last).to(device)
-        generator = torch_generator(rng)
-        clean, tokens = latents[chosen], ids[chosen].clone()
-        tokens[torch.rand(BATCH, generator=generator) < CAPTION_DROPOUT] = empty
-        timesteps = stratified_timesteps(BATCH, len(alphas), generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        alpha = alphas[timesteps][:, None, None, None]
-        noisy = (alpha.sqrt() * clean + (1 - alpha).sqrt() * noise).contiguous(memory_format=torch.channels_last)
-        noisy, timesteps = noisy.to(device), timesteps.to(device)
-        context = text_encoder(tokens.to(device)).last_hidden_state
-        down, middle = controlnet(noisy, timesteps, context, hints, return_dict=False)
+        batch = windows.batch(chosen, rng)
+        context = text_encoder(batch.tokens).last_hidden_state
+        down, middle = controlnet(batch.noisy, batch.timesteps, context, hints, return_dict=False)
         predicted = unet(
-            noisy,
-            timesteps,
+            batch.noisy,
+            batch.timesteps,
             context,
             down_block_additional_residuals=down,
             mid_block_additional_residual=middle,
             return_dict=False,
         )[0]
-        errors = (predicted - noise.to(device)).square().mean((1, 2, 3))
-        total = (errors * weights[timesteps]).mean()
-        return total, {"mse": errors.mean().item(), "weighted": total.item()}
+        return windows.loss(batch, predicted)
 
     ema = {"controlnet": copy.deepcopy(controlnet).eval()}
     return Stage("canny", {"controlnet": controlnet}, loss, schedule, seed, ema_decay=EMA_DECAY, ema=ema)

@@ -112,10 +112,13 @@ class CutDrawing:
 
 
 class CutDrawings(Dataset[CutDrawing]):
-    """Drawings with their windows; every fourth drawing gives close-ups as well as the whole."""
+    """Drawings with their windows; every so many drawings, one gives close-ups as well as the whole."""
 
-    def __init__(self, seed: int, split: int, count: int) -> None:
+    def __init__(
+        self, seed: int, split: int, count: int, close_ups: int = CLOSE_UPS, every: int = CLOSE_UPS_EVERY
+    ) -> None:
         self.seed, self.split, self.count = seed, split, count
+        self.close_ups, self.every = close_ups, every
 
     def __len__(self) -> int:
         """How many drawings there are."""
@@ -124,7 +127,7 @@ class CutDrawings(Dataset[CutDrawing]):
     def __getitem__(self, index: int) -> CutDrawing:
         """The drawing and the windows of an index."""
         drawing, rng = draw_seed((self.seed, self.split, index))
-        windows = choose_windows(drawing, rng, 0 if index % CLOSE_UPS_EVERY else CLOSE_UPS)
+        windows = choose_windows(drawing, rng, 0 if index % self.every else self.close_ups)
         pictures = {zoom: zoomed(drawing.image, zoom) for zoom in {window.zoom for window in windows}}
         return CutDrawing(pictures, windows)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fusionkit_tinyworld.data import LATENT, ZOOMS, LatentCache
 from fusionkit_tinyworld.parts import Denoiser, TextEncoder, Tokenizer, diffusers, transformers
@@ -75,6 +77,69 @@ def stratified_timesteps(count: int, total: int, generator: torch.Generator) -> 
     return strata.long().clamp(max=total - 1)[torch.randperm(count, generator=generator)]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Noised windows: latents (n, 4, 16, 16), their noise, the captions' tokens and the timesteps (n,)."""
+
+    noisy: torch.Tensor
+    noise: torch.Tensor
+    tokens: torch.Tensor
+    timesteps: torch.Tensor
+
+
+class NoisedWindows:
+    """Cached windows, noised batch by batch, and the loss of predicting their noise.
+
+    The loss has min-SNR-5 weights (arXiv:2303.09556). Captions are dropped for classifier-free guidance.
+
+    Args:
+        cache: The windows.
+        tokenizer: For their captions.
+        dropout: Share of the captions that are dropped.
+        device: Where the models learn.
+        zoom_shares: Shares of the zooms 1, 2 and 4 in a batch, on average.
+    """
+
+    def __init__(
+        self,
+        cache: LatentCache,
+        tokenizer: Tokenizer,
+        dropout: float,
+        device: torch.device,
+        zoom_shares: tuple[float, ...] = ZOOM_SHARES,
+    ) -> None:
+        self.dropout, self.device, self.zoom_shares = dropout, device, zoom_shares
+        self.latents = torch.from_numpy(cache.latents).float()
+        self.ids = torch.tensor(token_ids(tokenizer, cache.captions))
+        self.empty = torch.tensor(token_ids(tokenizer, [""])[0])
+        self.by_zoom = [np.flatnonzero(cache.zooms == zoom) for zoom in ZOOMS]
+        self.alphas = build_scheduler().alphas_cumprod
+        snr = self.alphas / (1 - self.alphas)
+        self.weights = (snr.clamp(max=MIN_SNR_GAMMA) / snr).to(device)
+
+    def choose(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Numbers of the windows of one batch."""
+        zooms = rng.choice(len(ZOOMS), BATCH, p=self.zoom_shares)
+        return np.array([int(rng.choice(self.by_zoom[zoom])) for zoom in zooms])
+
+    def batch(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        """The chosen windows, noised to timesteps at random."""
+        generator = torch_generator(rng)
+        clean, tokens = self.latents[chosen], self.ids[chosen].clone()
+        tokens[torch.rand(BATCH, generator=generator) < self.dropout] = self.empty
+        timesteps = stratified_timesteps(BATCH, len(self.alphas), generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        alpha = self.alphas[timesteps][:, None, None, None]
+        noisy = (alpha.sqrt() * clean + (1 - alpha).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        return Batch(*(part.to(self.device) for part in (noisy, noise, tokens, timesteps)))
+
+    def loss(self, batch: Batch, predicted: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+        """The weighted error of a batch's predicted noise, and the figures to print."""
+        errors = (predicted - batch.noise).square().mean((1, 2, 3))
+        total = (errors * self.weights[batch.timesteps]).mean()
+        return total, {"mse": errors.mean().item(), "weighted": total.item()}
+
+
 def unet_stage(
     unet: Denoiser,
     text_encoder: TextEncoder,
@@ -85,38 +150,16 @@ def unet_stage(
     device: torch.device,
     compiled: bool,
 ) -> Stage:
-    """The stage that trains denoiser and text encoder together on cached latents.
-
-    Noise prediction with min-SNR-5 weights (arXiv:2303.09556) and dropped captions for classifier-free guidance;
-    the averaged weights are the result.
-    """
+    """The stage that trains denoiser and text encoder together on cached latents; the averaged weights count."""
     unet.to(device, memory_format=torch.channels_last).train()
     text_encoder.to(device).train()
     predict = torch.compile(unet) if compiled else unet
-    latents = torch.from_numpy(cache.latents).float()
-    ids = torch.tensor(token_ids(tokenizer, cache.captions))
-    empty = torch.tensor(token_ids(tokenizer, [""])[0])
-    by_zoom = [np.flatnonzero(cache.zooms == zoom) for zoom in ZOOMS]
-    alphas = build_scheduler().alphas_cumprod
-    snr = alphas / (1 - alphas)
-    weights = (snr.clamp(max=MIN_SNR_GAMMA) / snr).to(device)
+    windows = NoisedWindows(cache, tokenizer, CAPTION_DROPOUT, device)
 
     def loss(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        zooms = rng.choice(len(ZOOMS), BATCH, p=ZOOM_SHARES)
-        chosen = torch.tensor([int(rng.choice(by_zoom[zoom])) for zoom in zooms])
-        generator = torch_generator(rng)
-        clean, tokens = latents[chosen], ids[chosen].clone()
-        tokens[torch.rand(BATCH, generator=generator) < CAPTION_DROPOUT] = empty
-        timesteps = stratified_timesteps(BATCH, len(alphas), generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        alpha = alphas[timesteps][:, None, None, None]
-        noisy = (alpha.sqrt() * clean + (1 - alpha).sqrt() * noise).contiguous(memory_format=torch.channels_last)
-        timesteps = timesteps.to(device)
-        context = text_encoder(tokens.to(device)).last_hidden_state
-        predicted = predict(noisy.to(device), timesteps, context, return_dict=False)[0]
-        errors = (predicted - noise.to(device)).square().mean((1, 2, 3))
-        total = (errors * weights[timesteps]).mean()
-        return total, {"mse": errors.mean().item(), "weighted": total.item()}
+        batch = windows.batch(windows.choose(rng), rng)
+        context = text_encoder(batch.tokens).last_hidden_state
+        return windows.loss(batch, predict(batch.noisy, batch.timesteps, context, return_dict=False)[0])
 
     models = {"unet": unet, "text_encoder": text_encoder}
     ema = {name: copy.deepcopy(model).eval() for name, model in models.items()}
