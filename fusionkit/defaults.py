@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit.hookspecs import hookimpl
 from fusionkit.stage import Fused, Patches, Prompt, Stage, StagePlan, Step
-from fusionkit.views import windows
+from fusionkit.views import covering
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,9 +26,7 @@ class Defaults:
     @hookimpl
     def views(self, stage: Stage) -> Sequence[Patches]:
         """Windows at three quarters of their size apart; one window where the canvas is no larger."""
-        height, width = stage.window
-        stride = max(1, height * 3 // 4), max(1, width * 3 // 4)
-        return [Patches(windows(stage.canvas, stage.window, stride))]
+        return [Patches(covering(stage.canvas, stage.window))]
 
     @hookimpl
     def init_noise(self, stage: Stage) -> Tensor:

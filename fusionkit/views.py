@@ -69,6 +69,12 @@ def windows(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int,
     )
 
 
+def covering(canvas: tuple[int, int], window: tuple[int, int]) -> tuple[View, ...]:
+    """Windows at three quarters of their size apart; one window where the canvas is no larger."""
+    height, width = min(canvas[0], window[0]), min(canvas[1], window[1])
+    return windows(canvas, (height, width), (max(1, height * 3 // 4), max(1, width * 3 // 4)))
+
+
 def jittered(
     views: tuple[View, ...],
     canvas: tuple[int, int],

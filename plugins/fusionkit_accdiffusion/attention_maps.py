@@ -72,14 +72,14 @@ def maps_of_picture(stage: Stage, levels: tuple[int, ...], looks: int) -> Canvas
     """
     from dataclasses import replace
 
-    from fusionkit import Patches, windows
+    from fusionkit import Patches
     from fusionkit.canvas import gather
     from fusionkit.models.attention import capture
+    from fusionkit.views import covering
 
     assert stage.previous is not None
     canvas = (stage.previous.shape[-2], stage.previous.shape[-1])
-    window = min(stage.window[0], canvas[0]), min(stage.window[1], canvas[1])
-    views = windows(canvas, window, (max(1, window[0] * 3 // 4), max(1, window[1] * 3 // 4)))
+    views = covering(canvas, stage.window)
     prompts = [stage.recipe.prompt] * len(views)
     maps, total = CanvasMaps(), len(stage.steps)
     for number in range(min(looks, total)):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator
 from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl
 from fusionkit.errors import ModelError
 from fusionkit.models.controlnet import inspect_controlnet
-from fusionkit.picture import open_picture, picture_problems
+from fusionkit.picture import found, open_picture, picture_problems
 from fusionkit.recipe import Number
 from fusionkit.stage import Control
 from fusionkit_accdiffusion.annotators import ANNOTATORS, annotate, annotator_problems, unknown_annotator
@@ -39,6 +39,11 @@ def path_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, PurePath) else value
 
 
+def beside_the_recipe(source: str) -> str:
+    """Where a picture is: from the working folder, or else beside the recipe, as for other plugins."""
+    return source if source == PREVIOUS else str(found(Path(source)))
+
+
 PathText = Annotated[str, BeforeValidator(path_as_text)]
 
 
@@ -58,7 +63,7 @@ class ControlNet(Plugin, name="controlnet"):
         description="What turns a picture into a hint; 'none' where the picture is the hint.",
         json_schema_extra={"enum": list(ANNOTATORS)},
     )
-    from_: PathText = Field(
+    from_: Annotated[PathText, AfterValidator(beside_the_recipe)] = Field(
         PREVIOUS,
         alias="from",
         description="Which picture: 'previous' is that of the stage before; or a file, cropped to the canvas' shape.",

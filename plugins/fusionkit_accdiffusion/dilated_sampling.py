@@ -55,11 +55,12 @@ class DilatedSampling(Plugin):
         if dilation < 2:
             return groups
         c2 = cosine(stage, at, self.weight_exponent)
-        windows = [replace(patches, share=patches.share * (1 - c2)) for patches in groups]
         if c2 <= self.skip_below:
             return groups
         dilated = Patches(dilated_views(stage.canvas, dilation), KIND, share=c2)
-        return [dilated] if 1 - c2 <= self.skip_below else [*windows, dilated]
+        if 1 - c2 <= self.skip_below:
+            return [dilated]
+        return [*(replace(patches, share=patches.share * (1 - c2)) for patches in groups), dilated]
 
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:

@@ -1,0 +1,43 @@
+"""Where the pictures are that a recipe names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from fusionkit.recipe_file import load_recipes
+
+# An entry of a recipe that names a picture, and where its plugin holds the path.
+NAMING = [
+    ("progressive-upscaling: {from: a.png}", lambda plugin: plugin.from_),
+    ("controlnet: {model: tinyworld/canny, from: a.png}", lambda plugin: plugin.from_),
+    ("style-alignment: {reference: {image: a.png}}", lambda plugin: plugin.reference.image),
+]
+
+
+@pytest.fixture
+def recipe_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "recipes").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "recipes"
+
+
+@pytest.mark.parametrize(("entry", "path_of"), NAMING, ids=lambda each: str(each).partition(":")[0])
+def test_a_picture_is_in_the_working_folder_or_else_beside_the_recipe(
+    recipe_folder: Path, entry: str, path_of: Any
+) -> None:
+    file = recipe_folder / "r.yaml"
+    file.write_text(f"model: tinyworld/scenes\nprompt: a hill\nplugins:\n  - {entry}\n")
+
+    def named() -> Path:
+        return Path(path_of(load_recipes(file)[0].plugins[0]))
+
+    assert named() == Path("a.png")
+    Image.new("RGB", (64, 64)).save(recipe_folder / "a.png")
+    assert named() == recipe_folder / "a.png"
+    Image.new("RGB", (64, 64)).save("a.png")
+    assert named() == Path("a.png")
