@@ -91,6 +91,11 @@ def assembled(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Node]:
         raise RecipeError([f"{extends.place}: recipes extend each other in a circle: {circle}"])
     base = assembled(base_path, chain)
     base.pop("name", None)
+    # Which models there are is said once: a recipe with `model` replaces `models`, and the other way round.
+    for given, replaced in (("model", ("models",)), ("models", ("model", "revision", "variant", "loras"))):
+        if given in tree:
+            for key in replaced:
+                base.pop(key, None)
     changes = tree.get("plugins")
     if changes is not None and isinstance(changes.value, dict):
         tree["plugins"] = _changed(base.get("plugins", Node([], changes.place, changes.key)), changes.value)
@@ -119,6 +124,10 @@ def set_option(tree: dict[str, Node], change: str) -> None:
         for part in reversed(rest[1:]):
             value = Node({part: value}, place, place)
         tree["plugins"] = _changed(tree.get("plugins", Node([], place, place)), {rest[0]: value}, len(rest) == 1)
+    elif first == "models":
+        for part in reversed(rest):
+            value = Node({part: value}, place, place)
+        tree["models"] = _merged(tree["models"], value) if "models" in tree else value
     elif first == "scheduler":
         name, *inner = rest
         old = tree["scheduler"].value if "scheduler" in tree else None

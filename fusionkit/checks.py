@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, PluginError, RecipeError
 from fusionkit.image import output_path, output_problems
 from fusionkit.manager import Manager
+from fusionkit.models.compatibility import misfits
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.lora import check_loras
 from fusionkit.models.schedulers import SHORT_NAMES, resolve
-from fusionkit.run import completed, size_problems
+from fusionkit.run import completed, size_problems, unused_models
 from fusionkit.stage import Stage
 
 if TYPE_CHECKING:
     from fusionkit.models import ModelInfo
-    from fusionkit.recipe import Recipe
+    from fusionkit.recipe import ModelSpec, Recipe
     from fusionkit.recipe_file import RecipeFile
 
 NO_MODEL = (
@@ -33,8 +35,8 @@ class NamedScheduler:
     stochastic: bool
 
 
-def check_file(file: RecipeFile) -> ModelInfo:
-    """Check a recipe file as far as that goes without torch, and tell what is known of its model.
+def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
+    """Check a recipe file as far as that goes without torch, and tell what is known of its models, by their names.
 
     Raises:
         RecipeError: All problems, each with its place in the file.
@@ -48,35 +50,39 @@ def check_file(file: RecipeFile) -> ModelInfo:
             problems.extend(str(error).splitlines())
 
     recipe = file.recipes[0]
-    info: ModelInfo | None = collect(lambda: inspected(recipe))
-    problems += check_loras(recipe.loras)
+    infos: dict[str, ModelInfo] = {}
+    if not recipe.specs:
+        problems.append(NO_MODEL)
+    for name, spec in recipe.specs.items():
+        if (found := collect(partial(inspected, spec))) is not None:
+            infos[name] = found
+        problems += check_loras(spec.loras)
+    if complete := len(infos) == len(recipe.specs) > 0:
+        problems += misfits(infos) + unused_models(recipe, infos)
     hooks: Manager | None = collect(lambda: Manager(recipe.plugins))
     scheduler = None
-    if info is not None:
+    if complete:
+        info = next(iter(infos.values()))
         whole = recipe = completed(recipe, info)
         scheduler = collect(lambda: named_scheduler(whole, info))
         wrong_sizes = size_problems(recipe, info)
         problems += wrong_sizes
         if hooks is not None and scheduler is not None and not wrong_sizes:
-            problems += _stage_problems(recipe, info, hooks, scheduler)
+            problems += _stage_problems(recipe, infos, hooks, scheduler)
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
     problems += output_problems(paths, recipe.size)
     if problems:
         raise RecipeError(dict.fromkeys(file.located(problem) for problem in problems))
-    assert info is not None
-    return info
+    return infos
 
 
-def inspected(recipe: Recipe) -> ModelInfo:
-    """What is known of a recipe's model.
+def inspected(spec: ModelSpec) -> ModelInfo:
+    """What is known of one of a recipe's models.
 
     Raises:
-        RecipeError: The recipe names none.
         ModelError: The model can't be found, or is of no known kind.
     """
-    if recipe.model is None:
-        raise RecipeError([NO_MODEL])
-    return inspect_model(recipe.model, revision=recipe.revision, variant=recipe.variant)
+    return inspect_model(spec.model, revision=spec.revision, variant=spec.variant)
 
 
 def named_scheduler(recipe: Recipe, info: ModelInfo) -> NamedScheduler:
@@ -107,13 +113,16 @@ def _draws_noise(name: str, options: dict[str, Any]) -> bool:
     return bool(options.get(switch, default))
 
 
-def _stage_problems(recipe: Recipe, info: ModelInfo, hooks: Manager, scheduler: Any) -> Sequence[str]:
+def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manager, scheduler: Any) -> Sequence[str]:
     """What the plugins say of the stages."""
+    info = next(iter(infos.values()))
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
     if problems := size_problems(recipe, info, plans):
         return problems
     memory: dict[str, Any] = {}
-    stages = [Stage(plan, index, recipe, info, scheduler, memory=memory) for index, plan in enumerate(plans)]
+    stages = [
+        Stage(plan, index, recipe, info, scheduler, memory=memory, infos=infos) for index, plan in enumerate(plans)
+    ]
     try:
         return [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines or ()]
     except PluginError:
@@ -121,7 +130,7 @@ def _stage_problems(recipe: Recipe, info: ModelInfo, hooks: Manager, scheduler: 
         from fusionkit.run import prepare
 
         try:
-            prepare(recipe, info)
+            prepare(recipe, info, infos=infos)
         except FusionError as error:
             return str(error).splitlines()
         return []

@@ -49,6 +49,11 @@ class Defaults:
         return stage.model.predict(stage, at, patches)
 
     @hookimpl
+    def forward_passes(self, stage: Stage, patches: Patches) -> int:
+        """Each view once, and with guidance once more without the prompt."""
+        return len(patches.views) * (2 if stage.recipe.guidance_scale > 1 else 1)
+
+    @hookimpl
     def fuse(self, stage: Stage, groups: Sequence[Patches]) -> Fused:
         """The weighted mean of the predictions; no noise of its own."""
         from fusionkit.canvas import WeightedMean

@@ -17,7 +17,7 @@ from fusionkit.recipe import Recipe
 from fusionkit.run import RunPlan, ask_maps, execute, prepare
 
 # What the weights were loaded with: a later call can't change it.
-WEIGHTS = ("model", "revision", "variant", "loras", "dtype", "device", "offload", "compile", "channels_last")
+WEIGHTS = ("model", "models", "revision", "variant", "loras", "dtype", "device", "offload", "compile", "channels_last")
 ADAPTER = ("vae_tiling", "clip_skip")
 
 if TYPE_CHECKING:
@@ -89,29 +89,39 @@ class Result:
 
 
 class Fusion:
-    """A model with plugins, ready to make pictures; weights load when the first one is asked for and has been checked.
+    """A model, or several, with plugins, ready to make pictures.
 
-    Make one with `from_pretrained`, `from_pipe` or `from_recipe`.
+    Weights load when the first picture is asked for and has been checked. Make one with `from_pretrained`, `from_pipe`,
+    `from_pipes` or `from_recipe`.
 
     Args:
-        info: What is known of the model.
-        load: Loads the model for a recipe.
+        infos: What is known of the models, by name, the main one first.
+        load: Loads the models for a recipe.
         recipe: What applies where a call says nothing.
     """
 
-    def __init__(self, info: ModelInfo, load: Callable[[Recipe], Model], recipe: Recipe) -> None:
-        self.info = info
+    def __init__(
+        self, infos: Mapping[str, ModelInfo], load: Callable[[Recipe], Mapping[str, Model]], recipe: Recipe
+    ) -> None:
+        self.infos = dict(infos)
         self.recipe = recipe
         self._load = load
-        self._model: Model | None = None
+        self._models: Mapping[str, Model] = {}
         self._fixed: Recipe | None = None
 
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of the model, or of the main one."""
+        return next(iter(self.infos.values()))
+
     @classmethod
-    def from_pretrained(cls, model: str | Path, *, plugins: Sequence[Plugin] = (), **options: Any) -> Fusion:
-        """A model by hub id, folder, `.safetensors` file or embedded name such as `tinyworld/scenes`.
+    def from_pretrained(
+        cls, model: str | Path | Mapping[str, Any], *, plugins: Sequence[Plugin] = (), **options: Any
+    ) -> Fusion:
+        """A model by hub id, folder, `.safetensors` file or embedded name such as `tinyworld/scenes`; or several.
 
         Args:
-            model: Where the model is.
+            model: Where the model is; or a mapping of names to where models are, the main one first.
             plugins: In order of application.
             options: Any other field of a recipe: `scheduler="ddpm"`, `steps=30`, `dtype="bfloat16"`, ...
 
@@ -119,6 +129,9 @@ class Fusion:
             ModelError: The model can't be found or is of no known kind.
             RecipeError: An option is unknown or has a wrong value.
         """
+        if isinstance(model, Mapping):
+            named = {name: str(each) if isinstance(each, Path) else each for name, each in model.items()}
+            return cls.from_recipe(make_recipe(models=named, plugins=list(plugins), **options))
         return cls.from_recipe(make_recipe(model=str(model), plugins=list(plugins), **options))
 
     @classmethod
@@ -134,17 +147,36 @@ class Fusion:
             ModelError: The pipeline is of no known kind.
             RecipeError: An option is unknown or has a wrong value.
         """
-        from fusionkit.models.inspect import info_of_pipeline
-        from fusionkit.models.load import wrap_pipeline
+        return cls.from_pipes({"model": pipe}, plugins=plugins, **options)
 
+    @classmethod
+    def from_pipes(cls, pipes: Mapping[str, Any], *, plugins: Sequence[Plugin] = (), **options: Any) -> Fusion:
+        """Several diffusers pipelines that the caller already has, as plugins that blend models take them.
+
+        Args:
+            pipes: Pipelines by name, the main one first; two names may have one pipeline.
+            plugins: In order of application.
+            options: Any other field of a recipe.
+
+        Raises:
+            ModelError: A pipeline is of no known kind.
+            RecipeError: An option is unknown or has a wrong value, or there is no pipeline.
+        """
+        from fusionkit.models.inspect import info_of_pipeline
+        from fusionkit.models.load import wrap_pipelines
+
+        if not pipes:
+            raise RecipeError(["from_pipes needs a pipeline"])
         recipe = make_recipe(plugins=list(plugins), **options)
         if given := [name for name in WEIGHTS if name in recipe.model_fields_set]:
             raise RecipeError(f"{name} is decided by the pipeline; set it there, before from_pipe" for name in given)
 
-        def load(recipe: Recipe) -> Model:
-            return wrap_pipeline(pipe, vae_tiling=recipe.vae_tiling, clip_skip=recipe.clip_skip)
+        infos = {name: info_of_pipeline(pipe) for name, pipe in pipes.items()}
 
-        return cls(info_of_pipeline(pipe), load, recipe)
+        def load(recipe: Recipe) -> Mapping[str, Model]:
+            return wrap_pipelines(pipes, infos, vae_tiling=recipe.vae_tiling, clip_skip=recipe.clip_skip)
+
+        return cls(infos, load, recipe)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe | str | Path, **changes: Any) -> Fusion:
@@ -159,17 +191,20 @@ class Fusion:
             ModelError: Its model can't be found or is of no known kind.
         """
         from fusionkit.models.inspect import inspect_model
-        from fusionkit.models.load import load_model
+        from fusionkit.models.load import load_models
 
         if not isinstance(recipe, Recipe):
             from fusionkit.recipe_file import load_recipes
 
             recipe = load_recipes(recipe)[0]
         recipe = changed(recipe, changes)
-        if recipe.model is None:
+        if not recipe.specs:
             raise RecipeError(["a recipe needs a model: a hub id, a folder, a .safetensors file, or an embedded name"])
-        info = inspect_model(recipe.model, revision=recipe.revision, variant=recipe.variant)
-        return cls(info, lambda r: load_model(r, info), recipe)
+        infos = {
+            name: inspect_model(spec.model, revision=spec.revision, variant=spec.variant)
+            for name, spec in recipe.specs.items()
+        }
+        return cls(infos, lambda r: load_models(r, infos), recipe)
 
     def __call__(
         self,
@@ -205,7 +240,7 @@ class Fusion:
         Raises:
             RecipeError: Something makes no sense; all of it.
         """
-        return prepare(recipe or self.recipe, self.info, observers, device)
+        return prepare(recipe or self.recipe, self.info, observers, device, infos=self.infos)
 
     def run(
         self,
@@ -240,53 +275,61 @@ class Fusion:
         if callback is not None:
             observers.append(OnStepDone(call=callback))
         plan = self.plan(recipe, observers, self._device(recipe))
-        model = self.model_for(plan.recipe)
+        models = self.models_for(plan.recipe)
+        model = next(iter(models.values()))
 
-        passes, forward, began = model.forward_passes, model.forward_seconds, time.perf_counter()
+        passes, forward, began = *_spent(models), time.perf_counter()
         if progress:
             bar.open(plan.forward_passes)
         try:
-            latents = execute(plan, model)
+            latents = execute(plan, model, models)
         finally:
             bar.close()
         denoised = time.perf_counter()
         image = model.decode(latents)
         ended = time.perf_counter()
+        all_passes, all_forward = _spent(models)
         return Result(
             image=image,
             latents=latents.float().cpu().clone(),  # a plain tensor, no longer one of inference mode
             recipe=plan.recipe,
             seconds=ended - began,
             denoising_seconds=denoised - began,
-            forward_share=(model.forward_seconds - forward) / (denoised - began),
-            forward_passes=model.forward_passes - passes,
+            forward_share=(all_forward - forward) / (denoised - began),
+            forward_passes=all_passes - passes,
             draw_maps=partial(ask_maps, plan, image) if maps else dict,
         )
 
-    def model_for(self, recipe: Recipe) -> Model:
-        """The model, loaded when it is first needed.
+    def models_for(self, recipe: Recipe) -> Mapping[str, Model]:
+        """The models by name, the main one first, loaded when they are first needed.
 
         Raises:
-            ModelError: The model can't be loaded.
+            ModelError: One can't be loaded.
             RecipeError: The recipe asks for other weights, or another place for them, than those loaded.
         """
-        if self._model is None or self._fixed is None:
-            self._model, self._fixed = self._load(recipe), recipe
+        if self._fixed is None:
+            self._models, self._fixed = self._load(recipe), recipe
         if moved := [name for name in (*WEIGHTS, *ADAPTER) if getattr(recipe, name) != getattr(self._fixed, name)]:
             raise RecipeError(
                 f"{name} can't change to {getattr(recipe, name)!r} once the model is loaded; make another Fusion for it"
                 for name in moved
             )
-        return self._model
+        return self._models
 
     def _device(self, recipe: Recipe) -> Any:
-        if self._model is not None:
-            return self._model.device
+        if self._models:
+            return next(iter(self._models.values())).device
         from fusionkit.models.load import check_machine, pick_device
 
         if problems := check_machine(recipe):
             raise RecipeError(problems)
         return pick_device(recipe.device)
+
+
+def _spent(models: Mapping[str, Model]) -> tuple[int, float]:
+    """Forward passes and seconds in the denoisers so far."""
+    each = list(models.values())
+    return sum(model.forward_passes for model in each), sum(model.forward_seconds for model in each)
 
 
 def make_recipe(**fields: Any) -> Recipe:

@@ -62,6 +62,13 @@ class Hookspecs:
         """Asked for each group: the model's guided output, (P, C, h, w), in the model's own parameterisation."""
 
     @hookspec(firstresult=True)
+    def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> int:  # type: ignore[empty-body]
+        """Asked for each group before the run: how many views `noise_prediction` will send through a denoiser.
+
+        For `plan` and the progress bar; the group has its views, and no latents, prompts or prediction yet.
+        """
+
+    @hookspec(firstresult=True)
     def fuse(self, stage: Stage, at: Step, groups: Sequence[Patches]) -> Fused:  # type: ignore[empty-body]
         """Asked each step: the groups' predictions, and possibly noise, as one of each on the canvas, (1, C, H, W)."""
 

@@ -42,7 +42,7 @@ def output_path(recipe: Recipe, index: int = 1) -> Path:
     width, height = recipe.size
     names = {
         "index": index,
-        "model": _slug(Path(recipe.model or "pipeline").name),
+        "model": _slug("+".join(Path(spec.model).name for spec in recipe.specs.values()) or "pipeline"),
         "prompt": _slug(recipe.prompt),
         "recipe": _slug(recipe.name),
         "seed": recipe.seed,
@@ -78,7 +78,7 @@ def metadata_of(result: Result) -> dict[str, Any]:
     """What a picture's file says of how it was made: recipe, seed, versions and the latents' hash."""
     return {
         "recipe": result.recipe.to_yaml(),
-        "model": result.recipe.model,
+        "model": ", ".join(spec.model for spec in result.recipe.specs.values()) or None,
         "seed": result.seed,
         "latents": result.latents_hash,
         "versions": versions(result.recipe.plugins),

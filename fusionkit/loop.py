@@ -72,26 +72,28 @@ def ask_fused(stage: Stage, at: Step, groups: Sequence[Patches], hooks: Manager)
     return fused
 
 
-def check_coverage(stage: Stage, hooks: Manager) -> int:
+def check_coverage(stage: Stage, hooks: Manager) -> tuple[int, int]:
     """Ask for every step's views before the first step, check that they leave no hole, and count them.
 
     Returns:
-        The number of views over all steps of the stage.
+        The number of views over all steps of the stage, and how many times one goes through a denoiser.
 
     Raises:
         CanvasError: A step's views leave a hole or lie outside the canvas.
         PluginError: A plugin failed.
     """
     checked: list[Sequence[Patches]] = []
-    total = 0
+    views = passes = 0
     for at in stage.steps:
         groups = hooks.ask("views", stage=stage, at=at)
         # Most methods use the same views at every step: comparing is cheap, checking is not.
         if not checked or not same(checked[-1], groups):
             check_views(stage, groups)
             checked = [groups]
-        total += sum(len(patches.views) for patches in groups)
-    return total
+        for patches in groups:
+            views += len(patches.views)
+            passes += hooks.ask("forward_passes", stage=stage, at=at, patches=patches)
+    return views, passes
 
 
 def same(some: Sequence[Patches], others: Sequence[Patches]) -> bool:

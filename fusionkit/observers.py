@@ -33,18 +33,22 @@ class Progress(Plugin):
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:
         """Count a group's views."""
-        before = stage.model.forward_passes
+        before = _passes(stage)
         prediction = yield
         name = f"{stage.plan.name}, " if stage.plan.name else ""
         self._bar.set_description(f"{name}step {at.index + 1}/{at.total}", refresh=False)
         # A plugin may predict more than was planned, or less.
-        self._bar.update(min(stage.model.forward_passes - before, self._bar.total - self._bar.n))
+        self._bar.update(min(_passes(stage) - before, self._bar.total - self._bar.n))
         return prediction
 
     def close(self) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _passes(stage: Stage) -> int:
+    return sum(model.forward_passes for model in stage.models.values())
 
 
 class OnStepDone(Plugin):

@@ -167,6 +167,42 @@ class Lora(Part):
     scale: Number = Field(1.0, description="1 is its full strength, 0 none.")
 
 
+class ModelSpec(Part):
+    """One model of a recipe that names several: where it is, and what is put on it.
+
+    In YAML its source alone, or `{model: source, loras: [...]}`.
+    """
+
+    model: str = Field(
+        description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
+    )
+    revision: str | None = Field(None, description="Branch, tag or commit of a model from the hub.")
+    variant: str | None = Field(None, description="Variant of the weights' files, such as fp16.")
+    loras: list[Lora] = Field([], description="LoRAs to put on the model, in order.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _to_yaml(self, handler: Any) -> Any:
+        given = {name: value for name, value in handler(self).items() if value not in (None, [])}
+        return self.model if set(given) == {"model"} else given
+
+
+def check_model_names(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+    """Names by which plugins and files can call models.
+
+    Raises:
+        ValueError: One can't be used.
+    """
+    for name in models:
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError(f"has the name {shown(name)}; use letters, digits and -")
+    return models
+
+
 def parse_plugin(entry: Any) -> Plugin:
     """One entry of a recipe's list: a `Plugin`, a name, or a name with its options.
 
@@ -231,6 +267,11 @@ class Recipe(Part):
     model: str | None = Field(
         None, description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
     )
+    models: Annotated[dict[str, ModelSpec], AfterValidator(check_model_names)] = Field(
+        {},
+        description="In place of `model`, where several draw one picture: sources by name, or mappings with `model`, "
+        "`revision`, `variant` and `loras`. The first is the main one: its size, scheduler, defaults and VAE count.",
+    )
     revision: str | None = Field(None, description="Branch, tag or commit of a model from the hub.")
     variant: str | None = Field(None, description="Variant of the weights' files, such as fp16.")
     loras: list[Lora] = Field([], description="LoRAs to put on the model, in order.")
@@ -279,6 +320,23 @@ class Recipe(Part):
     overwrite: bool = Field(False, description="Replaces an existing file instead of adding a number to the name.")
     preview_every: Count | None = Field(None, description="Writes a preview beside the picture every so many steps.")
 
+    @model_validator(mode="after")
+    def _one_way_to_name_models(self) -> Recipe:
+        if self.models:
+            for name in ("model", "revision", "variant", "loras"):
+                if name in self.model_fields_set and getattr(self, name):
+                    where = "name it there" if name == "model" else f"give each model its own: models.NAME.{name}"
+                    raise ValueError(f"has both 'models' and '{name}'; {where}")
+        return self
+
+    @property
+    def specs(self) -> dict[str, ModelSpec]:
+        """The models by their names, the main one first; a recipe with one `model` calls it that."""
+        if self.models or self.model is None:
+            return dict(self.models)
+        one = ModelSpec(model=self.model, revision=self.revision, variant=self.variant, loras=self.loras)
+        return {"model": one}
+
     def dump(self) -> dict[str, Any]:
         """All that decides the picture, by YAML names, plugins with all their options; where it goes is left out."""
         dumped: dict[str, Any] = _jsonable(self, exclude_none=True)
@@ -288,7 +346,7 @@ class Recipe(Part):
         dumped["plugins"] = [
             {each.plugin_name: options} if (options := _jsonable(each)) else each.plugin_name for each in self.plugins
         ]
-        return {name: value for name, value in dumped.items() if value != []}
+        return {name: value for name, value in dumped.items() if value not in ([], {})}
 
     def to_yaml(self) -> str:
         """`dump` as YAML, which reads back as an equal recipe."""

@@ -40,6 +40,8 @@ class RecipeFile:
         places = {key: node for key, node in self.tree.value.items() if key != "plugins"}
         if "plugins" in self.tree.value:
             places.update({str(plugin_name(entry)): entry for entry in self.tree.value["plugins"].value})
+        if "models" in places:
+            places["model"] = places["models"]
         if "loras" in places:
             places["LoRA"] = places["loras"]
         words = [word.strip("':,") for word in problem.split(" ", 3)[:3]]
@@ -130,7 +132,9 @@ def _build(root: Node) -> tuple[list[Recipe], list[str]]:
         recipes = [Recipe.model_validate({**fields, "prompt": prompt}) for prompt in prompts]
     except ValidationError as error:
         for each in complaints(error, Recipe):
-            note(each.location, each.line, each.is_key)
+            # What is wrong with several keys together is where the first of them is.
+            named = next(((key,) for key in fields if f"'{key}'" in each.line), ())
+            note(each.location or named, each.line, each.is_key or not each.location)
     found.sort(key=lambda each: (each[0].source != root.place.source, each[0].line, each[0].column))
     return ([], [f"{place}: {line}" for place, line in found]) if found else (recipes, [])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from fusionkit.errors import CanvasError, ModelError, PluginError, RecipeError
-from fusionkit.manager import Manager
+from fusionkit.manager import Manager, is_hookimpl
 from fusionkit.plugin import Plugin, kebab
 from fusionkit.problems import problems_of
 from fusionkit.stage import Stage, StagePlan
@@ -30,10 +30,12 @@ class RunPlan:
 
     Args:
         recipe: The recipe, completed with the model's own defaults.
-        info: What is known of the model.
+        info: What is known of the model, or of the main one.
         hooks: The run's plugins.
         stages: The stages, with their schedulers set.
         views: For each stage, how many views its steps predict altogether.
+        passes: For each stage, how many views go through a denoiser, with and without the prompt counted apart.
+        infos: What is known of all models, by the recipe's names, the main one first.
     """
 
     recipe: Recipe
@@ -41,6 +43,8 @@ class RunPlan:
     hooks: Manager
     stages: Sequence[Stage]
     views: Sequence[int]
+    passes: Sequence[int]
+    infos: Mapping[str, ModelInfo]
 
     @property
     def steps(self) -> int:
@@ -49,8 +53,8 @@ class RunPlan:
 
     @property
     def forward_passes(self) -> int:
-        """How many views go through the denoiser, counted twice with guidance."""
-        return sum(self.views) * (2 if self.recipe.guidance_scale > 1 else 1)
+        """How many views go through a denoiser, counted twice with guidance."""
+        return sum(self.passes)
 
 
 def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
@@ -79,21 +83,34 @@ def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] =
     return problems
 
 
+def unused_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:
+    """One line where a recipe has several models and no plugin that could ask more than the main one."""
+    if len(infos) < 2 or any(is_hookimpl(type(plugin), "noise_prediction") for plugin in recipe.plugins):
+        return []
+    main, *others = infos
+    return [
+        f"models {', '.join(repr(name) for name in others)}: no plugin of this recipe asks any model but '{main}'; "
+        f"add one that does, such as saliency-noise-blending, or name one 'model'"
+    ]
+
+
 def prepare(
     recipe: Recipe,
     info: ModelInfo,
     observers: Sequence[Plugin] = (),
     device: Any = "cpu",
     *,
+    infos: Mapping[str, ModelInfo] | None = None,
     to_look_at: bool = False,
 ) -> RunPlan:
     """Plan a run and check all of it, without the model's weights.
 
     Args:
         recipe: The recipe; where it is silent the model's defaults apply.
-        info: What is known of the model.
+        info: What is known of the model, or of the main one.
         observers: Plugins beside the recipe's, for progress and previews.
         device: Where the canvas will live.
+        infos: What is known of all models by the recipe's names, the main one first; None where there is one.
         to_look_at: The plan is only shown: it may need more memory than this machine has, if the canvas fits.
 
     Raises:
@@ -101,30 +118,36 @@ def prepare(
         PluginError: A plugin does not fit the hooks.
     """
     from fusionkit.loop import check_coverage
-    from fusionkit.models.memory import memory_problems
+    from fusionkit.models.compatibility import misfits, mixing_problems
+    from fusionkit.models.memory import memory_problems, models_beside
     from fusionkit.models.schedulers import make_scheduler
 
     recipe = completed(recipe, info)
     hooks = Manager([*recipe.plugins, *observers])
-    if problems := size_problems(recipe, info):
+    infos = infos or {"model": info}
+    if problems := size_problems(recipe, info) + misfits(infos) + unused_models(recipe, infos):
         raise RecipeError(problems)
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
-    if problems := size_problems(recipe, info, plans) or memory_problems(info, recipe, plans, canvas_only=to_look_at):
+    if problems := size_problems(recipe, info, plans) or memory_problems(
+        info, recipe, plans, beside=models_beside(infos, recipe), canvas_only=to_look_at
+    ):
         raise RecipeError(problems)
 
     memory: dict[str, Any] = {}
     stages = []
     for index, stage_plan in enumerate(plans):
         scheduler = make_scheduler(info, recipe.scheduler, stage_plan.steps or recipe.steps, device)
-        stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory))
-    problems = [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines or ()]
+        stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory, infos=infos))
+    problems = mixing_problems(infos, stages[0].scheduler)
+    problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines or ()]
     if problems:
         raise RecipeError(dict.fromkeys(problems))
     try:
-        views = [check_coverage(stage, hooks) for stage in stages]
+        counts = [check_coverage(stage, hooks) for stage in stages]
     except CanvasError as error:
         raise RecipeError(str(error).splitlines()) from error
-    return RunPlan(recipe, info, hooks, stages, views)
+    views, passes = zip(*counts, strict=True)
+    return RunPlan(recipe, info, hooks, stages, views, passes, infos)
 
 
 def picture_latents(plan: RunPlan, model: Model) -> Tensor | None:
@@ -155,13 +178,19 @@ def ask_maps(plan: RunPlan, image: Image) -> dict[str, Image]:
     return maps
 
 
-def execute(plan: RunPlan, model: Model) -> Tensor:
-    """Run all stages of a plan, once, and return the last one's clean latents, (1, C, H, W)."""
+def execute(plan: RunPlan, model: Model, models: Mapping[str, Model] | None = None) -> Tensor:
+    """Run all stages of a plan, once, and return the last one's clean latents, (1, C, H, W).
+
+    Args:
+        plan: The run.
+        model: The model, or the main one.
+        models: All models by the recipe's names, the main one first; None where there is one.
+    """
     from fusionkit.loop import denoise
 
     latents = picture_latents(plan, model)
     for stage in plan.stages:
-        stage.model, stage.previous = model, latents
+        stage.model, stage.previous, stage.models = model, latents, models or {"model": model}
         latents = denoise(stage, plan.hooks)
     assert latents is not None, "a run has at least one stage"
     return latents

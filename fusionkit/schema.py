@@ -21,6 +21,8 @@ def recipe_schema() -> dict[str, Any]:
     for each in properties.values():
         each.pop("title", None)
     properties["scheduler"] = {"description": properties["scheduler"]["description"], **_scheduler()}
+    spec = properties["models"]["additionalProperties"]
+    properties["models"]["additionalProperties"] = {"anyOf": [{"type": "string"}, spec]}
     properties["prompt"] = {
         "description": "What the picture shows; a list makes one picture for each.",
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],

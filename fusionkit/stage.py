@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -150,12 +150,14 @@ class Stage:
         plan: The stage as planned.
         index: 0 for the first stage.
         recipe: The recipe of the run.
-        info: What is known of the model without its weights.
+        info: What is known of the model without its weights; of the main one, where there are several.
         scheduler: The stage's own scheduler, with its timesteps set.
-        model: The model adapter; None while a run is only planned.
+        model: The model adapter, or the main one; None while a run is only planned.
         previous: The clean latents (1, C, h, w) of the stage before, or of the picture that stands in for it; None in
             a first stage without a picture.
         memory: A place, shared by the stages of one run, where plugins keep what later stages need; by plugin name.
+        infos: What is known of each model, by the names that the recipe gives them, the main one first.
+        models: The model adapters by the same names; empty while a run is only planned.
     """
 
     plan: StagePlan
@@ -166,6 +168,12 @@ class Stage:
     model: Model = None  # type: ignore[assignment]
     previous: Tensor | None = None
     memory: dict[str, Any] = field(default_factory=dict)
+    infos: Mapping[str, ModelInfo] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Where nothing else is said, there is one model."""
+        self.infos = self.infos or {"model": self.info}
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -99,7 +99,8 @@ def write_maps(path: Path, result: Result, kept: Kept, quiet: bool) -> None:
 def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, maps: bool) -> Result:
     """Make one picture, with a progress bar and the recipe's previews."""
     if not quiet:
-        click.echo(f"{recipe.model}: {recipe.prompt}" if recipe.prompt else f"{recipe.model}", err=True)
+        models = " + ".join(spec.model for spec in recipe.specs.values())
+        click.echo(f"{models}: {recipe.prompt}" if recipe.prompt else models, err=True)
 
     kept.step = "before the first step"
 

@@ -10,6 +10,7 @@ import click
 from fusionkit.cli.common import counted, read, recipe_options, table
 
 if TYPE_CHECKING:
+    from fusionkit.models import ModelInfo
     from fusionkit.recipe import Recipe
     from fusionkit.run import RunPlan
     from fusionkit.stage import Stage
@@ -27,12 +28,12 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
     from fusionkit.errors import FusionError, RecipeError
 
     file = read(recipe, sets, seed=seed, device=device)
-    info = check_file(file)
+    infos = check_file(file)
 
     from fusionkit.run import prepare
 
     try:
-        plan = prepare(file.recipes[0], info, to_look_at=True)
+        plan = prepare(file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
     except FusionError as error:
         raise RecipeError(file.located(line) for line in str(error).splitlines()) from error
     click.echo(describe(plan, file.recipes))
@@ -44,22 +45,33 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
 
     info, recipe = plan.info, plan.recipe
     width, height = recipe.window or info.window
-    size = f", {info.parameters / 1e6:,.1f} M parameters" if info.parameters else ""
-    lines = [["model", f"{info.name} ({info.kind}{size}, windows of {width}x{height} pixels)"]]
+    lines = [["model", f"{described(info)}, windows of {width}x{height} pixels"]]
+    if len(plan.infos) > 1:
+        names = [f"{name}: {described(each)}" for name, each in plan.infos.items()]
+        lines = [["models" if number == 0 else "", name] for number, name in enumerate(names)]
+        lines.append(["window", f"{width}x{height} pixels"])
     lines.append(["plugins", ", ".join(each.plugin_name for each in recipe.plugins) or "none"])
     for stage, views in zip(plan.stages, plan.views, strict=True):
         name = f"stage {stage.index + 1}" if len(plan.stages) > 1 else "stage"
         lines.append([name, _stage(stage, views)])
         lines.append(["coverage", coverage(plan, stage)])
-    passes = f"{plan.forward_passes:,} of the denoiser"
-    if recipe.guidance_scale > 1:
+    passes = f"{plan.forward_passes:,} of the denoiser{'s' if len(plan.infos) > 1 else ''}"
+    if plan.forward_passes == 2 * sum(plan.views):
         passes += f", with and without the prompt for each of {sum(plan.views):,} views"
+    elif plan.forward_passes != sum(plan.views):
+        passes += f" for {sum(plan.views):,} views"
     lines.append(["passes", passes + (f"; for each of {len(recipes)} pictures" if len(recipes) > 1 else "")])
     lines.append(["memory", memory(plan)])
     for number, each in enumerate(recipes, 1):
         path = output_path(each.model_copy(update={"size": recipe.size}), number)
         lines.append(["output" if number == 1 else "", str(path)])
     return table(lines)
+
+
+def described(info: ModelInfo) -> str:
+    """A model's name, kind and size."""
+    size = f", {info.parameters / 1e6:,.1f} M parameters" if info.parameters else ""
+    return f"{info.name} ({info.kind}{size})"
 
 
 def coverage(plan: RunPlan, stage: Stage) -> str:
@@ -79,9 +91,10 @@ def memory(plan: RunPlan) -> str:
     """A rough estimate of what a run needs, where it computes."""
     from fusionkit.image import in_bytes
     from fusionkit.models.load import pick_device
-    from fusionkit.models.memory import estimate_memory, machine_memory
+    from fusionkit.models.memory import estimate_memory, machine_memory, models_beside
 
-    needs = estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages])
+    beside = models_beside(plan.infos, plan.recipe)
+    needs = estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside)
     parts = {
         "weights": needs.weights,
         "canvas": needs.canvas,
@@ -100,4 +113,5 @@ def _stage(stage: Stage, views: int) -> str:
     each = f"{views // steps}" if views % steps == 0 else f"{views / steps:.1f}"
     named = stage.plan.name and stage.plan.name != f"{width}x{height}"
     name = f"{stage.plan.name}: " if named else ""
-    return f"{name}{width}x{height} pixels, {counted(steps, 'step')} of {stage.scheduler.name} with {each} views each"
+    of_views = "1 view" if views == steps else f"{each} views"
+    return f"{name}{width}x{height} pixels, {counted(steps, 'step')} of {stage.scheduler.name} with {of_views} each"

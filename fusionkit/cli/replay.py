@@ -13,7 +13,10 @@ import click
 @click.option("-o", "--output", metavar="PATH", help="Where the new picture goes; by default beside the old one.")
 @click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ...")
 @click.option(
-    "--save-maps", is_flag=True, help="Write the plugins' pictures of how they worked beside the new picture."
+    "--save-maps",
+    "--save-masks",
+    is_flag=True,
+    help="Write the plugins' pictures of how they worked beside the new picture.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
 def command(image: Path, output: str | None, device: str | None, save_maps: bool, quiet: bool) -> None:

@@ -21,7 +21,12 @@ from fusionkit.cli.common import read, recipe_options
 )
 @click.option("--overwrite", is_flag=True, default=None, help="Replace an existing file instead of adding a number.")
 @click.option("--preview-every", type=int, metavar="K", help="Write a preview beside the picture every K steps.")
-@click.option("--save-maps", is_flag=True, help="Write the plugins' pictures of how they worked beside the picture.")
+@click.option(
+    "--save-maps",
+    "--save-masks",
+    is_flag=True,
+    help="Write the plugins' pictures of how they worked beside the picture.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print the path of each picture and nothing else.")
 def command(
     recipe: str, sets: tuple[str, ...], output: str | None, save_maps: bool, quiet: bool, **options: Any

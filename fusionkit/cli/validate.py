@@ -23,7 +23,7 @@ def command(recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, d
     for name in recipes:
         try:
             file = read(name, sets, seed=seed, device=device)
-            recipe = completed(file.recipes[0], check_file(file))
+            recipe = completed(file.recipes[0], next(iter(check_file(file).values())))
         except RecipeError as error:
             problems += error.problems
             continue

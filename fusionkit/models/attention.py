@@ -116,6 +116,8 @@ def _listen(adapter: Any, maps: ViewMaps, name: str, layer: Any, args: tuple[Any
     if isinstance(text, tuple):  # an IP-Adapter adds the embeddings of its pictures
         text = text[0]
     rows = adapter.conditional_rows
+    if rows == 0:  # another adapter works with this denoiser, for another prompt
+        return
     probabilities = _probabilities(layer, hidden[:rows], text[:rows])  # (rows, h w, L)
     maps.add(name, level, probabilities.transpose(1, 2).reshape(rows, -1, *maps.sizes[level]))
 

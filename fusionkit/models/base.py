@@ -35,6 +35,10 @@ class ModelInfo:
         cross_attention_dim: Length of a token's embedding as the denoiser takes it; 0 if not known.
         block_out_channels: Channels of each of the denoiser's blocks, finest first; empty if not known.
         cross_attention: Where the denoiser's down and up blocks look at the text: divisors of the latents' sides.
+        denoiser_parameters: Number of weights of the denoiser alone; 0 if not known.
+        scaling_factor: What the VAE's latents are multiplied by; 0 if not known.
+        latents_mean: What is taken from each channel of the VAE's latents before; empty for nothing.
+        latents_std: What each channel is divided by; empty for 1.
     """
 
     name: str
@@ -52,6 +56,10 @@ class ModelInfo:
     cross_attention_dim: int = 0
     block_out_channels: tuple[int, ...] = ()
     cross_attention: tuple[int, ...] = ()
+    denoiser_parameters: int = 0
+    scaling_factor: float = 0.0
+    latents_mean: tuple[float, ...] = ()
+    latents_std: tuple[float, ...] = ()
 
 
 class Model(Protocol):
@@ -71,8 +79,11 @@ class Model(Protocol):
     def device(self) -> torch.device:
         """Where the model computes."""
 
-    def predict(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
-        """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond)."""
+    def predict(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+        """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
+
+        In the parameterisation of the stage's main model; a guidance scale of None is the recipe's.
+        """
 
     def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
         """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""

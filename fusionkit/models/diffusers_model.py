@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from fusionkit.errors import ModelError
 from fusionkit.models.base import ModelInfo
 from fusionkit.models.controlnet import ControlNetInfo, check_hints, load_controlnet, residuals
 from fusionkit.models.memory import views_per_pass
+from fusionkit.models.parameterisation import alpha_sigma, converted
+from fusionkit.models.sharing import Turns
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.stage import Control, Patches, Prompt, Stage, Step
 from fusionkit.views import View
@@ -35,6 +37,7 @@ class DiffusersModel(ABC):
         batch_size: Views in one forward pass, unless the recipe says; None chooses by device and free memory.
         vae_tiling: Decode and encode in tiles, for large pictures on small devices.
         clip_skip: Layers of the text encoder to leave out, as in diffusers; None is none.
+        turns: Shared by the models of a run, so that under offload only the one at work is on the device.
     """
 
     def __init__(
@@ -45,15 +48,18 @@ class DiffusersModel(ABC):
         batch_size: int | None = None,
         vae_tiling: bool = False,
         clip_skip: int | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.pipe = pipe
         self.info = info
         self.batch_size = batch_size
         self.vae_tiling = vae_tiling
         self.clip_skip = clip_skip
+        self.turns = turns or Turns()
         self.forward_passes = 0
         self.forward_seconds = 0.0
-        # How many rows of the batch at work are conditional; they come first. For those who watch the attention.
+        # How many rows of the batch at work are conditional; they come first. For those who watch the attention: 0
+        # where another adapter is at work with the same denoiser.
         self.conditional_rows = 0
         self._embeddings: dict[tuple[str, int | None], Embedding] = {}
         self._controlnets: dict[ControlNetInfo, Any] = {}
@@ -81,13 +87,19 @@ class DiffusersModel(ABC):
             self._places[key] = device, self.pipe.unet.dtype
         return self._places[key]
 
-    def predict(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
+    def predict(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
         """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
 
         As in diffusers, a guidance scale of at most 1, or a model that takes the scale as an input, runs the
-        conditional half alone.
+        conditional half alone. Like `predict_pair`, it answers in the parameterisation of the stage's main model.
+
+        Args:
+            stage: The stage.
+            at: The step.
+            patches: The views, with latents and prompts.
+            guidance_scale: None is the recipe's.
         """
-        scale = stage.recipe.guidance_scale
+        scale = stage.recipe.guidance_scale if guidance_scale is None else guidance_scale
         if scale <= 1 or self.pipe.unet.config.time_cond_proj_dim is not None:
             return self._run(stage, at, patches, guided=False)[0]
         cond, uncond = self._run(stage, at, patches, guided=True)
@@ -159,6 +171,7 @@ class DiffusersModel(ABC):
         """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32."""
         prompts = [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in patches.prompts]
         latents = stage.scheduler.scale_model_input(patches.latents, at.timestep)
+        into_main = self._conversion(stage, at)
         size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
         controls = [control for control in patches.controls if control.scale != 0]
         check_hints(controls, stage)
@@ -178,9 +191,20 @@ class DiffusersModel(ABC):
             self.conditional_rows = len(asked)
             conditions = self.conditions(stage, views, embeddings)
             output = self._forward(inputs, at.timestep, stage, conditions, list(zip(controls, hints, strict=True)))
-            for half, values in zip(halves, output.float().chunk(len(halves)), strict=True):
+            self.conditional_rows = 0
+            output = into_main(output.float(), inputs)
+            for half, values in zip(halves, output.chunk(len(halves)), strict=True):
                 half.append(values)
         return tuple(torch.cat(half) for half in halves)
+
+    def _conversion(self, stage: Stage, at: Step) -> Callable[[Tensor, Tensor], Tensor]:
+        """From outputs, and the model's inputs that they are for, to outputs as the stage's main model gives them."""
+        source, target = self.info.prediction_type, stage.scheduler.config.get("prediction_type", "epsilon")
+        # What the main model answers is what the scheduler takes it for, also where a recipe sets that.
+        if source == target or self.info == stage.info:
+            return lambda output, _: output
+        alpha, sigma = alpha_sigma(stage.scheduler, at.timestep)
+        return lambda output, noisy: converted(output, noisy, alpha, sigma, source, target)
 
     def _forward(
         self,
@@ -198,6 +222,7 @@ class DiffusersModel(ABC):
             scale = torch.full((len(latents),), stage.recipe.guidance_scale - 1)
             embedded = self.pipe.get_guidance_scale_embedding(scale, embedding_dim=dim)
             conditions = {**conditions, "timestep_cond": embedded.to(self.device, self.dtype)}
+        self.turns.take(self.pipe)
         began = self._now()
         if controls:
             conditions = {**conditions, **residuals(latents, timestep, controls, conditions)}

@@ -25,6 +25,7 @@ class EmbeddedModel:
         window: The size the model was trained at, (width, height) in pixels.
         example_prompt: A prompt that the model knows.
         defaults: Recipe options that suit the model, by their YAML names (`steps`, `guidance-scale`, ...).
+        lora: A LoRA file that makes this model of the folder's; it is merged into the denoiser when that loads.
         licence: SPDX name of the weights' licence.
     """
 
@@ -33,6 +34,7 @@ class EmbeddedModel:
     window: tuple[int, int]
     example_prompt: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    lora: Path | None = None
     licence: str = "Apache-2.0"
 
 

@@ -113,12 +113,14 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
         "vae/config.json": pipe.vae.config,
         "scheduler/scheduler_config.json": {**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__},
     }
-    parts = [getattr(pipe, part, None) for part in _WEIGHTS]
-    parameters = sum(weights.numel() for part in parts if part is not None for weights in part.parameters())
+    parts = {part: getattr(pipe, part, None) for part in _WEIGHTS}
+    parameters = {
+        part: sum(weights.numel() for weights in each.parameters()) for part, each in parts.items() if each is not None
+    }
     return _of_configs(name, configs, parameters, kind)
 
 
-def _of_configs(source: str, configs: Mapping[str, Any], parameters: int, kind: str) -> ModelInfo:
+def _of_configs(source: str, configs: Mapping[str, Any], parameters: Mapping[str, int], kind: str) -> ModelInfo:
     unet, vae, scheduler = (configs[name] for name in _CONFIGS)
     try:
         widths, vae_widths, name = unet["block_out_channels"], vae["block_out_channels"], scheduler["_class_name"]
@@ -131,6 +133,7 @@ def _of_configs(source: str, configs: Mapping[str, Any], parameters: int, kind: 
             f"inpainting, editing and upscaling models can't be used"
         )
     factor = 2 ** (len(vae_widths) - 1)
+    mean, std = _moments(vae, channels)
     size = unet.get("sample_size") or 64
     height, width = (size, size) if isinstance(size, int) else size
     return ModelInfo(
@@ -142,13 +145,26 @@ def _of_configs(source: str, configs: Mapping[str, Any], parameters: int, kind: 
         scheduler=name,
         scheduler_config=dict(scheduler),
         prediction_type=scheduler.get("prediction_type", "epsilon"),
-        parameters=parameters,
+        parameters=sum(parameters.values()),
         unet_channels=widths[0],
         vae_channels=vae_widths[0],
         cross_attention_dim=token_width(unet),
         block_out_channels=tuple(widths),
         cross_attention=_cross_attention(unet, len(widths)),
+        denoiser_parameters=parameters.get("unet", 0),
+        # Where a VAE is silent, its class' default.
+        scaling_factor=vae.get("scaling_factor") or 0.18215,
+        latents_mean=mean,
+        latents_std=std,
     )
+
+
+def _moments(vae: Mapping[str, Any], channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of the VAE's latents, as far as its configuration tells them."""
+    mean, std, shift = vae.get("latents_mean"), vae.get("latents_std"), vae.get("shift_factor")
+    if mean is not None and std is not None:
+        return tuple(mean), tuple(std)
+    return (float(shift),) * channels if shift else (), ()
 
 
 def token_width(config: Mapping[str, Any]) -> int:
@@ -218,10 +234,11 @@ def _inner(path: Path) -> str:
     return part if part in _CONFIGS else path.name
 
 
-def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], variant: str | None) -> int:
+def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], variant: str | None) -> dict[str, int]:
+    """The number of weights of each component."""
     if variant is not None and not list(folder.glob(f"*/*.{variant}*.safetensors")):
         raise ModelError(f"model '{source}' has no .safetensors weights of variant '{variant}'")
-    total = 0
+    counts = {}
     for part in _WEIGHTS:
         if not isinstance(index.get(part), list) or index[part][0] is None:
             continue
@@ -229,9 +246,8 @@ def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], varia
         if not files:
             pickled = any(file.suffix in PICKLES for file in (folder / part).glob("*"))
             raise ModelError(f"model '{source}' {PICKLE_ADVICE if pickled else f'has no {part}/*.safetensors'}")
-        for file in files:
-            total += sum(prod(shape) for shape in read_header(file, source).values())
-    return total
+        counts[part] = sum(prod(shape) for file in files for shape in read_header(file, source).values())
+    return counts
 
 
 def _weights(folder: Path, variant: str | None) -> list[Path]:
@@ -241,8 +257,8 @@ def _weights(folder: Path, variant: str | None) -> list[Path]:
     return [file for file in found if variant and f".{variant}" in file.stem] or plain
 
 
-def _count_cached(hub_id: str, snapshot: Path, index: Mapping[str, Any], variant: str | None) -> int:
-    """The number of weights of a model in the hub's cache; 0 if they are not there yet, but could be.
+def _count_cached(hub_id: str, snapshot: Path, index: Mapping[str, Any], variant: str | None) -> dict[str, int]:
+    """The number of weights of each component in the hub's cache; none if they are not there yet, but could be.
 
     Raises:
         ModelError: The hub has pickled weights alone.
@@ -253,4 +269,4 @@ def _count_cached(hub_id: str, snapshot: Path, index: Mapping[str, Any], variant
         files = [file for file in hub_listing(hub_id, revision=snapshot.name) if file.parent.name == "unet"]
     if any(file.suffix in PICKLES for file in files) and not any(file.suffix == ".safetensors" for file in files):
         raise ModelError(f"model '{hub_id}' {PICKLE_ADVICE}")
-    return 0
+    return {}

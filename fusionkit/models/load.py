@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError, RecipeError
 from fusionkit.models.base import Model, ModelInfo
 from fusionkit.models.inspect import info_of_pipeline, locate
-from fusionkit.models.lora import add_loras, check_loras
+from fusionkit.models.lora import add_loras, check_loras, merge_embedded_lora
+from fusionkit.models.sharing import Turns, place, share_components
 from fusionkit.models.silence import quiet_loading
 
 if TYPE_CHECKING:
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 _SAFE = {"use_safetensors": True, "trust_remote_code": False}
 
 
-def load_model(recipe: Recipe, info: ModelInfo) -> Model:
-    """Load the recipe's model onto its device.
+def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Model]:
+    """Load the recipe's models onto their device, by the recipe's names.
+
+    Names that mean one model share its weights, and what of two models is equal, such as the text encoder, is in
+    memory once: N models cost N denoisers and nothing more. The main one's VAE is used for all.
 
     Raises:
         RecipeError: The device, the offload or a LoRA's path does not fit this machine; all problems at once.
@@ -32,21 +37,51 @@ def load_model(recipe: Recipe, info: ModelInfo) -> Model:
     import torch
 
     device = pick_device(recipe.device)
-    pipe = load_pipeline(
-        recipe.model or info.name,
-        info.kind,
-        dtype=pick_dtype(recipe.dtype, device),
-        revision=recipe.revision,
-        variant=recipe.variant,
-    )
-    add_loras(pipe, recipe.loras)
+    pipes: dict[str, Any] = {}
+    main = None
+    for name, spec in recipe.specs.items():
+        key = str(spec)
+        if key not in pipes:
+            pipes[key] = load_pipeline(
+                spec.model,
+                infos[name].kind,
+                dtype=pick_dtype(recipe.dtype, device),
+                revision=spec.revision,
+                variant=spec.variant,
+                vae=None if main is None else main.vae,
+            )
+            add_loras(pipes[key], spec.loras)
+        main = main or pipes[key]
+    assert main is not None, "a recipe names a model"
+    distinct = list(pipes.values())
+    share_components(distinct)
     if recipe.channels_last:
-        pipe.unet.to(memory_format=torch.channels_last)
-        pipe.vae.to(memory_format=torch.channels_last)
-    place(pipe, device, recipe.offload)
+        for module in (*(pipe.unet for pipe in distinct), main.vae):
+            module.to(memory_format=torch.channels_last)
+    place(distinct, device, recipe.offload)
     if recipe.compile:
-        pipe.unet.compile()
-    return _adapter(pipe, info, vae_tiling=recipe.vae_tiling, clip_skip=recipe.clip_skip)
+        for pipe in distinct:
+            pipe.unet.compile()
+    options = {"vae_tiling": recipe.vae_tiling, "clip_skip": recipe.clip_skip}
+    return wrap_pipelines({name: pipes[str(spec)] for name, spec in recipe.specs.items()}, infos, **options)
+
+
+def load_model(recipe: Recipe, info: ModelInfo) -> Model:
+    """Load the one model of a recipe onto its device; raises as `load_models` does."""
+    (model,) = load_models(recipe, {"model": info}).values()
+    return model
+
+
+def wrap_pipelines(pipes: Mapping[str, Any], infos: Mapping[str, ModelInfo], **options: Any) -> dict[str, Model]:
+    """A model of each pipeline, by name; of those that are offloaded, only the one at work is on the device.
+
+    Args:
+        pipes: Pipelines on their device; two names may have one.
+        infos: What is known of them, by the same names.
+        options: As for `wrap_pipeline`.
+    """
+    turns = Turns()
+    return {name: _adapter(pipe, infos[name], turns=turns, **options) for name, pipe in pipes.items()}
 
 
 def wrap_pipeline(
@@ -68,7 +103,7 @@ def wrap_pipeline(
 
 def check_machine(recipe: Recipe) -> list[str]:
     """What of a recipe's device, offload and LoRAs does not fit this machine; nothing is loaded."""
-    problems = check_loras(recipe.loras)
+    problems = [line for spec in recipe.specs.values() for line in check_loras(spec.loras)]
     try:
         device = pick_device(recipe.device)
     except RecipeError as error:
@@ -114,6 +149,7 @@ def load_pipeline(
     revision: str | None = None,
     variant: str | None = None,
     config: str | None = None,
+    vae: Any = None,
 ) -> Any:
     """The diffusers pipeline of a model, on the CPU, from safetensors only and without any code of the model's own.
 
@@ -124,6 +160,7 @@ def load_pipeline(
         revision: Branch, tag or commit of a hub id.
         variant: Such as `fp16`.
         config: For a single file: a folder or hub id with the configuration; None is what diffusers infers.
+        vae: The autoencoder to use in place of the model's own, which is then not loaded.
 
     Raises:
         ModelError: The weights can't be loaded.
@@ -134,6 +171,8 @@ def load_pipeline(
     where = locate(source)
     cls = pipeline_class(kind)
     options: dict[str, Any] = {dtype_option(): dtype}
+    if vae is not None:
+        options["vae"] = vae
     if kind == "sdxl":
         options["add_watermarker"] = False
     else:
@@ -147,8 +186,9 @@ def load_pipeline(
                 pipe = cls.from_single_file(str(where), config=config, **options)
             else:
                 pipe = cls.from_pretrained(where, variant=variant, **_SAFE, **options)
-            if dtype == torch.float16 and pipe.vae.config.force_upcast:
+            if vae is None and dtype == torch.float16 and pipe.vae.config.force_upcast:
                 pipe.vae.to(dtype=torch.float32)
+            merge_embedded_lora(pipe, source)
     except LocalEntryNotFoundError as error:
         if isinstance(where, str) or where.is_dir():
             raise ModelError(f"model '{source}' is not in the local cache, and the hub can't be reached") from error
@@ -175,16 +215,6 @@ def dtype_option() -> str:
     from diffusers.utils import deprecation_utils
 
     return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
-
-
-def place(pipe: Any, device: torch.device, offload: str) -> None:
-    """Put a pipeline where it computes."""
-    if offload == "model":
-        pipe.enable_model_cpu_offload(device=device)
-    elif offload == "sequential":
-        pipe.enable_sequential_cpu_offload(device=device)
-    else:
-        pipe.to(device)
 
 
 def _adapter(pipe: Any, info: ModelInfo, **options: Any) -> Model:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError
+from fusionkit.models.embedded import embedded_models
 from fusionkit.models.silence import quiet_loading
 
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ def add_loras(pipe: Any, loras: Sequence[Lora]) -> None:
             raise ModelError(f"LoRA '{lora.path}' can't be loaded: {' '.join(str(error).split()):.300}") from error
     names = [f"fusionkit_{number}" for number in range(len(loras))]
     pipe.set_adapters(names, [lora.scale for lora in loras])
+
+
+def merge_embedded_lora(pipe: Any, source: str) -> None:
+    """Merge the LoRA of an embedded model into the denoiser, where the model is another one with a LoRA."""
+    embedded = embedded_models().get(source)
+    if embedded is None or embedded.lora is None:
+        return
+    pipe.load_lora_weights(str(embedded.lora.parent), weight_name=embedded.lora.name, use_safetensors=True)
+    pipe.fuse_lora()
+    pipe.unload_lora_weights()
 
 
 def remove_loras(pipe: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,13 +53,16 @@ class MemoryEstimate:
         return self.weights + self.canvas + max(self.forward, self.decode)
 
 
-def estimate_memory(info: ModelInfo, recipe: Recipe, stages: Sequence[StagePlan]) -> MemoryEstimate:
+def estimate_memory(
+    info: ModelInfo, recipe: Recipe, stages: Sequence[StagePlan], beside: Sequence[ModelInfo] = ()
+) -> MemoryEstimate:
     """A rough estimate of a run's peak memory, in bytes.
 
     Weights are parameters times the size of their type. A forward pass is a multiple of the denoiser's first feature
     map, times two with guidance, times the views in a batch; decoding is a multiple of the decoder's last feature map.
-    The multiples were measured on a CPU in float32: the estimate is 0 to 20% above the tensors alive at the peak. Not
-    counted: torch itself (about 0.3 GB, more with CUDA), buffers of convolution libraries, and what plugins keep.
+    Each of the models `beside` it adds its denoiser's weights. The multiples were measured on a CPU in float32: the
+    estimate is 0 to 20% above the tensors alive at the peak. Not counted: torch itself (about 0.3 GB, more with CUDA),
+    buffers of convolution libraries, and what plugins keep.
     """
     from fusionkit.models.load import pick_device, pick_dtype
 
@@ -71,12 +74,28 @@ def estimate_memory(info: ModelInfo, recipe: Recipe, stages: Sequence[StagePlan]
     pixels = max(width * height for width, height in (stage.size for stage in stages))
     decoded = min(pixels, info.window[0] * info.window[1]) if recipe.vae_tiling else pixels
     return MemoryEstimate(
-        weights=int((info.parameters or _TYPICAL_PARAMETERS[info.kind]) * itemsize * _RESIDENT[recipe.offload]),
+        weights=int(_parameters(info, beside, recipe.offload) * itemsize * _RESIDENT[recipe.offload]),
         canvas=_CANVASES * 4 * info.channels * pixels // info.factor**2,
         forward=batch * _view_bytes(info, view, itemsize) // (1 if recipe.guidance_scale > 1 else 2),
         # The VAE of most models is kept in float32, and so is the picture.
         decode=_DECODER_MAPS * 4 * info.vae_channels * decoded + 4 * 3 * pixels,
     )
+
+
+def models_beside(infos: Mapping[str, ModelInfo], recipe: Recipe) -> list[ModelInfo]:
+    """What is known of each model beside the main one that has weights of its own: two names may be one model."""
+    specs = recipe.specs
+    distinct: dict[str, ModelInfo] = {}
+    for name, info in infos.items():
+        distinct.setdefault(str(specs.get(name, name)), info)
+    return list(distinct.values())[1:]
+
+
+def _parameters(info: ModelInfo, beside: Sequence[ModelInfo], offload: str) -> int:
+    main = info.parameters or _TYPICAL_PARAMETERS[info.kind]
+    # Under offload only the denoiser at work is on the device.
+    there = beside if offload == "none" else ()
+    return main + sum(each.denoiser_parameters or _TYPICAL_PARAMETERS[each.kind] * 3 // 4 for each in there)
 
 
 def machine_memory(device: torch.device) -> int:
@@ -91,19 +110,27 @@ def machine_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().total)
 
 
-def memory_problems(info: ModelInfo, recipe: Recipe, stages: Sequence[StagePlan], *, canvas_only: bool) -> list[str]:
+def memory_problems(
+    info: ModelInfo,
+    recipe: Recipe,
+    stages: Sequence[StagePlan],
+    *,
+    beside: Sequence[ModelInfo] = (),
+    canvas_only: bool,
+) -> list[str]:
     """Why a run can't fit into this machine's memory, in one line; none where it may.
 
     Args:
-        info: The model.
+        info: The model, or the main one.
         recipe: The completed recipe.
         stages: The planned stages.
+        beside: The other models that have weights of their own.
         canvas_only: Compare the canvas alone, which no option makes smaller, in place of everything.
     """
     from fusionkit.image import in_bytes
     from fusionkit.models.load import pick_device
 
-    needs, room = estimate_memory(info, recipe, stages), machine_memory(pick_device(recipe.device))
+    needs, room = estimate_memory(info, recipe, stages, beside), machine_memory(pick_device(recipe.device))
     needed = needs.canvas if canvas_only else needs.total
     if needed <= room * (1 if canvas_only else _DOUBT):
         return []

@@ -136,8 +136,9 @@ class DiffusersScheduler:
 
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         """Clean latents noised to one of the timesteps, whatever the step the schedule is at."""
-        # Schedulers that count their steps noise to the step they are at, not to the timestep asked for.
-        kept = {name: getattr(self._scheduler, name) for name in _POSITION if hasattr(self._scheduler, name)}
+        # Schedulers that count their steps noise to the step they are at, not to the timestep asked for. Where both are
+        # the same they are left alone: of two steps whose sigmas are rounded to one timestep it is this one's.
+        kept = {} if self._is_at(timestep) else {name: getattr(self._scheduler, name) for name in self._positions}
         for name in kept:
             setattr(self._scheduler, name, None)
         try:
@@ -146,6 +147,16 @@ class DiffusersScheduler:
             for name, value in kept.items():
                 setattr(self._scheduler, name, value)
         return noised
+
+    @property
+    def _positions(self) -> list[str]:
+        return [name for name in _POSITION if hasattr(self._scheduler, name)]
+
+    def _is_at(self, timestep: Tensor) -> bool:
+        """Whether the next step is one of this timestep, as far as the scheduler counts its steps."""
+        places = (getattr(self._scheduler, name) for name in self._positions)
+        place = next((each for each in places if each is not None), None)
+        return place is not None and place < len(self.timesteps) and bool(self.timesteps[place] == timestep)
 
     def step(
         self, prediction: Tensor, timestep: Tensor, latents: Tensor, noise: Tensor

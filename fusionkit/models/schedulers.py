@@ -30,6 +30,10 @@ class Scheduler(Protocol):
     init_noise_sigma: float
 
     @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration, as diffusers holds it."""
+
+    @property
     def stochastic(self) -> bool:
         """Whether its steps draw noise."""
 

@@ -13,11 +13,14 @@ from fusionkit.models.base import ModelInfo
 Shapes = Mapping[str, tuple[int, ...]]
 
 _HEADER_LIMIT = 100_000_000  # bytes, as in the safetensors library
-_IN = "model.diffusion_model.input_blocks.0.0.weight"
-_TEXT = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+_DENOISER = "model.diffusion_model."
+_IN = f"{_DENOISER}input_blocks.0.0.weight"
+_TEXT = f"{_DENOISER}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 _XL = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
 _REFINER = "conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias"
 _EDM = "edm_mean"
+# Of the VAEs of Stable Diffusion 1 and 2, and of SDXL.
+_SCALING = {"sd": 0.18215, "sdxl": 0.13025}
 _BETAS = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -92,6 +95,9 @@ def inspect_header(source: str, path: Path) -> ModelInfo:
         prediction_type=str(config["prediction_type"]),
         parameters=sum(prod(shape) for shape in shapes.values()),
         cross_attention_dim=2048 if kind == "sdxl" else shapes.get(_TEXT, (0, 768))[-1],
+        denoiser_parameters=sum(prod(shape) for name, shape in shapes.items() if name.startswith(_DENOISER)),
+        # An EDM model scales by tensors, of which the header tells the shapes alone.
+        scaling_factor=0.0 if _EDM in shapes else _SCALING[kind],
         block_out_channels=(320, 640, 1280) if kind == "sdxl" else (320, 640, 1280, 1280),
         cross_attention=(2, 4) if kind == "sdxl" else (1, 2, 4),
     )

@@ -50,6 +50,7 @@ class PluginContract:
         neutral_size: Canvas, in pixels, for the test of `neutral`.
         changes_latents: Whether it changes the picture at all; observers do not.
         before: Plugins that come before it in the recipe.
+        models: Names of the recipe's models, for a plugin that needs several; the first is the main one.
         fields: Other fields of the recipe; the tiny models have windows of 64x64 pixels and a latent factor of 8.
         keeps_unit_variance: Whether the noise that it answers is N(0, 1), of the first canvas and of each step.
         keeps_coverage: Whether it works on any size that the latent factor divides.
@@ -62,6 +63,7 @@ class PluginContract:
     neutral_size: ClassVar[tuple[int, int]] = (160, 80)
     changes_latents: ClassVar[bool] = True
     before: ClassVar[Sequence[Plugin]] = ()
+    models: ClassVar[Sequence[str]] = ("model",)
     fields: ClassVar[Mapping[str, Any]] = {}
     keeps_unit_variance: ClassVar[bool] = True
     keeps_coverage: ClassVar[bool] = True
@@ -71,9 +73,9 @@ class PluginContract:
         """At its neutral options, a run gives exactly the latents of the run without the plugin."""
         if self.neutral is None:
             raise SkipTest(f"'{self.plugin.plugin_name}' says of no options that they change nothing")
-        fields = {**self.fields, "size": self.neutral_size}
+        fields = {"models": self.models, **self.fields, "size": self.neutral_size}
         for kind in KINDS:
-            without = tiny_run(self.before, kind, **fields)
+            without = tiny_run(self.before, kind, **{**fields, "models": self.models[:1]})
             difference = _largest(tiny_run([*self.before, self.plugin(**self.neutral)], kind, **fields), without)
             assert difference == 0, (
                 f"{kind}: neutral options {dict(self.neutral)} change the latents by {difference:.1e}"
@@ -84,7 +86,7 @@ class PluginContract:
         if not self.changes_latents:
             raise SkipTest(f"'{self.plugin.plugin_name}' only looks on")
         for kind in KINDS:
-            without = tiny_run(self.before, kind, **self.fields)
+            without = tiny_run(self.before, kind, self.models[:1], **self.fields)
             assert _largest(self._watched(kind)[1], without) > 0, (
                 f"{kind}: options {dict(self.options)} change nothing; give `options` that do"
             )
@@ -115,7 +117,7 @@ class PluginContract:
                 with torch.random.fork_rng(devices=[]):
                     torch.manual_seed(other_seed)
                     state = torch.random.get_rng_state()
-                    results.append(tiny_run([*self.before, plugin], kind, **self.fields))
+                    results.append(tiny_run([*self.before, plugin], kind, self.models, **self.fields))
                     assert state.equal(torch.random.get_rng_state()), (
                         f"{kind}: torch's global random numbers were used or seeded; use stage.noise or stage.integers"
                     )
@@ -126,7 +128,7 @@ class PluginContract:
         """Views one at a time, two at a time or all at once give the same latents, but for rounding."""
         for kind in KINDS:
             alone, *others = (
-                tiny_run([*self.before, self._plugin()], kind, **{**self.fields, "batch_size": size})
+                tiny_run([*self.before, self._plugin()], kind, self.models, **{**self.fields, "batch_size": size})
                 for size in (1, 2, 64)
             )
             difference = max(_largest(alone, other) for other in others)
@@ -174,7 +176,8 @@ class PluginContract:
             raise SkipTest(f"'{self.plugin.plugin_name}' does not claim to keep the noise's variance")
         plan = self._plan("sd")
         stage = plan.stages[0]
-        stage.model = tiny_model("sd")
+        stage.models = {name: tiny_model("sd", seed) for seed, name in enumerate(self.models)}
+        stage.model = stage.models[self.models[0]]
         seeds = [replace(stage, recipe=stage.recipe.model_copy(update={"seed": seed})) for seed in range(DRAWS)]
         _check_variance("starting noise", [plan.hooks.ask("init_noise", stage=each) for each in seeds])
         _check_variance("noise of a step", [_step_noise(each, plan.hooks) for each in seeds])
@@ -192,7 +195,8 @@ class PluginContract:
         return self.plugin(**self.options)
 
     def _plan(self, kind: Kind, *between: Plugin, **fields: Any) -> RunPlan:
-        return tiny_plan([*self.before, *between, self._plugin()], kind, **{**self.fields, **fields})
+        plugins = [*self.before, *between, self._plugin()]
+        return tiny_plan(plugins, kind, self.models, **{**self.fields, **fields})
 
     @classmethod
     @lru_cache(maxsize=len(KINDS))

@@ -24,7 +24,6 @@ WINDOW = 64
 """Pixels along one side of a tiny model's window: 8 latent pixels at its factor of 8."""
 
 
-@lru_cache
 def tiny_pipeline(kind: Kind = "sd", seed: int = 0) -> Any:
     """A `StableDiffusionPipeline` or `StableDiffusionXLPipeline` with seeded random weights, for 64x64 pixels.
 
@@ -35,6 +34,12 @@ def tiny_pipeline(kind: Kind = "sd", seed: int = 0) -> Any:
         kind: "sd" or "sdxl".
         seed: Of the weights.
     """
+    # Called with a seed or without one, it is one cache's entry.
+    return _pipeline(kind, seed)
+
+
+@lru_cache
+def _pipeline(kind: Kind, seed: int) -> Any:
     import torch
 
     diffusers: Any = import_module("diffusers")
@@ -93,12 +98,15 @@ def controlnet_for(unet: Any, seed: int = 0) -> Any:
     return net.eval().requires_grad_(False)
 
 
-def tiny_plan(plugins: Sequence[Plugin] = (), kind: Kind = "sd", **fields: Any) -> RunPlan:
-    """A checked run of a recipe on a tiny model; its stages and hooks can be asked without running it.
+def tiny_plan(
+    plugins: Sequence[Plugin] = (), kind: Kind = "sd", models: Sequence[str] = ("model",), **fields: Any
+) -> RunPlan:
+    """A checked run of a recipe on tiny models; its stages and hooks can be asked without running it.
 
     Args:
         plugins: As in a recipe, in order of application.
         kind: "sd" or "sdxl".
+        models: Names of the models, as a recipe with several gives them; each has weights of its own.
         fields: Other fields of the recipe. By default 3 steps of DDPM with guidance 4 on a canvas of three windows.
 
     Raises:
@@ -110,35 +118,40 @@ def tiny_plan(plugins: Sequence[Plugin] = (), kind: Kind = "sd", **fields: Any) 
 
     default = {"prompt": "a hill", "size": (160, 80), "scheduler": "ddpm", "steps": 3, "guidance_scale": 4.0}
     recipe = make_recipe(**{**default, **fields, "plugins": list(plugins)})
-    return prepare(recipe, info_of_pipeline(tiny_pipeline(kind)))
+    infos = {name: info_of_pipeline(tiny_pipeline(kind, seed)) for seed, name in enumerate(models)}
+    return prepare(recipe, infos[models[0]], infos=infos)
 
 
-def tiny_run(plugins: Sequence[Plugin] = (), kind: Kind = "sd", **fields: Any) -> Tensor:
+def tiny_run(
+    plugins: Sequence[Plugin] = (), kind: Kind = "sd", models: Sequence[str] = ("model",), **fields: Any
+) -> Tensor:
     """The clean latents (1, C, H, W) of a recipe on a tiny model, float32.
 
     Args:
         plugins: As in a recipe, in order of application.
         kind: "sd" or "sdxl".
+        models: As for `tiny_plan`.
         fields: As for `tiny_plan`.
 
     Raises:
         FusionError: As any other run.
     """
-    return execute_tiny(tiny_plan(plugins, kind, **fields), kind)
+    return execute_tiny(tiny_plan(plugins, kind, models, **fields), kind)
 
 
-def tiny_model(kind: Kind = "sd") -> Model:
+def tiny_model(kind: Kind = "sd", seed: int = 0) -> Model:
     """A tiny pipeline behind the same adapter as any other model."""
     from fusionkit.models.load import wrap_pipeline
 
-    return wrap_pipeline(tiny_pipeline(kind))
+    return wrap_pipeline(tiny_pipeline(kind, seed))
 
 
 def execute_tiny(plan: RunPlan, kind: Kind = "sd") -> Tensor:
     """Run a plan of `tiny_plan` and answer its clean latents, (1, C, H, W)."""
     from fusionkit.run import execute
 
-    return execute(plan, tiny_model(kind))
+    models = {name: tiny_model(kind, seed) for seed, name in enumerate(plan.infos)}
+    return execute(plan, next(iter(models.values())), models)
 
 
 def _vae() -> Any:

@@ -141,8 +141,9 @@ class ControlNet(Plugin, name="controlnet"):
 
     def _problems(self, stage: Stage) -> Iterator[str]:
         try:
-            if misfit := inspect_controlnet(self.model).misfit(stage.info):
-                yield misfit
+            # Each of several models is steered by itself.
+            net = inspect_controlnet(self.model)
+            yield from dict.fromkeys(misfit for info in stage.infos.values() if (misfit := net.misfit(info)))
         except ModelError as error:
             yield from str(error).splitlines()
         yield from annotator_problems(self.annotator)

@@ -114,9 +114,12 @@ class PatchContentPrompts(Plugin):
             return (yield)
         from fusionkit.models.attention import capture
 
+        passes = stage.model.forward_passes
         with capture(stage.model, len(patches.views), patches.size, self.levels) as seen:
             prediction = yield
-        self.memory(stage).attention.add(seen, patches, stage.canvas)
+        # Where several models draw, there may be steps without the main one: nothing to read then.
+        if stage.model.forward_passes > passes:
+            self.memory(stage).attention.add(seen, patches, stage.canvas)
         return prediction
 
     @hookimpl(wrapper=True)

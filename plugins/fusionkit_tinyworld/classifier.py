@@ -1,8 +1,9 @@
-"""A small classifier of whole pictures, by which samples are judged."""
+"""A small classifier of whole pictures, by which samples of the scenes are judged."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,34 +18,38 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from fusionkit_tinyworld.captions import OBJECTS, SCENES, STYLES, TIMES, Landscape
-from fusionkit_tinyworld.data import HELD_OUT, TRAIN, WINDOW, drawing_loader, to_tensor
+from fusionkit_tinyworld.data import HELD_OUT, WINDOW, drawing_loader, to_tensor
 from fusionkit_tinyworld.drawing import draw_seed, shrink
 from fusionkit_tinyworld.training import Schedule, Stage, torch_generator
 
-HEADS: dict[str, tuple[str | None, ...]] = {
+Heads = Mapping[str, Sequence[str | bool | None]]
+"""What a classifier tells: a field's name and its values."""
+
+HEADS: Heads = {
     "style": STYLES,
     "scene": SCENES,
     "time": TIMES,
     "thing": (None, *OBJECTS),
     "colour": (None, "red", "yellow", "blue"),
 }
-"""What is classified: a field of `Landscape` and its values; None says "no object" or "no colour"."""
+"""The fields of `Landscape`; None says "no object" or "no colour"."""
 BATCH = 64
 WEIGHTS = "classifier.safetensors"
 
 
 class Classifier(nn.Module):
-    """Five strided convolutions, pooled, and a linear head to each field of `Landscape`."""
+    """Four strided convolutions and a plain one, pooled, and a linear head to each field."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Heads = HEADS) -> None:
         super().__init__()
+        self.values = heads
         widths = (3, 24, 48, 96, 128)
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
         layers += [nn.Conv2d(widths[-1], widths[-1], 3, padding=1), nn.SiLU()]
         self.body = nn.Sequential(*layers)
-        self.heads = nn.ModuleDict({name: nn.Linear(2 * widths[-1], len(values)) for name, values in HEADS.items()})
+        self.heads = nn.ModuleDict({name: nn.Linear(2 * widths[-1], len(values)) for name, values in heads.items()})
 
     def forward(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
         """Logits (n, values) by field, of pictures (n, 3, 64, 64) in -1 to 1."""
@@ -53,18 +58,23 @@ class Classifier(nn.Module):
         return {name: head(pooled) for name, head in self.heads.items()}
 
     @torch.no_grad()
-    def judge(self, pictures: NDArray[np.uint8]) -> list[Landscape]:
-        """The content that each picture (n, 64, 64, 3) most probably shows."""
+    def classify(self, pictures: NDArray[np.uint8]) -> list[dict[str, Any]]:
+        """The most probable value of each field, for each picture (n, 64, 64, 3)."""
         self.eval()
         device = next(self.parameters()).device
-        logits: dict[str, list[torch.Tensor]] = {name: [] for name in HEADS}
+        classes: dict[str, list[torch.Tensor]] = {name: [] for name in self.values}
         for start in range(0, len(pictures), 256):
-            for name, values in self(to_tensor(pictures[start : start + 256]).to(device)).items():
-                logits[name].append(values.argmax(1).cpu())
-        fields: dict[str, list[Any]] = {
-            name: [HEADS[name][int(i)] for i in torch.cat(indices)] for name, indices in logits.items()
-        }
-        return [Landscape(**{name: values[i] for name, values in fields.items()}) for i in range(len(pictures))]
+            for name, logits in self(to_tensor(pictures[start : start + 256]).to(device)).items():
+                classes[name].append(logits.argmax(1).cpu())
+        columns = {name: torch.cat(indices).tolist() for name, indices in classes.items()}
+        return [
+            {name: values[columns[name][index]] for name, values in self.values.items()}
+            for index in range(len(pictures))
+        ]
+
+    def judge(self, pictures: NDArray[np.uint8]) -> list[Landscape]:
+        """The landscape that each picture (n, 64, 64, 3) most probably shows."""
+        return [Landscape(**fields) for fields in self.classify(pictures)]
 
 
 class WholePictures(Dataset[tuple[NDArray[np.uint8], Landscape]]):
@@ -88,10 +98,10 @@ class WholePictures(Dataset[tuple[NDArray[np.uint8], Landscape]]):
         return np.stack([picture for picture, _ in items]), [landscape for _, landscape in items]
 
 
-def targets(landscapes: list[Landscape]) -> dict[str, torch.Tensor]:
+def targets(contents: Sequence[Any], heads: Heads = HEADS) -> dict[str, torch.Tensor]:
     """The classes (n,) of contents, by field."""
-    fields = [asdict(landscape) for landscape in landscapes]
-    return {name: torch.tensor([values.index(f[name]) for f in fields]) for name, values in HEADS.items()}
+    fields = [asdict(content) for content in contents]
+    return {name: torch.tensor([values.index(f[name]) for f in fields]) for name, values in heads.items()}
 
 
 def spoil(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -107,22 +117,25 @@ def spoil(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def classifier_stage(
-    classifier: Classifier, seed: int, count: int, workers: int, schedule: Schedule, device: torch.device
+    name: str,
+    classifier: Classifier,
+    pictures: NDArray[np.uint8],
+    contents: Sequence[Any],
+    schedule: Schedule,
+    seed: int,
+    device: torch.device,
 ) -> Stage:
-    """The stage that trains the classifier on `count` drawings."""
-    pictures, landscapes = WholePictures(seed, TRAIN, count).load(workers)
-    classes = targets(landscapes)
+    """The stage that trains a classifier on pictures (n, 64, 64, 3) whose contents are known."""
+    classes = targets(contents, classifier.values)
     classifier.to(device).train()
 
     def loss(rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         chosen = rng.integers(len(pictures), size=BATCH)
-        batch = spoil(to_tensor(pictures[chosen]), rng).to(device)
-        logits = classifier(batch)
-        losses = {name: F.cross_entropy(logits[name], classes[name][chosen].to(device)) for name in HEADS}
-        total = torch.stack(list(losses.values())).sum()
-        return total, {name: value.item() for name, value in losses.items()}
+        logits = classifier(spoil(to_tensor(pictures[chosen]), rng).to(device))
+        losses = {field: F.cross_entropy(logits[field], classes[field][chosen].to(device)) for field in classes}
+        return torch.stack(list(losses.values())).sum(), {field: value.item() for field, value in losses.items()}
 
-    return Stage("classifier", {"classifier": classifier}, loss, schedule, seed)
+    return Stage(name, {"classifier": classifier}, loss, schedule, seed)
 
 
 @dataclass(frozen=True)
@@ -136,10 +149,13 @@ class Accuracy:
 def held_out_accuracy(classifier: Classifier, seed: int, count: int, workers: int) -> Accuracy:
     """The classifier's accuracy on drawings that it never saw."""
     pictures, landscapes = WholePictures(seed, HELD_OUT, count).load(workers)
-    judged = classifier.judge(pictures)
-    pairs = list(zip(judged, landscapes, strict=True))
-    shares = {name: float(np.mean([getattr(a, name) == getattr(b, name) for a, b in pairs])) for name in HEADS}
-    return Accuracy(count, shares)
+    return Accuracy(count, agreement(classifier.judge(pictures), landscapes, HEADS))
+
+
+def agreement(judged: Sequence[Any], truth: Sequence[Any], fields: Iterable[str]) -> dict[str, float]:
+    """The shares of contents whose judgement is the truth, by field."""
+    pairs = list(zip(judged, truth, strict=True))
+    return {name: float(np.mean([getattr(a, name) == getattr(b, name) for a, b in pairs])) for name in fields}
 
 
 def save_classifier(classifier: Classifier, folder: Path) -> None:
@@ -147,11 +163,11 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous().half() for name, value in classifier.state_dict().items()}, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # written for the owner alone
-    (folder / "config.json").write_text(json.dumps({"heads": HEADS}, indent=2) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps({"heads": classifier.values}, indent=2) + "\n", encoding="utf-8")
 
 
 def load_classifier(folder: Path, device: torch.device) -> Classifier:
     """The classifier of a folder."""
-    classifier = Classifier()
+    classifier = Classifier(json.loads((folder / "config.json").read_text(encoding="utf-8"))["heads"])
     classifier.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
     return classifier.to(device).eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -27,8 +27,10 @@ class Drawing:
     """The scene's pixels, where the object does not cover them; the rest is sky."""
 
 
-def draw(landscape: Landscape, rng: np.random.Generator) -> Drawing:
-    """Draw a landscape; the generator decides shapes and places."""
+def draw(
+    landscape: Landscape, rng: np.random.Generator, finish: Callable[[Canvas], NDArray[np.uint8]] = Canvas.finish
+) -> Drawing:
+    """Draw a landscape; the generator decides shapes and places, `finish` makes the picture of the canvas."""
     canvas = Canvas(rng, landscape.style, landscape.time)
     clouds(canvas)
     in_sky = landscape.thing in ("sun", "moon")
@@ -42,7 +44,7 @@ def draw(landscape: Landscape, rng: np.random.Generator) -> Drawing:
     def between(layers: tuple[int, int]) -> Mask:
         return (canvas.regions > layers[0]) & (canvas.regions <= layers[1])
 
-    return Drawing(canvas.finish(), landscape, between(object_layers), between(scene_layers))
+    return Drawing(finish(canvas), landscape, between(object_layers), between(scene_layers))
 
 
 def _draw_thing(canvas: Canvas, landscape: Landscape) -> tuple[int, int]:

@@ -20,3 +20,4 @@ Pipeline: TypeAlias = Any
 
 diffusers: Any = import_module("diffusers")
 transformers: Any = import_module("transformers")
+peft: Any = import_module("peft")

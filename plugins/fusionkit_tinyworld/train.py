@@ -2,8 +2,9 @@
 
 The defaults made the shipped weights. Stages, each kept in the output folder: `data` (drawings), `vae` (training,
 whitening, encoding of the windows), `unet` (denoiser and text encoder), `decoder` (its further training), `canny`
-(the ControlNet of edges), `classifier`, `export` (the pipeline in half precision). A part that the output folder lacks
-is the shipped one where the stage `canny` needs it.
+(the ControlNet of edges), `experts` (the LoRAs), `classifier`, `judge` (of mixtures), `export` (the pipeline in half
+precision). A part that the output folder lacks is the shipped one where the stages `canny`, `experts` and `judge` need
+it.
 """
 
 from __future__ import annotations
@@ -22,16 +23,25 @@ import torch
 from fusionkit_tinyworld import WEIGHTS
 from fusionkit_tinyworld.canny import HintCache, build_controlnet, canny_stage, encode_hints, save_controlnet
 from fusionkit_tinyworld.captions import all_landscapes, caption, vocabulary
-from fusionkit_tinyworld.classifier import Classifier, classifier_stage, held_out_accuracy, save_classifier
-from fusionkit_tinyworld.data import LatentCache, draw_pictures, encode_windows
-from fusionkit_tinyworld.parts import Autoencoder, Pipeline, diffusers, transformers
+from fusionkit_tinyworld.classifier import (
+    Classifier,
+    WholePictures,
+    classifier_stage,
+    held_out_accuracy,
+    save_classifier,
+)
+from fusionkit_tinyworld.data import TRAIN, LatentCache, draw_pictures, encode_windows
+from fusionkit_tinyworld.experts import EXPERTS, add_lora, encode_expert, expert_stage, save_expert
+from fusionkit_tinyworld.judge import HEADS as JUDGE_HEADS
+from fusionkit_tinyworld.judge import Judge, accuracy, judge_pictures
+from fusionkit_tinyworld.parts import Autoencoder, Denoiser, Pipeline, TextEncoder, diffusers, transformers
 from fusionkit_tinyworld.pipeline import assemble, sample, save_half, sheet, write_png
 from fusionkit_tinyworld.tokenizer import build_tokenizer
 from fusionkit_tinyworld.training import Schedule, Stage, StoppedError, TimeBox, run_stage
 from fusionkit_tinyworld.unet import build_text_encoder, build_unet, unet_stage
 from fusionkit_tinyworld.vae import build_vae, decoder_stage, psnr, vae_stage, whiten
 
-STAGES = ("data", "vae", "unet", "decoder", "canny", "classifier", "export")
+STAGES = ("data", "vae", "unet", "decoder", "canny", "experts", "classifier", "judge", "export")
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,13 @@ class Plan:
     decoder_steps: int = 2000
     canny_drawings: int = 2400
     canny_steps: int = 3000
+    experts: tuple[str, ...] = tuple(EXPERTS)
+    expert_drawings: int = 3000
+    expert_steps: int = 2000
     classifier_drawings: int = 8000
     classifier_steps: int = 1200
+    judge_drawings: int = 12000
+    judge_steps: int = 3000
     workers: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     compiled: bool = False
@@ -78,9 +93,19 @@ class Plan:
         return Schedule(rate=1e-3, steps=self.canny_steps, warmup=100, decay=1000)
 
     @property
+    def expert_schedule(self) -> Schedule:
+        """The learning rate of each expert's LoRA."""
+        return Schedule(rate=1.5e-3, steps=self.expert_steps, warmup=100, decay=700)
+
+    @property
     def classifier_schedule(self) -> Schedule:
         """The classifier's learning rate."""
         return Schedule(rate=2e-3, steps=self.classifier_steps, warmup=50, decay=600)
+
+    @property
+    def judge_schedule(self) -> Schedule:
+        """The judge's learning rate."""
+        return Schedule(rate=2e-3, steps=self.judge_steps, warmup=50, decay=1500)
 
     def done(self, path: Path) -> bool:
         """Whether a resumed run finds this result of a former one."""
@@ -158,11 +183,7 @@ class Run:
     def canny(self) -> None:
         """Train the ControlNet of edges for the denoiser as it is."""
         plan = self.plan
-        vae = diffusers.AutoencoderKL.from_pretrained(self._trained_or_shipped("vae-final", "vae")).float()
-        unet = diffusers.UNet2DConditionModel.from_pretrained(self._trained_or_shipped("unet", "unet")).float()
-        text_encoder = transformers.CLIPTextModel.from_pretrained(
-            self._trained_or_shipped("text_encoder", "text_encoder")
-        ).float()
+        vae, unet, text_encoder = self._trained_parts()
         tokenizer = build_tokenizer(vocabulary(), self.out / "tokenizer")
         path = self.out / "hints.npz"
         if not plan.done(path):
@@ -177,6 +198,38 @@ class Run:
         self._train(stage)
         save_controlnet(stage.ema["controlnet"], self.out / "canny")
         print(f"the ControlNet is in {self.out / 'canny'}", flush=True)
+
+    def experts(self) -> None:
+        """Train the experts' LoRAs, each on the denoiser as it is."""
+        plan = self.plan
+        tokenizer = build_tokenizer(vocabulary(), self.out / "tokenizer")
+        for name in plan.experts:
+            if plan.done(self.out / "experts" / name):
+                continue
+            vae, unet, text_encoder = self._trained_parts()
+            path = self.out / f"{name}.npz"
+            if not plan.done(path):
+                vae.to(plan.device, memory_format=torch.channels_last)
+                encode_expert(vae, name, plan.seed, plan.expert_drawings, plan.workers, plan.device).save(path)
+            torch.manual_seed(plan.seed)
+            add_lora(unet)
+            cache = LatentCache.load(path)
+            stage = expert_stage(
+                name, unet, text_encoder, tokenizer, cache, plan.expert_schedule, plan.seed, plan.device
+            )
+            self._train(stage)
+            save_expert(stage.ema["unet"], self.out / "experts" / name)
+            print(f"the LoRA is in {self.out / 'experts' / name}", flush=True)
+
+    def _trained_parts(self) -> tuple[Autoencoder, Denoiser, TextEncoder]:
+        """Autoencoder, denoiser and text encoder in single precision."""
+        return (
+            diffusers.AutoencoderKL.from_pretrained(self._trained_or_shipped("vae-final", "vae")).float(),
+            diffusers.UNet2DConditionModel.from_pretrained(self._trained_or_shipped("unet", "unet")).float(),
+            transformers.CLIPTextModel.from_pretrained(
+                self._trained_or_shipped("text_encoder", "text_encoder")
+            ).float(),
+        )
 
     def _trained_or_shipped(self, trained: str, shipped: str) -> Path:
         folder = self.out / trained
@@ -200,14 +253,30 @@ class Run:
         plan = self.plan
         torch.manual_seed(plan.seed)
         classifier = Classifier()
-        stage = classifier_stage(
-            classifier, plan.seed, plan.classifier_drawings, plan.workers, plan.classifier_schedule, plan.device
+        pictures, landscapes = WholePictures(plan.seed, TRAIN, plan.classifier_drawings).load(plan.workers)
+        self._train(
+            classifier_stage(
+                "classifier", classifier, pictures, landscapes, plan.classifier_schedule, plan.seed, plan.device
+            )
         )
-        self._train(stage)
         save_classifier(classifier, self.out / "classifier")
         held_out = held_out_accuracy(classifier, plan.seed, max(8, plan.classifier_drawings // 8), plan.workers)
         shares = ", ".join(f"{name} {share:.1%}" for name, share in held_out.shares.items())
         print(f"accuracy on {held_out.count} held-out drawings: {shares}", flush=True)
+
+    def judge(self) -> None:
+        """Train the judge of mixtures of what the models draw."""
+        plan = self.plan
+        vae = self._trained_parts()[0].to(plan.device)
+        torch.manual_seed(plan.seed)
+        classifier = Classifier(JUDGE_HEADS)
+        pictures, shown = judge_pictures(plan.seed, plan.judge_drawings, plan.workers, vae)
+        self._train(classifier_stage("judge", classifier, pictures, shown, plan.judge_schedule, plan.seed, plan.device))
+        save_classifier(classifier, self.out / "judge")
+        count = max(8, plan.judge_drawings // 12)
+        shares = accuracy(Judge(classifier), plan.seed, count, plan.workers, vae)
+        text = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+        print(f"accuracy on {count} held-out drawings, encoded and decoded: {text}", flush=True)
 
     def _print_psnr(self, vae: Autoencoder) -> None:
         by_zoom = psnr(vae, self.plan.seed, self.plan.device, count=min(48, self.plan.vae_drawings))
@@ -230,18 +299,23 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, str, float | No
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and results")
     parser.add_argument("--stage", choices=("all", *STAGES), default="all", help="run one stage only")
     parser.add_argument("--seed", type=int, default=Plan.seed, help="seed of drawings, weights and batches")
-    parser.add_argument("--steps", type=int, help="steps of every stage, in place of the five options below")
+    parser.add_argument("--steps", type=int, help="steps of every stage, in place of the seven options below")
     parser.add_argument("--vae-steps", type=int, default=Plan.vae_steps)
     parser.add_argument("--unet-steps", type=int, default=Plan.unet_steps)
     parser.add_argument("--decoder-steps", type=int, default=Plan.decoder_steps)
     parser.add_argument("--canny-steps", type=int, default=Plan.canny_steps)
+    parser.add_argument("--expert-steps", type=int, default=Plan.expert_steps)
     parser.add_argument("--classifier-steps", type=int, default=Plan.classifier_steps)
+    parser.add_argument("--judge-steps", type=int, default=Plan.judge_steps)
     parser.add_argument("--vae-drawings", type=int, default=Plan.vae_drawings, help="drawings for the autoencoder")
     parser.add_argument("--drawings", type=int, default=Plan.drawings, help="drawings that give windows to the UNet")
     parser.add_argument(
         "--canny-drawings", type=int, default=Plan.canny_drawings, help="drawings that give windows to the ControlNet"
     )
+    parser.add_argument("--experts", nargs="+", choices=tuple(EXPERTS), default=list(EXPERTS), help="which to train")
+    parser.add_argument("--expert-drawings", type=int, default=Plan.expert_drawings, help="drawings to each expert")
     parser.add_argument("--classifier-drawings", type=int, default=Plan.classifier_drawings)
+    parser.add_argument("--judge-drawings", type=int, default=Plan.judge_drawings)
     parser.add_argument("--time-limit", type=float, help="seconds after which training saves its state and stops")
     parser.add_argument("--resume", action="store_true", help="go on from what the output folder holds")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ... or auto: a GPU where there is one")
@@ -265,8 +339,13 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, str, float | No
         decoder_steps=options.decoder_steps if options.steps is None else options.steps,
         canny_drawings=options.canny_drawings,
         canny_steps=options.canny_steps if options.steps is None else options.steps,
+        experts=tuple(options.experts),
+        expert_drawings=options.expert_drawings,
+        expert_steps=options.expert_steps if options.steps is None else options.steps,
         classifier_drawings=options.classifier_drawings,
         classifier_steps=options.classifier_steps if options.steps is None else options.steps,
+        judge_drawings=options.judge_drawings,
+        judge_steps=options.judge_steps if options.steps is None else options.steps,
         workers=options.workers,
         device=torch.device(device),
         compiled=options.compile,

@@ -208,7 +208,7 @@ def test_where_a_denoiser_attends_is_known_from_its_configuration(
         "vae/config.json": {"block_out_channels": (8, 8)},
         "scheduler/scheduler_config.json": {"_class_name": "DDIMScheduler"},
     }
-    assert _of_configs("model", configs, 0, "sd").cross_attention == levels
+    assert _of_configs("model", configs, {}, "sd").cross_attention == levels
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -89,7 +89,7 @@ def test_offloaded_models_draw_the_same(pipe: Any) -> None:
     expected = run(stage)
     picture = stage.model.decode(expected)
 
-    place(pipe, torch.device("cpu"), "model")
+    place([pipe], torch.device("cpu"), "model")
     model = wrap_pipeline(pipe)
 
     assert model.device == torch.device("cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,14 @@ def test_a_controlnet_of_the_wrong_family(nets: dict[str, str]) -> None:
     assert lines(ControlNet(model=nets["other"])) == [
         f"controlnet: controlnet '{nets['other']}' does not fit model 'StableDiffusionPipeline': its "
         "cross_attention_dim is 24, not 16"
+    ]
+
+
+def test_every_model_of_a_recipe_is_steered_and_must_fit(nets: dict[str, str]) -> None:
+    (stage,) = tiny_plan(size=LARGE).stages
+    stage.infos = {"scene": stage.info, "expert": replace(stage.info, name="other", cross_attention_dim=24)}
+    assert [line for line in ControlNet(model=nets["sd"]).check(stage) if "fit" in line] == [
+        f"controlnet: controlnet '{nets['sd']}' does not fit model 'other': its cross_attention_dim is 16, not 24"
     ]
 
 

@@ -36,6 +36,27 @@ MISTAKES = {
         "r.yaml:3:5: 'loras.1' of a recipe has no option 'scle'; did you mean 'scale'?",
     ),
     "missing inside a list": ("loras:\n  - scale: 2", "r.yaml:2:5: 'loras.1.path' is missing"),
+    "a model without a source": (
+        "models:\n  scene: {variant: fp16}",
+        "r.yaml:2:10: 'models.scene.model' is missing",
+    ),
+    "misspelt option of a model": (
+        "models:\n  scene: {model: a, lora: []}",
+        "r.yaml:2:21: 'models.scene' of a recipe has no option 'lora'; did you mean 'loras'?",
+    ),
+    "a model's name": (
+        "models:\n  my scene: a",
+        "r.yaml:2:3: 'models' has the name 'my scene'; use letters, digits and -",
+    ),
+    "one model and several": (
+        "model: a\nmodels: {scene: b}",
+        "r.yaml:1:1: a recipe has both 'models' and 'model'; name it there",
+    ),
+    "LoRAs beside several models": (
+        "steps: 3\nmodels: {scene: b}\nloras: [{path: a}]",
+        "r.yaml:2:1: a recipe has both 'models' and 'loras'; give each model its own: models.NAME.loras",
+    ),
+    "models as a list": ("models: [a, b]", "r.yaml:1:9: 'models' must be a mapping of options, not ['a', 'b']"),
     "scheduler of a wrong type": (
         "scheduler: [ddim]",
         "r.yaml:1:12: 'scheduler' must be a name, or one name with its options, such as ddim: {eta: 1.0}, not ['ddim']",

@@ -1,0 +1,146 @@
+"""Whether models can be fused: their predictions must be of the same noisy latents. Importing this needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import isclose
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.models.base import ModelInfo
+
+if TYPE_CHECKING:
+    from fusionkit.models.schedulers import Scheduler
+
+PARAMETERISATIONS = ("epsilon", "v_prediction", "sample")
+"""What a denoiser may answer; `fusionkit.models.parameterisation` turns one into another."""
+
+# What diffusers' classes take where a configuration is silent, as DDIM does, and the classes that take something else.
+_DDIM = {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear"}
+_SCALED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+_BETWEEN = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
+_OTHER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "LCMScheduler": _SCALED,
+    "TCDScheduler": _SCALED,
+    "HeunDiscreteScheduler": _BETWEEN,
+    "KDPM2DiscreteScheduler": _BETWEEN,
+    "KDPM2AncestralDiscreteScheduler": _BETWEEN,
+}
+_SIGMA_DATA = 0.5
+
+
+def misfits(infos: Mapping[str, ModelInfo]) -> list[str]:
+    """Why models can't be fused: one line for each that does not fit the first one, and what to use instead.
+
+    Predictions can be fused where they are of the same noisy latents: latents of one space (channels, pixels per latent
+    pixel, scaling), noised by one schedule. What the denoisers answer (noise, velocity, clean latents), their text
+    encoders and the sizes they were trained at may differ. What a configuration does not tell is not compared.
+
+    Args:
+        infos: The models by the recipe's names, the main one first.
+    """
+    (main, ours), *others = infos.items()
+    return [
+        f"models '{main}' ({ours.name}) and '{name}' ({theirs.name}) can't be fused: {', '.join(differing)}; "
+        f"use models that were fine-tuned from one base model"
+        for name, theirs in others
+        if (differing := list(_differences(ours, theirs)))
+    ]
+
+
+def mixing_problems(infos: Mapping[str, ModelInfo], scheduler: Scheduler) -> list[str]:
+    """Why models that answer different things can't be fused with a scheduler, in one line each.
+
+    Args:
+        infos: The models by the recipe's names, the main one first; it answers what the scheduler expects.
+        scheduler: A stage's scheduler.
+    """
+    (main, ours), *others = infos.items()
+    target = str(scheduler.config.get("prediction_type", "epsilon"))
+    problems = []
+    for name, theirs in others:
+        source = theirs.prediction_type
+        both = f"models '{main}' ({ours.name}) and '{name}' ({theirs.name}) can't be fused:"
+        if source == target:
+            continue
+        if unknown := [kind for kind in (target, source) if kind not in PARAMETERISATIONS]:
+            problems.append(f"{both} '{unknown[0]}' can't be turned into {target if unknown[0] == source else source}")
+        elif is_edm(scheduler.name):
+            # Its preconditioning mixes the answer with the latents in a way of its own.
+            problems.append(
+                f"{both} scheduler {scheduler.name} takes {target} and {source} for the same; use another, such as ddim"
+            )
+        elif source == "epsilon" and scheduler.config.get("rescale_betas_zero_snr"):
+            problems.append(
+                f"{both} {source} tells nothing at the pure noise that rescale_betas_zero_snr starts from; use models "
+                f"that both predict {target}"
+            )
+    return problems
+
+
+def is_edm(scheduler: str) -> bool:
+    """Whether a scheduler's class is of the EDM family, whose latents are not noised in variance-preserving form."""
+    return scheduler.startswith("EDM")
+
+
+def _differences(ours: ModelInfo, theirs: ModelInfo) -> Iterator[str]:
+    found = list(_latents(ours, theirs)) + list(_noising(ours, theirs))
+    if found and ours.kind != theirs.kind:
+        # Alone, it is none: only what follows from it matters.
+        yield f"kinds {ours.kind} and {theirs.kind}"
+    yield from found
+
+
+def _latents(ours: ModelInfo, theirs: ModelInfo) -> Iterator[str]:
+    if ours.channels != theirs.channels:
+        yield f"latents of {ours.channels} and {theirs.channels} channels"
+    if ours.factor != theirs.factor:
+        yield f"latent pixels of {ours.factor} and {theirs.factor} pixels"
+    if not (ours.scaling_factor and theirs.scaling_factor):
+        return
+    if not isclose(ours.scaling_factor, theirs.scaling_factor, rel_tol=1e-4):
+        yield f"VAE scaling factors of {ours.scaling_factor:g} and {theirs.scaling_factor:g}"
+    for what, neutral in (("mean", 0.0), ("std", 1.0)):
+        mine, other = (getattr(info, f"latents_{what}") for info in (ours, theirs))
+        if not _same(mine, other, neutral):
+            yield f"VAE latents_{what} of {_listed(mine, neutral)} and {_listed(other, neutral)}"
+
+
+def _same(some: tuple[float, ...], others: tuple[float, ...], neutral: float) -> bool:
+    count = max(len(some), len(others))
+    pairs = zip(some or (neutral,) * count, others or (neutral,) * count, strict=False)
+    return all(isclose(one, other, rel_tol=1e-4, abs_tol=1e-6) for one, other in pairs)
+
+
+def _listed(values: tuple[float, ...], neutral: float) -> str:
+    return "/".join(f"{value:g}" for value in values) or f"{neutral:g}"
+
+
+def _noising(ours: ModelInfo, theirs: ModelInfo) -> Iterator[str]:
+    mine, other = _schedule(ours), _schedule(theirs)
+    if mine[0] != other[0] and "EDM" not in (mine[1], other[1]):
+        yield f"{mine[0]} and {other[0]} training timesteps"
+    if mine[1:] != other[1:]:
+        yield f"noise schedules {_told(mine)} and {_told(other)}"
+
+
+def _schedule(info: ModelInfo) -> tuple[Any, ...]:
+    """Training timesteps, the kind of schedule, and what defines it."""
+    config = info.scheduler_config
+    if is_edm(info.scheduler):
+        return 0, "EDM", float(config.get("sigma_data", _SIGMA_DATA))
+    silent = _OTHER_DEFAULTS.get(info.scheduler, _DDIM)
+    start, end, kind = (config.get(name, default) for name, default in silent.items())
+    zero, timesteps = bool(config.get("rescale_betas_zero_snr", False)), int(config.get("num_train_timesteps", 1000))
+    if (betas := config.get("trained_betas")) is not None:
+        # Only they count then; to float32, as they are used.
+        return len(betas), "trained_betas", tuple(f"{beta:.6g}" for beta in betas), zero
+    return timesteps, str(kind), f"{start:.6g}", f"{end:.6g}", zero
+
+
+def _told(schedule: tuple[Any, ...]) -> str:
+    _, kind, *rest = schedule
+    if kind == "EDM":
+        return f"EDM with sigma_data {rest[0]:g}"
+    zero = " with rescale_betas_zero_snr" if rest[-1] else ""
+    values = rest[0] if kind == "trained_betas" else rest
+    return f"{kind} {values[0]} to {values[-1] if kind == 'trained_betas' else values[1]}{zero}"
