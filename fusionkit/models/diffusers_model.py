@@ -127,6 +127,7 @@ class DiffusersModel(ABC):
             image = vae.decode(self._unscaled(latents.to(self.device)).to(vae.dtype), return_dict=False)[0]
         picture: Image = self.postprocess(image.float())
         self.pipe.maybe_free_model_hooks()
+        self.turns.release()
         return picture
 
     @torch.inference_mode()
@@ -253,6 +254,7 @@ class DiffusersModel(ABC):
     @contextmanager
     def _vae(self) -> Iterator[Any]:
         """The VAE, tiled if asked for, in float32 where float16 would overflow; afterwards as it was."""
+        self.turns.release()
         vae = self.pipe.vae
         dtype, tiled = vae.dtype, vae.use_tiling
         upcast = dtype == torch.float16 and bool(vae.config.force_upcast)
