@@ -167,8 +167,8 @@ def main(stage: Stage) -> str:
 
 
 def training_timesteps(stage: Stage) -> int:
-    """The number of timesteps that the main model's schedule was trained with."""
-    return int(stage.info.scheduler_config.get("num_train_timesteps", 1000))
+    """The number of timesteps of the noise schedule that the models were trained with."""
+    return int(stage.scheduler.config.get("num_train_timesteps", 1000))
 
 
 def epsilon_per_output(stage: Stage, at: Step) -> float:
@@ -176,8 +176,9 @@ def epsilon_per_output(stage: Stage, at: Step) -> float:
     from fusionkit.models.compatibility import is_edm
     from fusionkit.models.parameterisation import alpha_sigma
 
+    kind = stage.scheduler.config.get("prediction_type", "epsilon")
     # An EDM model's output is scaled in a way of its own, the same for all models.
-    if stage.info.prediction_type == "epsilon" or is_edm(stage.scheduler.name):
+    if kind == "epsilon" or is_edm(stage.scheduler.name):
         return 1.0
     alpha, sigma = alpha_sigma(stage.scheduler, at.timestep)
-    return float(alpha if stage.info.prediction_type == "v_prediction" else alpha / sigma)
+    return alpha if kind == "v_prediction" else alpha / sigma

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH = 1024
 """Pixels across of what is drawn, whatever the picture's size, so that captions can be read."""
 
-PLOT = (90, 20, WIDTH - 20, 340)
+PLOT = (90, 50, WIDTH - 20, 370)
 """Left, top, right and bottom of the chart's columns, in pixels."""
 
 TINT = 0.6
@@ -29,7 +29,7 @@ _FIRST = ((255, 149, 0), (50, 173, 230), (191, 90, 242), (48, 209, 88), (255, 21
 
 
 def winners_picture(image: Image.Image, seen: Winners) -> Image.Image:
-    """The picture tinted by the winners, small at some steps, with their timesteps, and large over all steps.
+    """The picture tinted by the winners: small at some steps, with their timesteps; large as it is and over all steps.
 
     A pixel that several views hold has the mixture of their winners' colours.
 
@@ -42,9 +42,12 @@ def winners_picture(image: Image.Image, seen: Winners) -> Image.Image:
     columns = max(1, min(len(shown), 8, round(4 / aspect)))
     small, large = _fitting(aspect, WIDTH // columns, WIDTH), _fitting(aspect, WIDTH, WIDTH // 2)
     tiles = [_captioned(tinted(image, shares, small, colours), f"t = {timestep:g}") for timestep, shares in shown]
-    whole = _captioned(tinted(image, seen.overall(), large, colours), f"all {len(seen.timesteps)} steps")
-    rows = [_beside(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
-    return _below([*rows, whole, _legend(seen, colours)])
+    whole = [
+        _captioned(image.convert("RGB").resize(large, Image.Resampling.LANCZOS), "the picture"),
+        _captioned(tinted(image, seen.overall(), large, colours), f"all {len(seen.timesteps)} steps"),
+    ]
+    rows = [*_rows(tiles, columns), *_rows(whole, 2 if 2 * large[0] <= WIDTH else 1)]
+    return _below([*rows, _legend(seen, colours)])
 
 
 def shares_picture(seen: Winners) -> Image.Image:
@@ -71,6 +74,7 @@ def shares_picture(seen: Winners) -> Image.Image:
         x = left + round((step + 0.5) * (right - left) / count)
         draw.line((x, bottom, x, bottom + 6), "white")
         draw.text((x, bottom + 8), f"{seen.timesteps[step]:g}", "white", font, anchor="mt")
+    draw.text((_MARGIN, _MARGIN), "share of the pixels that each model won", "white", font)
     draw.text(((left + right) / 2, chart.height - _MARGIN), "timestep", "white", font, anchor="mb")
     picture = _below([chart, _legend(seen, colours)])
     picture.info.update(timesteps=list(seen.timesteps), shares=shares)
@@ -136,6 +140,10 @@ def _legend(seen: Winners, colours: Sequence[tuple[int, int, int]]) -> Image.Ima
         draw.rectangle((_MARGIN, middle - _TEXT / 2, _MARGIN + _TEXT, middle + _TEXT / 2), colour)
         draw.text((2 * _MARGIN + _TEXT, middle), f"{name}: {mean:.0%}", "white", font, anchor="lm")
     return legend
+
+
+def _rows(images: Sequence[Image.Image], columns: int) -> list[Image.Image]:
+    return [_beside(images[start : start + columns]) for start in range(0, len(images), columns)]
 
 
 def _beside(images: Sequence[Image.Image]) -> Image.Image:
