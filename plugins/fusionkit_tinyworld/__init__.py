@@ -13,6 +13,19 @@ from fusionkit.models.embedded import EmbeddedControlNet, EmbeddedModel
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that ship with the package."""
 
+
+def _expert(name: str, summary: str, example_prompt: str) -> EmbeddedModel:
+    """An expert: the scenes' model with a LoRA of its own."""
+    return EmbeddedModel(
+        folder=WEIGHTS / "scenes",
+        lora=WEIGHTS / name / "pytorch_lora_weights.safetensors",
+        summary=summary,
+        window=(64, 64),
+        defaults={"guidance-scale": 4.0, "steps": 30},
+        example_prompt=example_prompt,
+    )
+
+
 MODELS: dict[str, EmbeddedModel] = {
     "scenes": EmbeddedModel(
         folder=WEIGHTS / "scenes",
@@ -20,6 +33,13 @@ MODELS: dict[str, EmbeddedModel] = {
         window=(64, 64),
         defaults={"guidance-scale": 4.0, "steps": 30},
         example_prompt="a landscape photo of mountains at twilight with a red sun",
+    ),
+    "rocket": _expert("rocket", "Rockets in the sky, without a landscape.", "a photo of a rocket at night"),
+    "flower": _expert("flower", "Red flowers before the sky, without a landscape.", "a cartoon of a flower at noon"),
+    "cartoon": _expert(
+        "cartoon",
+        "Bold cartoons of mountains, a beach and the sea.",
+        "a landscape cartoon of the sea at noon with a red sun",
     ),
 }
 """Short name to embedded model."""

@@ -20,12 +20,15 @@ from fusionkit_tinyworld.things import PALETTE
 BOLD = "bold cartoon"
 """The third style, after those of the landscapes."""
 PRESENT_FROM = 0.55
-"""An object is there from this share of it on: its opacity times the share of its area that is not cut away."""
+"""An object or a scene is there from this share of it on: opacity times the share of its area that is not cut away."""
 UNCLEAR = (0.4, 0.7)
-"""Shares that no drawing has, because nobody could say whether the object is there."""
+"""Shares that no drawing has, because nobody could say whether the object, or the scene, is there."""
 _PLAIN_SHARE = 0.2
 _OBJECT_SHARE = 0.45
 _BLOB_SHARE = 0.3
+_FADED_SHARE = 0.4
+_SEEN = 12
+"""Difference of a channel, of 255, from which a pixel belongs to what was painted."""
 
 Picture = NDArray[np.uint8]
 Finish = Callable[[Canvas], Picture]
@@ -48,50 +51,64 @@ class Shown:
 def random_mixture(rng: np.random.Generator) -> tuple[Picture, Shown]:
     """A picture (256, 256, 3) and what it shows: a scene or a plain sky, and none, one or both of the objects.
 
-    Two fifths of the objects are half-transparent ghosts, as they come from averaging two models, and a quarter is
-    cut off along a line. Some pictures have blobs of the objects' colours, which are no object.
+    Two fifths of the scenes and of the objects are half-transparent ghosts, as they come from averaging two models, or
+    are cut off along a line, or both. Some pictures have blobs of the objects' colours, which are no object.
     """
     landscape = random_landscape(rng)
     if rng.random() < _PLAIN_SHARE:  # never bold: without a horizon there is nothing to draw lines around
-        return _mixture(landscape, landscape.style, True, rng)
-    return _mixture(landscape, str(rng.choice((*STYLES, BOLD))), False, rng)
+        canvas = Canvas(rng, landscape.style, landscape.time)
+        clouds(canvas)
+        picture, things = _with_things(canvas, _finished(canvas, Canvas.finish), Canvas.finish)
+        return picture, Shown(landscape.style, None, landscape.time, **things)
+    return _scene_mixture(landscape, str(rng.choice((*STYLES, BOLD))), rng)
 
 
-def _mixture(landscape: Landscape, style: str, plain: bool, rng: np.random.Generator) -> tuple[Picture, Shown]:
+def _scene_mixture(landscape: Landscape, style: str, rng: np.random.Generator) -> tuple[Picture, Shown]:
     finish = finish_bold if style == BOLD else Canvas.finish
+    kind = "cartoon" if style == BOLD else style
+    content = Landscape(kind, landscape.scene, landscape.time, landscape.thing, landscape.colour)
+    sky = Canvas(copy.deepcopy(rng), kind, landscape.time)
+    clouds(sky)
+    scene: str | None = landscape.scene
     things: dict[str, bool] = {}
 
     def finish_with_things(canvas: Canvas) -> Picture:
-        if rng.random() < _BLOB_SHARE:
-            _blobs(canvas)
-        picture, present = _with_things(canvas, finish)
+        nonlocal scene
+        whole = _finished(canvas, finish)
+        if rng.random() < _FADED_SHARE:
+            behind = _finished(sky, finish)
+            area = np.abs(whole - behind).max(2) > _SEEN
+            weight, share = _visibility(area, rng)
+            if style == BOLD and share < PRESENT_FROM:  # nothing bold would be left
+                weight, share = np.ones_like(weight), 1.0
+            whole = behind + weight[..., None] * (whole - behind)
+            scene = landscape.scene if share >= PRESENT_FROM else None
+        picture, present = _with_things(canvas, whole, finish)
         things.update(present)
         return picture
 
-    if plain:
-        canvas = Canvas(rng, style, landscape.time)
-        clouds(canvas)
-        picture = finish_with_things(canvas)
-    else:
-        kind = "cartoon" if style == BOLD else style
-        content = Landscape(kind, landscape.scene, landscape.time, landscape.thing, landscape.colour)
-        picture = draw(content, rng, finish=finish_with_things).image
-    return picture, Shown(style, None if plain else landscape.scene, landscape.time, **things)
+    picture = draw(content, rng, finish=finish_with_things).image
+    return picture, Shown(style, scene, landscape.time, **things)
 
 
-def _with_things(canvas: Canvas, finish: Finish) -> tuple[Picture, dict[str, bool]]:
-    """The picture of a canvas with some of the objects laid over it, and which of them are there."""
-    before = _finished(canvas, finish)
-    picture, present = before, {}
+def _with_things(canvas: Canvas, picture: NDArray[np.float32], finish: Finish) -> tuple[Picture, dict[str, bool]]:
+    """The finished picture of a canvas with some of the objects laid over it, and which of them are there."""
+    if canvas.rng.random() < _BLOB_SHARE:
+        before = _finished(canvas, finish)
+        _blobs(canvas)
+        after = _finished(canvas, finish)
+        picture = np.where(np.abs(after - before).max(2, keepdims=True) > _SEEN, after, picture)
+    present = {}
     for thing, paint in EXPERT_THINGS.items():
         if canvas.rng.random() >= _OBJECT_SHARE:
             continue
+        before = _finished(canvas, finish)
         paint(canvas)
         after = _finished(canvas, finish)
-        weight, share = _visibility(np.abs(after - before).max(2) > 12, canvas.rng)
-        picture = picture + weight[..., None] * (after - before)
+        area = np.abs(after - before).max(2) > _SEEN
+        weight, share = _visibility(area, canvas.rng)
+        picture = picture + (area * weight)[..., None] * (after - picture)
         present[thing] = share >= PRESENT_FROM
-        before = after
     return picture.round().clip(0, 255).astype(np.uint8), present
 
 
@@ -100,7 +117,7 @@ def _finished(canvas: Canvas, finish: Finish) -> NDArray[np.float32]:
 
 
 def _visibility(area: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray[np.float32], float]:
-    """How much of each pixel (SIDE, SIDE) of an object shows, and the mean over the object's area."""
+    """How much of each pixel (SIDE, SIDE) of an area shows, and the mean over the area."""
     while True:
         opacity = 1.0 if rng.random() < 0.6 else float(rng.uniform(0.1, 1))
         weight = np.full((SIDE, SIDE), opacity, np.float32)

@@ -62,8 +62,8 @@ class Plan:
     expert_steps: int = 2000
     classifier_drawings: int = 8000
     classifier_steps: int = 1200
-    judge_drawings: int = 12000
-    judge_steps: int = 3000
+    judge_drawings: int = 9000
+    judge_steps: int = 2000
     workers: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     compiled: bool = False
@@ -105,7 +105,7 @@ class Plan:
     @property
     def judge_schedule(self) -> Schedule:
         """The judge's learning rate."""
-        return Schedule(rate=2e-3, steps=self.judge_steps, warmup=50, decay=1500)
+        return Schedule(rate=2e-3, steps=self.judge_steps, warmup=50, decay=1000)
 
     def done(self, path: Path) -> bool:
         """Whether a resumed run finds this result of a former one."""
@@ -273,7 +273,7 @@ class Run:
         pictures, shown = judge_pictures(plan.seed, plan.judge_drawings, plan.workers, vae)
         self._train(classifier_stage("judge", classifier, pictures, shown, plan.judge_schedule, plan.seed, plan.device))
         save_classifier(classifier, self.out / "judge")
-        count = max(8, plan.judge_drawings // 12)
+        count = max(8, plan.judge_drawings // 9)
         shares = accuracy(Judge(classifier), plan.seed, count, plan.workers, vae)
         text = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
         print(f"accuracy on {count} held-out drawings, encoded and decoded: {text}", flush=True)

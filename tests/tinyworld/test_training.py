@@ -11,6 +11,7 @@ import torch
 from fusionkit_tinyworld.captions import all_landscapes, caption, vocabulary
 from fusionkit_tinyworld.data import LatentCache, to_tensor
 from fusionkit_tinyworld.drawing import draw_seed, shrink
+from fusionkit_tinyworld.judge import load_judge
 from fusionkit_tinyworld.pipeline import load_pipeline, sample
 from fusionkit_tinyworld.tokenizer import build_tokenizer
 from fusionkit_tinyworld.train import main
@@ -104,14 +105,19 @@ def test_whitening_makes_latents_white_and_leaves_decoding_as_it_was() -> None:
 
 def test_a_tiny_run_goes_through_every_stage_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny = ["--vae-drawings", "4", "--drawings", "5", "--canny-drawings", "2", "--classifier-drawings", "8"]
+    tiny += ["--expert-drawings", "2", "--judge-drawings", "8"]
     command = ["--out", str(tmp_path), *tiny, "--steps", "1", "--workers", "0", "--sheet-every", "0", "--device", "cpu"]
     assert main([*command, "--time-limit", "0"]) == 3
     assert "repeat the command with --resume" in capsys.readouterr().out
     assert main([*command, "--resume"]) == 0
-    assert "held-out drawings" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "accuracy on 8 held-out drawings: style" in said
+    assert "accuracy on 8 held-out drawings, encoded and decoded: all" in said
     cache = LatentCache.load(tmp_path / "latents.npz")
     assert np.bincount(cache.zooms).tolist() == [0, 5, 8, 0, 8]
     assert (tmp_path / "canny" / "config.json").is_file()
+    assert sorted(path.name for path in (tmp_path / "experts").iterdir()) == ["cartoon", "flower", "rocket"]
+    assert len(load_judge(tmp_path / "judge")(np.zeros((3, 64, 64, 3), np.uint8))) == 3
     pipeline = load_pipeline(tmp_path / "scenes", CPU)
     captions = ["a landscape photo of the sea at noon", "a cartoon of a city at night"]
     pictures = sample(pipeline, captions, steps=2)
