@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ import click
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
+
+    from fusionkit import Patches, Stage, Step
 
 IMAGES = Path(__file__).resolve().parent / "images"
 RECIPE = "panorama-tinyworld"
@@ -26,6 +30,7 @@ HALF = ("size=448x64",)
 MOUNTAINS = (*HALF, "prompt=a landscape cartoon of mountains at noon", "scheduler=ddim", "seed=3")
 BEACH = (*HALF, "prompt=a landscape photo of a beach at noon", "scheduler=ddpm", "seed=2")
 GAP, LABEL, ZOOM = 6, 22, 2
+BLENDING = "plugins.saliency-noise-blending"
 
 
 def plugins(*entries: str) -> str:
@@ -62,6 +67,18 @@ ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 SETS: list[str] = []
 """Changes of every picture, from the command line."""
+
+CASES = (
+    ("mountains", "noon"),
+    ("a city", "twilight"),
+    ("a beach", "night"),
+    ("a forest", "noon"),
+    ("a desert", "twilight"),
+    ("the sea", "night"),
+)
+"""A scene and a time of day for each column of a picture with several models; the column's number is its seed."""
+KEPT = tuple((scene, time) for scene in ("mountains", "a forest") for time in ("noon", "twilight", "night"))
+"""Likewise, of the scenes that the model of rockets still knows."""
 
 
 def run(changes: Sequence[str], recipe: str = RECIPE, shown: str = "") -> Image:
@@ -137,6 +154,137 @@ def controlnet() -> Image:
     return beside(columns)
 
 
+def side_by_side(images: Sequence[Image]) -> Image:
+    """Pictures of one size beside each other, enlarged."""
+    from PIL import Image
+
+    large = [enlarged(image) for image in images]
+    step = large[0].width + GAP
+    sheet = Image.new("RGB", (step * len(large) - GAP, large[0].height), "white")
+    for number, image in enumerate(large):
+        sheet.paste(image, (number * step, 0))
+    return sheet
+
+
+def averaged(recipe: str, changes: Sequence[str]) -> Image:
+    """What blending is compared with: the plain mean of the models' guided predictions, with the recipe's prompts."""
+    import torch
+
+    from fusionkit import Fusion, Plugin, Prompt, hookimpl
+    from fusionkit.recipe_file import load_recipes
+    from fusionkit_magicfusion import SaliencyNoiseBlending
+
+    blended = load_recipes(recipe, [*changes, *SETS])[0]
+    (blending,) = (plugin for plugin in blended.plugins if isinstance(plugin, SaliencyNoiseBlending))
+
+    class Averaged(Plugin):
+        @hookimpl
+        def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
+            predictions = []
+            for name, role in blending.models.items():
+                prompt = Prompt(role.prompt or blended.prompt, role.negative_prompt)
+                asked = replace(patches, prompts=[prompt] * len(patches.views))
+                predictions.append(stage.models[name].predict(stage, at, asked))
+            return torch.stack(predictions).mean(0)
+
+    return Fusion.from_recipe(blended, plugins=[Averaged()])(progress=False).image
+
+
+def several(
+    recipe: str,
+    prompts: Mapping[str, str],
+    around: str = "",
+    rows: Mapping[str, Sequence[str]] | None = None,
+    cases: Sequence[tuple[str, str]] = CASES,
+) -> Image:
+    """Models alone, their predictions averaged, and blended: a row each, with a column for each case.
+
+    Args:
+        recipe: A bundled recipe with several models.
+        prompts: Prompts of its models, the main one first, with {scene} and {time}.
+        around: The other models' negative prompt.
+        rows: What each row of blending changes, by its label, with {scene} and {time}.
+        cases: Scenes and times; the number of a case is its seed.
+    """
+    from fusionkit.recipe_file import load_recipes
+
+    made: dict[str, list[Image]] = {}
+    sources = {name: spec.model for name, spec in load_recipes(recipe)[0].specs.items()}
+    one = len(set(sources.values())) == 1
+    for seed, (scene, time) in enumerate(cases):
+        main, *others = ((name, text.format(scene=scene, time=time)) for name, text in prompts.items())
+        for name, text in (main, *others):
+            alone = [f"{BLENDING}=false", f"models={{{name}: {sources[name]}}}", f"prompt={text}", f"seed={seed}"]
+            label = f"{sources[name]} alone, prompt of '{name}'" if one else f"{sources[name]} alone"
+            made.setdefault(label, []).append(run(alone, recipe))
+        changes = [f"seed={seed}", f"prompt={main[1]}"]
+        for name, text in others:
+            changes.append(f"{BLENDING}.models.{name}.prompt={text}")
+            if around:
+                changes.append(f"{BLENDING}.models.{name}.negative-prompt={around.format(time=time)}")
+        made.setdefault("averaged", []).append(averaged(recipe, changes))
+        for label, more in (rows or {"blended": ()}).items():
+            made.setdefault(label, []).append(
+                run([*changes, *(each.format(scene=scene, time=time) for each in more)], recipe)
+            )
+    return stacked({label: side_by_side(images) for label, images in made.items()})
+
+
+def fine_grained_fusion() -> Image:
+    """A model of scenes and one of rockets."""
+    prompts = {"scene": "a landscape photo of {scene} at {time}", "rocket": "a photo of a rocket at {time}"}
+    return several("fine-grained-fusion-tinyworld", prompts, "a photo of the sky at {time}")
+
+
+def recontextualisation() -> Image:
+    """One model with two prompts."""
+    prompts = {"around": "a landscape photo of {scene} at {time}", "rocket": "a photo of a rocket at {time}"}
+    return several("recontextualisation-tinyworld", prompts, "a photo of the sky at {time}", cases=KEPT)
+
+
+def cross_domain_fusion() -> Image:
+    """A model of photos and one of bold cartoons, blended with and without smoothing."""
+    prompts = {
+        "photo": "a landscape photo of {scene} at {time}",
+        "cartoon": "a landscape cartoon of {scene} at {time}",
+    }
+    cartoon = f"{BLENDING}.models.cartoon"
+    against = (f"{cartoon}.negative-prompt=a landscape photo of {{scene}} at {{time}}", f"{cartoon}.k=0.5")
+    rows = {
+        "blended": (),
+        "blended, with smoothing": (f"{BLENDING}.smoothing=true",),
+        "blended, the photo's prompt as the cartoon's negative prompt, k 0.5": against,
+    }
+    return several("cross-domain-fusion-tinyworld", prompts, rows=rows)
+
+
+def three_models() -> Image:
+    """A model of scenes, one of rockets and one of flowers."""
+    prompts = {
+        "scene": "a landscape photo of {scene} at {time}",
+        "rocket": "a photo of a rocket at {time}",
+        "flower": "a photo of a flower at {time}",
+    }
+    return several("three-models-tinyworld", prompts, "a photo of the sky at {time}")
+
+
+def magicfusion_panorama() -> Image:
+    """A panorama by one model, and by two."""
+    recipe = "magicfusion-panorama-tinyworld"
+    alone = run([f"{BLENDING}=false", "models={scene: tinyworld/scenes}"], recipe)
+    return stacked({"tinyworld/scenes alone": enlarged(alone), "with tinyworld/rocket": enlarged(run([], recipe))})
+
+
+def magicfusion_winners() -> Image:
+    """Which model won where."""
+    return run([], "fine-grained-fusion-tinyworld", shown="winners")
+
+
+def magicfusion_shares() -> Image:
+    """How much each model won, step by step."""
+    return run([], "fine-grained-fusion-tinyworld", shown="shares")
+
+
 def patch_content_prompts() -> Image:
     """The views of the last stage with their prompts."""
     return run([], "accdiffusion-tinyworld", shown="prompts")
@@ -183,9 +331,16 @@ def tinyworld() -> Image:
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
     "controlnet": controlnet,
+    "cross-domain-fusion": cross_domain_fusion,
+    "fine-grained-fusion": fine_grained_fusion,
     "guidance-map": guidance_map,
     "guided-upscaling": guided_upscaling,
+    "magicfusion-panorama": magicfusion_panorama,
+    "magicfusion-shares": magicfusion_shares,
+    "magicfusion-winners": magicfusion_winners,
     "patch-content-prompts": patch_content_prompts,
+    "recontextualisation": recontextualisation,
+    "three-models": three_models,
     "tinyworld": tinyworld,
 }
 

@@ -85,11 +85,16 @@ def properties(schemas: dict[str, dict[str, Any]], definitions: dict[str, Any], 
     )
 
 
-def options(name: str) -> str:
-    """The options of a plugin."""
+def options(name: str, part: str = "") -> str:
+    """The options of a plugin, or the keys of one of its options that is a mapping."""
     from fusionkit.registry import load
 
     plugin = load(name)
+    if part:
+        schema = plugin.model_json_schema(by_alias=True)
+        keys, definitions = schema["properties"][part], schema["$defs"]
+        keys = keys.get("additionalProperties", keys)  # of a mapping by name: what stands behind each name
+        return properties(definitions[keys["$ref"].rsplit("/", 1)[1]]["properties"], definitions, "key")
     return fields(plugin, "option") if plugin.model_fields else "It has no options.\n"
 
 
@@ -105,6 +110,13 @@ def lora() -> str:
     from fusionkit.recipe import Lora
 
     return fields(Lora, "key")
+
+
+def model() -> str:
+    """The keys of one of several models in a recipe."""
+    from fusionkit.recipe import ModelSpec
+
+    return fields(ModelSpec, "key")
 
 
 def hooks() -> str:
@@ -230,6 +242,8 @@ def weights() -> str:
 
 def written(value: Any) -> str:
     """A value as a recipe writes it."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {written(each)}' for key, each in value.items() if each is not None)}}}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -242,6 +256,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "hooks": hooks,
     "lora": lora,
+    "model": model,
     "recipe": recipe,
     "schedulers": schedulers,
     "vocabulary": vocabulary,
@@ -250,10 +265,10 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def table(what: str, page: Path) -> str:
-    """The table of a name, for a page: `recipe`, `hooks`, `plugins`, `options style-alignment`, ..."""
+    """The table of a name, for a page: `recipe`, `plugins`, `options PLUGIN`, `options PLUGIN OPTION`, ..."""
     if what == "plugins":
         return plugins(page)
-    return options(what.split()[1]) if what.startswith("options ") else TABLES[what]()
+    return options(*what.split()[1:]) if what.startswith("options ") else TABLES[what]()
 
 
 def updated(page: Path) -> str:

@@ -57,6 +57,10 @@ OTHERWISE = {
     "upscaling": "python benchmarks/upscaling.py --sheet upscaling",
     "dilated-sampling": "python benchmarks/upscaling.py --sheet dilated-sampling",
     "tinyworld-canny": "python -m fusionkit_tinyworld.evaluate_canny --sheet docs/images/tinyworld-canny.png",
+    **{
+        name: f"python benchmarks/magicfusion.py --sheet {name}"
+        for name in ("magicfusion", "magicfusion-cartoon", "tinyworld-experts")
+    },
 }
 
 

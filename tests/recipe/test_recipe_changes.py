@@ -11,7 +11,7 @@ from fusionkit import hookimpl
 from fusionkit.assemble import bundled_recipes
 from fusionkit.errors import RecipeError
 from fusionkit.plugin import Plugin
-from fusionkit.recipe import Recipe, SchedulerSpec
+from fusionkit.recipe import Lora, ModelSpec, Recipe, SchedulerSpec
 from fusionkit.recipe_file import load_recipes, parse_recipe, read_recipe
 
 BASE = """
@@ -88,6 +88,37 @@ def test_set_changes_keys_options_and_the_list_of_plugins() -> None:
         name="ddim", options={"eta": 1.0, "thresholding": True}
     )
     assert one(BASE, "scheduler.euler.s_churn=2").scheduler == SchedulerSpec(name="euler", options={"s_churn": 2})
+
+
+SEVERAL = "models:\n  scene: a/b\n  expert: {model: c/d, variant: fp16, loras: [{path: e}]}\n"
+
+
+def test_several_models_are_named_in_their_order() -> None:
+    recipe = one(SEVERAL)
+    assert list(recipe.specs) == ["scene", "expert"]
+    assert recipe.specs["scene"] == ModelSpec(model="a/b")
+    assert recipe.specs["expert"] == ModelSpec(model="c/d", variant="fp16", loras=[Lora(path="e")])
+    written = recipe.dump()["models"]
+    assert written == {
+        "scene": "a/b",
+        "expert": {"model": "c/d", "variant": "fp16", "loras": [{"path": "e", "scale": 1.0}]},
+    }
+    (again,) = parse_recipe(recipe.to_yaml(), "text").recipes
+    assert again.specs == recipe.specs
+
+
+def test_a_recipe_with_one_model_calls_it_that() -> None:
+    assert one(BASE).specs == {"model": ModelSpec(model="here/there")}
+    assert one("prompt: a hill").specs == {}
+
+
+def test_models_are_set_one_by_one_and_replaced_by_model() -> None:
+    assert one(SEVERAL, "models.expert=f/g").specs["expert"] == ModelSpec(model="f/g")
+    assert one(SEVERAL, "models.expert.variant=bf16").specs["expert"].variant == "bf16"
+    assert list(one(SEVERAL, "models.third=h/i").specs) == ["scene", "expert", "third"]
+    Path("several.yaml").write_text(SEVERAL)
+    assert one("extends: several.yaml\nmodel: f/g").specs == {"model": ModelSpec(model="f/g")}
+    assert list(one("extends: base.yaml\n" + SEVERAL).specs) == ["scene", "expert"]
 
 
 def test_a_prompt_of_the_command_line_is_taken_literally() -> None:
@@ -184,8 +215,17 @@ def test_bundled_recipes_are_found_and_begin_with_their_own_command() -> None:
         assert second.startswith("# "), path
         (recipe,) = load_recipes(name)
         assert recipe.name == name
-        assert recipe.model in (
+        sources = {spec.model for spec in recipe.specs.values()}
+        if name.endswith("-tinyworld"):
+            assert all(source.startswith("tinyworld/") for source in sources), path
+        assert sources <= {
             "tinyworld/scenes",
+            "tinyworld/rocket",
+            "tinyworld/flower",
+            "tinyworld/cartoon",
+            "stable-diffusion-v1-5/stable-diffusion-v1-5",
+            "nitrosocke/Ghibli-Diffusion",
+            "nitrosocke/Nitro-Diffusion",
             "stabilityai/stable-diffusion-2-base",
             "stabilityai/stable-diffusion-xl-base-1.0",
-        )
+        }, path
