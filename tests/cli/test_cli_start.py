@@ -105,7 +105,8 @@ def test_a_plugin_in_detail(fusionkit: Run) -> None:
 
 def test_models_are_listed(fusionkit: Run) -> None:
     out = fusionkit("models").out
-    assert out.startswith("tinyworld/scenes  ")
+    names = [line.split()[0] for line in out.splitlines() if line.startswith("tinyworld/")]
+    assert names == [f"tinyworld/{each}" for each in ("cartoon", "flower", "rocket", "scenes", "canny")]
     assert "\n  windows   64x64 pixels\n" in out
     assert "\nControlNets, for the plugin controlnet:\ntinyworld/canny  " in out
     assert "\n  annotator  canny\n  licence    Apache-2.0\n" in out

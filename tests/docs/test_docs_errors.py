@@ -15,6 +15,7 @@ SAID = {
     "size=450x64": "size 450x64 is not divisible by 4",
     "plugins.multidiffusion.stride=96": "stride 96 is larger than the window, 64x64",
     "plugins=[multidiffusion, multidiffusion]": "both replace the hook 'views'; use one of them",
+    "models={scene: tinyworld/scenes}": "has both 'models' and 'model'",
     "scheduler=dpmm": "no scheduler 'dpmm'; did you mean 'ddpm'?",
     "scheduler=ddim": "variance-corrected-fusion: DDIMScheduler draws no noise",
 }

@@ -11,7 +11,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from replay import HERE, Case, Replay, checkpoint
+from replay import HERE, Case, Replay
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -49,10 +49,14 @@ def plugin_for(params: dict[str, Any], *, whole: bool = False, **options: Any) -
 
 @cache
 def pipeline(name: str) -> Any:
-    """A checkpoint; what it lacks is that of tiny-sd."""
-    general = checkpoint("tiny-sd")
-    if (HERE / "checkpoints" / name / "model_index.json").exists():
-        return checkpoint(name)
+    """A checkpoint with its own scheduler; what it lacks is that of tiny-sd."""
+    folder = HERE / "checkpoints" / name
+    if (folder / "model_index.json").exists():
+        # Not `checkpoint`, whose pipelines get the schedulers of other cases.
+        pipe = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+    general = pipeline("tiny-sd")
     unet = diffusers.UNet2DConditionModel.from_pretrained(HERE / "checkpoints" / name, subfolder="unet")
     return type(general)(**{**general.components, "unet": unet}, requires_safety_checker=False)
 

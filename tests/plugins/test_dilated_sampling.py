@@ -331,7 +331,7 @@ def test_with_every_plugin_of_fusion(kind: Kind) -> None:
     ]
     plan = tiny_plan(plugins, kind, **fields)
     (stage,) = plan.stages
-    assert check_coverage(stage, plan.hooks) == plan.views[0]
+    assert check_coverage(stage, plan.hooks) == (plan.views[0], plan.passes[0])
     latents = execute_tiny(plan, kind)
     assert bool(latents.isfinite().all())
     without = tiny_run([each for each in plugins if not isinstance(each, DilatedSampling)], kind, **fields)

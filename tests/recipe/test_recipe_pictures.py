@@ -26,7 +26,7 @@ def recipe_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "recipes"
 
 
-@pytest.mark.parametrize(("entry", "path_of"), NAMING, ids=lambda each: str(each).partition(":")[0])
+@pytest.mark.parametrize(("entry", "path_of"), NAMING, ids=[entry.partition(":")[0] for entry, _ in NAMING])
 def test_a_picture_is_in_the_working_folder_or_else_beside_the_recipe(
     recipe_folder: Path, entry: str, path_of: Any
 ) -> None:
