@@ -51,6 +51,8 @@ def verdict(told: dict[str, Any], latents_hash: str, now: dict[str, str]) -> str
         f"{name} {then.get(name)} -> {now.get(name)}" for name in {**then, **now} if then.get(name) != now.get(name)
     ]
     why = (
-        f"; different versions: {', '.join(differ)}" if differ else "; all versions are the same, so is it the device?"
+        f"; different versions: {', '.join(differ)}"
+        if differ
+        else "; all versions are the same, so is it the device, or its threads?"
     )
     return f"not equal: the latents' hash was {str(told.get('latents'))[:16]} and is {latents_hash[:16]} now{why}"

@@ -33,7 +33,7 @@ def _two_or_more(models: dict[str, Role]) -> dict[str, Role]:
 
 
 class SaliencyNoiseBlending(Plugin):
-    """Let several models predict each view, and trust each one where its own guidance responds most (MagicFusion).
+    """Let several models predict each view, and trust each one where its own guidance responds most (arXiv 2303.13126).
 
     Of the models i, at every pixel of a view (arXiv 2303.13126, section 3, for any number of models):
     S_i = Smooth(|s_i (e_i(x_t, c_i) - e_i(x_t, null))|), S_i* = Softmax(k_i S_i), M = argmax_i S_i*, and the prediction

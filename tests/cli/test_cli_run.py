@@ -129,7 +129,7 @@ def test_replay_says_what_differs(fusionkit: Run) -> None:
         fusionkit("replay", "old.png", "-q").out.splitlines()[-1] == line + f"different versions: torch 1.0 -> {torch}"
     )
     assert fusionkit("replay", "same.png", "-q").out.splitlines()[-1] == (
-        line + "all versions are the same, so is it the device?"
+        line + "all versions are the same, so is it the device, or its threads?"
     )
 
 
