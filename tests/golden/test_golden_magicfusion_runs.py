@@ -1,0 +1,166 @@
+"""Saliency-noise-blending against MagicFusion's ldm/ddim.py: whole DDIM runs of two models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from magicfusion_cases import EXPERT, GENERAL, THEIRS, check_mask, files, pipeline, plan_of, plugin_for, softmaxes
+from replay import HERE, Case, Replay
+from torch import Tensor
+
+from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
+from fusionkit.models.load import wrap_pipeline
+from fusionkit.run import execute
+from fusionkit_magicfusion import SaliencyNoiseBlending
+
+
+class Listening:
+    """A model that also keeps what it answers, at every step."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.pairs: list[tuple[Tensor, Tensor]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
+        self.pairs.append(self.model.predict_pair(stage, at, patches))
+        return self.pairs[-1]
+
+
+class Keep(Plugin):
+    """Keeps the prediction and the latents of every step."""
+
+    predictions: Any
+    latents_after: Any
+
+    @hookimpl(wrapper=True)
+    def noise_prediction(self) -> Any:
+        self.predictions.append((yield))
+        return self.predictions[-1]
+
+    @hookimpl
+    def step_done(self, latents: Tensor) -> None:
+        self.latents_after.append(latents.clone())
+
+
+@dataclass
+class Run:
+    """A whole run of one of a case's samples, over real models."""
+
+    case: Case
+    sample: int
+    predictions: list[Tensor] = field(default_factory=list)
+    latents_after: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, plugin: SaliencyNoiseBlending | None = None) -> Run:
+        params = self.case.params
+        initial = self.case["x_T"][self.sample : self.sample + 1]
+        keep: Any = {"predictions": self.predictions, "latents_after": self.latents_after}
+        # Of two plugins that give the noise or the prediction, the first in the recipe is the inner one.
+        self.plan = plan_of(
+            [Replay(initial=initial), plugin or plugin_for(params), Keep(**keep)],
+            (initial.shape[2], initial.shape[3]),
+            steps=params["steps"],
+            scale=params["scale"],
+            scheduler={"ddim": {"eta": params["eta"]}},
+            prompt=params["prompt1_for_model"],
+            negative_prompt=params["uncond"],
+        )
+        # "tiny-sd-b (expert)"
+        self.models = {
+            name: Listening(wrap_pipeline(pipeline(params[model].split()[0]))) for name, (model, _) in THEIRS.items()
+        }
+        models: Any = self.models
+        self.final = execute(self.plan, models[GENERAL], models)
+        return self
+
+    def pairs(self, step: int) -> dict[str, tuple[Tensor, Tensor]] | None:
+        """The predictions of both models at a step; nothing where they were not blended."""
+        blended = [number for number, at in enumerate(self.plan.stages[0].steps) if self._blends(at)]
+        return (
+            {name: model.pairs[blended.index(step)] for name, model in self.models.items()} if step in blended else None
+        )
+
+    def _blends(self, at: Step) -> bool:
+        after = int(at.timestep) <= self.case.params["fusion_start"]
+        return after if self.case.params["merge_mode"] == 1 else not after
+
+
+def ddim_cases() -> list[Any]:
+    return [
+        pytest.param(path, sample, id=f"{path.stem}-{sample}")
+        for path in files("ddim")
+        for sample in range(len(Case.read(path)["x_T"]))
+    ]
+
+
+@pytest.mark.parametrize(("path", "sample"), ddim_cases())
+def test_a_whole_run(path: Path, sample: int) -> None:
+    case = Case.read(path)
+    run = Run(case, sample)()
+    params, batch = case.params, slice(sample, sample + 1)
+    assert [int(at.timestep) for at in run.plan.stages[0].steps] == sorted(case["timesteps"].tolist(), reverse=True)
+
+    differences = []
+    for step, theirs in enumerate(case["latents_after_step"][:, batch]):
+        clear = torch.ones(theirs.shape[0], *theirs.shape[2:], dtype=torch.bool)
+        if (pairs := run.pairs(step)) is not None:
+            cond, uncond = pairs[EXPERT]
+            expert = uncond + params["scale"] * (cond - uncond)
+            ours = (run.predictions[step] == expert).all(1)
+            plain, exact = (softmaxes(pairs, params, dtype) for dtype in (torch.float32, torch.float64))
+            clear = check_mask(ours, case["mask_1_is_model0"][step][batch], plain.exp(), exact)
+        differences.append(float(((run.latents_after[step] - theirs).abs().amax(1) * clear).max()))
+        if not clear.all():
+            # From here on the two runs may differ, where one of them had no say.
+            break
+    print(f"largest difference: {max(differences):.1e} in {len(differences)} of {params['steps']} steps")
+    assert run.models[EXPERT].pairs
+    assert max(differences) < 1e-3
+    if len(differences) == params["steps"]:
+        assert float((run.final - case["final"][batch]).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("path", files("ddim"), ids=lambda path: path.stem)
+def test_prompts_and_first_predictions(path: Path) -> None:
+    case = Case.read(path)
+    params, initial = case.params, case["x_T"][:1]
+    prompts = {GENERAL: params["prompt1_for_model"], EXPERT: params["prompt_for_model0"]}
+    plan = plan_of(
+        [plugin_for(params)],
+        (initial.shape[2], initial.shape[3]),
+        steps=params["steps"],
+        scale=params["scale"],
+        scheduler="ddim",
+        negative_prompt=params["uncond"],
+    )
+    stage = plan.stages[0]
+    for name, (theirs, _) in THEIRS.items():
+        model: Any = wrap_pipeline(pipeline(params[theirs].split()[0]))
+        texts = {
+            f"text_{theirs}": model.embed(prompts[name])[0],
+            "text_uncond": model.embed_negative(params["uncond"])[0],
+        }
+        stage.model = model
+        patches = Patches((View(0, 0, *initial.shape[2:]),), latents=initial, prompts=[prompts[name]])
+        cond, uncond = model.predict_pair(stage, stage.steps[0], patches)
+        found = {**texts, f"e_cond_{theirs}_step0": cond, f"e_uncond_{theirs}_step0": uncond}
+        for recorded, ours in found.items():
+            assert float((ours - case[recorded][:1]).abs().max()) < 1e-4, recorded
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"ns1_model0": 1.05}, {"prompt_for_model0": "a photo of a lion"}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_run_with_something_else_is_told_apart(wrong: dict[str, Any]) -> None:
+    case = Case.read(HERE / "data" / "magicfusion" / "ddim_mode1_start600_ns1_1.npz")
+    run = Run(case, 0)(plugin_for({**case.params, **wrong}))
+    assert float((run.final - case["final"][:1]).abs().max()) > 1e-2
