@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageColor, ImageDraw, ImageFilter, ImageFont
 
+from fusionkit.map_pictures import GROUND, MARGIN, TEXT, beside, captioned
+
 if TYPE_CHECKING:
     from fusionkit import View
     from fusionkit_accdiffusion.masks import Masks
@@ -17,10 +19,7 @@ if TYPE_CHECKING:
 SIDE = 768
 """Pixels of the longer side of what is drawn on, whatever the picture's size, so that captions can be read."""
 
-_TEXT = 20
-_MARGIN = 10
 _TINT = "#ff9500"
-_GROUND = "#1c1c1e"
 
 
 def mask_pictures(image: Image.Image, words: Sequence[Word], masks: Masks) -> dict[str, Image.Image]:
@@ -49,7 +48,7 @@ def prompts_picture(
         prompts: P prompts.
     """
     ground = _dimmed(_scaled(image, Image.Resampling.LANCZOS), 0.45)
-    draw, font = ImageDraw.Draw(ground), ImageFont.load_default(_TEXT)
+    draw, font = ImageDraw.Draw(ground), ImageFont.load_default(TEXT)
     distinct = list(dict.fromkeys(prompts))
     colours = _colours(len(distinct))
     down, across = ground.height / canvas[0], ground.width / canvas[1]
@@ -62,8 +61,8 @@ def prompts_picture(
         bottom = min(view.top + view.height, canvas[0]) * down - 1 - inset
         draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=colours[number], width=2)
         middle = (left + right) / 2, (top + bottom) / 2
-        draw.text(middle, str(number + 1), colours[number], font, anchor="mm", stroke_width=3, stroke_fill=_GROUND)
-    return _beside(ground, _legend(distinct, [prompts.count(prompt) for prompt in distinct], colours, ground.height))
+        draw.text(middle, str(number + 1), colours[number], font, anchor="mm", stroke_width=3, stroke_fill=GROUND)
+    return beside([ground, _legend(distinct, [prompts.count(prompt) for prompt in distinct], colours, ground.height)])
 
 
 def _mask_picture(image: Image.Image, text: str, mask: Masks) -> Image.Image:
@@ -73,7 +72,7 @@ def _mask_picture(image: Image.Image, text: str, mask: Masks) -> Image.Image:
     shown = Image.composite(tinted, _dimmed(picture, 0.35), inside)
     outline = Image.composite(Image.new("L", inside.size), inside, inside.filter(ImageFilter.MinFilter(5)))
     shown.paste(Image.new("RGB", picture.size, _TINT), mask=outline)
-    return _captioned(shown, f"{text}: {mask.mean():.0%} of the picture")
+    return captioned(shown, f"{text}: {mask.mean():.0%} of the picture")
 
 
 def _scaled(image: Image.Image, filtering: Image.Resampling) -> Image.Image:
@@ -86,35 +85,19 @@ def _dimmed(image: Image.Image, light: float) -> Image.Image:
     return Image.blend(Image.new("RGB", image.size), image, light)
 
 
-def _captioned(image: Image.Image, text: str) -> Image.Image:
-    height = _TEXT + 2 * _MARGIN
-    whole = Image.new("RGB", (image.width, image.height + height), _GROUND)
-    whole.paste(image)
-    font = ImageFont.load_default(_TEXT)
-    ImageDraw.Draw(whole).text((_MARGIN, image.height + height / 2), text, "white", font, anchor="lm")
-    return whole
-
-
 def _legend(prompts: Sequence[str], counts: Sequence[int], colours: Sequence[str], height: int) -> Image.Image:
     """A list of the prompts, each with its number, its colour, and of how many views it is."""
-    font, lines = ImageFont.load_default(_TEXT), []
+    font, lines = ImageFont.load_default(TEXT), []
     for number, (prompt, count, colour) in enumerate(zip(prompts, counts, colours, strict=True), 1):
         views = f"{count} view{'s' if count > 1 else ''}"
         text = f"{number}. {prompt or '(empty)'} ({views})"
         lines += [(line, colour) for line in textwrap.wrap(text, 46, subsequent_indent="    ")]
-    row = _TEXT + 4
-    legend = Image.new("RGB", (SIDE * 2 // 3, max(height, len(lines) * row + 2 * _MARGIN)), _GROUND)
+    row = TEXT + 4
+    legend = Image.new("RGB", (SIDE * 2 // 3, max(height, len(lines) * row + 2 * MARGIN)), GROUND)
     draw = ImageDraw.Draw(legend)
     for place, (line, colour) in enumerate(lines):
-        draw.text((_MARGIN, _MARGIN + place * row), line, colour, font)
+        draw.text((MARGIN, MARGIN + place * row), line, colour, font)
     return legend
-
-
-def _beside(left: Image.Image, right: Image.Image) -> Image.Image:
-    whole = Image.new("RGB", (left.width + right.width, max(left.height, right.height)), _GROUND)
-    whole.paste(left)
-    whole.paste(right, (left.width, 0))
-    return whole
 
 
 def _colours(count: int) -> list[str]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from fusionkit.map_pictures import GROUND, MARGIN, TEXT, below, beside, captioned
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -23,7 +25,6 @@ PLOT = (90, 50, WIDTH - 20, 370)
 TINT = 0.6
 """How much of a tinted picture is the winner's colour."""
 
-_TEXT, _MARGIN, _GROUND = 20, 10, "#1c1c1e"
 # Told apart in any kind of colour vision.
 _FIRST = ((255, 149, 0), (50, 173, 230), (191, 90, 242), (48, 209, 88), (255, 214, 10), (255, 69, 58))
 
@@ -41,13 +42,13 @@ def winners_picture(image: Image.Image, seen: Winners) -> Image.Image:
     # Wide pictures below each other, tall ones beside each other.
     columns = max(1, min(len(shown), 8, round(4 / aspect)))
     small, large = _fitting(aspect, WIDTH // columns, WIDTH), _fitting(aspect, WIDTH, WIDTH // 2)
-    tiles = [_captioned(tinted(image, shares, small, colours), f"t = {timestep:g}") for timestep, shares in shown]
+    tiles = [captioned(tinted(image, shares, small, colours), f"t = {timestep:g}") for timestep, shares in shown]
     whole = [
-        _captioned(image.convert("RGB").resize(large, Image.Resampling.LANCZOS), "the picture"),
-        _captioned(tinted(image, seen.overall(), large, colours), f"all {len(seen.timesteps)} steps"),
+        captioned(image.convert("RGB").resize(large, Image.Resampling.LANCZOS), "the picture"),
+        captioned(tinted(image, seen.overall(), large, colours), f"all {len(seen.timesteps)} steps"),
     ]
     rows = [*_rows(tiles, columns), *_rows(whole, 2 if 2 * large[0] <= WIDTH else 1)]
-    return _below([*rows, _legend(seen, colours)])
+    return below([*rows, _legend(seen, colours)])
 
 
 def shares_picture(seen: Winners) -> Image.Image:
@@ -57,8 +58,8 @@ def shares_picture(seen: Winners) -> Image.Image:
     """
     shares, colours = seen.shares(), colours_of(len(seen.names))
     left, top, right, bottom = PLOT
-    chart = Image.new("RGB", (WIDTH, bottom + 3 * _TEXT + _MARGIN), _GROUND)
-    draw, font = ImageDraw.Draw(chart), ImageFont.load_default(_TEXT)
+    chart = Image.new("RGB", (WIDTH, bottom + 3 * TEXT + MARGIN), GROUND)
+    draw, font = ImageDraw.Draw(chart), ImageFont.load_default(TEXT)
     count = len(seen.timesteps)
     for step in range(count):
         x0, x1 = (left + round(place * (right - left) / count) for place in (step, step + 1))
@@ -74,9 +75,9 @@ def shares_picture(seen: Winners) -> Image.Image:
         x = left + round((step + 0.5) * (right - left) / count)
         draw.line((x, bottom, x, bottom + 6), "white")
         draw.text((x, bottom + 8), f"{seen.timesteps[step]:g}", "white", font, anchor="mt")
-    draw.text((_MARGIN, _MARGIN), "share of the pixels that each model won", "white", font)
-    draw.text(((left + right) / 2, chart.height - _MARGIN), "timestep", "white", font, anchor="mb")
-    picture = _below([chart, _legend(seen, colours)])
+    draw.text((MARGIN, MARGIN), "share of the pixels that each model won", "white", font)
+    draw.text(((left + right) / 2, chart.height - MARGIN), "timestep", "white", font, anchor="mb")
+    picture = below([chart, _legend(seen, colours)])
     picture.info.update(timesteps=list(seen.timesteps), shares=shares)
     return picture
 
@@ -121,44 +122,17 @@ def _fitting(aspect: float, width: int, height: int) -> tuple[int, int]:
     return max(1, round(across)), max(1, round(across / aspect))
 
 
-def _captioned(image: Image.Image, text: str) -> Image.Image:
-    height = _TEXT + 2 * _MARGIN
-    whole = Image.new("RGB", (image.width, image.height + height), _GROUND)
-    whole.paste(image)
-    font = ImageFont.load_default(_TEXT)
-    ImageDraw.Draw(whole).text((_MARGIN, image.height + height / 2), text, "white", font, anchor="lm")
-    return whole
-
-
 def _legend(seen: Winners, colours: Sequence[tuple[int, int, int]]) -> Image.Image:
     """Each model's colour, name, and share of all pixels and steps, one a line."""
-    row, font, shares = _TEXT + _MARGIN, ImageFont.load_default(_TEXT), seen.shares()
-    legend = Image.new("RGB", (WIDTH, row * len(seen.names) + _MARGIN), _GROUND)
+    row, font, shares = TEXT + MARGIN, ImageFont.load_default(TEXT), seen.shares()
+    legend = Image.new("RGB", (WIDTH, row * len(seen.names) + MARGIN), GROUND)
     draw = ImageDraw.Draw(legend)
     for number, (name, colour) in enumerate(zip(seen.names, colours, strict=True)):
-        middle, mean = _MARGIN + number * row + _TEXT / 2, sum(shares[name]) / len(shares[name])
-        draw.rectangle((_MARGIN, middle - _TEXT / 2, _MARGIN + _TEXT, middle + _TEXT / 2), colour)
-        draw.text((2 * _MARGIN + _TEXT, middle), f"{name}: {mean:.0%}", "white", font, anchor="lm")
+        middle, mean = MARGIN + number * row + TEXT / 2, sum(shares[name]) / len(shares[name])
+        draw.rectangle((MARGIN, middle - TEXT / 2, MARGIN + TEXT, middle + TEXT / 2), colour)
+        draw.text((2 * MARGIN + TEXT, middle), f"{name}: {mean:.0%}", "white", font, anchor="lm")
     return legend
 
 
 def _rows(images: Sequence[Image.Image], columns: int) -> list[Image.Image]:
-    return [_beside(images[start : start + columns]) for start in range(0, len(images), columns)]
-
-
-def _beside(images: Sequence[Image.Image]) -> Image.Image:
-    whole = Image.new("RGB", (sum(each.width for each in images), max(each.height for each in images)), _GROUND)
-    left = 0
-    for each in images:
-        whole.paste(each, (left, 0))
-        left += each.width
-    return whole
-
-
-def _below(images: Sequence[Image.Image]) -> Image.Image:
-    whole = Image.new("RGB", (max(each.width for each in images), sum(each.height for each in images)), _GROUND)
-    top = 0
-    for each in images:
-        whole.paste(each, (0, top))
-        top += each.height
-    return whole
+    return [beside(images[start : start + columns]) for start in range(0, len(images), columns)]
