@@ -1,107 +1,27 @@
-"""Progressive upscaling: the stages of any size, how one starts from the last, and where a picture takes its place."""
+"""Progressive upscaling: the stages of any size, how one starts from the last, and its options."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pydantic import ValidationError
-from torch import Tensor
 from torch.nn.functional import interpolate
+from upscaling import ODD, SIZE, STAGES, Size, close, plain, problem, sizes, watched
 
-from fusionkit import Plugin, Recipe, RecipeError, Stage, Step, hookimpl
+from fusionkit import Plugin, Recipe, Stage, Step, hookimpl
 from fusionkit.document import parse_yaml
 from fusionkit.models.schedulers import SHORT_NAMES
-from fusionkit.picture import open_picture, picture_problems
 from fusionkit.problems import problems_of
-from fusionkit.testing import KINDS, Kind, execute_tiny, tiny_model, tiny_plan, tiny_run
+from fusionkit.testing import KINDS, Kind, execute_tiny, tiny_plan, tiny_run
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_accdiffusion.cosine import cosine
 from fusionkit_multidiffusion import MultiDiffusion
-
-Size = tuple[int, int]
-
-# The window is 64x64 pixels. Whole multiples, one axis alone, multiples of nothing, a remainder of less and of more
-# than a quarter, and aspect ratios that whole latent pixels of the window can't hold.
-STAGES: Mapping[Size, Sequence[Size]] = {
-    (64, 64): [(64, 64)],
-    (64, 32): [(64, 32)],
-    (128, 128): [(64, 64), (128, 128)],
-    (256, 256): [(64, 64), (128, 128), (192, 192), (256, 256)],
-    (256, 128): [(64, 32), (128, 64), (192, 96), (256, 128)],
-    (64, 192): [(24, 64), (40, 128), (64, 192)],
-    (72, 64): [(64, 56), (72, 64)],
-    (80, 80): [(64, 64), (80, 80)],
-    (144, 144): [(64, 64), (144, 144)],
-    (152, 152): [(64, 64), (128, 128), (152, 152)],
-    (200, 136): [(64, 40), (128, 88), (200, 136)],
-    (216, 216): [(64, 64), (128, 128), (192, 192), (216, 216)],
-}
-ODD = [(472, 328), (1000, 72), (72, 1000), (680, 472), (4096, 8), (136, 520)]
-
-# Of the tests that need no certain size: no multiple, and neither square nor wide.
-SIZE = (136, 200)
-
-
-def sizes(size: Size, kind: Kind = "sd", window: Size | None = None, **options: Any) -> list[Size]:
-    plan = tiny_plan([ProgressiveUpscaling(**options)], kind, size=size, steps=1, window=window)
-    return [stage.plan.size for stage in plan.stages]
-
-
-def problem(*plugins: Plugin, size: Size = (128, 128), **fields: Any) -> str:
-    with pytest.raises(RecipeError) as error:
-        tiny_plan(plugins, size=size, **fields)
-    assert len(str(error.value).splitlines()) == 1
-    return str(error.value)
-
-
-class Kept(Plugin):
-    """Keeps, of each stage: what it started from, its noise, the canvas after each step, and its clean latents."""
-
-    stages: Any
-
-    @hookimpl
-    def step_done(self, stage: Stage, at: Step, latents: Tensor) -> None:
-        kept = self.stages.setdefault(stage.index, {"stage": stage, "previous": stage.previous, "canvases": []})
-        kept["canvases"].append(latents.clone())
-
-
-class First(Plugin):
-    """Keeps the latents that each stage starts from, and their noise."""
-
-    stages: Any
-
-    @hookimpl(wrapper=True)
-    def init_latents(self, stage: Stage, noise: Tensor) -> Any:
-        latents = yield
-        self.stages[stage.index] = latents.clone(), noise.clone()
-        return latents
-
-
-def watched(*plugins: Plugin, kind: Kind = "sd", size: Size = SIZE, **fields: Any) -> tuple[dict[int, Any], Any]:
-    """Everything that `Kept` and `First` kept of a run."""
-    kept: dict[int, Any] = {}
-    first: dict[int, Any] = {}
-    tiny_run([*plugins, Kept(stages=kept), First(stages=first)], kind, size=size, **{"steps": 2, **fields})
-    return kept, first
-
-
-@lru_cache
-def plain(kind: Kind, scheduler: str = "ddpm") -> tuple[dict[int, Any], Any]:
-    return watched(ProgressiveUpscaling(), kind=kind, scheduler=scheduler)
-
-
-def close(some: Tensor, others: Tensor, within: float = 1e-4) -> bool:
-    return some.shape == others.shape and float((some - others).abs().max()) <= within
-
 
 # Stages
 
@@ -265,117 +185,7 @@ def test_any_scheduler_and_any_batch_size(scheduler: str) -> None:
     assert close(one, many, 1e-4 * max(1.0, float(one.std())))
 
 
-# From a picture
-
-
-def gradient(size: Size = (90, 50), mode: str = "RGB") -> Image.Image:
-    """Bright to the right and green to the bottom."""
-    width, height = size
-    across = np.tile(np.linspace(0, 255, width, dtype=np.uint8), (height, 1))
-    down = np.tile(np.linspace(0, 255, height, dtype=np.uint8)[:, None], (1, width))
-    return Image.fromarray(np.dstack([across, down, across])).convert(mode)
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    gradient().save(tmp_path / "picture.png")
-    return tmp_path / "picture.png"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_from_a_picture(kind: Kind, picture: Path) -> None:
-    kept, first = watched(ProgressiveUpscaling(from_=picture), kind=kind, size=(200, 136))
-    assert [stage["stage"].plan.size for stage in kept.values()] == [(128, 88), (200, 136)]
-    # 90x50 cropped around its centre to 64:40, which is 80x50, and scaled.
-    cropped = gradient().crop((5, 0, 85, 50)).resize((64, 40), Image.Resampling.LANCZOS)
-    encoded = tiny_model(kind).encode(cropped)
-    assert close(kept[0]["previous"], encoded, 1e-6)
-    stage = kept[0]["stage"]
-    enlarged = interpolate(encoded, size=stage.canvas, mode="bicubic")
-    latents, noise = first[0]
-    assert close(latents, stage.scheduler.add_noise(enlarged, noise, stage.steps[0].timestep), 1e-5)
-    for each in kept.values():
-        assert float(each["canvases"][-1].mean()) == pytest.approx(float(encoded.mean()), abs=1e-4)
-        assert float(each["canvases"][-1].std()) == pytest.approx(float(encoded.std()), abs=1e-4)
-
-
-def previous_of(path: Path) -> Tensor:
-    kept, _ = watched(ProgressiveUpscaling(from_=path), size=(128, 128), steps=1)
-    previous: Tensor = kept[0]["previous"]
-    return previous
-
-
-def test_a_picture_that_lies_on_its_side(tmp_path: Path) -> None:
-    upright = gradient((64, 96))
-    exif = upright.getexif()
-    exif[0x0112] = 6  # turn it by 90 degrees to the right
-    upright.save(tmp_path / "upright.png")
-    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "aside.png", exif=exif)
-    assert previous_of(tmp_path / "aside.png").equal(previous_of(tmp_path / "upright.png"))
-    # Its least size is that of the upright picture.
-    assert picture_problems(tmp_path / "aside.png", "picture", (64, 96)) == []
-    assert picture_problems(tmp_path / "aside.png", "picture", (96, 64)) != []
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "P", "1", "CMYK"])
-def test_a_picture_of_another_mode(mode: str, tmp_path: Path) -> None:
-    path = tmp_path / ("picture.tif" if mode == "CMYK" else "picture.png")
-    gradient(mode=mode).save(path)
-    gradient(mode=mode).convert("RGB").save(tmp_path / "same.png")
-    assert previous_of(path).equal(previous_of(tmp_path / "same.png"))
-
-
-def test_a_grey_picture_of_16_bits(tmp_path: Path) -> None:
-    grey = gradient(mode="L")
-    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    with Image.open(tmp_path / "deep.png") as deep:
-        assert deep.mode == "I;16"
-    opened = np.asarray(open_picture(tmp_path / "deep.png")).astype(int)
-    assert np.abs(opened - np.asarray(grey.convert("RGB")).astype(int)).max() <= 1
-
-
-def test_a_large_photo_or_a_careless_header_is_no_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
-    gradient().save(tmp_path / "large.png")
-    gradient((20, 20)).save(tmp_path / "bad.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert picture_problems(tmp_path / "large.png", "picture") == []
-        assert open_picture(tmp_path / "large.png").size == (90, 50)
-        assert picture_problems(tmp_path / "bad.jpg", "picture") == []
-        assert open_picture(tmp_path / "bad.jpg").size == (20, 20)
-
-
-def test_a_picture_that_can_not_be_used(tmp_path: Path, picture: Path) -> None:
-    (tmp_path / "text.png").write_text("no picture")
-    (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:100])
-    (tmp_path / "folder.png").mkdir()
-    gradient((63, 20)).save(tmp_path / "tiny.png")
-    for name, line in {
-        "none.png": "does not exist",
-        "text.png": "is no picture of a known format",
-        "folder.png": "is a folder, not a picture",
-        "tiny.png": "has 63x20 pixels; it takes at least 32x32",
-    }.items():
-        path = tmp_path / name
-        assert problem(ProgressiveUpscaling(from_=path)) == f"progressive-upscaling: picture of 'from' '{path}' {line}"
-    assert "' can't be read: " in problem(ProgressiveUpscaling(from_=tmp_path / "cut.png"))
-    assert problem(ProgressiveUpscaling(from_=picture), size=(64, 64)) == (
-        "progressive-upscaling: size 64x64 is the model's own, so there is nothing to upscale 'from' a picture; "
-        "use a larger size"
-    )
-
-
 # Options
-
-
-@pytest.mark.parametrize("extra", [{}, {"from_": "picture.png"}])
-def test_a_size_smaller_than_the_window(extra: Any, picture: Path) -> None:
-    extra = {"from_": picture} if extra else {}
-    assert problem(ProgressiveUpscaling(**extra), size=(56, 40)) == (
-        "progressive-upscaling: size 56x40 is smaller than the model's window, 64x64: there is nothing to upscale; "
-        "use a larger size"
-    )
 
 
 def test_stages_that_shrink_or_do_not_fit_the_latents() -> None:
