@@ -190,7 +190,7 @@ class Fusion:
             RecipeError: The recipe has errors; all of them.
             ModelError: Its model can't be found or is of no known kind.
         """
-        from fusionkit.models.inspect import inspect_model
+        from fusionkit.checks import inspected
         from fusionkit.models.load import load_models
 
         if not isinstance(recipe, Recipe):
@@ -200,10 +200,7 @@ class Fusion:
         recipe = changed(recipe, changes)
         if not recipe.specs:
             raise RecipeError(["a recipe needs a model: a hub id, a folder, a .safetensors file, or an embedded name"])
-        infos = {
-            name: inspect_model(spec.model, revision=spec.revision, variant=spec.variant)
-            for name, spec in recipe.specs.items()
-        }
+        infos = {name: inspected(spec) for name, spec in recipe.specs.items()}
         return cls(infos, lambda r: load_models(r, infos), recipe)
 
     def __call__(

@@ -45,8 +45,9 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
 
     info, recipe = plan.info, plan.recipe
     width, height = recipe.window or info.window
-    lines = [["model", f"{described(info)}, windows of {width}x{height} pixels"]]
-    if len(plan.infos) > 1:
+    if len(plan.infos) == 1:
+        lines = [["model", f"{described(info)}, windows of {width}x{height} pixels"]]
+    else:
         names = [f"{name}: {described(each)}" for name, each in plan.infos.items()]
         lines = [["models" if number == 0 else "", name] for number, name in enumerate(names)]
         lines.append(["window", f"{width}x{height} pixels"])
