@@ -17,6 +17,10 @@ _TEXT_KEYS = frozenset(
 )
 
 
+Change = tuple[str, Node]
+"""One change to a recipe: a key such as `plugins.style-alignment.alpha`, and what it becomes."""
+
+
 def bundled_recipes() -> dict[str, Path]:
     """The recipes that come with fusionkit, by name."""
     folder = Path(str(files("fusionkit.recipes")))
@@ -75,15 +79,31 @@ def assembled(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Node]:
     Raises:
         RecipeError: A file can't be read, is missing, or extends itself.
     """
-    tree = dict(mapping_of(read_yaml(path, shown_path(path))))
+    return extended(mapping_of(read_yaml(path, shown_path(path))), path.parent, (*chain, path.resolve()))
+
+
+def extended(entries: Mapping[str, Node], beside: Path, chain: tuple[Path, ...] = ()) -> dict[str, Node]:
+    """A recipe's entries, together with those of the recipes that they extend.
+
+    Args:
+        entries: What the recipe itself gives.
+        beside: The folder that the extended recipe's path is relative to.
+        chain: The files that led here.
+
+    Raises:
+        RecipeError: A file can't be read, is missing, or extends itself.
+    """
+    tree = dict(entries)
+    if "settings" in tree or "vary" in tree:
+        source = next(iter(tree.values())).place.source
+        raise RecipeError([f"{source}: is a comparison, not a recipe; run it with: fusionkit compare {source}"])
     extends = tree.pop("extends", None)
     if extends is None:
         return tree
-    chain = (*chain, path.resolve())
     if not isinstance(extends.value, str):
         raise RecipeError([f"{extends.place}: 'extends' is the name of one recipe, not {shown(extends.plain())}"])
     try:
-        base_path = find_recipe(extends.value, path.parent)
+        base_path = find_recipe(extends.value, beside)
     except RecipeError as error:
         raise RecipeError([f"{extends.place}: {line}" for line in error.problems]) from None
     if base_path.resolve() in chain:
@@ -102,21 +122,42 @@ def assembled(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Node]:
     return {**base, **tree}
 
 
-def set_option(tree: dict[str, Node], change: str) -> None:
-    """Change a recipe's entries by `KEY=VALUE`, where the key may be `plugins.NAME.OPTION` or `scheduler.NAME.OPTION`.
+def parse_change(change: str, option: str = "--set") -> Change:
+    """`KEY=VALUE` as a key and its value.
+
+    Args:
+        change: The text.
+        option: The option of the command line that it was given to, for errors.
 
     Raises:
-        RecipeError: The change can't be understood, or is of something that the recipe does not have.
+        RecipeError: It is not of that form, or the value is no YAML.
     """
     key, equals, text = change.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise RecipeError([f"--set {change}: write it as KEY=VALUE, such as steps=30"])
-    place = Place(f"--set {key}")
+        raise RecipeError([f"{option} {change}: write it as KEY=VALUE, such as steps=30"])
+    return key, parse_value(key, text, Place(f"{option} {key}"))
+
+
+def parse_value(key: str, text: str, place: Place) -> Node:
+    """The value that a text stands for, for a key of a recipe.
+
+    Raises:
+        RecipeError: It is no YAML.
+    """
     if key in _TEXT_KEYS and not text.lstrip().startswith(("'", '"', "[")):
-        value = Node(text, place, place)
-    else:
-        value = parse_yaml(text, place.source, place)
+        return Node(text, place, place)
+    return parse_yaml(text, place.source, place)
+
+
+def set_option(tree: dict[str, Node], change: Change) -> None:
+    """Change a recipe's entries, where the key may be `plugins.NAME.OPTION` or `scheduler.NAME.OPTION`.
+
+    Raises:
+        RecipeError: The change is of something that the recipe does not have.
+    """
+    key, value = change
+    place = value.place
     first, *rest = key.split(".")
     if not rest:
         tree[first] = value
@@ -136,7 +177,7 @@ def set_option(tree: dict[str, Node], change: str) -> None:
         given = old[name] if isinstance(old, dict) and name in old else Node({}, place, place)
         tree["scheduler"] = Node({name: _merged(given, value) if inner else value}, place, place)
     else:
-        raise RecipeError([f"{place}: '{first}' is set as a whole: --set {first}=..."])
+        raise RecipeError([f"{place}: '{first}' is set as a whole: {first}=..."])
 
 
 def plugin_name(entry: Node) -> str | None:

@@ -9,7 +9,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fusionkit.assemble import assembled, find_recipe, mapping_of, plugin_name, set_option, shown_path
+from fusionkit.assemble import (
+    Change,
+    assembled,
+    extended,
+    find_recipe,
+    mapping_of,
+    parse_change,
+    plugin_name,
+    set_option,
+    shown_path,
+)
 from fusionkit.document import Node, Place, parse_yaml
 from fusionkit.errors import PluginError, RecipeError, did_you_mean
 from fusionkit.picture import pictures_beside
@@ -62,7 +72,9 @@ def load_recipes(source: str | Path, sets: Sequence[str] = ()) -> list[Recipe]:
     return list(read_recipe(source, sets).recipes)
 
 
-def read_recipe(source: str | Path, sets: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> RecipeFile:
+def read_recipe(
+    source: str | Path, sets: Sequence[str | Change] = (), options: Mapping[str, Any] | None = None
+) -> RecipeFile:
     """A recipe file with the changes of a command line.
 
     Args:
@@ -89,13 +101,32 @@ def parse_recipe(
     return _checked(mapping_of(parse_yaml(text, name)), "recipe", name, sets, options or {})
 
 
+def recipe_of(
+    entries: Mapping[str, Node], beside: Path, name: str, source: str, sets: Sequence[str | Change] = ()
+) -> RecipeFile:
+    """A recipe that stands inside another document.
+
+    Args:
+        entries: The recipe's entries.
+        beside: The folder that paths in it are relative to.
+        name: What the recipe is called.
+        source: What errors call it.
+        sets: Changes to it.
+
+    Raises:
+        RecipeError: All problems, each with its place.
+    """
+    with pictures_beside(beside):
+        return _checked(extended(entries, beside), name, source, sets, {})
+
+
 def _checked(
-    tree: dict[str, Node], name: str, source: str, sets: Sequence[str], options: Mapping[str, Any]
+    tree: dict[str, Node], name: str, source: str, sets: Sequence[str | Change], options: Mapping[str, Any]
 ) -> RecipeFile:
     problems: list[str] = []
     for change in sets:
         try:
-            set_option(tree, change)
+            set_option(tree, parse_change(change) if isinstance(change, str) else change)
         except RecipeError as error:
             problems += error.problems
     for key, value in options.items():

@@ -9,16 +9,23 @@ import click
 from fusionkit.cli.common import table
 
 
-@click.command("recipes", short_help="List the bundled recipes, or print one.")
+@click.command("recipes", short_help="List the bundled recipes and comparisons, or print one.")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """List the bundled recipes, or print one, as a start for your own: fusionkit recipes NAME > mine.yaml."""
-    from fusionkit.assemble import bundled_recipes, find_recipe
+    """List the bundled recipes and comparisons, or print one, as a start for your own.
 
+    \b
+    fusionkit recipes NAME > mine.yaml
+    """  # noqa: D301 - click wants the character
+    from fusionkit.assemble import bundled_recipes, find_recipe
+    from fusionkit.comparison.document import bundled_comparisons
+
+    comparisons = bundled_comparisons()
     if name is not None:
-        click.echo(find_recipe(name).read_text(encoding="utf-8"), nl=False)
+        path = comparisons.get(name) or find_recipe(name)
+        click.echo(path.read_text(encoding="utf-8"), nl=False)
         return
-    click.echo(table([[each, summary(path)] for each, path in bundled_recipes().items()]))
+    click.echo(table([[each, summary(path)] for each, path in {**bundled_recipes(), **comparisons}.items()]))
 
 
 def summary(path: Path) -> str:

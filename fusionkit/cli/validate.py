@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 
 from fusionkit.cli.common import counted, read, recipe_options
@@ -13,15 +16,20 @@ from fusionkit.cli.common import counted, read, recipe_options
 def command(recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, device: str | None) -> None:
     """Check recipes: everything that is wrong with them, without loading a model.
 
-    RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes').
+    RECIPE is a file, or the name of a bundled recipe or comparison (see 'fusionkit recipes').
     """
+    from fusionkit.assemble import shown_path
     from fusionkit.checks import check_file
+    from fusionkit.comparison.document import find_comparison
     from fusionkit.errors import RecipeError
     from fusionkit.run import completed
 
     problems: list[str] = []
     for name in recipes:
         try:
+            if (path := find_comparison(name)) is not None:
+                click.echo(f"{shown_path(path)}: valid ({checked(path, sets, seed, device)})")
+                continue
             file = read(name, sets, seed=seed, device=device)
             recipe = completed(file.recipes[0], next(iter(check_file(file).values())))
         except RecipeError as error:
@@ -32,3 +40,19 @@ def command(recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, d
         click.echo(f"{file.source}: valid ({', '.join(parts)})")
     if problems:
         raise RecipeError(problems)
+
+
+def checked(path: Path, sets: Sequence[str], seed: int | None, device: str | None) -> str:
+    """What a comparison is of, once all of its settings are found right.
+
+    Raises:
+        RecipeError: They are not; all problems.
+    """
+    from fusionkit.comparison.document import read_comparison
+    from fusionkit.comparison.jobs import jobs_of
+    from fusionkit.comparison.spec import parse_changes
+
+    found = read_comparison(path, parse_changes(sets, device), None if seed is None else str(seed))
+    counts = [(found.settings, "setting"), (found.prompts, "prompt"), (found.seeds, "seed")]
+    parts = ", ".join(counted(len(each), noun) for each, noun in counts)
+    return f"{parts}: {counted(len(jobs_of(found)), 'picture')}"

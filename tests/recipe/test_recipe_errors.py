@@ -193,7 +193,7 @@ def test_mistakes_of_the_command_line_are_named_by_their_option() -> None:
         "--set steps: write it as KEY=VALUE, such as steps=30",
         "--set plugins.stile-alignment.alpha: the recipe has no plugin 'stile-alignment'; "
         "did you mean 'style-alignment'?",
-        "--set loras.1: 'loras' is set as a whole: --set loras=...",
+        "--set loras.1: 'loras' is set as a whole: loras=...",
         "--set promt: a recipe has no option 'promt'; did you mean 'prompt'?",
         "--set plugins.style-alignment.alhpa: style-alignment has no option 'alhpa'; did you mean 'alpha'?",
         "--set steps: 'steps' must be a whole number, not 'x'",

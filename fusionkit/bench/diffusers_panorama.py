@@ -1,0 +1,134 @@
+"""The same panorama by diffusers' own pipeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.bench.baselines import Baseline, Contestant
+from fusionkit.errors import FusionError
+from fusionkit.manager import is_hookimpl
+from fusionkit.models.silence import quiet_diffusers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.bench.drawing import Drawing, Noted
+    from fusionkit.run import RunPlan
+
+PIPELINE = "StableDiffusionPanoramaPipeline"
+# The largest difference of latents, whose standard deviation is about 1, that rounding explains; by the weights' type.
+ROUNDING = {"float32": 1e-3, "float16": 0.1, "bfloat16": 0.5}
+# Hooks by which a method changes what the pipeline can't.
+BEYOND = ("prompt_per_patch", "noise_prediction", "step")
+
+
+class DiffusersPanorama(Baseline):
+    """diffusers' `StableDiffusionPanoramaPipeline` with the recipe's model, prompts, start, views and scheduler.
+
+    Twice: with as many views in a pass as the recipe has, and with one, which is the pipeline's default. One thing of
+    the pipeline is changed: it is given the recipe's views, in the model's own latent factor and window, where it
+    assumes 8 and 64. Circular padding is off. A baseline that draws another picture is none: the clean latents of both
+    are compared before anything is timed.
+    """
+
+    def problems(self, plan: RunPlan) -> list[str]:
+        """What of the recipe the pipeline can't do."""
+        import diffusers
+
+        if not hasattr(diffusers, PIPELINE):
+            return [f"needs diffusers' {PIPELINE}, which diffusers {diffusers.__version__} does not have"]
+        recipe, stage = plan.recipe, plan.stages[0]
+        reasons = {
+            f"draws with one model, and the recipe has {len(plan.infos)}": len(plan.infos) > 1,
+            f"is for Stable Diffusion 1 and 2, and {plan.info.name} is another kind": plan.info.kind != "sd",
+            f"draws in one stage, and the recipe has {len(plan.stages)}": len(plan.stages) > 1,
+            "starts from noise, and the recipe from a picture": stage.plan.picture is not None,
+            f"draws noise for each view, so that its picture is another one than {stage.scheduler.name}'s; "
+            f"use a scheduler without noise, such as ddim": stage.scheduler.stochastic,
+            "needs the same windows at each step, one beside the other, each of weight 1": not plain_windows(plan),
+            f"can't be used with offload '{recipe.offload}'": recipe.offload != "none",
+        }
+        lines = [reason for reason, holds in reasons.items() if holds]
+        for plugin in plan.recipe.plugins:
+            if hooks := [name for name in BEYOND if is_hookimpl(type(plugin), name)]:
+                lines.append(f"can't do what '{plugin.plugin_name}' does ({', '.join(hooks)})")
+        return lines
+
+    def contestants(self, drawing: Drawing, noted: Noted) -> list[Contestant]:
+        """The pipeline with the recipe's views a pass, and with one.
+
+        Raises:
+            FusionError: It draws another picture.
+        """
+        import diffusers
+
+        pipe, stage = drawing.model.pipe, noted.plan.stages[0]  # type: ignore[attr-defined]
+        scheduler = getattr(diffusers, stage.scheduler.name).from_config(stage.scheduler.config)
+        parts = {**pipe.components, "scheduler": scheduler}
+        with quiet_diffusers():  # the pipeline is deprecated, and says so
+            panorama = getattr(diffusers, PIPELINE)(**parts, requires_safety_checker=False)
+        panorama.set_progress_bar_config(disable=True)
+        (group,) = noted.plan.hooks.ask("views", stage=stage, at=stage.steps[0])
+        boxes = [(each.top, each.top + each.height, each.left, each.left + each.width) for each in group.views]
+        panorama.get_views = lambda *size, **options: boxes
+        if noted.plan.recipe.vae_tiling:
+            panorama.enable_vae_tiling()
+        most = noted.passes.largest * sum(noted.plan.views) // noted.passes.views
+        return [self._contestant(panorama, noted, views) for views in dict.fromkeys((most, 1))]
+
+    def _contestant(self, panorama: Any, noted: Noted, views: int) -> Contestant:
+        recipe, stage = noted.plan.recipe, noted.plan.stages[0]
+        width, height = recipe.size
+        start = (noted.start / stage.scheduler.init_noise_sigma).to(panorama.unet.dtype)
+
+        def run(_: object = None, **options: Any) -> None:
+            with quiet_diffusers():
+                panorama(
+                    recipe.prompt,
+                    negative_prompt=recipe.negative_prompt,
+                    height=height,
+                    width=width,
+                    num_inference_steps=stage.plan.steps or recipe.steps,
+                    guidance_scale=recipe.guidance_scale,
+                    clip_skip=recipe.clip_skip,
+                    latents=start,
+                    view_batch_size=views,
+                    circular_padding=False,
+                    **options,
+                )
+
+        ended: list[Tensor] = []
+
+        def keep(pipe: Any, index: int, timestep: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
+            ended[:] = [state["latents"]]
+            return state
+
+        run(callback_on_step_end=keep)
+        name = f"{self.name}, {views} view{'s' if views > 1 else ''} a pass"
+        difference = float((ended[0].float() - noted.latents.to(ended[0].device)).abs().max())
+        allowed = ROUNDING[str(panorama.unet.dtype).removeprefix("torch.")]
+        if not difference <= allowed:
+            raise FusionError(
+                f"baseline '{name}' draws another picture than the recipe: their latents differ by up to "
+                f"{difference:.2g}, and rounding explains {allowed:g}; leave this baseline out"
+            )
+        return Contestant(name, run, noted.passes, recipe.size, difference)
+
+
+def plain_windows(plan: RunPlan) -> bool:
+    """Whether all steps of the first stage have the same windows, none dilated or over the border, weighed alike."""
+    from fusionkit.loop import same
+
+    stage = plan.stages[0]
+    height, width = stage.canvas
+    tilings = [plan.hooks.ask("views", stage=stage, at=at) for at in stage.steps]
+    groups = tilings[0]
+    return (
+        all(same(groups, each) for each in tilings)
+        and len(groups) == 1
+        and groups[0].weights is None
+        and all(
+            view.dilation == 1 and 0 <= view.top <= height - view.height and 0 <= view.left <= width - view.width
+            for view in groups[0].views
+        )
+    )

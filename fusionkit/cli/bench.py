@@ -1,0 +1,112 @@
+"""`fusionkit bench`: what a recipe costs on this machine, and what beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fusionkit.cli.common import read, recipe_options
+from fusionkit.errors import FusionError, RecipeError
+
+if TYPE_CHECKING:
+    from fusionkit.models import ModelInfo
+    from fusionkit.recipe_file import RecipeFile
+    from fusionkit.run import RunPlan
+
+T = TypeVar("T")
+
+
+@click.command("bench", short_help="Measure what a recipe costs, and against what.")
+@click.argument("recipe", metavar="RECIPE")
+@recipe_options
+@click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="How often each is timed.")
+@click.option(
+    "--baseline",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Measure it against this, as often as needed: forward-passes, single, diffusers-panorama, unmeasured, or "
+    'another recipe, with changes if need be: "panorama-tinyworld steps=20".',
+)
+@click.option("--json", "to", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures to a file.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing FILE.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+def command(
+    recipe: str,
+    sets: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+    runs: int,
+    names: tuple[str, ...],
+    to: Path | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Measure where a recipe's seconds go, its forward passes and its memory, on this machine.
+
+    RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes'); of several prompts the first counts.
+    Baselines are timed in turn with it, so that whatever else the machine does slows down all of them. --set and --seed
+    change RECIPE; --device is for all.
+    """
+    from fusionkit.bench.baselines import find, problems_of
+    from fusionkit.checks import check_file
+
+    problems = file_problems(to, overwrite)
+
+    def ask(question: Callable[..., T], *of: Any) -> T | None:
+        try:
+            return question(*of)
+        except FusionError as error:
+            problems.extend(str(error).splitlines())
+            return None
+
+    file = ask(lambda: read(recipe, sets, seed=seed, device=device))
+    infos = None if file is None else ask(check_file, file)
+    asked = [ask(find, name, {"device": device}) for name in names]
+    baselines = [baseline for baseline in asked if baseline is not None]
+    plan = None if file is None or infos is None else ask(planned, file, infos)
+    if plan is not None:
+        problems += problems_of(baselines, plan)
+    if problems or file is None or infos is None:
+        raise RecipeError(problems)
+
+    import json
+
+    from fusionkit.bench.bench import bench
+    from fusionkit.bench.text import described
+    from fusionkit.files import write_whole
+
+    report = bench(file.recipes[0], infos, baselines, runs, progress=not quiet)
+    click.echo(described(report))
+    if to is not None:
+        write_whole(to, json.dumps(report.as_json(), indent=1) + "\n")
+        click.echo(f"\nwritten: {to}")
+
+
+def planned(file: RecipeFile, infos: Mapping[str, ModelInfo]) -> RunPlan:
+    """The plan of a file's first recipe.
+
+    Raises:
+        RecipeError: It can't be run; all problems, each with its place in the file.
+    """
+    from fusionkit.bench import bench
+
+    try:
+        return bench.planned(file.recipes[0], infos)
+    except RecipeError as error:
+        raise RecipeError(file.located(problem) for problem in error.problems) from error
+
+
+def file_problems(to: Path | None, overwrite: bool) -> list[str]:
+    """Why the figures could not be written in the end, in one line."""
+    if to is None:
+        return []
+    if to.is_dir():
+        return [f"--json {to}: is a folder; name a file"]
+    if to.exists() and not overwrite:
+        return [f"--json {to}: is there already; use --overwrite to replace it"]
+    nearest = next(folder for folder in to.absolute().parents if folder.exists())
+    return [] if nearest.is_dir() else [f"--json {to}: '{nearest}' is a file, not a folder"]

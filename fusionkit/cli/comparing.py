@@ -1,0 +1,152 @@
+"""What `fusionkit compare` does once it is asked."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fusionkit.cli.common import counted, table
+from fusionkit.comparison.document import find_comparison, read_comparison
+from fusionkit.comparison.draw import draw
+from fusionkit.comparison.folder import Folder
+from fusionkit.comparison.jobs import Job, jobs_of, part_of
+from fusionkit.comparison.measure import Measured, Told, check_metrics, measure
+from fusionkit.comparison.report import write_report
+from fusionkit.comparison.spec import SEEDS, Comparison, collected, compared, parse_changes
+from fusionkit.errors import Cancelled, RecipeError
+from fusionkit.evaluation import Metric, Score, Tools
+
+
+def compare(
+    recipes: Sequence[str], *, part: tuple[int, int] | None, show: bool, clear: bool, quiet: bool, **options: Any
+) -> None:
+    """Read, check, draw, measure and show."""
+    comparison, name = asked(recipes, **options)
+    folder = Folder(options["out"] or Path("out", "compare", name))
+    jobs = jobs_of(comparison)
+    tools = make_tools(comparison, folder, options["weights"], options["device"])
+    if clear:
+        folder.clear()
+    problems: list[str] = folder.problems(jobs)
+    collected(problems, lambda: check_metrics(comparison, folder, jobs, tools))
+    if problems:
+        raise RecipeError(problems)
+    mine = jobs if part is None else part_of(jobs, *part)
+    with folder.locked("" if part is None else f"-{part[0]}-of-{part[1]}"):
+        try:
+            if not show:
+                folder.claim(comparison.title, jobs)
+                draw(folder, mine, progress=not quiet)
+            if not show and any(not folder.file(job).exists() for job in jobs):
+                click.echo(f"{progress_of(folder, jobs)}; the part that ends last measures them")
+                return
+            if not show:
+                folder.tidy()
+            with measuring(shown=not quiet) as told:
+                metrics, measured, notes = measure(comparison, folder, jobs, tools, told)
+            command = shlex.join(["fusionkit", *sys.argv[1:]])
+            page = write_report(comparison, folder, jobs, metrics, measured, notes, command)
+        except KeyboardInterrupt:
+            raise Cancelled(f"interrupted; {progress_of(folder, jobs)}; the same command goes on from there") from None
+    if not quiet:
+        click.echo(scores_table(comparison, metrics, measured))
+        for note in notes:
+            click.echo(f"note: {note}")
+    click.echo(str(page))
+
+
+def asked(recipes: Sequence[str], **options: Any) -> tuple[Comparison, str]:
+    """The comparison that the command line asks for, and its short name."""
+    problems: list[str] = []
+    files = {source: path for source in recipes if (path := find_comparison(source)) is not None}
+    if files and len(recipes) > 1:
+        problems.append(f"{next(iter(files))}: is a comparison of its own; give it alone, or give recipes")
+    given = [
+        f"--{key.replace('_', '-')}" for key in ("vary", "prompts", "reference", "reference_seeds") if options[key]
+    ]
+    if files and given:
+        problems.append(f"{', '.join(given)}: a comparison file says that itself; change it there")
+    if problems:
+        raise RecipeError(problems)
+    metrics = None if options["metrics"] is None else [each.strip() for each in options["metrics"].split(",")]
+    if not files:
+        names = ("sets", "device", "vary", "prompts", "reference", "reference_seeds", "features")
+        own = {key: options[key] for key in names}
+        found = compared(recipes, seeds=options["seeds"] or SEEDS, metrics=metrics, **own)
+        return found, "+".join(dict.fromkeys(Path(each).stem for each in recipes))[:60]
+    ((_, path),) = files.items()
+    found = read_comparison(path, parse_changes(options["sets"], options["device"]), options["seeds"])
+    changes = {"metrics": metrics, "features": options["features"]}
+    return replace(found, **{key: value for key, value in changes.items() if value is not None}), path.stem
+
+
+def make_tools(comparison: Comparison, folder: Folder, weights: Sequence[str], device: str | None) -> Tools:
+    """What the metrics share; the features of pictures are kept in the comparison's folder.
+
+    Raises:
+        RecipeError: A local file of weights is unknown or missing.
+    """
+    from fusionkit.cli.evaluate import weight_files
+
+    features = {} if comparison.features is None else {"features": comparison.features}
+    cache = folder.path / ".features"
+    return Tools(
+        **features,
+        device=device or "auto",
+        weights=weight_files(weights),
+        cache=cache,
+        download=comparison.metrics is not None,
+    )
+
+
+@contextmanager
+def measuring(shown: bool) -> Iterator[Told | None]:
+    """A progress bar for what is measured."""
+    if not shown:
+        yield None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(unit="", dynamic_ncols=True, leave=False, bar_format="{desc} {n_fmt}/{total_fmt} [{elapsed}]") as bar:
+
+        def told(what: str, done: int, total: int) -> None:
+            bar.set_description_str(what, refresh=False)
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield told
+
+
+def scores_table(comparison: Comparison, metrics: Sequence[Metric], measured: Mapping[str, Measured]) -> str:
+    """The scores, a row a setting, with half the interval's width."""
+    heads = ["", *(f"{metric.title}{_arrow(metric)}" for metric in metrics)]
+    rows = [
+        [setting.title, *(shown(measured[setting.name].evaluation.scores.get(each.metric_name)) for each in metrics)]
+        for setting in comparison.settings
+    ]
+    return table([heads, *rows])
+
+
+def _arrow(metric: Metric) -> str:
+    return {"lower": " (low)", "higher": " (high)", "closer-to-1": " (1)"}.get(metric.better, "")
+
+
+def shown(score: Score | None) -> str:
+    """`3.2 ±0.3`, or a dash."""
+    if score is None or score.value != score.value:
+        return "-"
+    reach = (score.high - score.low) / 2
+    return f"{score.value:.3g}" if reach != reach else f"{score.value:.3g} ±{reach:.2g}"
+
+
+def progress_of(folder: Folder, jobs: Sequence[Job]) -> str:
+    """`12 of 40 pictures are drawn`."""
+    drawn = sum(folder.file(job).exists() for job in jobs)
+    return f"{drawn:,} of {counted(len(jobs), 'picture')} are drawn in {folder.path}"

@@ -1,0 +1,252 @@
+"""`fusionkit evaluate`: score a folder of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fusionkit.cli.scores import list_metrics, notes, scores_table
+from fusionkit.errors import Cancelled, FusionError, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fusionkit.evaluation.report import Report
+
+T = TypeVar("T")
+
+
+@click.command("evaluate", short_help="Score a folder of pictures.")
+@click.argument("folder", metavar="DIR", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--reference",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Pictures to compare with: as a set, and one by one where names are the same.",
+)
+@click.option("--metrics", metavar="A,B,...", help="What to measure; by default all that these pictures allow.")
+@click.option(
+    "--features",
+    metavar="NAME",
+    default="inception",
+    help="The network that looks at crops: inception, the default, or tinyworld, which needs no download.",
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A local file of weights that would otherwise be downloaded, such as inception=FILE; as often as needed.",
+)
+@click.option("--crop", metavar="WxH", help="The size the model was trained at, where the pictures do not say it.")
+@click.option("--stride", type=click.IntRange(min=1), metavar="N", help="Pixels from view to view, likewise.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="METRIC.OPTION=VALUE", help="An option of a metric, as often as needed."
+)
+@click.option("--device", metavar="NAME", default="auto", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ...")
+@click.option(
+    "--cache", metavar="DIR", type=click.Path(path_type=Path), help="Keeps the crops' features there for the next time."
+)
+@click.option("--json", metavar="FILE", type=click.Path(path_type=Path), help="Write everything measured as JSON.")
+@click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="Write everything measured as CSV.")
+@click.option("--overwrite", is_flag=True, help="Replace these files where they exist.")
+@click.option("--list", "listing", is_flag=True, help="List the metrics with what they need, and their options.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes.")
+def command(folder: Path | None, listing: bool, quiet: bool, **options: Any) -> None:
+    """Score the pictures of a folder, each score with its 95 % interval.
+
+    Pictures that fusionkit wrote tell by themselves what made them. Without --metrics everything is measured that needs
+    nothing more than is there, and the rest is named with the reason; nothing is downloaded unless its metric is named.
+    """
+    if listing:
+        click.echo(list_metrics())
+        return
+    if folder is None:
+        raise click.UsageError("Missing argument 'DIR', the folder of pictures; or give --list.")
+    report = measure(folder, quiet, **options)
+    click.echo(scores_table(report.metrics, report.evaluation))
+    if not quiet:
+        for line in notes(report):
+            click.echo(line)
+    for path, text in ((options["json"], report.json), (options["csv"], report.csv)):
+        if path is not None:
+            write(path, text(), options["overwrite"])
+            if not quiet:
+                click.echo(f"wrote {path}", err=True)
+
+
+def measure(
+    folder: Path,
+    quiet: bool,
+    *,
+    reference: Path | None,
+    metrics: str | None,
+    features: str,
+    weights: Sequence[str],
+    crop: str | None,
+    stride: int | None,
+    sets: Sequence[str],
+    device: str,
+    cache: Path | None,
+    **outputs: Any,
+) -> Report:
+    """Evaluate a folder as the command line says; everything that is wrong with that is said at once.
+
+    Raises:
+        RecipeError: All problems.
+        Cancelled: Ctrl-C.
+    """
+    from fusionkit.evaluation import Tools, evaluate, make_metrics, read_pictures, usable
+    from fusionkit.evaluation.registry import FEATURES, METRICS
+    from fusionkit.evaluation.report import Report
+    from fusionkit.recipe import check_device
+
+    problems = output_problems([outputs["json"], outputs["csv"]], outputs["overwrite"])
+
+    def collected(ask: Callable[[], T]) -> T | None:
+        try:
+            return ask()
+        except FusionError as error:
+            problems.extend(str(error).splitlines())
+            return None
+
+    size = None if crop is None else collected(lambda: crop_size(crop))
+    local = collected(lambda: weight_files(weights)) or {}
+    names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    if names == []:
+        problems.append(f"--metrics names none; there are {', '.join(METRICS.entries)}")
+    chosen = collected(lambda: make_metrics(names, sets))
+    collected(lambda: FEATURES.load(features))
+    try:
+        check_device(device)
+    except ValueError as error:
+        problems.append(f"--device {error}")
+    pictures = collected(lambda: read_pictures(folder, crop=size, stride=stride, partner=reference))
+    # The reference's crops are of the size of the pictures' own, whatever drew it.
+    size = size or (pictures[0].crop if pictures else None)
+    compared = [] if reference is None else collected(lambda: read_pictures(reference, crop=size, stride=stride))
+    if problems or pictures is None or compared is None or chosen is None:
+        raise RecipeError(dict.fromkeys(problems))
+
+    tools = Tools(features, device=device, weights=local, cache=cache, download=names is not None)
+    left_out: dict[str, str] = {}
+    if names is None:
+        chosen, left_out = usable(chosen, pictures, tools, compared)
+        left_out |= METRICS.load_all()[1]
+        if not chosen:
+            raise RecipeError([f"{name}: {reason}" for name, reason in left_out.items()])
+    try:
+        with progress(quiet) as bar:
+            evaluation = evaluate(pictures, chosen, tools, compared, bar)
+    except KeyboardInterrupt:
+        raise Cancelled("interrupted; nothing was written") from None
+    return Report(evaluation, chosen, pictures, folder, reference, tools.features_name, left_out)
+
+
+def crop_size(text: str) -> tuple[int, int]:
+    """`--crop` as (width, height) in pixels.
+
+    Raises:
+        RecipeError: It is no size.
+    """
+    from fusionkit.recipe import parse_size
+
+    try:
+        width, height = parse_size(text)
+    except ValueError as error:
+        raise RecipeError([f"--crop {error}"]) from None
+    if min(width, height) < 1:
+        raise RecipeError([f"--crop must be at least 1x1 pixels, not {text}"])
+    return width, height
+
+
+def weight_files(given: Sequence[str]) -> dict[str, Path]:
+    """`--weights NAME=FILE` by name.
+
+    Raises:
+        RecipeError: One is not of that form, of no known name, or no file; all problems.
+    """
+    from fusionkit.evaluation.choose import check_weights
+
+    problems, files = [], {}
+    for each in given:
+        name, equals, path = each.partition("=")
+        if equals and name and path:
+            files[name] = Path(path).expanduser()
+        else:
+            problems.append(f"--weights {each}: write it as NAME=FILE, such as inception=weights.pth")
+    if files:
+        problems += check_weights(files)
+    if problems:
+        raise RecipeError(problems)
+    return files
+
+
+def output_problems(paths: Iterable[Path | None], overwrite: bool) -> list[str]:
+    """Why files could not be written, one line each."""
+    given = [path for path in paths if path is not None]
+    problems = [line for path in given if (line := unwritable(path, overwrite))]
+    if len(given) > len({path.resolve() for path in given}):
+        problems.append(f"--json and --csv are both '{given[0]}'; give two files")
+    return problems
+
+
+def unwritable(path: Path, overwrite: bool) -> str:
+    """Why a file could not be written, in one line; empty where it can."""
+    import tempfile
+
+    if path.is_dir():
+        return f"'{path}' is a folder; give a file"
+    if path.exists() and not overwrite:
+        return f"'{path}' exists; give another file, or --overwrite"
+    folder = next((each for each in (path.parent, *path.parent.parents) if each.exists()), Path())
+    if not folder.is_dir():
+        return f"'{path}' can't be written: '{folder}' is a file"
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return f"'{path}' can't be written: {error.strerror or error}"
+    return ""
+
+
+def write(path: Path, text: str, overwrite: bool) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        FusionError: It can't be written, or has come to exist while the pictures were measured.
+    """
+    from fusionkit.files import write_whole
+
+    if path.exists() and not overwrite:
+        raise FusionError(f"'{path}' exists by now and is kept; give another file, or --overwrite")
+    write_whole(path, text)
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    """A bar with the time left: over the pictures, and then over the resamples of each interval."""
+    if quiet:
+        yield None
+        return
+    from tqdm.auto import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def show(done: int, total: int, what: str) -> None:
+        if what not in bars:
+            for bar in bars.values():
+                bar.close()
+            unit, leave = ("picture", True) if what == "pictures" else ("resample", False)
+            title = "pictures" if what == "pictures" else f"interval of {what}"
+            bars[what] = tqdm(total=total, desc=title, unit=unit, leave=leave, dynamic_ncols=True)
+        bars[what].update(done - bars[what].n)
+
+    try:
+        yield show
+    finally:
+        for bar in bars.values():
+            bar.close()

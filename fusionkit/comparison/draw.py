@@ -1,0 +1,142 @@
+"""Draws what a comparison lacks, one picture after the other, each written whole together with what it cost."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.comparison.folder import Folder
+from fusionkit.comparison.jobs import Job
+from fusionkit.fusion import Fusion, Result
+from fusionkit.image import metadata_of, save_image
+
+if TYPE_CHECKING:
+    from fusionkit.stage import Stage, Step
+
+
+def draw(folder: Folder, jobs: Sequence[Job], *, progress: bool = True) -> int:
+    """Draw the pictures that are not there yet, and return how many that were.
+
+    Args:
+        folder: Where they go.
+        jobs: All pictures, those that are there among them.
+        progress: Whether to show a progress bar, with the time left.
+
+    Raises:
+        FusionError: A run failed, or a picture can't be written.
+    """
+    missing = [job for job in jobs if not folder.file(job).exists()]
+    fusion: Fusion | None = None
+    weights = None
+    with Progress(missing, shown=progress and bool(missing)) as bar, frozen() as freeze:
+        for job in missing:
+            first = fusion is None or weights != job.weights
+            if first:
+                # Before the next model is loaded the last one must be gone: two may not fit.
+                fusion = None
+                gc.unfreeze()
+                fusion, weights = Fusion.from_recipe(job.recipe), job.weights
+                fusion.models_for(job.recipe)
+                freeze()
+            assert fusion is not None
+            with bar.picture(job) as callback:
+                draw_one(folder, job, fusion, callback, warm=not first)
+    return len(missing)
+
+
+def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool) -> Result:
+    """Draw and write one picture.
+
+    Args:
+        folder: Where it goes.
+        job: The picture.
+        fusion: Its model.
+        callback: Called after each step.
+        warm: Whether the model has drawn before; the first picture takes longer than its like.
+    """
+    from fusionkit.bench.measure import peak_memory
+
+    device = next(iter(fusion.models_for(job.recipe).values())).device
+    with peak_memory(device) as memory:
+        result = fusion.run(job.recipe, callback=callback, progress=False)
+    run = {
+        "seconds": round(result.seconds, 4),
+        "denoising-seconds": round(result.denoising_seconds, 4),
+        "forward-share": round(result.forward_share, 4),
+        "forward-passes": result.forward_passes,
+        "peak-memory": memory.peak,
+        "warm": warm,
+    }
+    save_image(result.image, folder.file(job), {**metadata_of(result), "run": run}, overwrite=True)
+    return result
+
+
+@contextmanager
+def frozen() -> Iterator[Callable[[], None]]:
+    """A function that lets garbage collection pass over all that is there, until the block ends.
+
+    `peak_memory` collects garbage before each picture; to look through loaded models takes longer than a small picture.
+    """
+    try:
+        yield gc.freeze
+    finally:
+        gc.unfreeze()
+
+
+class Progress:
+    """A progress bar over all missing pictures, counted in forward passes, so that the time left holds.
+
+    Args:
+        jobs: The missing pictures.
+        shown: Whether there is a bar.
+    """
+
+    def __init__(self, jobs: Sequence[Job], shown: bool) -> None:
+        self._jobs, self._shown = jobs, shown
+        self._bar: Any = None
+        self._passes: dict[str, int] = {}
+
+    def __enter__(self) -> Progress:
+        if self._shown:
+            from tqdm.auto import tqdm
+
+            total = sum(self._planned(job) for job in self._jobs)
+            self._bar = tqdm(total=total, unit="view", dynamic_ncols=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _planned(self, job: Job) -> int:
+        """The forward passes of a picture; those of one setting have equally many."""
+        if job.setting.name not in self._passes:
+            from fusionkit.checks import inspected
+            from fusionkit.run import prepare
+
+            infos = {name: inspected(spec) for name, spec in job.recipe.specs.items()}
+            plan = prepare(job.recipe, next(iter(infos.values())), infos=infos)
+            self._passes[job.setting.name] = plan.forward_passes
+        return self._passes[job.setting.name]
+
+    @contextmanager
+    def picture(self, job: Job) -> Iterator[Any]:
+        """While one picture is drawn: a callback for its steps."""
+        if self._bar is None:
+            yield None
+            return
+        bar, total, shown = self._bar, self._planned(job), 0
+        number = 1 + next(index for index, each in enumerate(self._jobs) if each is job)
+        bar.set_description(f"picture {number}/{len(self._jobs)}, {job.setting.title[:40]}", refresh=False)
+
+        def step_done(stage: Stage, at: Step, latents: Any) -> None:
+            nonlocal shown
+            # Of several stages, the larger ones take longer; the bar is right again at the picture's end.
+            done = min(total, shown + max(1, total // (at.total + 1)))
+            bar.update(done - shown)
+            shown = done
+
+        yield step_done
+        bar.update(total - shown)

@@ -1,0 +1,123 @@
+"""The pictures of a comparison: which there are to be, and whether their recipes make sense."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fusionkit.checks import check_file
+from fusionkit.comparison.spec import Comparison, Setting
+from fusionkit.errors import FusionError, RecipeError
+from fusionkit.fusion import ADAPTER, WEIGHTS
+from fusionkit.recipe import Recipe
+from fusionkit.run import completed
+
+if TYPE_CHECKING:
+    from fusionkit.models import ModelInfo
+
+# Where and how fast a picture is computed; the picture is the same.
+_OF_THE_MACHINE = ("device", "batch-size", "offload", "compile", "channels-last", "name")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture that is to be drawn.
+
+    Args:
+        setting: What draws it.
+        prompt: Which of the prompts, from 0.
+        seed: The seed.
+        recipe: Its recipe, completed with the model's defaults.
+    """
+
+    setting: Setting
+    prompt: int
+    seed: int
+    recipe: Recipe
+
+    @property
+    def file(self) -> str:
+        """Its path inside the comparison's folder."""
+        return f"{self.setting_folder}/{self.stem}.png"
+
+    @property
+    def setting_folder(self) -> str:
+        """The folder of its setting's pictures, inside the comparison's."""
+        return "reference" if self.setting.name == "reference" else f"pictures/{self.setting.name}"
+
+    @property
+    def stem(self) -> str:
+        """What pictures of one prompt and seed are called in every setting."""
+        return f"p{self.prompt:03}-s{self.seed}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What decides the picture, in short."""
+        dumped = {name: value for name, value in self.recipe.dump().items() if name not in _OF_THE_MACHINE}
+        return hashlib.sha256(repr(sorted(dumped.items())).encode()).hexdigest()[:16]
+
+    @property
+    def weights(self) -> str:
+        """Which loaded models can draw it: jobs with equal ones share them."""
+        return repr([getattr(self.recipe, name) for name in (*WEIGHTS, *ADAPTER)])
+
+
+def jobs_of(comparison: Comparison) -> list[Job]:
+    """All pictures: those of a seed and prompt one after the other, so that an early end leaves all settings alike.
+
+    Settings that need other weights come later, so that models are loaded once; the reference comes last.
+
+    Raises:
+        RecipeError: A setting's recipe can't be run; all problems of all settings.
+    """
+    infos: dict[str, Mapping[str, ModelInfo]] = {}
+    problems: list[str] = []
+    settings = [*comparison.settings, *([comparison.reference] if isinstance(comparison.reference, Setting) else [])]
+    for setting in settings:
+        try:
+            infos[setting.name] = check_file(setting.file)
+        except RecipeError as error:
+            problems += [f"{line} (setting '{setting.title}')" for line in error.problems]
+        except FusionError as error:
+            problems += [f"{line} (setting '{setting.title}')" for line in str(error).splitlines()]
+    if problems:
+        raise RecipeError(_once(problems))
+
+    def drawn(setting: Setting, seeds: Sequence[int]) -> list[Job]:
+        info = next(iter(infos[setting.name].values()))
+        whole = [completed(recipe, info) for recipe in setting.file.recipes]
+        return [
+            Job(setting, prompt, seed, recipe.model_copy(update={"seed": seed}))
+            for seed in seeds
+            for prompt, recipe in enumerate(whole)
+        ]
+
+    together = zip(*(drawn(setting, comparison.seeds) for setting in comparison.settings), strict=True)
+    of_settings = [job for jobs in together for job in jobs]
+    first = {weights: number for number, weights in enumerate(dict.fromkeys(job.weights for job in of_settings))}
+    of_settings.sort(key=lambda job: first[job.weights])  # stable: the order within one model stays
+    reference = comparison.reference
+    return of_settings + (drawn(reference, comparison.reference_seeds) if isinstance(reference, Setting) else [])
+
+
+def part_of(jobs: Sequence[Job], part: int, parts: int) -> list[Job]:
+    """One of several equal parts of the work; pictures of one prompt and seed stay together.
+
+    Args:
+        jobs: All pictures.
+        part: Which part, from 1.
+        parts: How many there are.
+    """
+    numbers = {pair: number for number, pair in enumerate(dict.fromkeys((job.prompt, job.seed) for job in jobs))}
+    return [job for job in jobs if numbers[job.prompt, job.seed] % parts == part - 1]
+
+
+def _once(lines: Sequence[str]) -> list[str]:
+    """Lines that say the same of several settings, once."""
+    seen: dict[str, str] = {}
+    for line in lines:
+        seen.setdefault(line.rpartition(" (setting ")[0], line)
+    return list(seen.values())

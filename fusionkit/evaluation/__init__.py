@@ -1,0 +1,26 @@
+"""Evaluation of pictures: metrics over a folder, each score with its interval. Importing it imports no torch."""
+
+from __future__ import annotations
+
+from fusionkit.evaluation.choose import make_metrics, usable
+from fusionkit.evaluation.evaluate import Evaluation, check, difference, evaluate
+from fusionkit.evaluation.features import Features
+from fusionkit.evaluation.intervals import Score
+from fusionkit.evaluation.metric import Metric
+from fusionkit.evaluation.picture import Picture, read_pictures
+from fusionkit.evaluation.tools import Tools
+
+__all__ = [
+    "Evaluation",
+    "Features",
+    "Metric",
+    "Picture",
+    "Score",
+    "Tools",
+    "check",
+    "difference",
+    "evaluate",
+    "make_metrics",
+    "read_pictures",
+    "usable",
+]

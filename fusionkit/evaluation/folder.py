@@ -1,0 +1,146 @@
+"""Reads a folder of pictures: which files count, what they say of how they were made, and what is wrong with them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusionkit.errors import FusionError, RecipeError
+from fusionkit.evaluation.layout import window_of
+from fusionkit.evaluation.needs import sized
+from fusionkit.evaluation.picture import Picture, upright_size
+
+if TYPE_CHECKING:
+    from fusionkit.recipe import Recipe
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def pictures_in(folder: Path, crop: tuple[int, int] | None, stride: int | None, partner: Path | None) -> list[Picture]:
+    """The pictures of a folder, as `read_pictures` says.
+
+    Raises:
+        RecipeError: All problems.
+    """
+    problems = [] if partner is None or partner.is_dir() else [no_folder(partner)]
+    paths: list[Path] = []
+    try:
+        paths = files_in(folder)
+    except RecipeError as error:
+        problems = [*error.problems, *problems]
+    sizes: dict[Path, tuple[int, int]] = {}
+    # Pillow decodes without holding Python's lock. It warns of pictures that are merely large.
+    with warnings.catch_warnings(), ThreadPoolExecutor() as threads:
+        warnings.simplefilter("ignore")
+        for path, found in zip(paths, threads.map(_decoded_size, paths), strict=True):
+            if isinstance(found, RecipeError):
+                problems += found.problems
+            else:
+                sizes[path] = found
+    if line := _sizes_problem(folder, sizes):
+        problems.append(line)
+    if problems:
+        raise RecipeError(problems)
+    return [_picture(path, sizes[path], crop, stride, partner) for path in paths]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The pictures of a folder by name, without hidden files and without what lies in sub-folders.
+
+    Raises:
+        RecipeError: There is no such folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise RecipeError([no_folder(folder)])
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise RecipeError([f"folder '{folder}' can't be read: {error.strerror or error}"]) from None
+    found = [each for each in entries if _is_picture(each)]
+    if not found:
+        within = next(
+            (each for each in entries if each.is_dir() and any(map(_is_picture, sorted(each.iterdir())))), None
+        )
+        hint = f"; there are some in '{within}'" if within is not None else ""
+        raise RecipeError([f"folder '{folder}' holds no pictures ({', '.join(SUFFIXES)}){hint}"])
+    return found
+
+
+def no_folder(path: Path) -> str:
+    """Why a path is not a folder of pictures, in one line."""
+    return f"'{path}' is a file, not a folder" if path.exists() else f"no such folder: '{path}'"
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _decoded_size(path: Path) -> tuple[int, int] | RecipeError:
+    try:
+        return upright_size(path, decode=True)
+    except RecipeError as error:
+        return error
+
+
+def _sizes_problem(folder: Path, sizes: dict[Path, tuple[int, int]]) -> str:
+    """One line where the pictures are not of one size: each size with its number and its first picture."""
+    by_size: dict[tuple[int, int], list[Path]] = {}
+    for path, size in sizes.items():
+        by_size.setdefault(size, []).append(path)
+    if len(by_size) < 2:
+        return ""
+    common_first = sorted(by_size.items(), key=lambda each: -len(each[1]))
+    shown = [f"{_several(paths)} of {sized(size)}" for size, paths in common_first[:4]]
+    more = f", and {len(by_size) - 4} more sizes" if len(by_size) > 4 else ""
+    return f"folder '{folder}' holds pictures of different sizes: {', '.join(shown)}{more}"
+
+
+def _several(paths: Sequence[Path]) -> str:
+    more = len(paths) - 2
+    names = [each.name for each in paths[:2]]
+    return " and ".join(names) if more < 1 else f"{', '.join(names)} and {more} more"
+
+
+def _picture(
+    path: Path, size: tuple[int, int], crop: tuple[int, int] | None, stride: int | None, partner: Path | None
+) -> Picture:
+    mate = None if partner is None else partner / path.name
+    picture = Picture(
+        path, size, crop=crop, stride=stride, partner=mate if mate is not None and mate.is_file() else None
+    )
+    recipe, note = _recipe_of(path)
+    if recipe is None:
+        return replace(picture, note=note)
+    if crop is None:
+        try:
+            crop = window_of(recipe)
+        except FusionError as error:
+            note = f"the size of its crops is not known: {'; '.join(str(error).splitlines())}"
+        else:
+            # A canvas smaller than the window is drawn in one view of its own size.
+            crop = crop and (min(crop[0], size[0]), min(crop[1], size[1]))
+    return replace(picture, prompt=recipe.prompt or None, seed=recipe.seed, recipe=recipe, crop=crop, note=note)
+
+
+def _recipe_of(path: Path) -> tuple[Recipe | None, str]:
+    """The recipe inside a picture; where it can't be read any more, why."""
+    from fusionkit.image import read_metadata
+    from fusionkit.recipe_file import parse_recipe
+
+    try:
+        told = read_metadata(path)
+    except RecipeError:
+        return None, ""  # a picture of another program: nothing to tell
+    try:
+        return parse_recipe(told["recipe"], "recipe").recipes[0], ""
+    except FusionError as error:
+        return None, f"counts as a foreign picture, its recipe can't be read here: {_first(str(error).splitlines())}"
+
+
+def _first(lines: Iterable[str]) -> str:
+    first, *more = lines
+    return f"{first} (and {len(more)} more)" if more else first

@@ -1,0 +1,128 @@
+"""Where the windows of a picture's last stage were: planned again from its recipe, or from a window and a stride."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from fusionkit.errors import FusionError, RecipeError
+from fusionkit.views import View, windows
+
+if TYPE_CHECKING:
+    from fusionkit.evaluation.picture import Box, Picture
+    from fusionkit.models import ModelInfo
+    from fusionkit.recipe import ModelSpec, Recipe
+
+Layout = Sequence[tuple["Box", float]]
+
+_WINDOW = "window"
+_MOST = 4096
+_known: dict[tuple[str, int | None], Layout | RecipeError] = {}
+_moving: set[str] = set()
+
+
+def views_of(picture: Picture) -> Layout:
+    """The windows of a picture's last stage in pixels, and the share of the steps, 0..1, in which each was there.
+
+    A stride that was given by hand, with the model's window, comes before the recipe.
+
+    Raises:
+        RecipeError: Neither tells, or the recipe can't be planned here.
+    """
+    if picture.stride is None and picture.recipe is not None:
+        return _of_recipe(picture.recipe, picture)
+    if picture.crop is None or picture.stride is None:
+        raise RecipeError([f"{picture.path}: where its windows were is not known; give --crop WxH and --stride N"])
+    (width, height), (across, down) = picture.size, picture.crop
+    views = windows((height, width), (down, across), (picture.stride, picture.stride))
+    return [(_box(view, 1, picture.size), 1.0) for view in views]
+
+
+def window_of(recipe: Recipe) -> tuple[int, int] | None:
+    """(width, height) in pixels of a recipe's window, its own or the main model's; None for a recipe without a model.
+
+    Raises:
+        ModelError: The model can't be found.
+    """
+    if recipe.window is not None or not recipe.specs:
+        return recipe.window
+    return _info(next(iter(recipe.specs.values()))).window
+
+
+def factor_of(recipe: Recipe) -> int | None:
+    """Pixels of a recipe's picture along one side of a latent pixel; None for a recipe without a model.
+
+    Raises:
+        ModelError: The model can't be found.
+    """
+    return _info(next(iter(recipe.specs.values()))).factor if recipe.specs else None
+
+
+def _of_recipe(recipe: Recipe, picture: Picture) -> Layout:
+    """The layout of a recipe; planned once for all recipes that differ in prompt and seed alone."""
+    key = json.dumps([{**recipe.dump(), "prompt": None, "seed": None, "name": None}, picture.size], default=repr)
+    found = _known.get((key, None), _known.get((key, recipe.seed)))
+    if found is None:
+        if len(_known) >= _MOST:
+            _known.clear()
+            _moving.clear()
+        found = _planned(recipe, picture)
+        # Windows that a plugin moves lie elsewhere with another seed; where they do, each seed is planned.
+        other = recipe.model_copy(update={"seed": (recipe.seed + 1) % 2**63})
+        if key in _moving or (isinstance(found, list) and found != _planned(other, picture)):
+            _moving.add(key)
+        _known[key, recipe.seed if key in _moving else None] = found
+    if isinstance(found, RecipeError):
+        raise RecipeError([f"{picture.path}: {found}"])
+    return found
+
+
+def _planned(recipe: Recipe, picture: Picture) -> Layout | RecipeError:
+    from fusionkit.run import prepare
+
+    try:
+        infos = {name: _info(spec) for name, spec in recipe.specs.items()}
+        if not infos:
+            return RecipeError(["its recipe names no model, so where its windows were is not known"])
+        plan = prepare(recipe, next(iter(infos.values())), infos=infos, to_look_at=True)
+        stage = plan.stages[-1]
+        if stage.plan.size != picture.size:
+            drawn, found = ("x".join(map(str, size)) for size in (stage.plan.size, picture.size))
+            return RecipeError([f"its recipe draws {drawn} pixels and the file has {found}"])
+        counts: Counter[Box] = Counter()
+        for at in stage.steps:
+            groups = plan.hooks.ask("views", stage=stage, at=at)
+            views = (view for patches in groups if patches.kind == _WINDOW for view in patches.views)
+            counts.update({_box(view, stage.factor, picture.size) for view in views})
+    except FusionError as error:
+        # One line, whatever the plugins say: a recipe that drew this picture once can't be planned any more.
+        return RecipeError([f"its recipe can't be planned here: {'; '.join(str(error).splitlines())}"])
+    return [(box, count / len(stage.steps)) for box, count in sorted(counts.items())]
+
+
+def _box(view: View, factor: int, size: tuple[int, int]) -> Box:
+    """A view in pixels of the picture, as far as it lies on it."""
+    left, top = view.left * factor, view.top * factor
+    right, bottom = left + view.width * factor, top + view.height * factor
+    return max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
+
+
+def _info(spec: ModelSpec) -> ModelInfo:
+    found = _inspected(spec.model, spec.revision, spec.variant)
+    if isinstance(found, FusionError):
+        raise found
+    return found
+
+
+@lru_cache(maxsize=64)
+def _inspected(model: str, revision: str | None, variant: str | None) -> ModelInfo | FusionError:
+    """What is known of a model; a failure is remembered too, so that a missing one is looked for once."""
+    from fusionkit.models.inspect import inspect_model
+
+    try:
+        return inspect_model(model, revision=revision, variant=variant)
+    except FusionError as error:
+        return error

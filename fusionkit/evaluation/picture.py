@@ -1,0 +1,188 @@
+"""A picture to evaluate: a file, what it says of how it was made, and the parts of it that metrics look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusionkit.errors import FusionError, RecipeError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fusionkit.recipe import Recipe
+
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels; right and bottom are the first pixels outside."""
+
+_ORIENTATION = 0x0112
+_ON_THEIR_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture file; its pixels are read when they are asked for.
+
+    Args:
+        path: The file.
+        size: (width, height) in pixels.
+        prompt: What it was to show; None where that is not known.
+        seed: The seed it was drawn from; None where that is not known.
+        recipe: What made it, from the file's own metadata; None for a picture of another program.
+        partner: The file to compare it with, in metrics between two runs.
+        crop: (width, height) in pixels of the size that the model was trained at; None where that is not known.
+        stride: Pixels from one view to the next, where they are not to be taken from the recipe.
+        note: What its reader should know of how it was read; empty for nothing.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    prompt: str | None = None
+    seed: int | None = None
+    recipe: Recipe | None = None
+    partner: Path | None = None
+    crop: tuple[int, int] | None = None
+    stride: int | None = None
+    note: str = ""
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The picture in RGB, (H, W, 3), upright.
+
+        Raises:
+            RecipeError: The file can't be read.
+        """
+        stat = self.path.stat() if self.path.exists() else None
+        # Several metrics look at a picture in turn; each gets pixels of its own, which it may change.
+        kept: NDArray[np.uint8] = _kept_pixels(self.path, stat and (stat.st_mtime_ns, stat.st_size)).copy()
+        return kept
+
+    @property
+    def crop_count(self) -> int:
+        """How many crops `crops` gives; 0 where the model's size is not known."""
+        if self.crop is None:
+            return 0
+        return (self.size[0] // self.crop[0]) * (self.size[1] // self.crop[1])
+
+    @property
+    def factor(self) -> int | None:
+        """Pixels along one side of a latent pixel; None where the recipe, or its model, is not known."""
+        from fusionkit.evaluation.layout import factor_of
+
+        try:
+            return None if self.recipe is None else factor_of(self.recipe)
+        except FusionError:
+            return None
+
+    def crops(self) -> NDArray[np.uint8]:
+        """Crops of the model's own size, (n, h, w, 3), side by side from the top left, row by row.
+
+        They do not overlap, as in the papers; what is left at the right and at the bottom is left out.
+
+        Raises:
+            RecipeError: The model's own size is not known, or the file can't be read.
+        """
+        import numpy as np
+
+        if self.crop is None:
+            raise RecipeError([f"{self.path}: the size of its crops is not known; give it: --crop WxH"])
+        (width, height), (across, down) = self.crop, (self.size[0] // self.crop[0], self.size[1] // self.crop[1])
+        whole = self.pixels()[: down * height, : across * width]
+        rows = whole.reshape(down, height, across, width, 3).swapaxes(1, 2)
+        crops: NDArray[np.uint8] = np.ascontiguousarray(rows.reshape(down * across, height, width, 3))
+        return crops
+
+    def views(self) -> Sequence[tuple[Box, float]]:
+        """The windows of the last stage, and for each the share of that stage's steps in which it was there, 0..1.
+
+        From the recipe, planned again without the model's weights; or from `crop` and `stride`.
+
+        Raises:
+            RecipeError: Neither tells.
+        """
+        from fusionkit.evaluation.layout import views_of
+
+        return views_of(self)
+
+
+def read_pixels(path: Path) -> NDArray[np.uint8]:
+    """A picture file in RGB, (H, W, 3), upright.
+
+    Raises:
+        RecipeError: It can't be read.
+    """
+    import numpy as np
+
+    from fusionkit.picture import open_picture
+
+    with _reading(path):
+        return np.array(open_picture(path), dtype=np.uint8)
+
+
+@lru_cache(maxsize=2)  # a picture and its partner
+def _kept_pixels(path: Path, version: tuple[int, int] | None) -> NDArray[np.uint8]:
+    return read_pixels(path)
+
+
+def read_pictures(
+    folder: Path | str,
+    *,
+    crop: tuple[int, int] | None = None,
+    stride: int | None = None,
+    partner: Path | str | None = None,
+) -> list[Picture]:
+    """The pictures of a folder (PNG, JPEG, WebP), sorted by name; hidden files and other files are passed over.
+
+    Sub-folders are not entered: they hold other sets. Every file is decoded once, so that a damaged one is found now.
+
+    Args:
+        folder: The folder.
+        crop: (width, height) in pixels of the size that the model was trained at; None takes it from the pictures'
+            recipes or their models.
+        stride: Pixels from one view to the next; None takes the views from the pictures' recipes.
+        partner: A folder in which each picture's partner has the same name.
+
+    Raises:
+        RecipeError: No such folder, no pictures in it, unreadable ones, or pictures of different sizes; all problems.
+    """
+    from fusionkit.evaluation.folder import pictures_in
+
+    return pictures_in(Path(folder), crop, stride, None if partner is None else Path(partner))
+
+
+def upright_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
+    """(width, height) of a picture file in pixels, upright, from its header.
+
+    Args:
+        path: The file.
+        decode: Whether to decode all of it, so that a damaged file is found.
+
+    Raises:
+        RecipeError: It can't be read.
+    """
+    from PIL import Image
+
+    with _reading(path), Image.open(path) as image:
+        if decode:
+            image.load()
+        width, height = image.size
+        return (height, width) if image.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE else (width, height)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What Pillow raises, in one line that names the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise RecipeError([f"{path}: no such file"]) from None
+    except UnidentifiedImageError:
+        raise RecipeError([f"{path}: is no picture of a known format"]) from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise RecipeError([f"{path}: can't be read: {' '.join(str(error).split())}"]) from None

@@ -1,0 +1,143 @@
+"""Seams: whether brightness jumps more at the borders of the views than at other places of the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd, isnan, nan
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fusionkit.evaluation.metric import Better, Metric
+from fusionkit_metrics.luminance import luminance
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fusionkit.evaluation.picture import Box, Picture
+    from fusionkit.evaluation.tools import Tools
+
+Views = Sequence[tuple["Box", float]]
+USUAL_FACTOR = 8
+"""Pixels of a latent pixel in most models, for pictures that do not say which model drew them."""
+
+
+class Seam(Metric):
+    """The jump of brightness across the borders of the views, as a multiple of that elsewhere: 1 is no seam.
+
+    B is the mean of |L(p) - L(p - 1)| over all pairs of pixels with a border between them, by the share of the steps
+    in which a view ended there; E that over the other pairs at which a latent pixel begins, since the decoder has a
+    grid of its own that is no seam. The value of a set is sum(B) / sum(E): a mean of ratios would be that of its
+    flattest skies, in which 1 / E is noise.
+    """
+
+    better: ClassVar[Better] = "closer-to-1"
+    needs: ClassVar[frozenset[str]] = frozenset({"views"})
+
+    def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:
+        """The base's problems, and pictures without a border, or with nothing but borders."""
+        problems = super().problems(pictures, reference, tools)
+        if problems:
+            return problems
+        masses = [border_masses(picture) for picture in pictures]
+        if all(borders == 0 for borders, _ in masses):
+            return ["needs pictures of several views; there is no border between views in any of these"]
+        if all(elsewhere == 0 for _, elsewhere in masses):
+            return ["needs places without a border to compare with; the views of these pictures end everywhere"]
+        return []
+
+    def describe(self, picture: Picture, tools: Tools) -> Any:
+        """(B, E), in steps of brightness 0..255; NaN where there is no border, or nothing else."""
+        return jumps(luminance(picture.pixels()), picture.views(), phase_of(picture))
+
+    def each(self, described: Any) -> float:
+        """The picture's own ratio; NaN for one that is flat all over."""
+        border, elsewhere = (float(value) for value in described)
+        return border / elsewhere if elsewhere > 0 else nan
+
+    def score(self, described: Sequence[Any], reference: Sequence[Any]) -> float:
+        """The ratio of the sums, over the pictures that have one."""
+        known = [(float(b), float(e)) for b, e in described if not (isnan(b) or isnan(e))]
+        elsewhere = sum(e for _, e in known)
+        return sum(b for b, _ in known) / elsewhere if elsewhere > 0 else nan
+
+
+def phase_of(picture: Picture) -> int:
+    """How many pixels lie between places of one kind: those of a latent pixel."""
+    if picture.factor is not None:
+        return picture.factor
+    return gcd(USUAL_FACTOR, *(side for box, _ in picture.views() for side in box if side not in picture.size))
+
+
+def border_masses(picture: Picture) -> tuple[float, float]:
+    """How many pairs of neighbouring pixels have a border between them, and with how many those can be compared.
+
+    Pairs with a border in a share of the steps count on both sides by their shares. Of the directions that have
+    borders, the one with the least to compare with decides.
+    """
+    found = [border_shares(*along, phase_of(picture)) for along in _both_directions(picture.views(), picture.size)]
+    with_borders = [shares for shares in found if shares.any()]
+    borders = sum(float(shares.sum()) for shares in with_borders)
+    return borders, min((float((1 - shares).sum()) for shares in with_borders), default=0.0)
+
+
+def jumps(brightness: NDArray[np.float64], views: Views, phase: int) -> NDArray[np.float64]:
+    """(B, E): the mean jump across borders, and elsewhere; NaN where there is no such place.
+
+    Args:
+        brightness: (H, W).
+        views: Each view in pixels, and the share of the steps in which it was there.
+        phase: Pixels of a latent pixel.
+    """
+    import numpy as np
+
+    height, width = brightness.shape
+    border_sum = elsewhere_sum = mass = 0.0
+    for values, along in zip((brightness, brightness.T), _both_directions(views, (width, height)), strict=True):
+        shares = border_shares(*along, phase)
+        across = np.abs(np.diff(values, axis=1))[:, phase - 1 :: phase]
+        if not (borders := float(shares.sum())):
+            continue
+        others = 1 - shares
+        border_sum += float((shares * across).sum())
+        # Left of a border and above it are different things, such as a horizon: each direction is compared with
+        # itself, and weighs what its borders weigh.
+        elsewhere_sum += borders * float((others * across).sum() / others.sum()) if others.any() else nan
+        mass += borders
+    return np.array([border_sum / mass, elsewhere_sum / mass] if mass else [nan, nan])
+
+
+def border_shares(views: Views, size: tuple[int, int], phase: int) -> NDArray[np.float64]:
+    """For each row and each place between two columns, phase - 1 | phase, 2 phase - 1 | 2 phase, ...: how often a
+    view ends or begins there, 0..1; (height, places).
+
+    Views that share a border are taken as coming independently of each other, where they come in some steps only.
+    """
+    import numpy as np
+
+    width, height = size
+    without = np.ones((height, (width - 1) // phase))
+    for (left, top, right, bottom), share in views:
+        for border in (left, right):
+            if 0 < border < width:
+                without[top:bottom, border // phase - 1] *= 1 - share
+    shares: NDArray[np.float64] = 1 - without
+    return shares
+
+
+def profile(pixels: NDArray[np.uint8], axis: int = 1) -> NDArray[np.float64]:
+    """The mean jump of brightness at each place along an axis of a picture (H, W, 3): entry p is between p and p + 1.
+
+    Args:
+        pixels: The picture.
+        axis: 1 from left to right, (W - 1,); 0 from top to bottom, (H - 1,).
+    """
+    import numpy as np
+
+    found: NDArray[np.float64] = np.abs(np.diff(luminance(pixels), axis=axis)).mean(axis=1 - axis)
+    return found
+
+
+def _both_directions(views: Views, size: tuple[int, int]) -> tuple[tuple[Views, tuple[int, int]], ...]:
+    """The views and the size, and both with rows for columns."""
+    turned = [((top, left, bottom, right), share) for (left, top, right, bottom), share in views]
+    return (views, size), (turned, (size[1], size[0]))

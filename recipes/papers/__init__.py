@@ -1,0 +1,1 @@
+"""The experiments of papers, as comparisons; `fusionkit compare papers/NAME` runs them."""
