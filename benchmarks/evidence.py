@@ -11,115 +11,17 @@ Run it:  python benchmarks/evidence.py
 from __future__ import annotations
 
 import argparse
-import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL import Image
+from experiments import Experiment, markdown, sheet, shown, table, times
 
-from fusionkit.comparison.document import bundled_comparisons, read_comparison
-from fusionkit.comparison.folder import Folder
-from fusionkit.comparison.jobs import Job, jobs_of
-from fusionkit.comparison.measure import Measured, measure
-from fusionkit.evaluation import Metric, Score, Tools, difference
+from fusionkit.evaluation import Score
 from fusionkit.files import write_whole
-from fusionkit.map_pictures import below, captioned
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EXPERIMENTS = ("table-1", "table-2-ddim", "table-2-ddpm", "figure-5", "table-3")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One comparison of the paper's, drawn on the embedded model.
-
-    Args:
-        name: Its name without the model's.
-        out: The folder that holds all experiments.
-        seeds: Other seeds than its file's.
-    """
-
-    name: str
-    out: Path
-    seeds: str | None = None
-
-    @property
-    def command(self) -> str:
-        """What draws it."""
-        return f"fusionkit compare papers/{self.name}-tinyworld"
-
-    @property
-    def folder(self) -> Folder:
-        """Where its pictures are."""
-        return Folder(self.out / self.name)
-
-    def draw(self, *options: str) -> None:
-        """Draw what is missing, and measure it."""
-        seeds = ["--seeds", self.seeds] if self.seeds else []
-        arguments = [f"papers/{self.name}-tinyworld", "--out", str(self.out / self.name), *seeds, *options]
-        subprocess.run([sys.executable, "-m", "fusionkit", "compare", *arguments], check=True)
-
-    @cached_property
-    def comparison(self) -> Any:
-        """What it compares."""
-        return read_comparison(bundled_comparisons()[f"papers/{self.name}-tinyworld"], seeds=self.seeds)
-
-    @cached_property
-    def jobs(self) -> list[Job]:
-        """All of its pictures."""
-        return jobs_of(self.comparison)
-
-    @cached_property
-    def measured(self) -> tuple[list[Metric], dict[str, Measured], list[str]]:
-        """What was measured of it."""
-        features = self.comparison.features or "tinyworld"
-        tools = Tools(features, cache=self.folder.path / ".features")
-        return measure(self.comparison, self.folder, self.jobs, tools)
-
-    def __getitem__(self, title: str) -> Measured:
-        """What was measured of a setting, by its title."""
-        (name,) = (setting.name for setting in self.comparison.settings if setting.title == title)
-        return self.measured[1][name]
-
-    @property
-    def titles(self) -> list[str]:
-        """Its settings' titles."""
-        return [setting.title for setting in self.comparison.settings]
-
-    def metric(self, name: str) -> Metric:
-        """One of its metrics."""
-        return next(metric for metric in self.measured[0] if metric.metric_name == name)
-
-    def score(self, title: str, metric: str) -> Score:
-        """What a setting scores."""
-        return self[title].evaluation.scores[metric]
-
-    def differ(self, some: str, others: str, metric: str) -> Score:
-        """How much higher one setting scores than another, pictures paired by prompt and seed."""
-        first, second = self[some].evaluation, self[others].evaluation
-        groups = [job.prompt for job in self[some].jobs]
-        return difference(
-            self.metric(metric),
-            first.described[metric],
-            second.described[metric],
-            first.reference[metric],
-            strata=groups,
-        )
-
-    def seconds(self, some: str, others: str) -> Score:
-        """The time of one setting as a ratio to another's: the median over pictures of one prompt and seed."""
-        pairs = zip(self[some].runs, self[others].runs, strict=True)
-        ratios = sorted(a["seconds"] / b["seconds"] for a, b in pairs if a["warm"] and b["warm"])
-        rng = np.random.default_rng(0)
-        medians = np.median(rng.choice(ratios, (2000, len(ratios))), axis=1)
-        low, high = np.quantile(medians, [0.025, 0.975])
-        return Score(statistics.median(ratios), float(low), float(high), len(ratios))
 
 
 @dataclass(frozen=True)
@@ -263,61 +165,6 @@ PAPER = {
 }
 
 
-def shown(score: Score | None, digits: int = 3) -> str:
-    """`3.2 (2.9 to 3.5)`."""
-    if score is None or score.value != score.value:
-        return "–"
-    if score.low != score.low:
-        return f"{score.value:.{digits}g}"
-    return f"{score.value:.{digits}g} ({score.low:.{digits}g} to {score.high:.{digits}g})"
-
-
-def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines))
-
-
-def table(experiment: Experiment) -> str:
-    """The scores of an experiment's settings."""
-    metrics = experiment.measured[0]
-    header = ["", *(f"{metric.title} {ARROWS[metric.better]}".strip() for metric in metrics)]
-    rows = [
-        [title, *(shown(experiment[title].evaluation.scores.get(metric.metric_name)) for metric in metrics)]
-        for title in experiment.titles
-    ]
-    return markdown(header, rows)
-
-
-ARROWS = {"lower": "↓", "higher": "↑", "closer-to-1": "→ 1", "none": ""}
-
-
-def times(experiment: Experiment) -> str:
-    """The run times of an experiment's settings as ratios to the first."""
-    first, *_ = experiment.titles
-    rows = [
-        [
-            title,
-            shown(experiment.seconds(title, first)),
-            f"{statistics.median(run['seconds'] for run in experiment[title].runs):.2f}",
-            f"{experiment[title].runs[0]['forward-passes']:,}",
-            f"{statistics.median(1 - run['forward-share'] * run['denoising-seconds'] / run['seconds'] for run in experiment[title].runs):.1%}",
-        ]
-        for title in experiment.titles
-    ]
-    return markdown(["", f"time / {first}'s", "seconds", "forward passes", "outside of them"], rows)
-
-
-def sheet(experiment: Experiment, prompt: int, seed: int) -> Image.Image:
-    """One prompt and seed by every setting, with the setting's title below each picture, twice as large."""
-    rows = []
-    for setting in experiment.comparison.settings:
-        (job,) = (job for job in experiment.jobs if (job.setting, job.prompt, job.seed) == (setting, prompt, seed))
-        with Image.open(experiment.folder.file(job)) as image:
-            large = image.convert("RGB").resize((image.width * 2, image.height * 2), Image.Resampling.LANCZOS)
-        rows.append(captioned(large, setting.title))
-    return below(rows)
-
-
 def rows_of(experiment: Experiment) -> int:
     """How many pictures a setting drew."""
     return len(experiment[experiment.titles[0]].jobs)
@@ -328,9 +175,11 @@ def section(experiment: Experiment, tried: Sequence[Claim]) -> str:
     name, first = experiment.name, experiment.comparison
     recipe = first.settings[0].recipe
     width, height = recipe.size
-    drawn = f"{rows_of(experiment)} panoramas of {width}x{height} a setting, {len(first.prompts)} prompts, {recipe.steps} steps"
+    drawn = f"{rows_of(experiment)} panoramas of {width}x{height} a setting, {len(first.prompts)} prompts, "
+    drawn += f"{recipe.steps} steps"
     if first.reference is not None:
-        drawn += f", {len([job for job in experiment.jobs if job.setting is first.reference])} single windows to compare with"
+        windows = sum(job.setting is first.reference for job in experiment.jobs)
+        drawn += f", {windows} single windows to compare with"
     parts = [
         f"## {first.title}",
         f"`{experiment.command}`: {drawn}. At the paper's setting: `fusionkit compare papers/{name}`.",
@@ -352,8 +201,8 @@ FINDINGS = dict.fromkeys(EXPERIMENTS, "")
 INTRODUCTION = """<!-- Written by: python benchmarks/evidence.py -->
 # Evidence
 
-Does what arXiv 2412.12771 says of Guided Fusion (GF), Variance-Corrected Fusion (VCF) and Style Alignment (SA) hold where
-everybody can try it: on the embedded model, without a GPU and without a network? This page is written by
+Does what arXiv 2412.12771 says of Guided Fusion (GF), Variance-Corrected Fusion (VCF) and Style Alignment (SA) hold
+where everybody can try it: on the embedded model, without a GPU and without a network? This page is written by
 `python benchmarks/evidence.py`, which runs the comparisons named below and goes on where it was interrupted.
 
 Scores are given with their 95 % intervals over seeds; the prompts are the same throughout. Differences pair pictures by
@@ -362,8 +211,8 @@ where the whole interval says so, it does not hold where the whole interval says
 separable with this many pictures. Features come from the embedded world's own classifier, so that FID, KID, GIQA and
 LPIPS compare with each other on this page only. [Metrics](metrics.md) says what each score measures.
 
-**The paper's own figures are not on this page**: its text was not at hand when this was written. What stands in their place is
-what the paper claims, as its abstract, its published code and the names of its tables say.
+**The paper's own figures are not on this page**: its text was not at hand when this was written. What stands in their
+place is what the paper claims, as its abstract and its published code say.
 """
 
 

@@ -1,4 +1,4 @@
-"""Text files that are written whole or not at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from fusionkit.errors import FusionError
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file so that it is there whole, or as it was before, whatever happens meanwhile.
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file so that it is there whole, or as it was before, whatever happens meanwhile.
 
     Args:
         path: The file; its folder is made. An existing file is replaced.
-        text: Its content.
+        content: Text is written as UTF-8.
 
     Raises:
         FusionError: It can't be written.
@@ -24,8 +24,8 @@ def write_whole(path: Path, text: str) -> Path:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
             # mkstemp makes files that only their owner can read.
             os.chmod(temporary, 0o666 & ~umask())
             os.replace(temporary, path)
@@ -35,6 +35,28 @@ def write_whole(path: Path, text: str) -> Path:
     except OSError as error:
         raise FusionError(f"'{path}' can't be written: {error.strerror or error}") from error
     return path
+
+
+def unwritable(path: Path, overwrite: bool) -> str:
+    """Why a file could not be written, in one line; empty where it can.
+
+    Args:
+        path: The file.
+        overwrite: Whether it may be there already.
+    """
+    if path.is_dir():
+        return f"'{path}' is a folder; give a file"
+    if path.exists() and not overwrite:
+        return f"'{path}' exists; give another file, or --overwrite"
+    folder = next((each for each in (path.parent, *path.parent.parents) if each.exists()), Path())
+    if not folder.is_dir():
+        return f"'{path}' can't be written: '{folder}' is a file"
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return f"'{path}' can't be written: {error.strerror or error}"
+    return ""
 
 
 def umask() -> int:

@@ -88,7 +88,7 @@ class Drawing:
     def _forget_prompts(self) -> None:
         # A run encodes its own texts, as the first one after loading does; an adapter of another make may keep none.
         for model in self.models.values():
-            getattr(model, "_embeddings", {}).clear()
+            getattr(model, "forget_prompts", lambda: None)()
 
     def _plan(self, *observers: Plugin) -> RunPlan:
         return prepare(self.recipe, self.model.info, observers, self.device, infos=self.infos)

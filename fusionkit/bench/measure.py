@@ -27,8 +27,10 @@ def synchronise(device: torch.device) -> None:
     """Wait until a GPU has computed what it was asked for: it answers before."""
     import torch
 
-    if device.type in ("cuda", "xpu", "mps"):
-        getattr(torch, device.type).synchronize()
+    if device.type == "mps":
+        torch.mps.synchronize()
+    elif device.type in ("cuda", "xpu"):
+        getattr(torch, device.type).synchronize(device)
 
 
 class Stopwatch:

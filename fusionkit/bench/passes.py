@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from fusionkit.models import Model
 
-# The adapter's method that is one forward pass: (latents, timestep, stage, conditions, controls) to an output.
-_PASS = "_forward"
+_PASS = "forward"
+"""The adapter's method whose every call is one forward pass: (latents, timestep, stage, conditions, controls)."""
 
 
 @dataclass

@@ -10,7 +10,10 @@ import click
 
 from fusionkit.errors import FusionError, did_you_mean
 
-COMMANDS = ("run", "compare", "evaluate", "bench", "validate", "plan", "recipes", "plugins", "models", "schema", "replay")
+COMMANDS = (
+    *("run", "validate", "plan", "recipes", "compare", "evaluate", "bench"),
+    *("plugins", "models", "schema", "replay"),
+)
 
 
 class Commands(click.Group):

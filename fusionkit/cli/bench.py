@@ -53,8 +53,9 @@ def command(
     """
     from fusionkit.bench.baselines import find, problems_of
     from fusionkit.checks import check_file
+    from fusionkit.files import unwritable, write_whole
 
-    problems = file_problems(to, overwrite)
+    problems = [line] if to is not None and (line := unwritable(to, overwrite)) else []
 
     def ask(question: Callable[..., T], *of: Any) -> T | None:
         try:
@@ -76,8 +77,7 @@ def command(
     import json
 
     from fusionkit.bench.bench import bench
-    from fusionkit.bench.text import described
-    from fusionkit.files import write_whole
+    from fusionkit.cli.costs import described
 
     report = bench(file.recipes[0], infos, baselines, runs, progress=not quiet)
     click.echo(described(report))
@@ -98,15 +98,3 @@ def planned(file: RecipeFile, infos: Mapping[str, ModelInfo]) -> RunPlan:
         return bench.planned(file.recipes[0], infos)
     except RecipeError as error:
         raise RecipeError(file.located(problem) for problem in error.problems) from error
-
-
-def file_problems(to: Path | None, overwrite: bool) -> list[str]:
-    """Why the figures could not be written in the end, in one line."""
-    if to is None:
-        return []
-    if to.is_dir():
-        return [f"--json {to}: is a folder; name a file"]
-    if to.exists() and not overwrite:
-        return [f"--json {to}: is there already; use --overwrite to replace it"]
-    nearest = next(folder for folder in to.absolute().parents if folder.exists())
-    return [] if nearest.is_dir() else [f"--json {to}: '{nearest}' is a file, not a folder"]

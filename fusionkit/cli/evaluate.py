@@ -187,30 +187,13 @@ def weight_files(given: Sequence[str]) -> dict[str, Path]:
 
 def output_problems(paths: Iterable[Path | None], overwrite: bool) -> list[str]:
     """Why files could not be written, one line each."""
+    from fusionkit.files import unwritable
+
     given = [path for path in paths if path is not None]
     problems = [line for path in given if (line := unwritable(path, overwrite))]
     if len(given) > len({path.resolve() for path in given}):
         problems.append(f"--json and --csv are both '{given[0]}'; give two files")
     return problems
-
-
-def unwritable(path: Path, overwrite: bool) -> str:
-    """Why a file could not be written, in one line; empty where it can."""
-    import tempfile
-
-    if path.is_dir():
-        return f"'{path}' is a folder; give a file"
-    if path.exists() and not overwrite:
-        return f"'{path}' exists; give another file, or --overwrite"
-    folder = next((each for each in (path.parent, *path.parent.parents) if each.exists()), Path())
-    if not folder.is_dir():
-        return f"'{path}' can't be written: '{folder}' is a file"
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        return f"'{path}' can't be written: {error.strerror or error}"
-    return ""
 
 
 def write(path: Path, text: str, overwrite: bool) -> None:

@@ -184,7 +184,7 @@ def measure(
         progress = None if told is None else _telling(told, setting.title, number, len(comparison.settings))
         found = evaluate(pictures, chosen, tools, reference, progress)
         notes += [line for line in found.notes if line not in notes]
-        differences = {} if first is None else _differences(chosen, found, first)
+        differences = {} if first is None else _differences(found, first)
         runs = [(folder.told(job) or {})["run"] for job in mine]
         answer[setting.name] = Measured(mine, found, differences, runs)
         first = first or found
@@ -195,12 +195,9 @@ def _partnered(pictures: Sequence[Picture], partners: Sequence[Picture]) -> list
     return [replace(each, partner=other.path) for each, other in zip(pictures, partners, strict=True)]
 
 
-def _differences(metrics: Sequence[Metric], found: Evaluation, first: Evaluation) -> dict[str, Score]:
-    return {
-        name: difference(metric, found.described[name], first.described[name], found.reference[name])
-        for metric in metrics
-        if (name := metric.metric_name) in first.described
-    }
+def _differences(found: Evaluation, first: Evaluation) -> dict[str, Score]:
+    common = [name for name in found.sampled if name in first.sampled]
+    return {name: difference(found.sampled[name], first.sampled[name]) for name in common}
 
 
 def _telling(told: Told, title: str, number: int, count: int) -> Callable[[int, int, str], None]:

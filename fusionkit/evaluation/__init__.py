@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fusionkit.evaluation.choose import make_metrics, usable
-from fusionkit.evaluation.evaluate import Evaluation, check, difference, evaluate
+from fusionkit.evaluation.evaluate import Evaluation, check, evaluate
 from fusionkit.evaluation.features import Features
-from fusionkit.evaluation.intervals import Score
+from fusionkit.evaluation.intervals import Sampled, Score, difference
 from fusionkit.evaluation.metric import Metric
 from fusionkit.evaluation.picture import Picture, read_pictures
 from fusionkit.evaluation.tools import Tools
@@ -15,6 +15,7 @@ __all__ = [
     "Features",
     "Metric",
     "Picture",
+    "Sampled",
     "Score",
     "Tools",
     "check",

@@ -9,7 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, PluginError, RecipeError
-from fusionkit.evaluation.intervals import Score, Strata, bootstrap, groups_of, mean, taken
+from fusionkit.evaluation.intervals import Sampled, Score, Strata, bootstrap, groups_of, mean, taken
 from fusionkit.evaluation.metric import Metric
 from fusionkit.evaluation.needs import grouped, named
 
@@ -26,18 +26,19 @@ class Evaluation:
     """What was measured of a set of pictures, by the metrics' names.
 
     Args:
-        scores: The scores with their intervals.
+        sampled: The scores with what their intervals are made of, for `difference`.
         each: Each picture's own value, in the pictures' order, NaN where it has none; for those metrics that have one.
-        described: What each picture was described by, for `difference`.
-        reference: What each picture of the reference was described by; empty where the metric needs none.
         notes: What a reader of the scores should know, one line each.
     """
 
-    scores: Mapping[str, Score]
+    sampled: Mapping[str, Sampled]
     each: Mapping[str, Sequence[float]]
-    described: Mapping[str, Sequence[Any]]
-    reference: Mapping[str, Sequence[Any]]
     notes: Sequence[str]
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        """The scores with their intervals."""
+        return {name: found.score for name, found in self.sampled.items()}
 
 
 def check(
@@ -119,19 +120,12 @@ def evaluate(
             strata=strata,
             reference_strata=reference_strata,
         )
-        values = [float(metric.each(found)) for found in described[name]]
+        values = [float(_asked(metric, "each", None, found)) for found in described[name]]
         if _are_numbers(described[name]) or not all(map(isnan, values)):
             each[name] = values
-            if without := [p for p, value in zip(pictures, values, strict=True) if isnan(value)]:
-                note = f"{len(without)} of {len(pictures)} pictures have no value: {named(without)}"
-                notes.setdefault(note, []).append(name)
-        if scores[name].count > 1 and scores[name].low == scores[name].high:
-            notes.setdefault("all pictures score alike, which gives no interval for others", []).append(name)
-        if not _is_mean(metric, described[name]) and metric.resamples < Metric.resamples:
-            note = f"the interval is from {metric.resamples} resamples, not {Metric.resamples}"
+        for note in _notes(metric, scores[name].score, described[name], each.get(name, ()), pictures):
             notes.setdefault(note, []).append(name)
-    reference_described = {metric.metric_name: compared.get(metric.metric_name, []) for metric in metrics}
-    return Evaluation(scores, each, described, reference_described, [*_notes(pictures, strata), *shared(notes)])
+    return Evaluation(scores, each, [*_picture_notes(pictures, strata), *shared(notes)])
 
 
 def prompts_of(pictures: Sequence[Picture]) -> Strata:
@@ -148,7 +142,7 @@ def score(
     *,
     strata: Strata = None,
     reference_strata: Strata = None,
-) -> Score:
+) -> Sampled:
     """The score of a set from what `describe` answered, with its 95 % interval.
 
     The interval says how far the score would move with other pictures of the same kind; with strata, of the same kinds
@@ -163,7 +157,7 @@ def score(
         reference_strata: Likewise of the reference.
     """
     if _is_mean(metric, described):
-        return mean(described, strata)
+        return Sampled(mean(described, strata), described, strata)
     counted = _counter(metric, progress)
 
     def of(indices: Any, others: Any) -> float:
@@ -173,51 +167,6 @@ def score(
     return bootstrap(
         of,
         len(described),
-        metric.resamples,
-        reference=_varied(metric, reference),
-        strata=strata,
-        reference_strata=reference_strata,
-    )
-
-
-def difference(
-    metric: Metric,
-    some: Sequence[Any],
-    others: Sequence[Any],
-    reference: Sequence[Any] = (),
-    *,
-    strata: Strata = None,
-    reference_strata: Strata = None,
-) -> Score:
-    """How much higher one set scores than another, with the 95 % interval of the difference.
-
-    The sets are paired by picture, such as by prompt and seed: what two pictures of a pair share does not count, and
-    the interval is narrower than that of two sets of their own.
-
-    Args:
-        metric: The metric.
-        some: What `describe` answered for the one set.
-        others: What it answered for the other, in the same order.
-        reference: What it answered for the reference.
-        strata: For each pair the group that it is of, such as its prompt.
-        reference_strata: Likewise of the reference.
-
-    Raises:
-        RecipeError: The sets differ in number.
-    """
-    if len(some) != len(others):
-        raise RecipeError([f"{metric.metric_name}: sets in pairs are of one number, not {len(some)} and {len(others)}"])
-    if _is_mean(metric, some) and _is_mean(metric, others):
-        return mean([a - b for a, b in zip(some, others, strict=True)], strata)
-
-    def of(indices: Any, compared: Any) -> float:
-        against = _resampled(metric, reference, compared)
-        first, second = (_scored(metric, taken(each, indices), against) for each in (some, others))
-        return first - second
-
-    return bootstrap(
-        of,
-        len(some),
         metric.resamples,
         reference=_varied(metric, reference),
         strata=strata,
@@ -301,7 +250,22 @@ def _counter(metric: Metric, progress: Progress | None) -> Callable[[], None]:
     return counted
 
 
-def _notes(pictures: Sequence[Picture], strata: Strata) -> list[str]:
+def _notes(
+    metric: Metric, score: Score, described: Sequence[Any], values: Sequence[float], pictures: Sequence[Picture]
+) -> list[str]:
+    """What a reader of one score should know."""
+    notes = []
+    if without := [picture for picture, value in zip(pictures, values, strict=False) if isnan(value)]:
+        notes.append(f"{len(without)} of {len(pictures)} pictures have no value: {named(without)}")
+    if score.count > 1 and score.low == score.high:
+        notes.append("all pictures score alike, which gives no interval for others")
+    if not _is_mean(metric, described) and metric.resamples < Metric.resamples:
+        notes.append(f"the interval is from {metric.resamples} resamples, not {Metric.resamples}")
+    return notes
+
+
+def _picture_notes(pictures: Sequence[Picture], strata: Strata) -> list[str]:
+    """What a reader should know of how the pictures were read, and of what all intervals are of."""
     by_note = grouped(pictures, lambda picture: picture.note)
     notes = [f"{named(each)}: {note}" for note, each in by_note.items() if note]
     if (groups := len(groups_of(strata, len(pictures)))) > 1:

@@ -59,6 +59,25 @@ def groups_of(strata: Strata, count: int) -> list[list[int]]:
     return list(found.values())
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """A score with what its interval is made of, so that it can be compared with that of the same pictures drawn anew.
+
+    Args:
+        score: The score with its interval.
+        values: Where it is their mean: each picture's own value.
+        strata: The groups of the pictures.
+        resampled: Where it is no mean: the score of each resample; equal groups of pictures are drawn alike.
+        scale: Half the interval's width, in standard deviations of these.
+    """
+
+    score: Score
+    values: Sequence[float] = ()
+    strata: Strata = None
+    resampled: Sequence[float] = ()
+    scale: float = nan
+
+
 def mean(values: Sequence[float], strata: Strata = None) -> Score:
     """The mean of numbers with its interval by Student's t; NaN among them is left out.
 
@@ -98,7 +117,7 @@ def bootstrap(
     reference: int = 0,
     strata: Strata = None,
     reference_strata: Strata = None,
-) -> Score:
+) -> Sampled:
     """A score of a set with its interval: the value, and about 1.96 standard deviations of the resampled scores.
 
     Not the percentiles of the resampled scores: a resample holds pictures twice, so that its FID is too high, and the
@@ -123,18 +142,50 @@ def bootstrap(
     groups, others = groups_of(strata, count), groups_of(reference_strata if reference else None, reference)
     free = count - len(groups)
     if free < 1 or resamples < 2 or not isfinite(value):
-        return Score(value, nan, nan, count)
+        return Sampled(Score(value, nan, nan, count), strata=strata)
     shrunk = free / count
     if reference:
         # Where both are drawn, the one that shrinks more counts for both.
         shrunk = min(shrunk, max(1, reference - len(others)) / reference)
         free = min(free, max(1, reference - len(others)))
     draws = _draws(groups, count, resamples, SEED), _draws(others, reference, resamples, SEED + 1)
+    scale = float(t.ppf((1 + CONFIDENCE) / 2, free)) / sqrt(shrunk)
+    scores = list(map(score, *draws))
+    return Sampled(_around(value, scores, scale, count), strata=strata, resampled=scores, scale=scale)
+
+
+def difference(some: Sampled, others: Sampled) -> Score:
+    """How much higher one set scores than another, with the 95 % interval of the difference.
+
+    The sets are paired by picture, such as by prompt and seed: what two pictures of a pair share does not count, and
+    the interval is narrower than that of two sets of their own.
+
+    Args:
+        some: The one set's score.
+        others: The other's, by the same metric, of as many pictures in the same order and groups.
+
+    Raises:
+        RecipeError: The sets differ in number, or in their groups.
+    """
+    counts = [max(each.score.count, len(each.values)) for each in (some, others)]
+    if counts[0] != counts[1] or some.strata != others.strata:
+        raise RecipeError([f"sets are compared in pairs of one prompt: {counts[0]} pictures and {counts[1]} are not"])
+    if some.values and others.values:
+        return mean([a - b for a, b in zip(some.values, others.values, strict=True)], some.strata)
+    value = some.score.value - others.score.value
+    scores = [a - b for a, b in zip(some.resampled, others.resampled, strict=False)]
+    return _around(value, scores, some.scale, counts[0])
+
+
+def _around(value: float, scores: Sequence[float], scale: float, count: int) -> Score:
+    """A value with the interval that resampled scores give it."""
+    import numpy as np
+
     # A resample may leave a score undefined, such as one that holds a single picture over and over.
-    scores = [each for each in map(score, *draws) if isfinite(each)]
-    if len(scores) < 2:
+    known = [each for each in scores if isfinite(each)]
+    if len(known) < 2 or not isfinite(value):
         return Score(value, nan, nan, count)
-    reach = float(t.ppf((1 + CONFIDENCE) / 2, free)) * float(np.std(scores, ddof=1)) / sqrt(shrunk)
+    reach = scale * float(np.std(known, ddof=1))
     return Score(value, value - reach, value + reach, count)
 
 

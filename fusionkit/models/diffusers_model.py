@@ -191,7 +191,7 @@ class DiffusersModel(ABC):
             inputs = latents[batch].repeat(2 if guided else 1, 1, 1, 1)
             self.conditional_rows = len(asked)
             conditions = self.conditions(stage, views, embeddings)
-            output = self._forward(inputs, at.timestep, stage, conditions, list(zip(controls, hints, strict=True)))
+            output = self.forward(inputs, at.timestep, stage, conditions, list(zip(controls, hints, strict=True)))
             self.conditional_rows = 0
             output = into_main(output.float(), inputs)
             for half, values in zip(halves, output.chunk(len(halves)), strict=True):
@@ -207,7 +207,7 @@ class DiffusersModel(ABC):
         alpha, sigma = alpha_sigma(stage.scheduler, at.timestep)
         return lambda output, noisy: converted(output, noisy, alpha, sigma, source, target)
 
-    def _forward(
+    def forward(
         self,
         latents: Tensor,
         timestep: Tensor,
@@ -215,7 +215,10 @@ class DiffusersModel(ABC):
         conditions: Mapping[str, Any],
         controls: Sequence[tuple[Control, Tensor]],
     ) -> Tensor:
-        """The denoiser's answer to latents (B, C, h, w), each control with its hints (B, 3, h factor, w factor)."""
+        """The denoiser's answer to latents (B, C, h, w), each control with its hints (B, 3, h factor, w factor).
+
+        Every forward pass is one call of this; the answer is the model's own parameterisation.
+        """
         unet = self.pipe.unet
         dim = unet.config.time_cond_proj_dim
         if dim is not None:
@@ -243,6 +246,10 @@ class DiffusersModel(ABC):
     def _automatic_batch(self, view: tuple[int, int]) -> int:
         free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
         return views_per_pass(self.info, view, self.dtype.itemsize, free)
+
+    def forget_prompts(self) -> None:
+        """Encode every text anew when it is next needed."""
+        self._embeddings.clear()
 
     @torch.inference_mode()
     def _cached(self, text: str, clip_skip: int | None) -> Embedding:

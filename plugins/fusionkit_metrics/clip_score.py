@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fusionkit.evaluation.tools import Tools
 
 USUAL_MODEL, USUAL_SIZE = "openai/clip-vit-base-patch16", "600 MB"
+CACHED_AS = ("model.safetensors", "pytorch_model.bin")
+"""Names of the weights on the hub."""
 
 
 class CLIPScore(Metric, name="clip-score"):
@@ -126,7 +128,7 @@ def _reach(source: str, download: bool) -> None:
 
     from fusionkit.models.hub import hub_file
 
-    if isinstance(try_to_load_from_cache(source, "config.json"), str):
+    if any(isinstance(try_to_load_from_cache(source, name), str) for name in CACHED_AS):
         return
     size = f" ({USUAL_SIZE})" if source == USUAL_MODEL else ""
     where = f"https://huggingface.co/{source}{size}"

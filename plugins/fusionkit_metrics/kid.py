@@ -23,8 +23,8 @@ USUAL_SUBSET = 1000
 class KID(OfCrops, name="kid"):
     """How far the crops' features are from the reference's, by the maximum mean discrepancy of a cubic kernel.
 
-    The mean over subsets of the unbiased estimate, with k(x, y) = (x y / D + 1)^3. Unlike FID it does not depend on
-    the number of crops, so that small sets can be compared. Computed by torchmetrics, as FID is.
+    The mean over subsets of the unbiased estimate, with k(x, y) = (x y / D + 1)^3. Unlike FID's, its expectation
+    does not depend on the number of crops, so that small sets can be compared. Computed by torchmetrics, as FID is.
     """
 
     title: ClassVar[str] = "KID"
@@ -61,9 +61,7 @@ def kernel_distance(
     import torch
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    smaller = min(len(features), len(reference))
-    # A bootstrap resample of few pictures may hold fewer crops than the set that was checked.
-    size = min(subset_size or USUAL_SUBSET, smaller)
+    size = min(subset_size or USUAL_SUBSET, len(features), len(reference))
     if size == len(features) == len(reference):
         subsets = 1  # each one would be the whole of both sets
     with warnings.catch_warnings():

@@ -62,10 +62,9 @@ class Seam(Metric):
 
 
 def phase_of(picture: Picture) -> int:
-    """How many pixels lie between places of one kind: those of a latent pixel."""
-    if picture.factor is not None:
-        return picture.factor
-    return gcd(USUAL_FACTOR, *(side for box, _ in picture.views() for side in box if side not in picture.size))
+    """How many pixels lie between places of one kind: those of a latent pixel, or fewer where views end in between."""
+    factor = picture.factor or USUAL_FACTOR
+    return gcd(factor, *(side for box, _ in picture.views() for side in box if side not in picture.size))
 
 
 def border_masses(picture: Picture) -> tuple[float, float]:
@@ -99,18 +98,18 @@ def jumps(brightness: NDArray[np.float64], views: Views, phase: int) -> NDArray[
             continue
         others = 1 - shares
         border_sum += float((shares * across).sum())
-        # Left of a border and above it are different things, such as a horizon: each direction is compared with
-        # itself, and weighs what its borders weigh.
+        # Rows of a landscape differ more than its columns do, without any seam: each direction is compared with
+        # itself, and weighs as much as it has borders.
         elsewhere_sum += borders * float((others * across).sum() / others.sum()) if others.any() else nan
         mass += borders
     return np.array([border_sum / mass, elsewhere_sum / mass] if mass else [nan, nan])
 
 
 def border_shares(views: Views, size: tuple[int, int], phase: int) -> NDArray[np.float64]:
-    """For each row and each place between two columns, phase - 1 | phase, 2 phase - 1 | 2 phase, ...: how often a
-    view ends or begins there, 0..1; (height, places).
+    """In what share of the steps a view begins or ends at each place of each row, (height, places), 0..1.
 
-    Views that share a border are taken as coming independently of each other, where they come in some steps only.
+    The places are those between the columns phase - 1 and phase, 2 phase - 1 and 2 phase, and so on. Views that share
+    a border and come in some steps only are taken as coming independently of each other.
     """
     import numpy as np
 

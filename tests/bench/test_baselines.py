@@ -65,8 +65,7 @@ def test_a_third_party_adds_one(install: Callable[[str], None], fusionkit: Calla
         ),
         (
             "Nothing = 3",
-            "baseline 'nothing' of package 'theirs' is 3, not a subclass of "
-            "fusionkit.bench.baselines.Baseline",
+            "baseline 'nothing' of package 'theirs' is 3, not a subclass of fusionkit.bench.baselines.Baseline",
         ),
     ],
     ids=["import", "kind"],

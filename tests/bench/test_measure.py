@@ -93,3 +93,30 @@ def test_memory_is_known_after_an_error_too() -> None:
     with pytest.raises(KeyError), peak_memory("cpu") as memory:
         raise KeyError
     assert memory.peak >= memory.before > 0
+
+
+def test_a_gpu_is_waited_for_at_each_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    with Stopwatch(torch.device("cuda:1")) as watch, watch.part("fusion"):
+        pass
+    assert waited == 4 * [torch.device("cuda:1")]
+
+
+def test_on_cuda_the_peak_is_what_torch_allocates(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No GPU is needed to see that it is asked, set back before, and waited for.
+    asked: list[str] = []
+    answers = {"synchronize": None, "reset_peak_memory_stats": None, "memory_allocated": 7, "max_memory_allocated": 9}
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, name=name, answer=answer: asked.append(name) or answer)
+    with peak_memory("cuda:1") as memory:
+        asked.append("the block")
+    assert memory == Memory(before=7, peak=9)
+    assert asked == [
+        "synchronize",
+        "reset_peak_memory_stats",
+        "memory_allocated",
+        "the block",
+        "synchronize",
+        "max_memory_allocated",
+    ]

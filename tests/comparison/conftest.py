@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from page_example import draw, make_report
+from page_example import Open, Write, draw, make_report
 
 from fusionkit.comparison.page import make_thumbnails, write_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# What Debian, Ubuntu, Fedora, Google and Microsoft call it.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
-
-Open = Callable[..., "Page"]
-Write = Callable[..., Path]
 
 
 @pytest.fixture

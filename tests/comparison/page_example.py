@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Open = Callable[..., "Page"]
+"""The fixture `open_page`."""
+Write = Callable[..., Path]
+"""The fixture `write`."""
+
+HOSTILE = "</script><script>window.broken = 1</script><!-- \" ' &lt; {{ 7 * 7 }} \u2028 <img src=x onerror=broken()>"
 SIZES = {"md": (160, 40), "gf": (160, 40), "vcf": (320, 80)}
 COLOURS = {"md": "#b03030", "gf": "#30a050", "vcf": "#3050b0"}
 NOT_DRAWN = ("vcf", 1, 5)

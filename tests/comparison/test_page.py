@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Write
 from jinja2 import UndefinedError
-from page_example import draw
+from page_example import HOSTILE, Write, draw
 from PIL import Image
 
 from fusionkit.comparison.page import make_thumbnails, write_page
@@ -20,7 +19,6 @@ from fusionkit.comparison.page.write import SCRIPTS, STYLES
 from fusionkit.errors import FusionError
 
 PACKAGE = Path(write_page.__code__.co_filename).parent
-HOSTILE = "</script><script>window.broken = 1</script><!-- \" ' &lt; {{ 7 * 7 }} \u2028 <img src=x onerror=broken()>"
 
 
 class Parts(HTMLParser):
@@ -91,6 +89,11 @@ def test_the_head_counts(write: Write, report: dict[str, Any]) -> None:
     assert "3 settings · 2 prompts · 2 seeds · 11 of 12 pictures Unfinished: 1 picture is missing" in text
     assert "What differs: plugins.guided-fusion, plugins.variance-corrected-fusion, scheduler" in text
     assert "fusionkit compare md gf vcf --seeds 0,5" in text
+
+
+def test_notes_are_told(write: Write, report: dict[str, Any]) -> None:
+    report["about"]["notes"] = ["no reference <yet>", "one more"]
+    assert "--seeds 0,5 no reference <yet> one more This page draws" in shown_text(write(report))
 
 
 def test_a_finished_comparison_says_nothing_of_missing_pictures(write: Write, report: dict[str, Any]) -> None:

@@ -6,10 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from conftest import Open
-from page_example import make_picture, score
+from page_example import HOSTILE, Open, make_picture, score
 from playwright.sync_api import Locator, Page, expect
-from test_page import HOSTILE
 
 
 def cell(page: Page, setting: str, column: int) -> Locator:
@@ -126,6 +124,24 @@ def test_a_difference_from_one_side_of_1_to_the_other_is_neither_better_nor_wors
     assert (marked(page, "different"), marked(page, "better")) == (["gf 1"], ["vcf 1"])
 
 
+def test_tiny_scores_are_told_in_millionths(open_page: Open, report: dict[str, Any]) -> None:
+    for setting, value in zip(report["settings"], (4.5e-6, 1.25e-4, 3e-6), strict=True):
+        setting["scores"]["contrast"] = score(value, value - 1e-6, value + 1e-6)
+    report["settings"][1]["differences"]["contrast"] = score(1.2e-4, 1.1e-4, 1.3e-4)
+    report["pictures"][0]["scores"] = {"contrast": 4.25e-6}
+    page = open_page(report, "#metric=contrast")
+    assert page.locator("th[data-column='contrast']").inner_text() == "Contrast (10⁻⁶ dB)"
+    assert [cell(page, name, 3).inner_text() for name in ("md", "gf", "vcf")] == [
+        "4.5\n3.5 to 5.5",
+        "125.0\n124.0 to 126.0",
+        "3.0\n2.0 to 4.0",
+    ]
+    assert page.locator("#pictures figcaption span").first.text_content() == "Contrast 4.25 10⁻⁶ dB"
+    assert points(page)["gf"][1] == pytest.approx(position(page, "y", 125), abs=0.01)
+    page.get_by_role("button", name="Differences").click()
+    assert cell(page, "gf", 3).locator(".value").inner_text() == "+120"
+
+
 # The plot
 
 
@@ -167,7 +183,7 @@ def test_points_and_their_intervals_are_where_the_axes_say(open_page: Open) -> N
         [float(each) for each in re.findall(r"[\d.]+", path.get_attribute("d") or "")]
         for path in page.locator("#plot .point[data-setting='gf'] .interval").all()
     )
-    assert upright == pytest.approx([found["gf"][0], position(page, "y", 2.6), position(page, "y", 3.4)], abs=0.01)
+    assert upright == pytest.approx([found["gf"][0], position(page, "y", 3.4), position(page, "y", 2.6)], abs=0.01)
     ends = [position(page, "x", each, logarithmic=True) for each in (1.8, 2.2)]
     assert level == pytest.approx([ends[0], found["gf"][1], ends[1]], abs=0.01)
     expect(page.locator("#plot .label")).to_have_text(["MultiDiffusion", "Guided Fusion", "Variance correction"])

@@ -4,7 +4,7 @@ A comment directly above a block says how its test departs from what a reader do
 
     <!-- test: skip: needs a GPU -->                     only read, not run
     <!-- test: replace: steps=250 => steps=2 -->         run with one thing replaced by another
-    <!-- test: add: --set steps=2 -->                    run with more arguments to `fusionkit run`
+    <!-- test: add: --set steps=2 -->                    run with more arguments to `fusionkit run` or `compare`
     <!-- test: same as: docs/example_plugin/recipe.yaml -->   is a part of that file
     <!-- test: fails: 2 -->                              ends with this exit code
 """

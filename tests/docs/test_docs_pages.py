@@ -73,7 +73,7 @@ def check_bash(block: Block, module: ModuleType) -> None:
             check_words(block, words)
             continue
         assert words[0] == "fusionkit", f"{block.where}: {command!r} can't be tested; say why with 'test: skip: ...'"
-        more = shlex.split(" ".join(block.said("add"))) if words[1] == "run" else []
+        more = shlex.split(" ".join(block.said("add"))) if words[1] in ("run", "compare") else []
         fusionkit(block, [*words[1:], *more])
 
 
@@ -103,11 +103,12 @@ def check_console(block: Block, module: ModuleType) -> None:
 
 
 def check_yaml(block: Block, module: ModuleType) -> None:
-    """A recipe: written where its first line says, and validated with its model, or only read where that is skipped."""
+    """A recipe or a comparison: written where its first line says, and validated with its model, or only read where that is skipped."""
     from fusionkit.recipe_file import load_recipes
 
     first = block.text.partition("\n")[0]
-    path = Path(first.partition("fusionkit run ")[2].strip() or f"block{block.line}.yaml")
+    named = re.match(r"# Run it:  fusionkit (?:run|compare) (.+)$", first)
+    path = Path(named[1].strip() if named else f"block{block.line}.yaml")
     if not path.exists():
         path.write_text(block.tested_text, encoding="utf-8")
     if block.skipped:

@@ -99,12 +99,12 @@ def test_windows_that_move_are_there_for_a_share_of_the_steps(tmp_path):
     assert sum(share for _, share in first) == pytest.approx(5), "five windows at each step"
 
 
-def test_windows_are_those_of_the_last_stage(tmp_path):
-    plugins = "  - progressive-upscaling\n  - dilated-sampling"
-    (picture,) = read_pictures(told(tmp_path / "p.png", size="128x128", plugins=plugins).parent)
-    views = picture.views()
-    assert {(right - left, bottom - top) for (left, top, right, bottom), _ in views} == {(64, 64)}
-    assert {(max(box[2] for box, _ in views), max(box[3] for box, _ in views))} == {(128, 128)}
+def test_windows_are_those_of_the_last_stage_without_views_of_other_kinds(tmp_path):
+    plugins = "  - progressive-upscaling\n  - multidiffusion: {stride: 32}"
+    told(tmp_path / "a.png", size="128x128", plugins=plugins)
+    told(tmp_path / "b.png", size="128x128", plugins=f"{plugins}\n  - dilated-sampling")
+    some, others = (each.views() for each in read_pictures(tmp_path))
+    assert some == others == [((x, y, x + 64, y + 64), 1.0) for x in (0, 32, 64) for y in (0, 32, 64)]
 
 
 def test_pictures_of_one_recipe_are_planned_once(tmp_path, monkeypatch):

@@ -6,14 +6,27 @@ from math import isnan, nan, sqrt
 
 import numpy as np
 import pytest
-from evaluating import Brightness, Spread
+from evaluating import Brightness
 
 from fusionkit.errors import RecipeError
 from fusionkit.evaluation import Metric, difference
-from fusionkit.evaluation.evaluate import score
-from fusionkit.evaluation.intervals import Score, bootstrap, groups_of, mean
+from fusionkit.evaluation.evaluate import score as sampled_score
+from fusionkit.evaluation.intervals import Score, groups_of, mean
+from fusionkit.evaluation.intervals import bootstrap as sampled_bootstrap
 
 SETS = 2000
+
+
+def score(*args, **strata) -> Score:
+    return sampled_score(*args, **strata).score
+
+
+def bootstrap(*args, **strata) -> Score:
+    return sampled_bootstrap(*args, **strata).score
+
+
+def difference_of(metric, some, others, reference=(), **strata) -> Score:
+    return difference(*(sampled_score(metric, each, reference, **strata) for each in (some, others)))
 
 
 def sets(count: int, seed: int = 0) -> np.ndarray:
@@ -178,7 +191,7 @@ def pairs(correlation: float) -> tuple[list[float], list[float]]:
 
 def test_what_pairs_share_does_not_count_in_their_difference():
     some, others = pairs(0.95)
-    found = difference(Brightness(), some, others)
+    found = difference_of(Brightness(), some, others)
     alone = [score(Brightness(), each) for each in (some, others)]
     assert found.value == pytest.approx(alone[0].value - alone[1].value)
     unpaired = sqrt(sum((each.high - each.value) ** 2 for each in alone))
@@ -206,13 +219,13 @@ class Ratio(Deviation):
 def test_differences_of_other_scores_are_paired_too():
     some, others = pairs(0.95)
     metric = Deviation()
-    found = difference(metric, some, others)
+    found = difference_of(metric, some, others)
     assert found.value == pytest.approx(np.std(some) - np.std(others))
     alone = [score(metric, each) for each in (some, others)]
     unpaired = sqrt(sum((each.high - each.value) ** 2 for each in alone))
     assert found.high - found.value < 0.5 * unpaired
-    assert found == difference(metric, some, others)
-    equal = difference(metric, some, some)
+    assert found == difference_of(metric, some, others)
+    equal = difference_of(metric, some, some)
     assert (equal.value, equal.low, equal.high) == (0, 0, 0)
 
 
@@ -234,12 +247,14 @@ def test_a_reference_that_stays_is_whole_in_every_resample():
             return float(np.std(described))
 
     strata = {"strata": ["a"] * 3 + ["b"] * 3, "reference_strata": ["a", "a", "b", "b"]}
-    score(Counting(), [1, 2, 3, 4, 5, 6], [7, 8, 9, 10], **strata)
-    difference(Counting(), [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 7], [7, 8, 9, 10], **strata)
-    assert len(counts) == 3 * 501
+    difference_of(Counting(), [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 7], [7, 8, 9, 10], **strata)
+    assert len(counts) == 2 * 501, "each set is drawn once, and their difference costs nothing more"
     assert all(each == (6, [7, 8, 9, 10]) for each in counts)
 
 
-def test_pairs_need_sets_of_one_number():
-    with pytest.raises(RecipeError, match="spread: sets in pairs are of one number, not 2 and 3"):
-        difference(Spread(), [1, 2], [1, 2, 3])
+def test_pairs_need_sets_of_one_number_and_the_same_groups():
+    with pytest.raises(RecipeError, match="sets are compared in pairs of one prompt: 2 pictures and 3 are not"):
+        difference_of(Brightness(), [1.0, 2.0], [1.0, 2.0, 3.0])
+    some, others = (sampled_score(Deviation(), [1, 2, 3], strata=each) for each in ("aab", "abb"))
+    with pytest.raises(RecipeError, match="in pairs of one prompt"):
+        difference(some, others)

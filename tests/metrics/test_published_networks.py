@@ -72,7 +72,10 @@ def test_inception_is_torch_fidelitys(local: dict[str, Path]) -> None:
         (expected,) = library(torch.tensor(crops(2, 299)).permute(0, 3, 1, 2))
     assert looked.shape == (2, 2048)
     assert looked.dtype == np.float64
-    assert looked == pytest.approx(expected.double().numpy(), abs=1e-5)
+    # Untrained, the network hands on next to nothing: what counts is the share.
+    scale = float(np.abs(looked).max())
+    assert scale > 0
+    assert looked / scale == pytest.approx(expected.double().numpy() / scale, abs=1e-5)
 
 
 def test_crops_are_enlarged_here_and_not_in_the_network(local: dict[str, Path]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusionkit.views import windows
 from fusionkit_metrics import Seam
-from fusionkit_metrics.seam import border_shares, jumps, profile
+from fusionkit_metrics.seam import border_shares, jumps, phase_of, profile
 
 VIEWS = [((0, 0, 64, 64), 1.0), ((48, 0, 112, 64), 1.0), ((64, 0, 128, 64), 1.0)]
 """Of a picture of 128x64 pixels: they end at 48, 64 and 112."""
@@ -69,6 +69,14 @@ def test_a_view_that_is_there_in_some_steps_counts_by_their_share() -> None:
     border, elsewhere = jumps(drawn, views, 16)
     assert border == pytest.approx((0.5 * 10 + 1.0 * 40) / 2)
     assert elsewhere == pytest.approx((0.5 * 10) / 1)
+
+
+def test_the_phase_is_a_latent_pixels_unless_views_end_in_between(tmp_path: Path) -> None:
+    phases = {}
+    for stride in (48, 20, 33):
+        picture = picture_of(noise(64, 256), tmp_path / f"{stride}.png", crop=(64, 64), stride=stride)
+        phases[stride] = phase_of(picture)
+    assert phases == {48: 8, 20: 4, 33: 1}
 
 
 def test_in_a_grid_a_border_is_as_long_as_its_view() -> None:

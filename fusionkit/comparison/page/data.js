@@ -13,21 +13,40 @@ const columns = [
 ];
 
 function column({ name, title, unit }, kind, better) {
+  // Where all values are tiny, they are told in thousandths, millionths, ... as the papers tell KID.
+  const values = settings.map((setting) => Math.abs(setting[kind]?.[name]?.value ?? 0));
+  const power = better === "closer-to-1" ? 0 : thousandths(Math.max(...values));
+  const scaled = (score) => whole(score, 10 ** -power);
   return {
     name,
     title,
-    unit: unit ?? "",
+    unit: [power ? `10${superscript(power)}` : "", unit].filter(Boolean).join(" "),
     better,
     isCost: kind === "costs",
-    score: (setting) => whole(setting[kind]?.[name]),
-    difference: (setting) => whole(setting.differences?.[name]),
+    score: (setting) => scaled(setting[kind]?.[name]),
+    difference: (setting) => scaled(setting.differences?.[name]),
+    ofPicture: (picture) => scaled({ value: picture[kind]?.[name] })?.value ?? null,
   };
 }
 
+/** The power of ten, 0 or -3 or -6 ..., in which a number below 0.001 is between 1 and 1000. */
+function thousandths(number) {
+  return 0 < number && number < 0.001 ? 3 * Math.floor(Math.log10(number) / 3) : 0;
+}
+
+function superscript(power) {
+  return String(power).replace(
+    /./g,
+    (sign) =>
+      ({ "-": "\u207b", 3: "\u00b3", 2: "\u00b2", 1: "\u00b9" })[sign] ?? String.fromCharCode(0x2070 + Number(sign)),
+  );
+}
+
 /** A score whose value is a number, or null; where it has no interval, its value is its interval. */
-function whole(score) {
+function whole(score, factor) {
   if (typeof score?.value !== "number") return null;
-  return { ...score, low: score.low ?? score.value, high: score.high ?? score.value };
+  const { value, low, high } = score;
+  return { ...score, value: factor * value, low: factor * (low ?? value), high: factor * (high ?? value) };
 }
 
 /** The rows of pictures, one for each prompt and seed: {prompt, seed, key, pictures: {setting's name: picture}}. */
@@ -104,10 +123,15 @@ function inOrder(column, isReversed) {
 /** Digits after the point: two that count of the usual interval, or three of the largest value where there is none. */
 function digitsOf(scores) {
   const width = middle(scores.map(({ low, high }) => (high - low) / 2).filter((half) => half > 0));
-  if (width) return bounded(1 - Math.floor(Math.log10(width)), 0, 6);
+  if (width) return bounded(1 - Math.floor(Math.log10(rounded(width))), 0, 6);
   const values = scores.map(({ value }) => Math.abs(value));
   if (values.every(Number.isInteger)) return 0;
   return bounded(2 - Math.floor(Math.log10(Math.max(...values))), 0, 6);
+}
+
+/** Before digits are counted, so that 0.9996 becomes 1.00 and not 1.000. */
+function rounded(number) {
+  return Number(number.toPrecision(3));
 }
 
 function bounded(number, least, most) {
@@ -131,8 +155,7 @@ function brief(value) {
 }
 
 function threeDigits(value) {
-  // Rounded first, so that 0.9996 is 1.00 and not 1.000.
-  const power = Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3)))));
+  const power = Math.floor(Math.log10(Math.abs(rounded(value))));
   return fixed(value, value === 0 ? 2 : bounded(2 - power, 0, 6));
 }
 
@@ -149,9 +172,9 @@ function titled({ title, unit }) {
 
 /** How a picture scores, in words: [[before the number, number, behind it], ...]. A cost's unit says enough. */
 function scoresOf(picture) {
-  return columns.flatMap(({ name, title, unit, isCost }) => {
-    const value = (isCost ? picture.costs : picture.scores)?.[name];
-    if (typeof value !== "number") return [];
+  return columns.flatMap(({ title, unit, isCost, ofPicture }) => {
+    const value = ofPicture(picture);
+    if (value === null) return [];
     return [isCost ? ["", brief(value), ` ${unit || title}`] : [`${title} `, brief(value), unit ? ` ${unit}` : ""]];
   });
 }

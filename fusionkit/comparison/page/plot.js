@@ -90,7 +90,7 @@ function drawPlot(parent, metric, cost) {
   parent.replaceChildren(svg, tip);
   placeLabels(svg, points, { ...area, right: width });
   byId("plot-legend").textContent =
-    "Bars are 95 % intervals." +
+    "Bars are 95 % intervals of the score, and the spread of the cost over pictures." +
     (front.length > 1 ? " Along the dashed line no other setting shown is both better and cheaper." : "");
 }
 

@@ -164,7 +164,7 @@ function tooltip(column, setting, score, digits, mark) {
 
 function legend(isDifferences) {
   const scope = [
-    "Arrows say what is better. Small numbers are 95 % intervals.",
+    "Arrows say what is better. Small numbers are 95 % intervals of scores, and the spread of costs over pictures.",
     "All prompts and seeds count, whichever are shown below.",
   ].join(" ");
   if (isDifferences) {

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
-from fusionkit.comparison.page.files import write_whole
 from fusionkit.errors import FusionError
+from fusionkit.files import write_whole
 
 SIZE = (480, 320)
 """What a thumbnail fits into, (width, height) in pixels; a smaller picture keeps its size."""

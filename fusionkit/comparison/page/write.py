@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.comparison.page.files import write_whole
+from fusionkit.files import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -59,7 +59,7 @@ def write_page(folder: Path, report: Mapping[str, Any]) -> Path:
         style="\n".join(_source(name) for name in STYLES),
         script="\n".join(_source(name) for name in SCRIPTS),
     )
-    return write_whole(folder / "index.html", text.encode())
+    return write_whole(folder / "index.html", text)
 
 
 def _is_there(folder: Path, picture: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""A bench's report as a terminal shows it."""
+"""A bench's report as `fusionkit bench` prints it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.parts import PARTS
+from fusionkit.cli.common import counted, table
+from fusionkit.image import in_bytes
 
 if TYPE_CHECKING:
     from fusionkit.bench.report import Report
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 
 def described(report: Report) -> str:
     """The report in lines: what was measured where, the parts of the recipe, and what it was measured against."""
-    from fusionkit.cli.common import table
-
     told = report.as_json()
     first, *others = told["contestants"]
     blocks = [table(heading(report, told)), aligned(parts(first)), table(totals(first, report))]
@@ -27,8 +27,6 @@ def described(report: Report) -> str:
 
 def heading(report: Report, told: dict[str, Any]) -> list[list[str]]:
     """What was measured, where and how."""
-    from fusionkit.cli.common import counted
-
     recipe, about = report.plan.recipe, told["about"]
     width, height = recipe.size
     models = ", ".join(each.name for each in report.plan.infos.values())
@@ -62,8 +60,6 @@ def parts(first: dict[str, Any]) -> list[list[str]]:
 
 def totals(first: dict[str, Any], report: Report) -> list[list[str]]:
     """The recipe's forward passes and memory."""
-    from fusionkit.image import in_bytes
-
     pixel, steps = first["forward-passes-a-pixel"], report.plan.steps
     each = f", {pixel / steps:.3g} times a step" if len(report.plan.stages) == 1 else ""
     memory = {name: in_bytes(values["median"]) for name, values in first["memory"].items()}
@@ -75,8 +71,6 @@ def totals(first: dict[str, Any], report: Report) -> list[list[str]]:
 
 def against(others: Sequence[dict[str, Any]]) -> list[list[str]]:
     """What the recipe was measured against."""
-    from fusionkit.image import in_bytes
-
     rows = [["against", "seconds", "", "recipe / this", "", "passes a pixel", "memory"]]
     for other in others:
         ratio = other["recipe-takes"]
