@@ -21,7 +21,7 @@ from fusionkit.assemble import (
     shown_path,
 )
 from fusionkit.document import Node, Place, parse_yaml
-from fusionkit.errors import PluginError, RecipeError, did_you_mean
+from fusionkit.errors import FusionError, RecipeError, did_you_mean
 from fusionkit.picture import pictures_beside
 from fusionkit.plugin import Plugin
 from fusionkit.problems import Location, complaints, options_of
@@ -200,7 +200,7 @@ def _plugins(entries: Node, note: Note) -> list[Plugin]:
             here = (*here, name)
         try:
             kind = load(name)
-        except PluginError as error:
+        except FusionError as error:
             note(here, str(error), is_key=True)
             continue
         # Python's spelling of an option is for Python: in a file there is one spelling, the one of the schema.

@@ -1,67 +1,113 @@
-"""Finds the plugins that the installed packages offer, without letting a broken one take the others down."""
+"""Finds what the installed packages offer, without letting a broken package take the others down."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
 
-from fusionkit.errors import PluginError, did_you_mean
+from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
 from fusionkit.plugin import Plugin
 
 ENTRY_POINT_GROUP = "fusionkit.plugins"
 
+T = TypeVar("T")
+
+
+def package_of(entry: EntryPoint) -> str:
+    """The distribution that offers something, for errors and lists."""
+    return entry.dist.name if entry.dist is not None else entry.module
+
+
+def public(kind: type) -> str:
+    """The name by which people import a class: that of its package, where the package offers it."""
+    return f"{kind.__module__.rpartition('.')[0]}.{kind.__name__}"
+
+
+class Group(Generic[T]):
+    """What the packages offer in one entry point group: subclasses of one base, by name.
+
+    Args:
+        name: The group's name.
+        noun: What one of them is called in errors, and where the class says its own name: `plugin_name`.
+        base: What each of them is a subclass of.
+    """
+
+    def __init__(self, name: str, noun: str, base: type[T]) -> None:
+        self.name, self.noun, self.base = name, noun, base
+
+    @cached_property
+    def entries(self) -> dict[str, list[EntryPoint]]:
+        """The entry points by name; nothing is imported."""
+        found: dict[str, list[EntryPoint]] = {}
+        for entry in sorted(entry_points(group=self.name), key=lambda each: each.name):
+            found.setdefault(entry.name, []).append(entry)
+        return found
+
+    def forget(self) -> None:
+        """Look at the installed packages again when the next one is asked for."""
+        self.__dict__.pop("entries", None)
+
+    def load(self, name: str) -> type[T]:
+        """The class of a name.
+
+        Raises:
+            RecipeError: No package offers the name.
+            PluginError: Several packages do, or it can't be imported, or it is no subclass of the base.
+        """
+        entries = self.entries.get(name)
+        if entries is None:
+            hint = did_you_mean(name, self.entries) or f"; installed are: {', '.join(self.entries) or 'none'}"
+            raise RecipeError([f"no {self.noun} '{name}'{hint}"])
+        if len(packages := sorted({package_of(each) for each in entries})) > 1:
+            both = " and ".join(f"'{package}'" for package in packages)
+            raise PluginError(f"{self.noun} '{name}' is offered by the packages {both}; uninstall all but one of them")
+        entry = entries[0]
+        whose = f"{self.noun} '{name}' of package '{package_of(entry)}'"
+        try:
+            found = entry.load()
+        except Exception as error:
+            # Somebody else's module may raise anything; its user needs to know whose it is, in one line.
+            raise PluginError(
+                f"{whose} can't be imported ({entry.value}): {type(error).__name__}: {' '.join(str(error).split())}"
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, self.base)):
+            raise PluginError(f"{whose} is {found!r}, not a subclass of {public(self.base)}")
+        own = getattr(found, f"{self.noun}_name", name)
+        if own != name:
+            raise PluginError(f"{whose} calls itself '{own}': its entry point and its class must have one name")
+        return found
+
+    def load_all(self) -> tuple[dict[str, type[T]], dict[str, str]]:
+        """The classes by name, and of each one that is broken why, so that it hides no other."""
+        found: dict[str, type[T]] = {}
+        broken: dict[str, str] = {}
+        for name in self.entries:
+            try:
+                found[name] = self.load(name)
+            except FusionError as error:
+                broken[name] = str(error)
+        return found, broken
+
+
+PLUGINS = Group(ENTRY_POINT_GROUP, "plugin", Plugin)
+
 
 def offered() -> dict[str, EntryPoint]:
     """The entry points of the group `fusionkit.plugins`, by plugin name; nothing is imported."""
-    return {name: entries[0] for name, entries in _by_name().items()}
+    return {name: entries[0] for name, entries in PLUGINS.entries.items()}
 
 
 def forget() -> None:
     """Look at the installed packages again when the next plugin is asked for."""
-    _by_name.cache_clear()
-
-
-@lru_cache(maxsize=1)
-def _by_name() -> dict[str, list[EntryPoint]]:
-    found: dict[str, list[EntryPoint]] = {}
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
-        found.setdefault(entry.name, []).append(entry)
-    return found
-
-
-def package_of(entry: EntryPoint) -> str:
-    """The distribution that offers a plugin, for errors and lists."""
-    return entry.dist.name if entry.dist is not None else entry.module
+    PLUGINS.forget()
 
 
 def load(name: str) -> type[Plugin]:
     """The plugin class of a name.
 
     Raises:
-        PluginError: No package offers the name, or several do, or it can't be imported, or it is no `Plugin`.
+        RecipeError: No package offers the name.
+        PluginError: Several packages do, or it can't be imported, or it is no `Plugin`.
     """
-    entry = offered().get(name)
-    if entry is None:
-        hint = did_you_mean(name, offered()) or f"; installed are: {', '.join(offered()) or 'none'}"
-        raise PluginError(f"no plugin '{name}'{hint}")
-    if len(packages := sorted({package_of(each) for each in _by_name()[name]})) > 1:
-        both = " and ".join(f"'{package}'" for package in packages)
-        raise PluginError(f"plugin '{name}' is offered by the packages {both}; uninstall all but one of them")
-    try:
-        found = entry.load()
-    except Exception as error:
-        # Somebody else's module may raise anything; its user needs to know whose it is, in one line.
-        raise PluginError(
-            f"plugin '{name}' of package '{package_of(entry)}' can't be imported ({entry.value}): "
-            f"{type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Plugin)):
-        raise PluginError(
-            f"plugin '{name}' of package '{package_of(entry)}' is {found!r}, not a subclass of fusionkit.Plugin"
-        )
-    if found.plugin_name != name:
-        raise PluginError(
-            f"plugin '{name}' of package '{package_of(entry)}' calls itself '{found.plugin_name}': "
-            f"its entry point and its class must have one name"
-        )
-    return found
+    return PLUGINS.load(name)

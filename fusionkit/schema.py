@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fusionkit.errors import PluginError
+from fusionkit.errors import FusionError
 from fusionkit.models.schedulers import known_schedulers
 from fusionkit.problems import options_of
 from fusionkit.recipe import Recipe
@@ -91,7 +91,7 @@ def _plugins() -> dict[str, list[dict[str, Any]]]:
     for name in offered():
         try:
             kind = load(name)
-        except PluginError:
+        except FusionError:
             continue
         options = _inline(kind.model_json_schema(by_alias=True))
         options.pop("title", None)

@@ -81,7 +81,8 @@ def resized(crops: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float
 
     def channel(values: NDArray[np.uint8]) -> NDArray[np.float32]:
         image = Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
-        return np.asarray(image, dtype=np.float32)
+        # Bicubic overshoots at edges.
+        return np.asarray(image, dtype=np.float32).clip(0, 255)
 
     return stacked([np.stack([channel(crop[..., c]) for c in range(3)], axis=-1) for crop in crops], size)
 

@@ -2,83 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
-
-from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
 from fusionkit.evaluation.features import Features
 from fusionkit.evaluation.metric import Metric
-from fusionkit.registry import package_of
-
-T = TypeVar("T")
-
-
-class Group(Generic[T]):
-    """What the packages offer in one entry point group: subclasses of one base, by name.
-
-    Args:
-        name: The group's name.
-        noun: What one of them is called in errors.
-        base: What each of them is a subclass of.
-    """
-
-    def __init__(self, name: str, noun: str, base: type[T]) -> None:
-        self.name, self.noun, self.base = name, noun, base
-
-    @cached_property
-    def entries(self) -> dict[str, list[EntryPoint]]:
-        """The entry points by name; nothing is imported."""
-        found: dict[str, list[EntryPoint]] = {}
-        for entry in sorted(entry_points(group=self.name), key=lambda each: each.name):
-            found.setdefault(entry.name, []).append(entry)
-        return found
-
-    def forget(self) -> None:
-        """Look at the installed packages again when the next one is asked for."""
-        self.__dict__.pop("entries", None)
-
-    def load(self, name: str) -> type[T]:
-        """The class of a name.
-
-        Raises:
-            RecipeError: No package offers the name.
-            PluginError: Several packages do, or it can't be imported, or it is no subclass of the base.
-        """
-        entries = self.entries.get(name)
-        if entries is None:
-            hint = did_you_mean(name, self.entries) or f"; installed are: {', '.join(self.entries) or 'none'}"
-            raise RecipeError([f"no {self.noun} '{name}'{hint}"])
-        if len(packages := sorted({package_of(each) for each in entries})) > 1:
-            both = " and ".join(f"'{package}'" for package in packages)
-            raise PluginError(f"{self.noun} '{name}' is offered by the packages {both}; uninstall all but one of them")
-        entry = entries[0]
-        whose = f"{self.noun} '{name}' of package '{package_of(entry)}'"
-        try:
-            found = entry.load()
-        except Exception as error:
-            # Somebody else's module may raise anything; its user needs to know whose it is, in one line.
-            raise PluginError(
-                f"{whose} can't be imported ({entry.value}): {type(error).__name__}: {' '.join(str(error).split())}"
-            ) from error
-        if not (isinstance(found, type) and issubclass(found, self.base)):
-            raise PluginError(f"{whose} is {found!r}, not a subclass of {self.base.__module__}.{self.base.__name__}")
-        own = getattr(found, "metric_name", name)
-        if own != name:
-            raise PluginError(f"{whose} calls itself '{own}': its entry point and its class must have one name")
-        return found
-
-    def load_all(self) -> tuple[dict[str, type[T]], dict[str, str]]:
-        """The classes by name, and of each one that is broken why, so that it hides no other."""
-        found: dict[str, type[T]] = {}
-        broken: dict[str, str] = {}
-        for name in self.entries:
-            try:
-                found[name] = self.load(name)
-            except FusionError as error:
-                broken[name] = str(error)
-        return found, broken
-
+from fusionkit.registry import Group
 
 METRICS = Group("fusionkit.metrics", "metric", Metric)
 FEATURES: Group[Features] = Group("fusionkit.features", "features", Features)  # type: ignore[type-abstract]

@@ -20,7 +20,7 @@ class {name}(Metric):
 BROKEN = {
     "import-error": ("import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'"),
     "no-such-class": ("", "AttributeError: module 'theirs' has no attribute 'Theirs'"),
-    "not-a-metric": ("Theirs = 3\n", "is 3, not a subclass of fusionkit.evaluation.metric.Metric"),
+    "not-a-metric": ("Theirs = 3\n", "is 3, not a subclass of fusionkit.evaluation.Metric"),
     "raises": ("raise RuntimeError('two\\nlines')\n", "RuntimeError: two lines"),
 }
 

@@ -51,6 +51,12 @@ def test_what_is_drawn_flat_but_not_quite_is_no_hole() -> None:
     assert not holes(np.tile(np.arange(0, 128, 1, np.uint8)[None, :, None], (64, 1, 3)), tolerance=3).any()
 
 
+def test_one_flat_channel_is_no_hole() -> None:
+    pixels = noise(64, 64)
+    pixels[..., 2] = 255
+    assert not holes(pixels).any()
+
+
 def test_small_flat_patches_are_no_holes() -> None:
     pixels = noise(64, 64)
     pixels[20:27, 20:60] = 50

@@ -84,10 +84,11 @@ def test_the_gram_matrix_by_hand() -> None:
 
 def test_the_distance_of_maps_by_hand() -> None:
     some, others = torch.zeros(1, 2, 1, 2), torch.zeros(1, 2, 1, 2)
-    some[0, :, 0, 0], others[0, :, 0, 0] = torch.tensor([3.0, 4.0]), torch.tensor([30.0, 40.0])  # one direction: 0
-    some[0, :, 0, 1], others[0, :, 0, 1] = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 5.0])  # a right angle: 2
-    assert map_distance([some], [others]).tolist() == pytest.approx([1.0])
-    assert map_distance([some, some], [others, some]).tolist() == pytest.approx([0.5])
+    some[0, :, 0, 0], others[0, :, 0, 0] = torch.tensor([3.0, 4.0]), torch.tensor([40.0, 30.0])  # cosine 0.96
+    some[0, :, 0, 1], others[0, :, 0, 1] = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 5.0])  # a right angle
+    assert map_distance([some], [others]).tolist() == pytest.approx([(2 - 2 * 0.96 + 2) / 2])
+    assert map_distance([some, some], [others, some]).tolist() == pytest.approx([1.04 / 2])
+    assert map_distance([some], [5 * some]).tolist() == pytest.approx([0.0])
 
 
 def test_a_picture_of_one_crop_has_no_pairs(tmp_path: Path) -> None:
