@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.baselines import Baseline, Contestant, problems_of
 from fusionkit.bench.drawing import Drawing
-from fusionkit.bench.measure import Stopwatch, peak_memory
+from fusionkit.bench.measure import Stopwatch, peak_memory, quick_collections
 from fusionkit.bench.report import Report, Run, about
 from fusionkit.errors import Cancelled, RecipeError
 
@@ -95,20 +94,6 @@ def in_turn(contestants: Sequence[Contestant], runs: int, device: torch.device, 
             its_runs.append(Run(clock.total, clock.seconds, memory))
             doing.bar.update()
     return timed
-
-
-@contextmanager
-def quick_collections() -> Iterator[None]:
-    """Within the block, Python's garbage collector looks at new objects alone, not at those of all libraries.
-
-    It is asked before each run, for the memory's sake, and would take longer than a small run itself.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @dataclass

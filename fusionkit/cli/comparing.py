@@ -32,15 +32,17 @@ def compare(
     folder = Folder(options["out"] or Path("out", "compare", name))
     jobs = jobs_of(comparison)
     tools = make_tools(comparison, folder, options["weights"], options["device"])
-    if clear:
-        folder.clear()
-    problems: list[str] = folder.problems(jobs)
+    problems: list[str] = folder.problems(jobs, replace=clear)
+    if clear and (show or part):
+        problems.append("--replace: deletes what --show shows and what other parts draw; give it alone")
     collected(problems, lambda: check_metrics(comparison, folder, jobs, tools))
     if problems:
         raise RecipeError(problems)
     mine = jobs if part is None else part_of(jobs, *part)
     with folder.locked("" if part is None else f"-{part[0]}-of-{part[1]}"):
         try:
+            if clear:
+                folder.clear()
             if not show:
                 folder.claim(comparison.title, jobs)
                 draw(folder, mine, progress=not quiet)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.bench.measure import peak_memory, quick_collections
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
 from fusionkit.fusion import Fusion, Result
@@ -28,22 +29,27 @@ def draw(folder: Folder, jobs: Sequence[Job], *, progress: bool = True) -> int:
         FusionError: A run failed, or a picture can't be written.
     """
     missing = [job for job in jobs if not folder.file(job).exists()]
-    fusion: Fusion | None = None
-    weights = None
-    with Progress(missing, shown=progress and bool(missing)) as bar, frozen() as freeze:
-        for job in missing:
-            first = fusion is None or weights != job.weights
-            if first:
-                # Before the next model is loaded the last one must be gone: two may not fit.
-                fusion = None
-                gc.unfreeze()
-                fusion, weights = Fusion.from_recipe(job.recipe), job.weights
-                fusion.models_for(job.recipe)
-                freeze()
-            assert fusion is not None
-            with bar.picture(job) as callback:
-                draw_one(folder, job, fusion, callback, warm=not first)
+    with Progress(missing, shown=progress and bool(missing)) as bar:
+        # One model after the other: two may not fit.
+        for _, group in groupby(missing, key=lambda job: job.weights):
+            draw_group(folder, list(group), bar)
     return len(missing)
+
+
+def draw_group(folder: Folder, jobs: Sequence[Job], bar: Progress) -> None:
+    """Draw pictures of one model.
+
+    Args:
+        folder: Where they go.
+        jobs: The pictures.
+        bar: Is told how far they are.
+    """
+    fusion = Fusion.from_recipe(jobs[0].recipe)
+    fusion.models_for(jobs[0].recipe)
+    with quick_collections():
+        for index, job in enumerate(jobs):
+            with bar.picture(job) as callback:
+                draw_one(folder, job, fusion, callback, warm=index > 0)
 
 
 def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool) -> Result:
@@ -56,8 +62,6 @@ def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool
         callback: Called after each step.
         warm: Whether the model has drawn before; the first picture takes longer than its like.
     """
-    from fusionkit.bench.measure import peak_memory
-
     device = next(iter(fusion.models_for(job.recipe).values())).device
     with peak_memory(device) as memory:
         result = fusion.run(job.recipe, callback=callback, progress=False)
@@ -71,18 +75,6 @@ def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool
     }
     save_image(result.image, folder.file(job), {**metadata_of(result), "run": run}, overwrite=True)
     return result
-
-
-@contextmanager
-def frozen() -> Iterator[Callable[[], None]]:
-    """A function that lets garbage collection pass over all that is there, until the block ends.
-
-    `peak_memory` collects garbage before each picture; to look through loaded models takes longer than a small picture.
-    """
-    try:
-        yield gc.freeze
-    finally:
-        gc.unfreeze()
 
 
 class Progress:

@@ -35,17 +35,22 @@ class Folder:
         """Where a picture goes."""
         return self.path / job.file
 
-    def problems(self, jobs: Sequence[Job]) -> list[str]:
-        """Why pictures can't go here: the folder holds something else, or can't be written; one line each."""
+    def problems(self, jobs: Sequence[Job], *, replace: bool = False) -> list[str]:
+        """Why pictures can't go here: the folder holds something else, or can't be written; one line each.
+
+        Args:
+            jobs: All pictures.
+            replace: Another comparison that is there will be cleared away.
+        """
         if self.path.exists() and not self.path.is_dir():
             return [f"{self.path}: is a file; give a folder: --out DIR"]
-        if self.path.is_dir() and (problem := self._other(jobs)):
+        if self.path.is_dir() and (problem := self._other(jobs, replace)):
             return [problem]
         largest = max((job.recipe.size for job in jobs), key=lambda size: size[0] * size[1])
         missing = [self.file(job) for job in jobs if not self.file(job).exists()]
         return output_problems(missing, largest) if missing else []
 
-    def _other(self, jobs: Sequence[Job]) -> str:
+    def _other(self, jobs: Sequence[Job], replace: bool) -> str:
         """What is in the folder already that is not of these pictures."""
         if not (self.path / MANIFEST).exists():
             names = sorted(each.name for each in self.path.iterdir() if not each.name.startswith(".lock"))
@@ -55,6 +60,8 @@ class Folder:
                 if names
                 else ""
             )
+        if replace:
+            return ""
         held = self.manifest()
         wanted = {job.file: job.fingerprint for job in jobs}
         pictures: Mapping[str, str] = held["pictures"]

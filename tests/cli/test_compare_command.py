@@ -184,6 +184,8 @@ def test_another_comparison_is_never_overwritten_unasked(fusionkit: Run) -> None
     )
     assert pictures(OUT) == before
     (OUT / "mine.txt").write_text("keep me")
+    assert fusionkit(*COMPARE, *VARY, "--seeds", "1", "-q", "--replace", "--metrics", "nonsense").code == 2
+    assert pictures(OUT) == before, "nothing is deleted before all else is found right"
     assert fusionkit(*COMPARE, *VARY, "--seeds", "1", "-q", "--replace").code == 0
     assert sorted(pictures(OUT)) == ["pictures/alpha-0.5/p000-s1.png", "pictures/alpha-0/p000-s1.png"]
     assert (OUT / "mine.txt").read_text() == "keep me"
