@@ -22,7 +22,7 @@ class FID(OfCrops, name="fid"):
 
     title: ClassVar[str] = "FID"
     better: ClassVar[Better] = "lower"
-    resamples: ClassVar[int] = 200
+    resamples: ClassVar[int] = 100
 
     def score(self, described: Sequence[Any], reference: Sequence[Any]) -> float:
         """The distance; 0 between a set and itself."""

@@ -24,7 +24,7 @@ class _NearestNeighbours(OfCrops):
     """What both directions share."""
 
     better: ClassVar[Better] = "higher"
-    resamples: ClassVar[int] = 200
+    resamples: ClassVar[int] = 100
 
     k: Count | None = Field(
         None,

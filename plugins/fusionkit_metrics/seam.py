@@ -30,6 +30,7 @@ class Seam(Metric):
     flattest skies, in which 1 / E is noise.
     """
 
+    title: ClassVar[str] = "seam"
     better: ClassVar[Better] = "closer-to-1"
     needs: ClassVar[frozenset[str]] = frozenset({"views"})
 

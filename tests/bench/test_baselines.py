@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from fusionkit.bench.baselines import Baseline, find, offered
+from fusionkit.bench.baselines import AnotherRecipe, Baseline, find, offered
 
 OWN = '''
 from fusionkit.bench.baselines import Baseline, Contestant
@@ -46,6 +46,17 @@ def test_those_that_come_with_fusionkit_are_offered() -> None:
         assert isinstance(found, Baseline)
         assert found.name == name
         assert type(found).__doc__
+
+
+def test_a_bundled_recipe_is_a_baseline_with_changes_behind_its_name() -> None:
+    found = find("panorama-tinyworld steps=4 plugins.multidiffusion.stride=48", {"device": "cpu"})
+    assert isinstance(found, AnotherRecipe)
+    assert (found.name, found.recipe.steps, found.recipe.device) == (
+        "panorama-tinyworld steps=4 plugins.multidiffusion.stride=48",
+        4,
+        "cpu",
+    )
+    assert found.recipe.plugins[1].options() == {"stride": 48}
 
 
 def test_a_third_party_adds_one(install: Callable[[str], None], fusionkit: Callable[..., Result]) -> None:

@@ -15,12 +15,13 @@ from fusionkit import Fused, Plugin, Stage, hookimpl, loop
 from fusionkit.bench import measure
 from fusionkit.bench.drawing import Drawing
 from fusionkit.bench.measure import FORWARD, REST, Stopwatch
-from fusionkit.bench.parts import AROUND, DECODING, FUSION, PARTS, SCHEDULER, TEXT, Watch, taken_apart
+from fusionkit.bench.parts import AROUND, DECODING, FUSION, PARTS, SCHEDULER, TEXT, Watch, WatchedScheduler, taken_apart
 from fusionkit.models import diffusers_model
 from fusionkit.models.scheduler_wrapper import DiffusersScheduler
 from fusionkit.models.sd import StableDiffusion
 from fusionkit.run import execute
 from fusionkit.testing.tiny import tiny_model, tiny_plan
+from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion
 
@@ -169,29 +170,39 @@ def test_the_parts_add_up_to_the_whole() -> None:
     assert 0.9 * whole < clock.total <= whole
 
 
-@pytest.mark.parametrize("scheduler", ["ddpm", "dpm++-2m", "euler-a", "heun"])
-def test_a_run_that_is_watched_gives_the_same_latents(scheduler: str) -> None:
+UPSCALING = (ProgressiveUpscaling(), MultiDiffusion(stride=32), DilatedSampling())
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "plugins"),
+    [(name, (MultiDiffusion(stride=32),)) for name in ("ddpm", "dpm++-2m", "euler-a", "heun")] + [("ddim", UPSCALING)],
+    ids=["ddpm", "dpm++-2m", "euler-a", "heun", "upscaling"],
+)
+def test_a_run_that_is_watched_gives_the_same_latents(scheduler: str, plugins: tuple[Plugin, ...]) -> None:
     found = []
     for watched in (False, True):
         clock, model = Stopwatch(torch.device("cpu")), tiny_model()
-        plan = tiny_plan([MultiDiffusion(stride=40)], scheduler=scheduler)
-        with ExitStack() as stack:
+        plan = tiny_plan(plugins, scheduler=scheduler, size=(128, 128))
+        with clock, ExitStack() as stack:
             if watched:
                 plan.hooks.register(Watch(clock=clock))
                 stack.enter_context(taken_apart(plan, {"model": model}, clock))
             found.append(execute(plan, model))
+        assert (SCHEDULER in clock.seconds) == watched
     assert torch.equal(*found)
 
 
-def test_upscaling_with_schedulers_of_its_own_is_watched_and_unchanged() -> None:
-    from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
-
-    plugins = [ProgressiveUpscaling(), DilatedSampling()]
-    subject = drawing(*plugins, size=(128, 128), scheduler="ddim")
-    with Stopwatch(torch.device("cpu")) as clock:
-        subject.draw(clock)
-    assert clock.seconds[SCHEDULER] > 0
-    assert torch.equal(subject.note().latents, drawing(*plugins, size=(128, 128), scheduler="ddim").note().latents)
+def test_a_scheduler_that_starts_later_is_watched_and_starts_there(hands: Hands) -> None:
+    (stage,) = tiny_plan(scheduler="euler").stages
+    latents, noise = torch.ones(1, 4, 8, 8), torch.full((1, 4, 8, 8), 2.0)
+    clock = Stopwatch(torch.device("cpu"))
+    watched, plain = (
+        scheduler.starting_at(1).step(noise, stage.steps[1].timestep, latents, noise)[0]
+        for scheduler in (WatchedScheduler(stage.scheduler, clock), stage.scheduler)
+    )
+    assert torch.equal(watched, plain)
+    assert SCHEDULER in clock.seconds
+    assert not torch.equal(plain, stage.scheduler.step(noise, stage.steps[0].timestep, latents, noise)[0])
 
 
 def test_models_are_left_as_they_were() -> None:
