@@ -22,7 +22,7 @@ class PartType(click.ParamType):  # type: ignore[type-arg]  # generic in newer r
         return int(found[1]), int(found[2])
 
 
-@click.command("compare", short_help="Draw every combination of recipes and values, and see which is better.")
+@click.command("compare", short_help="See which recipe or value is better, and what it costs.")
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
 @click.option("--seeds", metavar="RANGE", help="Such as 0-9 or 1,2,5; by default 0-3.")
 @click.option("--prompts", type=click.Path(path_type=Path), metavar="FILE", help="A text file, one prompt a line.")

@@ -9,7 +9,7 @@ import click
 from fusionkit.cli.common import table
 
 
-@click.command("recipes", short_help="List the bundled recipes and comparisons, or print one.")
+@click.command("recipes", short_help="List the bundled recipes, or print one.")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
     """List the bundled recipes and comparisons, or print one, as a start for your own.

@@ -9,7 +9,10 @@ import pytest
 from command_line import CHECKPOINTS, Run
 
 CONTROLLED = "  - progressive-upscaling\n  - controlnet: {model: tinyworld/canny}"
-COMMANDS = ("run", "validate", "plan", "recipes", "plugins", "models", "schema", "replay")
+COMMANDS = (
+    *("run", "validate", "plan", "recipes", "compare", "evaluate", "bench"),
+    *("plugins", "models", "schema", "replay"),
+)
 HEAVY = ("torch", "numpy", "diffusers", "transformers", "cv2", "PIL")
 
 
@@ -78,9 +81,10 @@ def test_a_misspelt_command(fusionkit: Run) -> None:
 
 def test_recipes_are_listed_and_printed(fusionkit: Run) -> None:
     from fusionkit.assemble import bundled_recipes
+    from fusionkit.comparison.document import bundled_comparisons
 
     listed = fusionkit("recipes").out.splitlines()
-    assert [line.split()[0] for line in listed] == list(bundled_recipes())
+    assert [line.split()[0] for line in listed] == [*bundled_recipes(), *bundled_comparisons()]
     assert all(len(line.split()) > 5 for line in listed)
     assert fusionkit("recipes", "panorama").out == bundled_recipes()["panorama"].read_text()
     ran = fusionkit("recipes", "panoramma")
@@ -100,7 +104,7 @@ def test_a_plugin_in_detail(fusionkit: Run) -> None:
     assert detail.endswith("\nin a recipe\n  plugins:\n    - style-alignment: {alpha: 0.4}\n")
     assert "\noptions\n  none\n" in fusionkit("plugins", "guided-fusion").out
     ran = fusionkit("plugins", "stile-alignment")
-    assert (ran.code, ran.err) == (1, "no plugin 'stile-alignment'; did you mean 'style-alignment'?\n")
+    assert (ran.code, ran.err) == (2, "no plugin 'stile-alignment'; did you mean 'style-alignment'?\n")
 
 
 def test_models_are_listed(fusionkit: Run) -> None:

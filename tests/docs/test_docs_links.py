@@ -57,7 +57,10 @@ OTHERWISE = {
     "upscaling": "python benchmarks/upscaling.py --sheet upscaling",
     "dilated-sampling": "python benchmarks/upscaling.py --sheet dilated-sampling",
     "tinyworld-canny": "python -m fusionkit_tinyworld.evaluate_canny --sheet docs/images/tinyworld-canny.png",
-    **dict.fromkeys(("comparison", "comparison-viewer", "comparison-slider"), "python docs/make_page_picture.py out/papers/table-1 --open 1.2"),
+    **dict.fromkeys(
+        ("comparison", "comparison-viewer", "comparison-slider"),
+        "python docs/make_page_picture.py out/papers/table-1 --open 1.2",
+    ),
     **dict.fromkeys(
         [f"evidence-{name}" for name in ("table-1", "table-2-ddim", "table-2-ddpm", "figure-5")],
         "python benchmarks/evidence.py",

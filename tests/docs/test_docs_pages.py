@@ -103,7 +103,7 @@ def check_console(block: Block, module: ModuleType) -> None:
 
 
 def check_yaml(block: Block, module: ModuleType) -> None:
-    """A recipe or a comparison: written where its first line says, and validated, or only read where that is skipped."""
+    """A recipe or comparison: written where its first line says, and validated, or only read where that is skipped."""
     from fusionkit.recipe_file import load_recipes
 
     first = block.text.partition("\n")[0]
