@@ -18,6 +18,7 @@ from typing import Any
 
 from experiments import Experiment, markdown, sheet, shown, table, times
 
+from fusionkit.cli.common import counted
 from fusionkit.comparison.jobs import Job
 from fusionkit.comparison.measure import pictures_of
 from fusionkit.evaluation import Score, Tools
@@ -186,7 +187,7 @@ def section(experiment: Experiment, tried: Sequence[Claim]) -> str:
     name, first = experiment.name, experiment.comparison
     recipe = first.settings[0].recipe
     width, height = recipe.size
-    drawn = f"{rows_of(experiment)} panoramas of {width}x{height} a setting, {len(first.prompts)} prompts, "
+    drawn = f"{rows_of(experiment)} panoramas of {width}x{height} a setting, {counted(len(first.prompts), 'prompt')}, "
     drawn += f"{recipe.steps} steps"
     if first.reference is not None:
         windows = sum(job.setting is first.reference for job in experiment.jobs)
@@ -272,7 +273,7 @@ def main() -> None:
     if options.part is None:
         for name, experiment in experiments.items():
             if name != "table-3":
-                sheet(experiment, prompt=0, seed=experiment.comparison.seeds[0]).save(
+                sheet(experiment, prompt=1, seed=experiment.comparison.seeds[0]).save(
                     DOCS / "images" / f"evidence-{name}.png", optimize=True
                 )
         print(write_page(experiments))
