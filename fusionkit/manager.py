@@ -133,13 +133,15 @@ class Manager(pluggy.PluginManager):
         return problems
 
     def _culprit(self, name: str, error: BaseException) -> str | None:
-        """The plugin in whose code, or below it, an error was raised: the innermost one on the traceback."""
-        owners: dict[Any, str] = {}
+        """The plugin in whose code, or below it, an error was raised: the innermost one on the traceback.
+
+        None where that is the loop's own answer: the wrappers around it are on the traceback, too, and not to blame.
+        """
+        owners: dict[Any, str | None] = {}
         for impl in getattr(self.hook, name).get_hookimpls():
             function: Callable[..., Any] = impl.function
             code = getattr(getattr(function, "__func__", function), "__code__", None)
-            if isinstance(impl.plugin, Plugin):
-                owners[code] = impl.plugin.plugin_name
+            owners[code] = impl.plugin.plugin_name if isinstance(impl.plugin, Plugin) else None
         frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
         return next((owners[code] for code in reversed(frames) if code in owners), None)
 

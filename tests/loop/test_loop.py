@@ -384,3 +384,17 @@ def test_a_plugin_object_serves_many_runs() -> None:
     plugin = Double()
     assert Manager([plugin]).plugins == Manager([plugin]).plugins
     assert tiny_run([plugin]).equal(tiny_run([plugin]))
+
+
+class Around(Plugin):
+    """Wraps a hook and does nothing else."""
+
+    @hookimpl(wrapper=True)
+    def init_noise(self) -> Generator[None, Tensor, Tensor]:
+        return (yield)
+
+
+def test_a_plugin_is_not_blamed_for_what_fails_inside_the_loops_own_answer() -> None:
+    """The wrapper's frame is on the traceback, too, since the error passes through it."""
+    with pytest.raises(AttributeError, match="'object' object has no attribute 'noise'"):
+        Manager([Around()]).ask("init_noise", stage=object())
