@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
@@ -21,7 +22,9 @@ def package_of(entry: EntryPoint) -> str:
 
 def public(kind: type) -> str:
     """The name by which people import a class: that of its package, where the package offers it."""
-    return f"{kind.__module__.rpartition('.')[0]}.{kind.__name__}"
+    package = kind.__module__.rpartition(".")[0]
+    offers = getattr(sys.modules.get(package), kind.__name__, None) is kind
+    return f"{package if offers else kind.__module__}.{kind.__name__}"
 
 
 class Group(Generic[T]):

@@ -9,12 +9,11 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
-from fusionkit.registry import package_of
+from fusionkit.errors import FusionError, RecipeError, did_you_mean
+from fusionkit.registry import Group
 
 if TYPE_CHECKING:
     from fusionkit.bench.drawing import Drawing, Noted
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from fusionkit.models import ModelInfo
     from fusionkit.recipe import Recipe
     from fusionkit.run import RunPlan
-
-ENTRY_POINT_GROUP = "fusionkit.baselines"
 
 
 @dataclass(frozen=True)
@@ -112,9 +109,7 @@ def contestant_of(name: str, drawing: Drawing) -> Contestant:
     return Contestant(name, drawing.draw, noted.passes, noted.plan.recipe.size)
 
 
-def offered() -> dict[str, EntryPoint]:
-    """The baselines that the installed packages offer, by name; nothing is imported."""
-    return {entry.name: entry for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda each: each.name)}
+BASELINES: Group[Baseline] = Group("fusionkit.baselines", "baseline", Baseline)  # type: ignore[type-abstract]
 
 
 def load(name: str) -> Baseline:
@@ -123,18 +118,7 @@ def load(name: str) -> Baseline:
     Raises:
         PluginError: It can't be imported, or is no `Baseline`.
     """
-    entry = offered()[name]
-    whose = f"baseline '{name}' of package '{package_of(entry)}'"
-    try:
-        found = entry.load()
-    except Exception as error:
-        # Somebody else's module may raise anything; its user needs to know whose it is, in one line.
-        raise PluginError(
-            f"{whose} can't be imported ({entry.value}): {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Baseline)):
-        raise PluginError(f"{whose} is {found!r}, not a subclass of fusionkit.bench.baselines.Baseline")
-    baseline = found()
+    baseline = BASELINES.load(name)()
     baseline.name = name
     return baseline
 
@@ -153,7 +137,7 @@ def find(asked: str, options: Mapping[str, Any] | None = None) -> Baseline:
     from fusionkit.checks import check_file
     from fusionkit.recipe_file import read_recipe
 
-    if asked in offered():
+    if asked in BASELINES.entries:
         return load(asked)
     try:
         source, *sets = shlex.split(asked) or [""]
@@ -172,10 +156,11 @@ def check_source(source: str) -> None:
     """
     from fusionkit.assemble import bundled_recipes
 
-    if source in offered():
+    if source in BASELINES.entries:
         raise RecipeError([f"'{source}' is no recipe: it takes what it needs from RECIPE and can't be changed"])
     if not Path(source).expanduser().exists() and source not in (recipes := bundled_recipes()):
-        hint = did_you_mean(source, [*offered(), *recipes]) or f"; there are {', '.join(offered())}, and any recipe"
+        hint = did_you_mean(source, [*BASELINES.entries, *recipes])
+        hint = hint or f"; there are {', '.join(BASELINES.entries)}, and any recipe"
         raise RecipeError([f"no baseline and no recipe '{source}'{hint}"])
 
 

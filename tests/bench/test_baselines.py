@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from fusionkit.bench.baselines import AnotherRecipe, Baseline, find, offered
+from fusionkit.bench.baselines import BASELINES, AnotherRecipe, Baseline, find
 
 OWN = '''
 from fusionkit.bench.baselines import Baseline, Contestant
@@ -33,13 +33,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         (info / "entry_points.txt").write_text("[fusionkit.baselines]\nnothing = their_baselines:Nothing\n")
         (info.parent / "their_baselines.py").write_text(code)
         monkeypatch.syspath_prepend(str(info.parent))
+        BASELINES.forget()
 
     yield add
+    BASELINES.forget()
     sys.modules.pop("their_baselines", None)
 
 
 def test_those_that_come_with_fusionkit_are_offered() -> None:
-    ours = [name for name, entry in offered().items() if entry.value.startswith("fusionkit.")]
+    ours = [name for name, (entry,) in BASELINES.entries.items() if entry.value.startswith("fusionkit.")]
     assert ours == ["diffusers-panorama", "forward-passes", "single", "unmeasured"]
     for name in ours:
         found = find(name)
