@@ -7,8 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +16,6 @@ from PIL import Image
 
 from fusionkit.cli.pictures import interrupts_later
 from fusionkit.image import read_metadata
-
-
-@contextmanager
-def sigint_as_in_a_terminal() -> Iterator[None]:
-    """A shell starts background jobs with Ctrl-C ignored, and what they start inherits that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def pixels(path: str) -> np.ndarray:
@@ -158,13 +146,11 @@ def test_plan_tells_what_a_run_would_do(fusionkit: Run) -> None:
     assert not Path("out").exists()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_cleanly_and_says_what_was_kept() -> None:
     Path("r.yaml").write_text(RECIPE.replace("steps: 3", "steps: 500\npreview-every: 2"))
     command = [sys.executable, "-c", "from fusionkit.cli import main; main(prog_name='fusionkit')", "run", "r.yaml"]
-    with (
-        sigint_as_in_a_terminal(),
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
-    ):
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         read = b""
         # The bar is drawn ten times a second: on a quick machine it does not show every step. A step that it shows is
@@ -185,12 +171,12 @@ def test_ctrl_c_ends_cleanly_and_says_what_was_kept() -> None:
     assert pixels(kept[0]).shape == (128, 256, 3)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_until_a_file_is_written_and_noted() -> None:
     noted = []
-    with sigint_as_in_a_terminal():
-        with pytest.raises(KeyboardInterrupt), interrupts_later():  # noqa: PT012 - the block must go on after the signal
-            os.kill(os.getpid(), signal.SIGINT)
-            noted.append("written")
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interrupts_later():  # noqa: PT012 - the block must go on after the signal
+        os.kill(os.getpid(), signal.SIGINT)
+        noted.append("written")
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
     assert noted == ["written"]

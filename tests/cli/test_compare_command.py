@@ -129,6 +129,7 @@ def test_killed_at_any_moment_it_loses_nothing_and_does_nothing_twice(fusionkit:
         assert (OUT / name).read_text() == (Path("whole") / name).read_text()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on() -> None:
     with started() as process:
         wait_for(OUT, 1, process)

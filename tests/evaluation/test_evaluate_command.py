@@ -279,6 +279,7 @@ def test_a_broken_package_hides_no_metric(fusionkit, install):
     assert line.startswith("left out: bad: metric 'bad' of package 'broken' can't be imported")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_writes_nothing(site):
     code = METRICS + "import os, signal\n\nclass Slow(Metric):\n    def describe(self, picture, tools):\n"
     code += "        os.kill(os.getpid(), signal.SIGINT)\n        return 1.0\n"
