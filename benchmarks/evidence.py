@@ -1,7 +1,7 @@
 """The experiments of arXiv 2412.12771 on the embedded model, and what they say of the paper's claims: docs/evidence.md.
 
 Runs the comparisons `papers/*-tinyworld`, each of which goes on where it was interrupted, and writes the page and its
-pictures from what they drew. On two cores it takes about two hours; `--part 1/2` and `--part 2/2` share the drawing
+pictures from what they drew. It takes an hour or two on two cores; `--part 1/2` and `--part 2/2` share the drawing
 between two processes.
 
 Run it:  python benchmarks/evidence.py

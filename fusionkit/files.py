@@ -48,7 +48,7 @@ def unwritable(path: Path, overwrite: bool) -> str:
         return f"'{path}' is a folder; give a file"
     if path.exists() and not overwrite:
         return f"'{path}' exists; give another file, or --overwrite"
-    folder = next((each for each in (path.parent, *path.parent.parents) if each.exists()), Path())
+    folder = existing(path.parent)
     if not folder.is_dir():
         return f"'{path}' can't be written: '{folder}' is a file"
     try:
@@ -57,6 +57,11 @@ def unwritable(path: Path, overwrite: bool) -> str:
     except OSError as error:
         return f"'{path}' can't be written: {error.strerror or error}"
     return ""
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next((each for each in (folder, *folder.parents) if each.exists()), Path())
 
 
 def umask() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.files import umask
+from fusionkit.files import existing, umask
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,7 +67,7 @@ def output_problems(paths: Iterable[Path], size: tuple[int, int]) -> list[str]:
             problems.append(_no_format(path))
         elif side > _LARGEST_SIDE.get(kind, side):
             problems.append(f"output '{path}': {kind} holds at most {_LARGEST_SIDE[kind]} pixels a side, not {side}")
-        folder = _existing(path.parent)
+        folder = existing(path.parent)
         needed[folder] = needed.get(folder, 0) + size[0] * size[1] * 3 + _MARGIN
     for folder, size_in_bytes in needed.items():
         if problem := _folder_problem(folder, size_in_bytes):
@@ -205,11 +205,6 @@ def _slug(text: str) -> str:
 
 def _no_format(path: Path) -> str:
     return f"output '{path}': a picture's name ends in {', '.join(_FORMATS)}"
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next((each for each in (folder, *folder.parents) if each.exists()), Path())
 
 
 def _folder_problem(folder: Path, size_in_bytes: int) -> str:

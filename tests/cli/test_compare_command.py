@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -293,8 +292,3 @@ def test_recipes_lists_comparisons_and_prints_one(fusionkit: Run) -> None:
     ran = fusionkit("recipes")
     assert "papers/table-1-tinyworld" in ran.out
     assert fusionkit("recipes", "papers/table-1").out.startswith("# Run it:  fusionkit compare papers/table-1\n")
-
-
-def test_the_environment_of_these_tests_is_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that the tests start and those they run in compute in equally many threads."""
-    assert os.environ["OMP_NUM_THREADS"] == "1"
