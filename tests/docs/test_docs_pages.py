@@ -131,7 +131,10 @@ def fusionkit(block: Block, arguments: list[str]) -> str:
 
 def test_both_commands_of_the_readme_create_an_environment_and_the_second_one_is_that_of_ci():
     run, test = (block.text.strip() for block in blocks(ROOT / "README.md") if ".venv/bin/pip" in block.text)
-    assert run == ("python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/fusionkit run panorama-tinyworld")
+    assert run == (
+        "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt . && "
+        ".venv/bin/fusionkit run panorama-tinyworld"
+    )
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     extract = script[script.index("command=$(") : script.index("if [")]
@@ -139,7 +142,7 @@ def test_both_commands_of_the_readme_create_an_environment_and_the_second_one_is
         ["bash", "-c", f'{extract}echo "$command"'], cwd=ROOT, text=True, capture_output=True, check=True
     )
     assert found.stdout.strip() == test
-    assert test == "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
+    assert test == "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[test]' && .venv/bin/pytest"
 
 
 def test_the_first_picture_is_as_wide_as_its_captions_say():
