@@ -27,6 +27,7 @@ from fusionkit.evaluation import (
     read_pictures,
     usable,
 )
+from fusionkit.evaluation.libraries import missing
 from fusionkit.recipe import plugin_entry
 
 Told = Callable[[str, int, int], None]
@@ -115,6 +116,8 @@ def check_metrics(comparison: Comparison, folder: Folder, jobs: Sequence[Job], t
         raise RecipeError(problems)
     if comparison.metrics is None:
         return
+    if problems := [f"{metric.metric_name}: {line}" for metric in metrics for line in missing(metric.libraries)]:
+        raise RecipeError(problems)
     # All settings draw as many pictures of as many crops: the last one has a partner, too.
     last = pictures_of(folder, [job for job in jobs if job.setting is comparison.settings[-1]])
     whole = [metric for metric in metrics if "partner" not in metric.needs]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, PluginError, RecipeError
 from fusionkit.evaluation.intervals import Sampled, Score, Strata, bootstrap, groups_of, mean, taken
+from fusionkit.evaluation.libraries import missing
 from fusionkit.evaluation.metric import Metric
 from fusionkit.evaluation.needs import grouped, named
 
@@ -72,7 +73,9 @@ def metric_problems(
     Raises:
         PluginError: The metric fails where it checks.
     """
-    return list(dict.fromkeys(_asked(metric, "problems", None, pictures, reference, tools)))
+    return missing(metric.libraries) or list(
+        dict.fromkeys(_asked(metric, "problems", None, pictures, reference, tools))
+    )
 
 
 def evaluate(
@@ -213,6 +216,8 @@ def _asked(metric: Metric, method: str, picture: Picture | None, *args: Any) -> 
     except FusionError:
         raise
     except Exception as error:
+        if lines := missing(metric.libraries):
+            raise PluginError("\n".join(f"metric '{metric.metric_name}' {line}" for line in lines)) from error
         at = f" of {picture.path}" if picture is not None else ""
         text = " ".join(str(error).split()) or "no message"
         raise PluginError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -49,6 +49,9 @@ class Metric(Part):
     weights: ClassVar[tuple[str, ...]] = ()
     """Names of weights of its own that a local file may be given for (`--weights NAME=FILE`); it finds them in
     `tools.weights`."""
+    libraries: ClassVar[Mapping[str, str]] = {}
+    """Modules that it computes with and that need not be installed, and what `pip install` takes to bring each:
+    `{"sklearn": "fusionkit[metrics]"}`. Where one is missing, that is said before anything is computed."""
     reference_varies: ClassVar[bool] = False
     """Whether the reference is resampled too, for a score such as a ratio of two samples. Otherwise it stays as it is:
     the interval is that of the set against this very reference."""

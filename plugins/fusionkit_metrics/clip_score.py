@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from fusionkit.errors import FusionError, ModelError
 from fusionkit.evaluation.metric import Better, Metric
+from fusionkit_metrics.libraries import TORCHMETRICS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ class CLIPScore(Metric, name="clip-score"):
     better: ClassVar[Better] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"prompt", "crop"})
     weights: ClassVar[tuple[str, ...]] = ("clip",)
+    libraries: ClassVar[Mapping[str, str]] = TORCHMETRICS
 
     model: str = Field(USUAL_MODEL, description="CLIP model of the hub; --weights clip=FOLDER names a local one.")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.evaluation.metric import Better
+from fusionkit_metrics.libraries import TORCHMETRICS
 from fusionkit_metrics.looking import OfCrops, passed_through, together
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class FID(OfCrops, name="fid"):
     title: ClassVar[str] = "FID"
     better: ClassVar[Better] = "lower"
     resamples: ClassVar[int] = 100
+    libraries: ClassVar[Mapping[str, str]] = TORCHMETRICS
 
     def score(self, described: Sequence[Any], reference: Sequence[Any]) -> float:
         """The distance; 0 between a set and itself."""

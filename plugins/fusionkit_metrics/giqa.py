@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +10,7 @@ from pydantic import Field
 
 from fusionkit.evaluation.metric import Better
 from fusionkit.recipe import Count
+from fusionkit_metrics.libraries import SKLEARN
 from fusionkit_metrics.looking import OfCrops, together
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class _NearestNeighbours(OfCrops):
 
     better: ClassVar[Better] = "higher"
     resamples: ClassVar[int] = 100
+    libraries: ClassVar[Mapping[str, str]] = SKLEARN
 
     k: Count | None = Field(
         None,

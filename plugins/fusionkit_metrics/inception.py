@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError
 from fusionkit.evaluation.features import Features, resized
+from fusionkit.evaluation.libraries import require
+from fusionkit_metrics.libraries import TORCH_FIDELITY, TORCHMETRICS
 from fusionkit_metrics.weights import Weights
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ class InceptionFeatures(Features):
 
     @cached_property
     def _inception(self) -> Any:
+        require("Inception-v3", TORCH_FIDELITY)
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         path = INCEPTION.file(self._local, self._download)
@@ -121,6 +124,7 @@ class InceptionFeatures(Features):
 
     @cached_property
     def _lpips(self) -> Any:
+        require("LPIPS", TORCHMETRICS)
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
         path = VGG16.file(self._local, self._download)

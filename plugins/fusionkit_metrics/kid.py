@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from fusionkit.evaluation.metric import Better
 from fusionkit.recipe import Count
+from fusionkit_metrics.libraries import TORCHMETRICS
 from fusionkit_metrics.looking import OfCrops, passed_through, together
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class KID(OfCrops, name="kid"):
     title: ClassVar[str] = "KID"
     better: ClassVar[Better] = "lower"
     resamples: ClassVar[int] = 100
+    libraries: ClassVar[Mapping[str, str]] = TORCHMETRICS
 
     subsets: Count = Field(100, description="How many subsets the estimate is the mean of.")
     subset_size: Count | None = Field(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.evaluation.metric import Better, Metric
+from fusionkit_metrics.libraries import TORCHMETRICS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,7 @@ class SSIM(Metric, name="ssim"):
     # Two runs that should agree want 1; two seeds that should differ do not.
     better: ClassVar[Better] = "none"
     needs: ClassVar[frozenset[str]] = frozenset({"partner"})
+    libraries: ClassVar[Mapping[str, str]] = TORCHMETRICS
 
     def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:
         """The base's problems, and pictures that are smaller than a window."""
