@@ -39,6 +39,9 @@ class ModelInfo:
         scaling_factor: What the VAE's latents are multiplied by; 0 if not known.
         latents_mean: What is taken from each channel of the VAE's latents before; empty for nothing.
         latents_std: What each channel is divided by; empty for 1.
+        vae: The autoencoder's class.
+        most_clip_skip: How many last layers of the text encoders can be left out; None if not known.
+        notes: What was guessed or chosen, and the key of a recipe that changes it, a line each; `plan` tells them.
     """
 
     name: str
@@ -60,6 +63,9 @@ class ModelInfo:
     scaling_factor: float = 0.0
     latents_mean: tuple[float, ...] = ()
     latents_std: tuple[float, ...] = ()
+    vae: str = "AutoencoderKL"
+    most_clip_skip: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Model(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError, PluginError, did_you_mean
 from fusionkit.models.base import ModelInfo
+from fusionkit.models.configs import Count, Denoiser, Widths, read_config
 from fusionkit.models.embedded import embedded_controlnets
-from fusionkit.models.hub import hub_file, hub_listing
-from fusionkit.models.inspect import PICKLE_ADVICE, PICKLES, read_json, token_width
+from fusionkit.models.folder import PICKLE_ADVICE, STEMS
+from fusionkit.models.hub import download_controlnet, hub_file, hub_listing
+from fusionkit.models.inspect import HUB_ID, expanded
+from fusionkit.models.weights import PICKLES, variants_of, weights_of
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
     from fusionkit.stage import Control, Stage
 
 _KINDS = {"sd": "Stable Diffusion 1 or 2", "sdxl": "Stable Diffusion XL"}
+
+
+class ControlNetConfig(Denoiser):
+    """A ControlNet's `config.json`."""
+
+    conditioning_channels: Count = 3
+    conditioning_embedding_out_channels: Widths = None
+    global_pool_conditions: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class ControlNetInfo:
         cross_attention_dim: Length of a token's embedding.
         block_out_channels: Channels of each block, finest first.
         factor: Pixels of a hint along one side of a latent pixel.
+        variant: Of its weights' files, where there are no plain ones.
     """
 
     source: str
@@ -45,6 +56,7 @@ class ControlNetInfo:
     cross_attention_dim: int
     block_out_channels: tuple[int, ...]
     factor: int
+    variant: str | None = None
 
     def misfit(self, model: ModelInfo) -> str:
         """Why it can't steer a model, in one line; empty where it can."""
@@ -54,7 +66,7 @@ class ControlNetInfo:
                 f"{what}: it is made for {_KINDS[self.kind]}, and the model is a {_KINDS.get(model.kind, model.kind)}"
             )
         differing = [
-            said.format(ours=_shown(ours), theirs=_shown(theirs))
+            said.format(ours=_listed(ours), theirs=_listed(theirs))
             for name, said in _DIFFERS.items()
             # What the model's configuration does not tell is 0 or empty.
             if (theirs := getattr(model, name)) and (ours := getattr(self, name)) != theirs
@@ -70,7 +82,7 @@ _DIFFERS = {
 }
 
 
-def _shown(value: Any) -> str:
+def _listed(value: Any) -> str:
     return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -89,27 +101,26 @@ def inspect_controlnet(source: str) -> ControlNetInfo:
         path = where / "config.json"
     else:
         path = hub_file(where, "config.json", None, what="controlnet", known=embedded_controlnets())
-    config = read_json(path, what)
-    name = config.get("_class_name")
+    config, content = read_config(ControlNetConfig, path, "config.json", what)
+    name = content.get("_class_name")
     if name != "ControlNetModel":
-        raise ModelError(f"{what} is a {name}; fusionkit uses diffusers' ControlNetModel")
-    if config.get("global_pool_conditions"):
+        raise ModelError(f"{what} is a {name!s:.80}; fusionkit uses diffusers' ControlNetModel")
+    if config.global_pool_conditions:
         raise ModelError(f"{what} looks at the whole hint at once, which can't be cropped for each view; use another")
-    if (hint_channels := config.get("conditioning_channels", 3)) != 3:
+    if (hint_channels := config.conditioning_channels) != 3:
         raise ModelError(f"{what} takes hints of {hint_channels} channels; fusionkit's are RGB pictures")
-    _check_weights(source, where, path)
-    try:
-        return ControlNetInfo(
-            source=source,
-            where=where,
-            kind="sdxl" if config.get("addition_embed_type") == "text_time" else "sd",
-            channels=int(config.get("in_channels", 4)),
-            cross_attention_dim=token_width(config),
-            block_out_channels=tuple(config["block_out_channels"]),
-            factor=2 ** (len(config.get("conditioning_embedding_out_channels", range(4))) - 1),
-        )
-    except KeyError as error:
-        raise ModelError(f"{what}: its configuration does not tell {error}") from error
+    if config.block_out_channels is None:
+        raise ModelError(f"{what}: its configuration does not tell 'block_out_channels'")
+    return ControlNetInfo(
+        source=source,
+        where=where,
+        kind="sdxl" if config.is_xl else "sd",
+        channels=config.in_channels,
+        cross_attention_dim=config.token_width,
+        block_out_channels=tuple(config.block_out_channels),
+        factor=2 ** (len(config.conditioning_embedding_out_channels or range(4)) - 1),
+        variant=_variant(source, where, path.parent),
+    )
 
 
 def load_controlnet(info: ControlNetInfo, device: torch.device, dtype: torch.dtype) -> Any:
@@ -120,21 +131,33 @@ def load_controlnet(info: ControlNetInfo, device: torch.device, dtype: torch.dty
     """
     import torch
 
-    from fusionkit.models.load import dtype_option
+    from fusionkit.models.guard import no_hub, only_safetensors
+    from fusionkit.models.pipelines import load_part
     from fusionkit.models.silence import quiet_loading
 
+    what = f"controlnet '{info.source}'"
     try:
+        folder = _folder(info)
+        variant = _variant(info.source, folder, folder)
         # It is asked for inside the loop, and weights made in inference mode could never be changed afterwards.
-        with quiet_loading(), torch.inference_mode(False):
+        with quiet_loading(), only_safetensors(), no_hub(), torch.inference_mode(False):
             diffusers: Any = import_module("diffusers")
-            net = diffusers.ControlNetModel.from_pretrained(
-                str(info.where), use_safetensors=True, **{dtype_option(): dtype}
-            )
+            net = load_part(diffusers.ControlNetModel, folder, variant, dtype, what)
             return net.to(device).eval().requires_grad_(False)
+    except ModelError:
+        raise
     except Exception as error:
         # Weights are somebody else's: what diffusers raises for bad ones has no common type.
         reason = " ".join(str(error).split())
-        raise ModelError(f"controlnet '{info.source}' can't be loaded: {reason:.300}") from error
+        raise ModelError(f"{what} can't be loaded: {reason:.300}") from error
+
+
+def _folder(info: ControlNetInfo) -> Path:
+    """Where a ControlNet's files are, downloaded if they are not."""
+    if isinstance(info.where, Path):
+        return info.where
+    cached = hub_file(info.where, "config.json", None, what="controlnet").parent
+    return cached if variants_of(cached, STEMS["unet"]) else download_controlnet(info.where)
 
 
 def check_hints(controls: Iterable[Control], stage: Stage) -> None:
@@ -191,31 +214,42 @@ def _locate(source: str) -> Path | str:
     embedded, what = embedded_controlnets(), f"controlnet '{source}'"
     if source in embedded:
         return embedded[source].folder
-    path = Path(source).expanduser()
+    path = expanded(source, what)
     if path.suffix in PICKLES:
         raise ModelError(f"{what} {PICKLE_ADVICE}")
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(f"{what} is no diffusers folder: it has no config.json")
         return path
-    if path.is_file() or path.suffix == ".safetensors":
-        problem = "is a single file" if path.is_file() else "does not exist"
+    if path.exists() or path.suffix == ".safetensors":
+        problem = "is a single file" if path.exists() else "does not exist"
         raise ModelError(f"{what} {problem}; a ControlNet is a folder in diffusers' layout, or a hub id")
     prefix = source.partition("/")[0]
     if any(name.partition("/")[0] == prefix for name in embedded):
         hint = did_you_mean(source, embedded) or f"; embedded are: {', '.join(embedded)}"
         raise ModelError(f"no embedded controlnet '{source}'{hint}")
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
+    if not HUB_ID.fullmatch(source):
         raise ModelError(f"{what}: no such folder, and no hub id such as 'owner/name'{did_you_mean(source, embedded)}")
     return source
 
 
-def _check_weights(source: str, where: Path | str, config: Path) -> None:
-    """Refuse a ControlNet that has no safetensors weights, as far as can be told before they are downloaded."""
-    files = list(config.parent.glob("*"))
-    if isinstance(where, str) and not any(file.suffix == ".safetensors" for file in files):
-        files = hub_listing(where, revision=config.parent.name)
-    if any(file.suffix == ".safetensors" for file in files) or (isinstance(where, str) and not files):
-        return
+def _variant(source: str, where: Path | str, folder: Path) -> str | None:
+    """Which variant of a ControlNet's weights to read, their files checked; for the hub, as far as its cache tells.
+
+    Raises:
+        ModelError: There are no safetensors weights, or they are damaged.
+    """
+    what, stem = f"controlnet '{source}'", STEMS["unet"]
+    found = variants_of(folder, stem)
+    variant = None if None in found or not found else found[0]
+    if len(found) > 1 and variant is not None:
+        raise ModelError(f"{what} has no plain weights, and several variants: {', '.join(map(str, found))}; keep one")
+    if found and weights_of(folder, stem, variant, what) is not None:
+        return variant
+    files = list(folder.glob("*"))
+    if isinstance(where, str):
+        files = hub_listing(where, revision=folder.name)
+        if not files or any(file.suffix == ".safetensors" for file in files):
+            return None
     pickled = any(file.suffix in PICKLES for file in files)
-    raise ModelError(f"controlnet '{source}' {PICKLE_ADVICE if pickled else 'has no .safetensors weights'}")
+    raise ModelError(f"{what} {PICKLE_ADVICE if pickled else 'has no .safetensors weights'}")

@@ -144,7 +144,9 @@ class DiffusersModel(ABC):
             )
         pixels = self.pipe.image_processor.preprocess(image.convert("RGB"))
         with self._vae() as vae:
-            latents = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode()
+            encoded = vae.encode(pixels.to(self.device, vae.dtype))
+            # A tiny autoencoder tells latents, the others a distribution of them.
+            latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
         return self._scaled(latents.float())
 
     @abstractmethod
@@ -263,16 +265,17 @@ class DiffusersModel(ABC):
         """The VAE, tiled if asked for, in float32 where float16 would overflow; afterwards as it was."""
         self.turns.release()
         vae = self.pipe.vae
-        dtype, tiled = vae.dtype, vae.use_tiling
-        upcast = dtype == torch.float16 and bool(vae.config.force_upcast)
+        dtype, tiled = vae.dtype, getattr(vae, "use_tiling", None)
+        upcast = dtype == torch.float16 and bool(vae.config.get("force_upcast"))
         try:
-            if self.vae_tiling:
+            if self.vae_tiling and tiled is not None:
                 vae.enable_tiling()
             if upcast:
                 _cast(vae, torch.float32)
             yield vae
         finally:
-            vae.use_tiling = tiled
+            if tiled is not None:
+                vae.use_tiling = tiled
             if upcast:
                 _cast(vae, dtype)
 

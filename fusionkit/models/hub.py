@@ -7,6 +7,8 @@ from pathlib import Path
 
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.models.embedded import embedded_models
+from fusionkit.models.folder import STEMS, ModelConfigs, only_variant
+from fusionkit.models.weights import variant_of, variants_among
 
 
 def hub_file(hub_id: str, name: str, revision: str | None, *, what: str = "model", known: Iterable[str] = ()) -> Path:
@@ -26,17 +28,20 @@ def hub_file(hub_id: str, name: str, revision: str | None, *, what: str = "model
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
+        HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    cached = try_to_load_from_cache(hub_id, name, revision=revision)
-    if isinstance(cached, str):
-        return Path(cached)
     try:
+        cached = try_to_load_from_cache(hub_id, name, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached)
         # Unlike the download, this does not try for half a minute where there is no network.
         get_hf_file_metadata(hf_hub_url(hub_id, name, revision=revision))
         return Path(hf_hub_download(hub_id, name, revision=revision))
+    except (HFValidationError, ValueError) as error:
+        raise ModelError(f"{what} '{hub_id:.100}' can't be on the hub: that is no id such as 'owner/name'") from error
     except GatedRepoError as error:
         problem = "is gated: accept its terms on the hub and log in with 'hf auth login'"
         raise ModelError(f"{what} '{hub_id}' {problem}") from error
@@ -62,3 +67,44 @@ def hub_listing(hub_id: str, revision: str) -> list[Path]:
     except Exception:  # noqa: BLE001 - without it, loading will tell what is missing
         return []
     return [Path(file.rfilename) for file in files or []]
+
+
+def download_model(hub_id: str, revision: str | None, configs: ModelConfigs, variant: str | None) -> Path:
+    """The folder of a model in the hub's cache, with what is missing downloaded: the files of its parts alone.
+
+    Nothing is downloaded but `.json`, `.txt` and `.safetensors` files, and tokenizers' own tables; of several variants
+    one.
+
+    Args:
+        hub_id: `owner/name`.
+        revision: Branch, tag or commit.
+        configs: The model's configurations, for the parts that it needs.
+        variant: Such as `fp16`; None are the plain weights, or, where there are none, the only others.
+    """
+    there = hub_listing(hub_id, revision or "main")
+    wanted = ["model_index.json", "scheduler/*.json"]
+    stems = {part: STEMS[part] for part in configs.classes if part in STEMS}
+    names = {part: [file.name for file in there if file.parent.name == part] for part in stems}
+    chosen = variant or only_variant({part: variants_among(names[part], stem) for part, stem in stems.items()})
+    for part, stem in stems.items():
+        wanted.append(f"{part}/config.json")
+        picked = chosen if chosen in variants_among(names[part], stem) else None
+        wanted += [f"{part}/{name}" for name in names[part] if variant_of(name, stem) == picked]
+    for part in (each for each in configs.classes if each.startswith("tokenizer")):
+        wanted += [f"{part}/{pattern}" for pattern in ("*.json", "*.txt", "spiece.model", "sentencepiece.bpe.model")]
+    return _snapshot(hub_id, revision, wanted)
+
+
+def download_controlnet(hub_id: str) -> Path:
+    """The folder of a ControlNet in the hub's cache, with what is missing downloaded: one variant of its weights."""
+    stem = STEMS["unet"]
+    names = [str(file) for file in hub_listing(hub_id, "main")]
+    variants = variants_among(names, stem)
+    picked = None if None in variants or not variants else variants[0]
+    return _snapshot(hub_id, None, ["config.json", *(name for name in names if variant_of(name, stem) == picked)])
+
+
+def _snapshot(hub_id: str, revision: str | None, files: list[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(hub_id, revision=revision, allow_patterns=files))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import Any
 
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.models.base import ModelInfo
+from fusionkit.models.configs import TextEncoder, UNet, Vae, parsed
 from fusionkit.models.embedded import embedded_models
+from fusionkit.models.folder import PICKLE_ADVICE, STEMS, ModelConfigs, read_configs, read_weights
 from fusionkit.models.hub import hub_file, hub_listing
-from fusionkit.models.single_file import inspect_header, read_header
+from fusionkit.models.reading import size_of
+from fusionkit.models.scheduler_options import config_problems
+from fusionkit.models.single_file import inspect_header
+from fusionkit.models.weights import PICKLES, variants_of
 
 PIPELINES: Mapping[str, str] = {
     "StableDiffusionPipeline": "sd",
@@ -23,15 +26,10 @@ PIPELINES: Mapping[str, str] = {
     "LatentConsistencyModelPipeline": "sd",
     "StableDiffusionXLPipeline": "sdxl",
 }
-"""Pipelines whose models can be used, by their class in `model_index.json`, and the kind of each."""
+"""Classes of pipelines that a caller may bring, and the kind of model of each."""
 
-_CONFIGS = ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json")
-_WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2")
-PICKLES = (".bin", ".ckpt", ".pt", ".pth")
-PICKLE_ADVICE = (
-    "has pickle-only weights, which can run any code and are refused; convert them with the hub's space "
-    "'safetensors/convert', or load them where they are trusted and save them with pipe.save_pretrained(folder)"
-)
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+"""How the hub's ids are spelled."""
 
 
 def inspect_model(source: str, *, revision: str | None = None, variant: str | None = None) -> ModelInfo:
@@ -43,22 +41,25 @@ def inspect_model(source: str, *, revision: str | None = None, variant: str | No
         variant: Such as `fp16`: which of several weights files to read.
 
     Raises:
-        ModelError: The model can't be found or read, or is not one that fusionkit can use.
+        ModelError: The model can't be found or read, is damaged, or is not one that fusionkit can use; all problems,
+            one a line.
     """
-    where = locate(source)
+    where, what = locate(source), f"model '{source}'"
     if isinstance(where, Path) and where.is_file():
         return inspect_header(source, where)
     read = partial(hub_file, where, revision=revision) if isinstance(where, str) else where.joinpath
-    index = read_json(read("model_index.json"), f"model '{source}'")
-    kind = _kind(source, index)
-    configs = {name: read_json(read(name), f"model '{source}'") for name in _CONFIGS}
-    if kind == "sd":
-        _bring_up_to_date(configs)
+    configs = read_configs(read, what)
+    if configs.kind == "sd":
+        configs = _up_to_date(configs)
+    notes: tuple[str, ...] = ()
     if isinstance(where, str):
-        parameters = _count_cached(source, read("model_index.json").parent, index, variant)
+        parameters = _count_cached(where, read("model_index.json").parent, configs, variant)
     else:
-        parameters = _count_parameters(source, where, index, variant)
-    info = _of_configs(source, configs, parameters, kind)
+        weights, chosen = read_weights(where, configs, variant, what)
+        parameters = {part: each.parameters for part, each in weights.items()}
+        if chosen != variant:
+            notes = (f"{what} has weights of variant '{chosen}' alone, which are used (variant)",)
+    info = replace(_of_configs(source, configs, parameters), notes=notes)
     embedded = embedded_models().get(source)
     return info if embedded is None else replace(info, window=embedded.window, defaults=embedded.defaults)
 
@@ -72,7 +73,7 @@ def locate(source: str) -> Path | str:
     embedded = embedded_models()
     if source in embedded:
         return embedded[source].folder
-    path = Path(source).expanduser()
+    path = expanded(source, f"model '{source}'")
     if path.suffix in PICKLES:
         raise ModelError(f"model '{source}' {PICKLE_ADVICE}")
     if path.is_dir():
@@ -80,19 +81,36 @@ def locate(source: str) -> Path | str:
             raise ModelError(f"model '{source}' is no diffusers folder: it has no model_index.json")
         return path
     if path.suffix == ".safetensors":
-        if not path.is_file():
-            raise ModelError(f"model '{source}': no such file")
+        try:
+            size_of(path, f"model '{source}'")
+        except FileNotFoundError:
+            raise ModelError(f"model '{source}': no such file") from None
         return path
-    if path.is_file():
+    if path.exists():
         raise ModelError(f"model '{source}' is neither a folder nor a .safetensors file")
     prefix = source.partition("/")[0]
     if any(name.partition("/")[0] == prefix for name in embedded):
         hint = did_you_mean(source, embedded) or f"; embedded are: {', '.join(embedded)}"
         raise ModelError(f"no embedded model '{source}'{hint}")
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
+    if not HUB_ID.fullmatch(source):
         hint = did_you_mean(source, embedded)
         raise ModelError(f"model '{source}': no such folder, and no hub id such as 'owner/name'{hint}")
     return source
+
+
+def expanded(source: str, what: str) -> Path:
+    """A path as its user wrote it, with `~` resolved.
+
+    Raises:
+        ModelError: It can't be a path.
+    """
+    try:
+        path = Path(source).expanduser()
+        path.exists()
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+        raise ModelError(f"{what:.200}: no such folder or file: {reason}") from error
+    return path
 
 
 def info_of_pipeline(pipe: Any) -> ModelInfo:
@@ -108,165 +126,115 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
             f"a {name} can't be used; make a Stable Diffusion 1, 2 or XL pipeline of it, as in "
             f"StableDiffusionPipeline.from_pipe(pipe)"
         )
-    configs: dict[str, Any] = {
-        "unet/config.json": pipe.unet.config,
-        "vae/config.json": pipe.vae.config,
-        "scheduler/scheduler_config.json": {**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__},
-    }
-    parts = {part: getattr(pipe, part, None) for part in _WEIGHTS}
-    parameters = {
-        part: sum(weights.numel() for weights in each.parameters()) for part, each in parts.items() if each is not None
-    }
-    return _of_configs(name, configs, parameters, kind)
+    parts = {part: each for part in STEMS if (each := getattr(pipe, part, None)) is not None}
+    configs = ModelConfigs(
+        kind=kind,
+        unet=parsed(UNet, _plain(pipe.unet.config), "unet.config", name),
+        vae=parsed(Vae, {**_plain(pipe.vae.config), "_class_name": type(pipe.vae).__name__}, "vae.config", name),
+        scheduler={**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__},
+        encoders={
+            part: parsed(TextEncoder, _plain(each.config.to_dict()), f"{part}.config", name)
+            for part, each in parts.items()
+            if part.startswith("text_encoder")
+        },
+        classes={},
+    )
+    parameters = {part: sum(weights.numel() for weights in each.parameters()) for part, each in parts.items()}
+    return _of_configs(name, configs, parameters)
 
 
-def _of_configs(source: str, configs: Mapping[str, Any], parameters: Mapping[str, int], kind: str) -> ModelInfo:
-    unet, vae, scheduler = (configs[name] for name in _CONFIGS)
-    try:
-        widths, vae_widths, name = unet["block_out_channels"], vae["block_out_channels"], scheduler["_class_name"]
-    except KeyError as error:
-        raise ModelError(f"model '{source}': its configuration does not tell {error}") from error
-    channels, taken = vae.get("latent_channels", 4), unet.get("in_channels", 4)
-    if taken != channels:
-        raise ModelError(
-            f"model '{source}' takes {taken} channels, not the {channels} of its latents: "
-            f"inpainting, editing and upscaling models can't be used"
-        )
-    factor = 2 ** (len(vae_widths) - 1)
-    mean, std = _moments(vae, channels)
-    size = unet.get("sample_size") or 64
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as a file would hold it, without what only a library's object has."""
+    idle = ("_name_or_path", "_attn_implementation", "quantization_config")
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in config.items() if key not in idle}
+
+
+def _of_configs(source: str, configs: ModelConfigs, parameters: Mapping[str, int]) -> ModelInfo:
+    unet, vae, scheduler = configs.unet, configs.vae, configs.scheduler
+    what = f"model '{source}'"
+    silent = {"block_out_channels": unet.block_out_channels and vae.widths, "_class_name": scheduler.get("_class_name")}
+    if lacking := next((name for name, value in silent.items() if not value), None):
+        raise ModelError(f"{what}: its configuration does not tell '{lacking}'")
+    assert unet.block_out_channels is not None
+    assert vae.widths is not None
+    if problems := config_problems(scheduler):
+        raise ModelError("\n".join(f"{what}: scheduler/scheduler_config.json: {line}" for line in problems))
+    factor = 2 ** (len(vae.widths) - 1)
+    size = unet.sample_size or 64
     height, width = (size, size) if isinstance(size, int) else size
+    shift = (float(vae.shift_factor),) * vae.latent_channels if vae.shift_factor else ()
+    told = vae.latents_mean is not None and vae.latents_std is not None
     return ModelInfo(
         name=source,
-        kind=kind,
-        channels=channels,
+        kind=configs.kind,
+        channels=vae.latent_channels,
         factor=factor,
         window=(width * factor, height * factor),
-        scheduler=name,
+        scheduler=scheduler["_class_name"],
         scheduler_config=dict(scheduler),
         prediction_type=scheduler.get("prediction_type", "epsilon"),
         parameters=sum(parameters.values()),
-        unet_channels=widths[0],
-        vae_channels=vae_widths[0],
-        cross_attention_dim=token_width(unet),
-        block_out_channels=tuple(widths),
-        cross_attention=_cross_attention(unet, len(widths)),
+        unet_channels=unet.block_out_channels[0],
+        vae_channels=(vae.decoder_block_out_channels or vae.block_out_channels or vae.widths)[0],
+        cross_attention_dim=unet.token_width,
+        block_out_channels=tuple(unet.block_out_channels),
+        cross_attention=_cross_attention(unet, len(unet.block_out_channels)),
         denoiser_parameters=parameters.get("unet", 0),
-        # Where a VAE is silent, its class' default.
-        scaling_factor=vae.get("scaling_factor") or 0.18215,
-        latents_mean=mean,
-        latents_std=std,
+        scaling_factor=_scaling(vae),
+        latents_mean=tuple(vae.latents_mean or ()) if told else shift,
+        latents_std=tuple(vae.latents_std or ()) if told else (),
+        vae=vae.kind,
+        most_clip_skip=_most_clip_skip(configs),
     )
 
 
-def _moments(vae: Mapping[str, Any], channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of the VAE's latents, as far as its configuration tells them."""
-    mean, std, shift = vae.get("latents_mean"), vae.get("latents_std"), vae.get("shift_factor")
-    if mean is not None and std is not None:
-        return tuple(mean), tuple(std)
-    return (float(shift),) * channels if shift else (), ()
+def _scaling(vae: Vae) -> float:
+    # A tiny autoencoder's latents come scaled as those of the model that it was made for; which one, it does not tell.
+    if vae.kind == "AutoencoderTiny":
+        return 0.0
+    # Where a VAE is silent, its class' default.
+    return vae.scaling_factor or 0.18215
 
 
-def token_width(config: Mapping[str, Any]) -> int:
-    """Length of a token's embedding as a denoiser, or a ControlNet, takes it; 0 where its configuration is silent."""
-    width = config.get("cross_attention_dim") or 0
-    return int(width if isinstance(width, int) else width[-1])
+def _most_clip_skip(configs: ModelConfigs) -> int | None:
+    """How many last layers diffusers can leave out of a prompt: CLIP's, and of SDXL's one more is left out anyway."""
+    if not configs.encoders:
+        return None
+    encoders = configs.encoders.values()
+    if not all((encoder.model_type or "").startswith("clip") for encoder in encoders):
+        return 0
+    return min(encoder.num_hidden_layers for encoder in encoders) - (configs.kind == "sdxl")
 
 
-def _cross_attention(unet: Mapping[str, Any], blocks: int) -> tuple[int, ...]:
+def _cross_attention(unet: UNet, blocks: int) -> tuple[int, ...]:
     """The divisors of the latents' sides at which a denoiser's down and up blocks look at the text."""
     # What a configuration leaves out is as in Stable Diffusion 1.
     attending = ("CrossAttnDownBlock2D",) * (blocks - 1)
-    down = unet.get("down_block_types", (*attending, "DownBlock2D"))
-    up = unet.get("up_block_types", ("UpBlock2D", *attending))
+    down = unet.down_block_types or (*attending, "DownBlock2D")
+    up = unet.up_block_types or ("UpBlock2D", *attending)
     return tuple(sorted({2**i for row in (down, reversed(up)) for i, kind in enumerate(row) if "CrossAttn" in kind}))
 
 
-def _bring_up_to_date(configs: dict[str, dict[str, Any]]) -> None:
+def _up_to_date(configs: ModelConfigs) -> ModelConfigs:
     """Change what `StableDiffusionPipeline` corrects in outdated configurations when it is built."""
-    unet, scheduler = configs["unet/config.json"], configs["scheduler/scheduler_config.json"]
-    scheduler.update(steps_offset=1, clip_sample=False)
-    version = re.match(r"0\.(\d+)", str(unet.get("_diffusers_version", "")))
-    if version and int(version[1]) < 9 and isinstance(unet.get("sample_size"), int):
-        unet["sample_size"] = max(64, unet["sample_size"])
+    scheduler = {**configs.scheduler, "steps_offset": 1, "clip_sample": False}
+    unet = configs.unet
+    version = re.match(r"0\.(\d+)", str(unet.diffusers_version))
+    if version and int(version[1]) < 9 and isinstance(unet.sample_size, int):
+        unet = unet.model_copy(update={"sample_size": max(64, unet.sample_size)})
+    return replace(configs, unet=unet, scheduler=scheduler)
 
 
-def _kind(source: str, index: Mapping[str, Any]) -> str:
-    pipeline = index.get("_class_name")
-    if not isinstance(pipeline, str) or pipeline not in PIPELINES:
-        raise ModelError(
-            f"model '{source}' is a {_named(pipeline)}; fusionkit uses Stable Diffusion 1, 2 and XL pipelines"
-        )
-    for part, made_by in index.items():
-        library = made_by[0] if isinstance(made_by, list) else None
-        if library not in (None, "diffusers", "transformers", "stable_diffusion"):
-            raise ModelError(f"model '{source}' needs its own code for '{part}' ({_named(made_by)}), which is not run")
-    return PIPELINES[pipeline]
-
-
-def _named(entry: Any) -> str:
-    return ".".join(str(part) for part in entry) if isinstance(entry, list) else str(entry)
-
-
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """A configuration file.
-
-    Args:
-        path: The file.
-        what: Whose it is, as errors begin: "model 'name'".
-
-    Raises:
-        ModelError: It is missing, can't be read, or is no configuration.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{what} is no whole diffusers folder: it has no {_inner(path)}") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{what}: {_inner(path)} can't be read: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{what}: {_inner(path)} holds no configuration")
-    return content
-
-
-def _inner(path: Path) -> str:
-    part = f"{path.parent.name}/{path.name}"
-    return part if part in _CONFIGS else path.name
-
-
-def _count_parameters(source: str, folder: Path, index: Mapping[str, Any], variant: str | None) -> dict[str, int]:
-    """The number of weights of each component."""
-    if variant is not None and not list(folder.glob(f"*/*.{variant}*.safetensors")):
-        raise ModelError(f"model '{source}' has no .safetensors weights of variant '{variant}'")
-    counts = {}
-    for part in _WEIGHTS:
-        if not isinstance(index.get(part), list) or index[part][0] is None:
-            continue
-        files = _weights(folder / part, variant)
-        if not files:
-            pickled = any(file.suffix in PICKLES for file in (folder / part).glob("*"))
-            raise ModelError(f"model '{source}' {PICKLE_ADVICE if pickled else f'has no {part}/*.safetensors'}")
-        counts[part] = sum(prod(shape) for file in files for shape in read_header(file, source).values())
-    return counts
-
-
-def _weights(folder: Path, variant: str | None) -> list[Path]:
-    """The weights files of one component that diffusers would read: of the variant, else the plain ones."""
-    found = sorted(folder.glob("*.safetensors"))
-    plain = [file for file in found if "." not in file.stem]
-    return [file for file in found if variant and f".{variant}" in file.stem] or plain
-
-
-def _count_cached(hub_id: str, snapshot: Path, index: Mapping[str, Any], variant: str | None) -> dict[str, int]:
+def _count_cached(hub_id: str, snapshot: Path, configs: ModelConfigs, variant: str | None) -> dict[str, int]:
     """The number of weights of each component in the hub's cache; none if they are not there yet, but could be.
 
     Raises:
-        ModelError: The hub has pickled weights alone.
+        ModelError: The hub has pickled weights alone, or those of the cache are damaged.
     """
-    try:
-        return _count_parameters(hub_id, snapshot, index, variant)
-    except ModelError:
-        files = [file for file in hub_listing(hub_id, revision=snapshot.name) if file.parent.name == "unet"]
+    if all(variants_of(snapshot / part, STEMS[part]) for part in configs.classes if part in STEMS):
+        weights, _ = read_weights(snapshot, configs, variant, f"model '{hub_id}'")
+        return {part: each.parameters for part, each in weights.items()}
+    files = [file for file in hub_listing(hub_id, revision=snapshot.name) if file.parent.name == "unet"]
     if any(file.suffix in PICKLES for file in files) and not any(file.suffix == ".safetensors" for file in files):
         raise ModelError(f"model '{hub_id}' {PICKLE_ADVICE}")
     return {}

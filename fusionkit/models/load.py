@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import ModelError, RecipeError
+from fusionkit.errors import RecipeError
 from fusionkit.models.base import Model, ModelInfo
-from fusionkit.models.inspect import info_of_pipeline, locate
-from fusionkit.models.lora import add_loras, check_loras, merge_embedded_lora
+from fusionkit.models.inspect import info_of_pipeline
+from fusionkit.models.lora import add_loras, check_loras
+from fusionkit.models.pipelines import load_pipeline as load_pipeline
 from fusionkit.models.sharing import Turns, place, share_components
-from fusionkit.models.silence import quiet_loading
 
 if TYPE_CHECKING:
     import torch
 
     from fusionkit.recipe import Recipe
-
-
-_SAFE = {"use_safetensors": True, "trust_remote_code": False}
 
 
 def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Model]:
@@ -139,82 +135,6 @@ def pick_dtype(asked: str, device: torch.device) -> torch.dtype:
     name = ("float16" if device.type in ("cuda", "xpu") else "float32") if asked == "auto" else asked
     dtype: torch.dtype = getattr(torch, name)
     return dtype
-
-
-def load_pipeline(
-    source: str,
-    kind: str,
-    *,
-    dtype: torch.dtype,
-    revision: str | None = None,
-    variant: str | None = None,
-    config: str | None = None,
-    vae: Any = None,
-) -> Any:
-    """The diffusers pipeline of a model, on the CPU, from safetensors only and without any code of the model's own.
-
-    Args:
-        source: As for `inspect_model`.
-        kind: "sd" or "sdxl".
-        dtype: Type of the weights; a VAE that would overflow in float16 stays in float32.
-        revision: Branch, tag or commit of a hub id.
-        variant: Such as `fp16`.
-        config: For a single file: a folder or hub id with the configuration; None is what diffusers infers.
-        vae: The autoencoder to use in place of the model's own, which is then not loaded.
-
-    Raises:
-        ModelError: The weights can't be loaded.
-    """
-    import torch
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    where = locate(source)
-    cls = pipeline_class(kind)
-    options: dict[str, Any] = {dtype_option(): dtype}
-    if vae is not None:
-        options["vae"] = vae
-    if kind == "sdxl":
-        options["add_watermarker"] = False
-    else:
-        options |= {"safety_checker": None, "requires_safety_checker": False}
-    try:
-        if isinstance(where, str):
-            # Apart from the loading, so that a download shows its progress.
-            where = Path(cls.download(where, revision=revision, variant=variant, **_SAFE))
-        with quiet_loading():
-            if where.is_file():
-                pipe = cls.from_single_file(str(where), config=config, **options)
-            else:
-                pipe = cls.from_pretrained(where, variant=variant, **_SAFE, **options)
-            if vae is None and dtype == torch.float16 and pipe.vae.config.force_upcast:
-                pipe.vae.to(dtype=torch.float32)
-            merge_embedded_lora(pipe, source)
-    except LocalEntryNotFoundError as error:
-        if isinstance(where, str) or where.is_dir():
-            raise ModelError(f"model '{source}' is not in the local cache, and the hub can't be reached") from error
-        raise ModelError(
-            f"model '{source}' holds weights alone: their configuration comes from the hub, which can't be reached, or "
-            f"its cache; where the hub is there, save the model as a folder: pipe.save_pretrained(folder)"
-        ) from error
-    except Exception as error:
-        # Weights are somebody else's: what diffusers raises for bad ones has no common type.
-        raise ModelError(f"model '{source}' can't be loaded: {' '.join(str(error).split()):.300}") from error
-    return pipe
-
-
-def pipeline_class(kind: str) -> Any:
-    """The diffusers pipeline that loads a kind of model."""
-    with quiet_loading():
-        from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-
-    return StableDiffusionXLPipeline if kind == "sdxl" else StableDiffusionPipeline
-
-
-def dtype_option() -> str:
-    """How this version of diffusers calls the type of the weights that it loads."""
-    from diffusers.utils import deprecation_utils
-
-    return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
 
 
 def _adapter(pipe: Any, info: ModelInfo, **options: Any) -> Model:

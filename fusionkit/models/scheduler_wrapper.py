@@ -98,18 +98,30 @@ class DiffusersScheduler:
         """Whether a step clips the clean estimate: then it is not affine in the prediction."""
         return bool(self.config.get("thresholding") or self.config.get("clip_sample"))
 
-    @cached_property
+    @property
     def stochastic(self) -> bool:
-        """Whether any step of the schedule draws noise; tried on a fresh scheduler with one latent pixel."""
+        """Whether any step of the schedule draws noise."""
+        return self._tried[0]
+
+    @property
+    def broken_step(self) -> int | None:
+        """The first step whose answer is not finite; None where all are."""
+        return self._tried[1]
+
+    @cached_property
+    def _tried(self) -> tuple[bool, int | None]:
+        """Whether noise is drawn, and where numbers end: the schedule on a fresh scheduler with one latent pixel."""
         scheduler = self._fresh("cpu")
-        latents = torch.zeros(1, 1, 1, 1)
-        for timestep in scheduler.timesteps:
-            scheduler.scale_model_input(latents, timestep)
-            with GivenNoise(torch.zeros_like(latents)) as given, quiet_diffusers():
-                scheduler.step(torch.zeros_like(latents), timestep, latents, **self._options)
-            if given.draws:
-                return True
-        return False
+        latents, draws = torch.full((1, 1, 1, 1), float(scheduler.init_noise_sigma)), 0
+        with GivenNoise(torch.ones_like(latents)) as given, quiet_diffusers():
+            for index, timestep in enumerate(scheduler.timesteps):
+                given.draws = 0
+                scheduler.scale_model_input(latents, timestep)
+                latents = scheduler.step(torch.full_like(latents, 0.1), timestep, latents, **self._options).prev_sample
+                draws += given.draws
+                if not latents.isfinite().all():
+                    return draws > 0, index
+        return draws > 0, None
 
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """The latents as the model expects them; may be called any number of times before a step."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fusionkit.errors import RecipeError, did_you_mean
+from fusionkit.models.schedules import fitting_offset, schedule_problems, whole_config
 
 if TYPE_CHECKING:
     import torch
@@ -140,6 +141,16 @@ def resolve(spec: SchedulerSpec) -> str:
     return _named(spec.name)[0]
 
 
+def named(info: ModelInfo, spec: SchedulerSpec | None) -> tuple[str, Mapping[str, Any], str]:
+    """The class of a recipe's scheduler, or else of the model's own, what a short name stands for, and the name.
+
+    Raises:
+        RecipeError: The name is not known, or its class does not suit Stable Diffusion.
+    """
+    shown = info.scheduler if spec is None else spec.name
+    return (*_named(shown), shown)
+
+
 def _named(name: str) -> tuple[str, Mapping[str, Any]]:
     short = name.lower().replace("_", "-")
     if short in SHORT_NAMES:
@@ -164,38 +175,45 @@ def make_scheduler(info: ModelInfo, spec: SchedulerSpec | None, steps: int, devi
         device: Where the canvas lives.
 
     Raises:
-        RecipeError: An unknown or unsuitable scheduler, an unknown option, or a value that diffusers refuses; all
-            unknown options at once.
+        RecipeError: An unknown or unsuitable scheduler, an unknown option, a wrong value, or a number of steps that it
+            can't make; all wrong options at once. A whole schedule is tried on one latent pixel.
     """
-    name, fixed = _named(info.scheduler) if spec is None else _named(spec.name)
-    shown = info.scheduler if spec is None else spec.name
+    if problems := schedule_problems(info, spec, steps):
+        raise RecipeError(problems)
+    name, fixed, shown = named(info, spec)
     given = {} if spec is None else {key.replace("-", "_"): value for key, value in spec.options.items()}
     cls = _class(name, shown)
     step_options = _step_options(cls)
     config_options = [
         option for option in inspect.signature(cls.__init__).parameters if option not in ("self", "kwargs")
     ]
-    known = sorted({*config_options, *step_options})
-    if unknown := [option for option in given if option not in known]:
-        listed = f"; it has: {', '.join(known)}"
-        raise RecipeError(
-            f"scheduler '{shown}' has no option '{option}'{did_you_mean(option, known) or listed}" for option in unknown
-        )
     if given.get("use_flow_sigmas") or given.get("prediction_type") == "flow_prediction":
         raise RecipeError([f"scheduler '{shown}': flow matching {_FLOW.removeprefix('is ')}"])
     config = {**fixed, **{key: value for key, value in given.items() if key in config_options}}
     if spec is not None and "clip_sample" in config_options and "clip_sample" not in info.scheduler_config:
         # Latents have no range to be clipped to, but a few classes do it unless they are told not to.
         config.setdefault("clip_sample", False)
+    if (offset := fitting_offset(name, whole_config(info, name, {**fixed, **given}), steps)) is not None:
+        config["steps_offset"] = offset
     at_step = {key: value for key, value in given.items() if key in step_options and key not in config_options}
 
     from fusionkit.models.scheduler_wrapper import DiffusersScheduler
 
     try:
-        return DiffusersScheduler(lambda: cls.from_config(own_config(info), **config), steps, device, at_step)
+        scheduler = DiffusersScheduler(lambda: cls.from_config(own_config(info), **config), steps, device, at_step)
+        broken = scheduler.broken_step
     except Exception as error:
-        # Values are checked by diffusers alone, with errors of every type.
-        raise RecipeError([f"scheduler '{shown}': {' '.join(str(error).split())}"]) from error
+        # What diffusers raises for values that do not go together has no common type, and speaks of its own code.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RecipeError([f"scheduler '{shown}' can't make {steps} steps as it is set: {reason:.200}"]) from error
+    if broken is not None:
+        raise RecipeError(
+            [
+                f"scheduler '{shown}' computes no numbers at step {broken + 1} of {len(scheduler.timesteps)} as it is "
+                f"set; use fewer steps, or other options"
+            ]
+        )
+    return scheduler
 
 
 def own_config(info: ModelInfo) -> Mapping[str, Any]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
 from fusionkit.errors import ModelError
 from fusionkit.models.base import ModelInfo
+from fusionkit.models.weights import Shapes, read_header
 
-Shapes = Mapping[str, tuple[int, ...]]
-
-_HEADER_LIMIT = 100_000_000  # bytes, as in the safetensors library
 _DENOISER = "model.diffusion_model."
 _IN = f"{_DENOISER}input_blocks.0.0.weight"
 _TEXT = f"{_DENOISER}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
@@ -33,25 +29,6 @@ _BETAS = {
 }
 
 
-def read_header(path: Path, source: str) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor in a `.safetensors` file, by name; no tensor is read.
-
-    Raises:
-        ModelError: The file can't be read, or is no safetensors file.
-    """
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 0 < length <= min(_HEADER_LIMIT, path.stat().st_size):
-                raise ValueError("its header is damaged")
-            header = json.loads(file.read(length))
-        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    except OSError as error:
-        raise ModelError(f"model '{source}': {path.name} can't be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"model '{source}': {path.name} is no whole safetensors file") from error
-
-
 def inspect_header(source: str, path: Path) -> ModelInfo:
     """What a checkpoint in the original layout of Stable Diffusion 1, 2 or XL is, by its keys and shapes.
 
@@ -61,7 +38,7 @@ def inspect_header(source: str, path: Path) -> ModelInfo:
     Raises:
         ModelError: It is no such checkpoint.
     """
-    shapes = read_header(path, source)
+    shapes = read_header(path, f"model '{source}'")
     if _IN not in shapes:
         what = "the UNet alone" if "conv_in.weight" in shapes else "no Stable Diffusion checkpoint"
         raise ModelError(f"model '{source}' is {what}; a single file must be a whole SD 1, 2 or XL checkpoint")

@@ -13,8 +13,9 @@ from peft import LoraConfig
 from tiny_models import CHECKPOINTS, plain, run, stage_on
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fusionkit.models.load import pipeline_class, wrap_pipeline
+from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.offload import modules_of
+from fusionkit.models.pipelines import pipeline_class
 from fusionkit.models.sharing import Turns, place, share_components
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.testing.tiny import _pipeline as fresh_tiny_pipeline

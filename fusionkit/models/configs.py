@@ -1,0 +1,302 @@
+"""What fusionkit reads of each configuration file of a model, checked: types, limits, and what can't be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from fusionkit.errors import ModelError
+from fusionkit.models.reading import excesses, read_json
+from fusionkit.problems import problems_of, shown
+
+SIDE_LIMIT = 4_096
+"""Latent pixels of a model's own window, along a side."""
+
+LAYER_LIMIT = 200
+"""Layers of a text encoder, or of one block of a denoiser."""
+
+BLOCK_LIMIT = 12
+"""Blocks of a denoiser or an autoencoder: each halves the side."""
+
+CHANNEL_LIMIT = 65_536
+"""Channels of a layer, or numbers of a token."""
+
+VAES: Mapping[str, str] = {
+    "AutoencoderKL": "block_out_channels",
+    "AsymmetricAutoencoderKL": "down_block_out_channels",
+    "AutoencoderTiny": "encoder_block_out_channels",
+}
+"""Autoencoders that can be used, and where each tells the channels of its encoder's levels, finest first."""
+
+# What a file may make its library load beside the weights: code, other files, or other models.
+_REACHES = {
+    "auto_map": "code of its own",
+    "quantization_config": "quantised weights",
+    "transformers_weights": "weights of another name",
+    "attn_implementation": "an attention of its own",
+    "_attn_implementation": "an attention of its own",
+    "experts_implementation": "code of its own",
+}
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def _one(least: int, most: int) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"must be a whole number, not {shown(value)}")
+        if not least <= value <= most:
+            raise ValueError(f"must be {least:,} to {most:,}, not {shown(value)}")
+        return value
+
+    return check
+
+
+def _many(least: int, most: int, *, alone: bool) -> Callable[[Any], Any]:
+    """A list of whole numbers, or nothing; if `alone`, one of them or lists of lists will do as well."""
+    one = _one(least, most)
+
+    def check(value: Any) -> Any:
+        if value is None:
+            return value
+        if isinstance(value, list) and 0 < len(value) <= LAYER_LIMIT:
+            return [check(each) if alone and each is not None else one(each) for each in value]
+        if alone:
+            return one(value)
+        raise ValueError(f"must be a list of whole numbers, not {shown(value)}")
+
+    return check
+
+
+def _whole(least: int, most: int) -> BeforeValidator:
+    return BeforeValidator(_one(least, most))
+
+
+def _each(least: int, most: int, *, alone: bool) -> BeforeValidator:
+    return BeforeValidator(_many(least, most, alone=alone))
+
+
+def _numbers(value: Any) -> Any:
+    if value is None:
+        return value
+    if not isinstance(value, list) or len(value) > CHANNEL_LIMIT:
+        raise ValueError(f"must be a list of numbers, not {shown(value)}")
+    return [_number(each) for each in value]
+
+
+def _number(value: Any) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value)):
+        raise ValueError(f"must be a number, not {shown(value)}")
+    return value
+
+
+def _texts(value: Any) -> Any:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"must be a list of names, not {shown(value)}")
+    return value
+
+
+Count = Annotated[int, _whole(1, CHANNEL_LIMIT)]
+Layers = Annotated[Any, _each(0, LAYER_LIMIT, alone=True)]
+Widths = Annotated[list[int] | None, _each(1, CHANNEL_LIMIT, alone=False)]
+Number = Annotated[float | None, BeforeValidator(_number)]
+Numbers = Annotated[list[float] | None, BeforeValidator(_numbers)]
+Texts = Annotated[list[str], BeforeValidator(_texts)]
+
+
+class Config(BaseModel):
+    """A configuration file, as far as fusionkit reads it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class Denoiser(Config):
+    """`unet/config.json`, and what of it a ControlNet's has as well."""
+
+    in_channels: Count = 4
+    out_channels: Count = 4
+    block_out_channels: Widths = None
+    down_block_types: Texts | None = None
+    up_block_types: Texts | None = None
+    cross_attention_dim: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = None
+    layers_per_block: Layers = 2
+    transformer_layers_per_block: Layers = 1
+    reverse_transformer_layers_per_block: Layers = None
+    sample_size: Annotated[Any, _each(1, SIDE_LIMIT, alone=True)] = None
+    addition_embed_type: str | None = None
+    addition_time_embed_dim: Count | None = None
+    projection_class_embeddings_input_dim: Count | None = None
+    time_cond_proj_dim: Count | None = None
+    class_embed_type: str | None = None
+    num_class_embeds: Count | None = None
+    encoder_hid_dim_type: str | None = None
+    attention_type: str | None = None
+
+    @property
+    def token_width(self) -> int:
+        """Length of a token's embedding; 0 where the configuration is silent."""
+        width = self.cross_attention_dim or 0
+        return int(width if isinstance(width, int) else width[-1])
+
+    @property
+    def is_xl(self) -> bool:
+        """Whether it is told where a picture was cropped, as SDXL is."""
+        return self.addition_embed_type == "text_time"
+
+
+class UNet(Denoiser):
+    """A denoiser's configuration, with what text to image with SD or SDXL asks of it."""
+
+    diffusers_version: Any = Field(None, alias="_diffusers_version")
+
+    @model_validator(mode="after")
+    def _text_to_image(self) -> UNet:
+        size = self.sample_size
+        if isinstance(size, list) and (len(size) != 2 or not all(isinstance(each, int) for each in size)):
+            raise ValueError(f"must tell 'sample_size' as one number or two, not {shown(size)}")
+        blocks = len(self.block_out_channels or ())
+        kinds = {"down_block_types": self.down_block_types, "up_block_types": self.up_block_types}
+        for name, given in kinds.items():
+            if blocks and given is not None and len(given) != blocks:
+                raise ValueError(f"must name {blocks} {name}, one for each of its block_out_channels, not {len(given)}")
+        if blocks > BLOCK_LIMIT:
+            raise ValueError(f"must have at most {BLOCK_LIMIT} block_out_channels, not {blocks}")
+        return self
+
+    @property
+    def strangeness(self) -> str:
+        """What it wants to be told that a prompt does not hold; empty for SD's and SDXL's own."""
+        if self.addition_embed_type not in (None, "text_time"):
+            return f"addition_embed_type '{self.addition_embed_type}'"
+        told = {name: getattr(self, name) for name in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type")}
+        if self.attention_type != "default":
+            told["attention_type"] = self.attention_type
+        return next((f"{name} {shown(value)}" for name, value in told.items() if value is not None), "")
+
+
+class Vae(Config):
+    """`vae/config.json`."""
+
+    class_name: str | None = Field(None, alias="_class_name")
+    in_channels: Count = 3
+    out_channels: Count = 3
+    latent_channels: Annotated[int, _whole(1, 1_024)] = 4
+    block_out_channels: Widths = None
+    down_block_out_channels: Widths = None
+    encoder_block_out_channels: Widths = None
+    decoder_block_out_channels: Widths = None
+    layers_per_block: Layers = 1
+    scaling_factor: Number = None
+    shift_factor: Number = None
+    latents_mean: Numbers = None
+    latents_std: Numbers = None
+    force_upcast: bool | None = None
+
+    @model_validator(mode="after")
+    def _statistics(self) -> Vae:
+        for name in ("latents_mean", "latents_std"):
+            given = getattr(self, name)
+            if given is not None and len(given) != self.latent_channels:
+                raise ValueError(f"must tell {self.latent_channels} {name}, one a channel, not {len(given)}")
+        if self.scaling_factor is not None and self.scaling_factor <= 0:
+            raise ValueError(f"must have a 'scaling_factor' above 0, not {self.scaling_factor}")
+        if self.latents_std is not None and min(self.latents_std) <= 0:
+            raise ValueError("must have 'latents_std' above 0")
+        if len(self.widths or ()) > BLOCK_LIMIT:
+            raise ValueError(f"must have at most {BLOCK_LIMIT} levels, not {len(self.widths or ())}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Its class."""
+        return self.class_name or "AutoencoderKL"
+
+    @property
+    def widths(self) -> list[int] | None:
+        """Channels of the encoder's levels, finest first: each but the last halves the side."""
+        own: list[int] | None = getattr(self, VAES.get(self.kind, "block_out_channels"))
+        return own or self.block_out_channels
+
+
+class TextEncoder(Config):
+    """`text_encoder/config.json`, of CLIP, BERT or another one."""
+
+    model_type: str | None = None
+    vocab_size: Annotated[Any, _each(1, 2_000_000, alone=True)] = None
+    hidden_size: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = None
+    d_model: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = None
+    num_hidden_layers: Annotated[int, _whole(1, LAYER_LIMIT)] = 12
+    num_attention_heads: Annotated[int, _whole(1, 1_024)] = 12
+    intermediate_size: Count = 2_048
+    max_position_embeddings: Annotated[int, _whole(1, 100_000)] = 77
+    projection_dim: Count | None = None
+
+    @property
+    def width(self) -> int:
+        """Length of a token's embedding; 0 where the configuration is silent."""
+        return self.hidden_size or self.d_model or 0
+
+
+class Index(Config):
+    """`model_index.json`: which class each part is of; only the parts' names and classes are read."""
+
+    class_name: Any = Field(None, alias="_class_name")
+    requires_aesthetics_score: bool | None = None
+    force_zeros_for_empty_prompt: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts(cls, value: Any) -> Any:
+        for name, part in value.items():
+            if isinstance(part, list) and (
+                len(part) != 2 or not all(each is None or isinstance(each, str) for each in part)
+            ):
+                raise ValueError(f"must name '{name:.40}' by its library and its class, not {shown(part)}")
+        return value
+
+
+def parsed(model: type[C], content: Mapping[str, Any], file: str, what: str) -> C:
+    """A configuration, checked.
+
+    Args:
+        model: What is read of it.
+        content: The file's content.
+        file: How errors call it.
+        what: Whose it is: "model 'name'".
+
+    Raises:
+        ModelError: It is of other types than it should be, or exceeds a limit; all problems, one a line.
+    """
+    lines = [f"{what}: {file}: {line}" for line in excesses(dict(content))]
+    lines += [
+        f"{what}: {file} asks for {reach} ('{key}'), which is not loaded"
+        for key, reach in _REACHES.items()
+        if content.get(key)
+    ]
+    try:
+        found = model.model_validate(dict(content))
+    except ValidationError as error:
+        lines += [f"{what}: {line}" for line in problems_of(error, model, file)]
+    if lines:
+        raise ModelError("\n".join(dict.fromkeys(lines[:10])))
+    return found
+
+
+def read_config(model: type[C], path: Path, file: str, what: str) -> tuple[C, dict[str, Any]]:
+    """A configuration file, checked, and all that it holds; raises as `read_json` and `parsed` do."""
+    content = read_json(path, what)
+    return parsed(model, content, file, what), content
+
+
+def together(errors: Sequence[ModelError]) -> None:
+    """Raise the problems of several files at once.
+
+    Raises:
+        ModelError: There are some.
+    """
+    if errors:
+        raise ModelError("\n".join(dict.fromkeys(line for error in errors for line in str(error).splitlines())))

@@ -1,0 +1,199 @@
+"""The diffusers pipeline of a model: each part by its own class, from safetensors that were checked before."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.errors import ModelError
+from fusionkit.models.folder import read_configs, read_weights
+from fusionkit.models.hub import download_model, hub_file
+from fusionkit.models.inspect import locate
+from fusionkit.models.lora import merge_embedded_lora
+from fusionkit.models.silence import quiet_loading
+from fusionkit.models.tokens import check_tokenizers
+
+if TYPE_CHECKING:
+    import torch
+
+_SAFE = {"use_safetensors": True, "trust_remote_code": False}
+_TOLD = ("missing_keys", "unexpected_keys", "mismatched_keys")
+
+
+def load_pipeline(
+    source: str,
+    kind: str,
+    *,
+    dtype: torch.dtype,
+    revision: str | None = None,
+    variant: str | None = None,
+    config: str | None = None,
+    vae: Any = None,
+) -> Any:
+    """The diffusers pipeline of a model, on the CPU, from safetensors only and without any code of the model's own.
+
+    Args:
+        source: As for `inspect_model`.
+        kind: "sd" or "sdxl".
+        dtype: Type of the weights; a VAE that would overflow in float16 stays in float32.
+        revision: Branch, tag or commit of a hub id.
+        variant: Such as `fp16`.
+        config: For a single file: a folder or hub id with the configuration; None is what diffusers infers.
+        vae: The autoencoder to use in place of the model's own, which is then not loaded.
+
+    Raises:
+        ModelError: The weights can't be loaded.
+    """
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    from fusionkit.models.guard import only_safetensors
+
+    where, what = locate(source), f"model '{source}'"
+    try:
+        # Apart from the loading, so that a download shows its progress.
+        folder = _downloaded(where, revision, variant, what) if isinstance(where, str) else where
+        with quiet_loading(), only_safetensors():
+            if folder.is_file():
+                pipe = _from_single_file(folder, kind, dtype, config, vae)
+            else:
+                pipe = _from_folder(folder, variant, dtype, vae, what)
+            merge_embedded_lora(pipe, source)
+    except ModelError as error:
+        raise ModelError(_whose(what, error)) from error
+    except LocalEntryNotFoundError as error:
+        if isinstance(where, str) or where.is_dir():
+            raise ModelError(f"{what} is not in the local cache, and the hub can't be reached") from error
+        raise ModelError(
+            f"{what} holds weights alone: their configuration comes from the hub, which can't be reached, or "
+            f"its cache; where the hub is there, save the model as a folder: pipe.save_pretrained(folder)"
+        ) from error
+    except Exception as error:
+        # Weights are somebody else's: what diffusers raises for bad ones has no common type.
+        raise ModelError(f"{what} can't be loaded: {' '.join(str(error).split()):.300}") from error
+    return pipe
+
+
+def _whose(what: str, error: ModelError) -> str:
+    return "\n".join(line if line.startswith(what) else f"{what}: {line}" for line in str(error).splitlines())
+
+
+def _downloaded(hub_id: str, revision: str | None, variant: str | None, what: str) -> Path:
+    """The folder of a hub's model in its cache; the hub is asked for what is not there alone."""
+    cached = hub_file(hub_id, "model_index.json", revision).parent
+    configs = read_configs(partial(hub_file, hub_id, revision=revision), what)
+    try:
+        read_weights(cached, configs, variant, what)
+    except ModelError:
+        return download_model(hub_id, revision, configs, variant)
+    return cached
+
+
+def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any, what: str) -> Any:
+    """The pipeline of a folder whose configurations and headers are checked once more, each part by its class."""
+    import diffusers
+    import transformers
+
+    from fusionkit.models.guard import no_hub
+
+    configs = read_configs(folder.joinpath, what)
+    weights, _ = read_weights(folder, configs, variant, what)
+    parts: dict[str, Any] = {}
+    with no_hub():
+        for part, found in weights.items():
+            if part == "vae" and vae is not None:
+                continue
+            library: Any = transformers if part.startswith("text_encoder") else diffusers
+            cls = getattr(library, configs.classes[part], None)
+            if cls is None:
+                raise ModelError(f"has a {configs.classes[part]} for its {part}, which this version does not know")
+            parts[part] = load_part(cls, folder / part, found.variant, dtype, f"{what}: {part}")
+        if vae is not None:
+            parts["vae"] = vae
+        elif configs.vae.force_upcast:
+            _upcast(parts["vae"], dtype)
+        loader = pipeline_class(configs.kind)
+        pipe = loader.from_pretrained(folder, local_files_only=True, **_SAFE, **_extras(configs.kind), **parts)
+    check_tokenizers(pipe, configs.encoders, what)
+    return pipe
+
+
+def _from_single_file(path: Path, kind: str, dtype: torch.dtype, config: str | None, vae: Any) -> Any:
+    given = {} if vae is None else {"vae": vae}
+    loader = pipeline_class(kind)
+    pipe = loader.from_single_file(str(path), config=config, **{dtype_option(): dtype}, **_extras(kind), **given)
+    if vae is None and pipe.vae.config.get("force_upcast"):
+        _upcast(pipe.vae, dtype)
+    return pipe
+
+
+def _upcast(vae: Any, dtype: torch.dtype) -> None:
+    import torch
+
+    if dtype == torch.float16:
+        vae.to(dtype=torch.float32)
+
+
+def _extras(kind: str) -> dict[str, Any]:
+    """What a pipeline is not to have: watermarks, and parts that no picture needs."""
+    if kind == "sdxl":
+        return {"add_watermarker": False, "feature_extractor": None, "image_encoder": None}
+    return {
+        "safety_checker": None,
+        "requires_safety_checker": False,
+        "feature_extractor": None,
+        "image_encoder": None,
+    }
+
+
+def load_part(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, what: str) -> Any:
+    """A component of diffusers or transformers, from a folder's safetensors, every one of its weights read.
+
+    Args:
+        cls: The component's class.
+        folder: Where its configuration and its weights are, checked before.
+        variant: Of the weights' files.
+        dtype: Type of the weights.
+        what: How errors begin.
+
+    Raises:
+        ModelError: The file lacks weights, or holds a denoiser's that have no place.
+    """
+    import diffusers
+
+    option = dtype_option() if issubclass(cls, diffusers.ModelMixin) else "dtype"
+    part, told = cls.from_pretrained(
+        folder,
+        variant=variant,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        **{option: dtype},
+    )
+    lacking, idle, wrong = (sorted(map(str, told.get(key) or ())) for key in _TOLD)
+    idle = idle if issubclass(cls, diffusers.UNet2DConditionModel) else []
+    for names, problem in (
+        (lacking, "are not in its files"),
+        (wrong, "have another shape"),
+        (idle, "have no place in it"),
+    ):
+        if names:
+            raise ModelError(
+                f"{what} does not fit its configuration: {len(names):,} weights {problem}: '{names[0]:.80}'"
+            )
+    return part
+
+
+def pipeline_class(kind: str) -> Any:
+    """The diffusers pipeline that loads a kind of model."""
+    with quiet_loading():
+        from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+    return StableDiffusionXLPipeline if kind == "sdxl" else StableDiffusionPipeline
+
+
+def dtype_option() -> str:
+    """How this version of diffusers calls the type of the weights that it loads."""
+    from diffusers.utils import deprecation_utils
+
+    return "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
