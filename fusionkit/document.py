@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from stat import S_ISREG
+from typing import Any
 
+from fusionkit import limits
 from fusionkit.errors import RecipeError
-
-if TYPE_CHECKING:
-    from ruamel.yaml import YAML
 
 
 @dataclass(frozen=True)
@@ -66,20 +64,37 @@ def read_yaml(path: Path, name: str) -> Node:
         name: What errors call it.
 
     Raises:
-        RecipeError: It can't be read, is not UTF-8 or is not YAML.
+        RecipeError: It can't be read, is not UTF-8, is not YAML, or is larger than a recipe may be.
+    """
+    return parse_yaml(read_text(path, name), name)
+
+
+def read_text(path: Path, name: str) -> str:
+    """The text of a regular file in UTF-8, of at most `limits.FILE_BYTES`.
+
+    Args:
+        path: The file.
+        name: What errors call it.
+
+    Raises:
+        RecipeError: It can't be read, or is anything else.
     """
     try:
-        raw = path.read_bytes()
+        if not S_ISREG(path.stat().st_mode):
+            raise RecipeError([f"{name}: is no regular file"])
+        with path.open("rb") as file:
+            raw = file.read(limits.FILE_BYTES + 1)
     except OSError as error:
         raise RecipeError([f"{name}: can't be read: {error.strerror or error}"]) from error
+    if len(raw) > limits.FILE_BYTES:
+        raise RecipeError([f"{name}: is larger than {limits.FILE_BYTES:,} bytes"])
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         lines = raw[: error.start].split(b"\n")
         place = Place(name, len(lines), len(lines[-1].decode("utf-8", "replace")) + 1)
         hint = "; save it as UTF-8" if raw[:2] not in (b"\xff\xfe", b"\xfe\xff") else "; it looks like UTF-16"
         raise RecipeError([f"{place}: not UTF-8: byte 0x{raw[error.start]:02x}{hint}"]) from None
-    return parse_yaml(text, name)
 
 
 def parse_yaml(text: str, name: str, fixed: Place | None = None) -> Node:
@@ -93,22 +108,26 @@ def parse_yaml(text: str, name: str, fixed: Place | None = None) -> Node:
     Raises:
         RecipeError: It is not YAML, or holds what a recipe can't.
     """
+    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
+
+    from fusionkit.yaml_tree import TreeReader
 
     def at(mark: Any) -> Place:
         return fixed or Place(name, mark.line + 1, mark.column + 1)
 
+    if len(text) > limits.FILE_BYTES:
+        raise RecipeError([f"{fixed or name}: is larger than {limits.FILE_BYTES:,} letters"])
     try:
-        document = _loader().load(text)
-        return _node(document, Place(name, 1, 1) if fixed is None else fixed, None, name, fixed)
+        root = TreeReader(YAML(typ="safe", pure=True), at).read(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         place = at(mark) if mark is not None else _reader_place(error, text, name, fixed)
         raise RecipeError([f"{place}: {_complaint(error)}"]) from None
-    except RecursionError:
-        raise RecipeError([f"{fixed or name}: is nested too deeply"]) from None
-    except ValueError as error:  # such as a date that does not exist
-        raise RecipeError([f"{fixed or name}: not YAML: {error}"]) from None
+    except (ValueError, LookupError, ArithmeticError) as error:  # what ruamel makes of odd escapes and directives
+        raise RecipeError([f"{fixed or name}: not YAML: {' '.join(str(error).split())}"]) from None
+    start = fixed or Place(name, 1, 1)
+    return Node(None, start, start) if root is None else root
 
 
 def dump_yaml(value: Any) -> str:
@@ -123,23 +142,10 @@ def dump_yaml(value: Any) -> str:
     return stream.getvalue()
 
 
-def _loader() -> YAML:
-    from ruamel.yaml import YAML
-
-    return YAML(typ="rt", pure=True)
-
-
 def _complaint(error: Any) -> str:
-    from ruamel.yaml.constructor import DuplicateKeyError
-
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    problem = " ".join(problem.split())
-    if isinstance(error, DuplicateKeyError):
-        # ruamel quotes the key and shows both values; the key is what a reader looks for.
-        key = problem.partition('"')[2].partition('"')[0]
-        return f"'{key}' is given twice" if key else problem
     context = getattr(error, "context", None)
-    return f"not YAML: {f'{context}, ' if context else ''}{problem}"
+    return " ".join(f"not YAML: {f'{context}, ' if context else ''}{problem}".split())
 
 
 def _reader_place(error: Any, text: str, name: str, fixed: Place | None) -> Place:
@@ -148,48 +154,3 @@ def _reader_place(error: Any, text: str, name: str, fixed: Place | None) -> Plac
         return fixed or Place(name)
     before = text[: int(position)].split("\n")
     return Place(name, len(before), len(before[-1]) + 1)
-
-
-def _node(value: Any, place: Place, key: Place | None, name: str, fixed: Place | None) -> Node:
-    from ruamel.yaml.comments import CommentedBase, CommentedMap, CommentedSeq
-
-    tag = getattr(getattr(value, "tag", None), "value", None)
-    if (isinstance(value, CommentedBase) and tag is not None) or type(value).__name__ == "TaggedScalar":
-        short = str(tag).replace("tag:yaml.org,2002:", "!!")
-        raise RecipeError([f"{place}: tags such as {short} are not allowed in a recipe"])
-    if isinstance(value, CommentedMap):
-        entries: dict[str, Node] = {}
-        for each, key_place, value_place in _entries(value, place, name, fixed):
-            entries[str(each)] = _node(value[each], value_place, key_place, name, fixed)
-        return Node(entries, place, key or place)
-    if isinstance(value, CommentedSeq):
-        items = []
-        for index, item in enumerate(value):
-            spot = fixed or _spot(value.lc.item, index, place, name)
-            items.append(_node(item, spot, None, name, fixed))
-        return Node(items, place, key or place)
-    return Node(_scalar(value), place, key or place)
-
-
-def _entries(value: Any, place: Place, name: str, fixed: Place | None) -> Iterator[tuple[Any, Place, Place]]:
-    for each in value:
-        if fixed is not None:
-            yield each, fixed, fixed
-        else:
-            yield each, _spot(value.lc.key, each, place, name), _spot(value.lc.value, each, place, name)
-
-
-def _spot(ask: Any, each: Any, place: Place, name: str) -> Place:
-    try:
-        line, column = ask(each)
-    except (KeyError, TypeError, AttributeError):  # a key that `<<` merged in has no place of its own
-        return place
-    return Place(name, line + 1, column + 1)
-
-
-def _scalar(value: Any) -> Any:
-    """Ruamel's scalars keep how they were written; a recipe needs what they mean."""
-    for plain in (bool, int, float, str):
-        if isinstance(value, plain):
-            return plain(value)
-    return value

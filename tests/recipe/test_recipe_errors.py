@@ -130,8 +130,11 @@ MISTAKES = {
         "steps: 3\n---\nsteps: 4",
         "r.yaml:2:1: not YAML: expected a single document in the stream, but found another document",
     ),
-    "contains itself": ("prompt: &a [*a]", "r.yaml:1:9: 'prompt.1' must be text, not None"),
-    "nested too deeply": ("prompt: " + "[" * 700, "r.yaml: is nested too deeply"),
+    "contains itself": ("prompt: &a [*a]", "r.yaml:1:13: the alias 'a' is inside of what it stands for"),
+    "nested too deeply": (
+        "prompt: " + "[" * 700,
+        "r.yaml:1:38: is nested too deeply: at most 30 mappings and lists inside each other",
+    ),
     "no such alias": ("prompt: *a", "r.yaml:1:9: not YAML: found undefined alias 'a'"),
     "extends nothing": ("extends: panoramma", "r.yaml:1:10: no recipe 'panoramma'; did you mean 'panorama'?"),
     "extends a list": ("extends: [a, b]", "r.yaml:1:10: 'extends' is the name of one recipe, not ['a', 'b']"),
