@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from fusionkit import limits
 from fusionkit.document import Node, Place, parse_yaml, read_yaml
 from fusionkit.errors import RecipeError, did_you_mean
 from fusionkit.problems import shown
+from fusionkit.texts import is_file, is_folder, unfit_line, unfit_path, unfit_text
 
 # Their values are text even where YAML would see something else: `--set prompt="a sign: no entry"`.
 _TEXT_KEYS = frozenset(
     {"device", "model", "name", "negative-prompt", "output", "prompt", "revision", "size", "variant", "window"}
 )
+# Of those, what can be taken away by a word, since no text of theirs is such a word.
+_UNSET_KEYS = frozenset({"revision", "size", "variant", "window"})
+_NOTHING = frozenset({"", "~", "null", "Null", "NULL", "false", "False", "FALSE", "''", '""'})
+_QUOTED = re.compile(r"""\s*(?:'(?:[^']|'')*'|"(?:[^"\\]|\\.)*")\s*""", re.DOTALL)
+_LISTED = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
 
 
 Change = tuple[str, Node]
@@ -43,18 +51,23 @@ def find_recipe(source: str | Path, beside: Path | None = None) -> Path:
     Raises:
         RecipeError: There is none; a near name is suggested.
     """
+    if problem := unfit_path(str(source)):
+        raise RecipeError([f"no recipe {shown(str(source))}: the name {problem}"])
     path = (beside or Path()) / Path(source).expanduser()
-    if path.is_file():
+    if is_file(path):
         return path
-    if path.is_dir():
+    if is_folder(path):
         raise RecipeError([f"'{source}' is a folder, not a recipe"])
     bundled = bundled_recipes()
     if str(source) in bundled:
         return bundled[str(source)]
+    if os.path.exists(path):
+        raise RecipeError([f"'{source}' is no regular file, so no recipe"])
     folder = Path(source).parent
     files_there = [str(folder / each.name) for each in sorted(path.parent.glob("*.y*ml"))]
     hint = did_you_mean(str(source), [*bundled, *files_there]) or did_you_mean(Path(source).stem, bundled)
-    raise RecipeError([f"no recipe '{source}'{hint or '; there are ' + ', '.join(bundled)}"])
+    other = "; there is no such file, and no bundled recipe of that name (see 'fusionkit recipes')"
+    raise RecipeError([f"no recipe '{source}'{hint or other}"])
 
 
 def mapping_of(node: Node) -> dict[str, Node]:
@@ -106,6 +119,8 @@ def extended(entries: Mapping[str, Node], beside: Path, chain: tuple[Path, ...] 
         base_path = find_recipe(extends.value, beside)
     except RecipeError as error:
         raise RecipeError([f"{extends.place}: {line}" for line in error.problems]) from None
+    if len(chain) > limits.EXTENDED:
+        raise RecipeError([f"{extends.place}: more than {limits.EXTENDED} recipes extend each other"])
     if base_path.resolve() in chain:
         circle = " -> ".join(each.name for each in (*chain, base_path))
         raise RecipeError([f"{extends.place}: recipes extend each other in a circle: {circle}"])
@@ -135,19 +150,36 @@ def parse_change(change: str, option: str = "--set") -> Change:
     key, equals, text = change.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise RecipeError([f"{option} {change}: write it as KEY=VALUE, such as steps=30"])
+        raise RecipeError([f"{option} {one_line(change)}: write it as KEY=VALUE, such as steps=30"])
+    if problem := unfit_line(key):
+        raise RecipeError([f"{option} {one_line(key)}: the key {problem}"])
     return key, parse_value(key, text, Place(f"{option} {key}"))
 
 
 def parse_value(key: str, text: str, place: Place) -> Node:
     """The value that a text stands for, for a key of a recipe.
 
+    A prompt and other texts are taken as they are, unless the whole value is quoted or a list in brackets.
+
     Raises:
         RecipeError: It is no YAML.
     """
-    if key in _TEXT_KEYS and not text.lstrip().startswith(("'", '"', "[")):
-        return Node(text, place, place)
+    first, *_, last = [*key.split("."), key.rpartition(".")[2]]
+    if first == key or first == "models":
+        if last in _UNSET_KEYS and text.strip() in _NOTHING:
+            return Node(None, place, place)
+        if last in _TEXT_KEYS and not _QUOTED.fullmatch(text) and not _LISTED.fullmatch(text):
+            if problem := unfit_text(text):
+                raise RecipeError([f"{place}: the text {problem}"])
+            return Node(text, place, place)
+        if first == key and not text.strip():
+            raise RecipeError([f"{place}: '{key}' is empty; give it a value, or null to leave the key out"])
     return parse_yaml(text, place.source, place)
+
+
+def one_line(text: str) -> str:
+    """A text as errors can show it, in one line of at most 60 letters."""
+    return shown(text, 60)[1:-1]
 
 
 def set_option(tree: dict[str, Node], change: Change) -> None:
@@ -159,7 +191,11 @@ def set_option(tree: dict[str, Node], change: Change) -> None:
     key, value = change
     place = value.place
     first, *rest = key.split(".")
-    if not rest:
+    if len(rest) > limits.DEPTH or not all(rest):
+        raise RecipeError([f"{place}: no key of a recipe; write KEY, plugins.NAME.OPTION or models.NAME.KEY"])
+    if not rest and value.value is None:
+        tree.pop(first, None)
+    elif not rest:
         tree[first] = value
     elif first == "plugins":
         for part in reversed(rest[1:]):

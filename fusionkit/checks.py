@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.costs import cost_problems
 from fusionkit.errors import FusionError, PluginError, RecipeError
 from fusionkit.image import output_path, output_problems
 from fusionkit.manager import Manager
@@ -19,6 +20,7 @@ from fusionkit.stage import Stage
 
 if TYPE_CHECKING:
     from fusionkit.models import ModelInfo
+    from fusionkit.problems import Location
     from fusionkit.recipe import ModelSpec, Recipe
     from fusionkit.recipe_file import RecipeFile
 
@@ -41,38 +43,43 @@ def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
     Raises:
         RecipeError: All problems, each with its place in the file.
     """
-    problems: list[str] = []
+    problems: list[tuple[str, Location]] = []
 
-    def collect(ask: Callable[[], Any]) -> Any:
+    def collect(ask: Callable[[], Any], at: Location = ()) -> Any:
         try:
             return ask()
         except FusionError as error:
-            problems.extend(str(error).splitlines())
+            add(str(error).split("\n"), at)
 
-    recipe = file.recipes[0]
+    def add(lines: Iterable[str], at: Location = ()) -> None:
+        problems.extend((line, at) for line in lines)
+
+    recipe, too_large = file.recipes[0], list[str]()
     infos: dict[str, ModelInfo] = {}
     if not recipe.specs:
-        problems.append(NO_MODEL)
+        add([NO_MODEL])
     for name, spec in recipe.specs.items():
-        if (found := collect(partial(inspected, spec))) is not None:
+        at: Location = ("models", name) if recipe.models else ()
+        if (found := collect(partial(inspected, spec), at or ("model",))) is not None:
             infos[name] = found
-        problems += check_loras(spec.loras)
+        add(check_loras(spec.loras), (*at, "loras"))
     if complete := len(infos) == len(recipe.specs) > 0:
-        problems += misfits(infos) + unused_models(recipe, infos)
+        add([*misfits(infos), *unused_models(recipe, infos)])
     hooks: Manager | None = collect(lambda: Manager(recipe.plugins))
-    scheduler = None
-    if complete:
+    if complete and (whole := collect(partial(completed, recipe, next(iter(infos.values()))))) is not None:
+        recipe = whole
         info = next(iter(infos.values()))
-        whole = recipe = completed(recipe, info)
-        scheduler = collect(lambda: named_scheduler(whole, info))
+        scheduler = collect(lambda: named_scheduler(recipe, info))
         wrong_sizes = size_problems(recipe, info)
-        problems += wrong_sizes
-        if hooks is not None and scheduler is not None and not wrong_sizes:
-            problems += _stage_problems(recipe, infos, hooks, scheduler)
+        add(wrong_sizes)
+        too_large = cost_problems(recipe, info)
+        if hooks is not None and scheduler is not None and not wrong_sizes and not too_large:
+            add(collect(lambda: _stage_problems(recipe, infos, hooks, scheduler)) or ())
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
-    problems += output_problems(paths, recipe.size)
+    # A size that no disk could hold is told first.
+    add(output_problems(paths, recipe.size) or too_large)
     if problems:
-        raise RecipeError(dict.fromkeys(file.located(problem) for problem in problems))
+        raise RecipeError(dict.fromkeys(file.located(problem, place) for problem, place in problems))
     return infos
 
 
@@ -117,7 +124,7 @@ def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manag
     """What the plugins say of the stages."""
     info = next(iter(infos.values()))
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
-    if problems := size_problems(recipe, info, plans):
+    if problems := size_problems(recipe, info, plans) or cost_problems(recipe, info, plans):
         return problems
     memory: dict[str, Any] = {}
     stages = [

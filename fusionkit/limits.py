@@ -38,7 +38,7 @@ MODELS = 20
 LORAS = 100
 """LoRAs of one model."""
 
-SIDE = 1_000_000
+SIDE = 10_000_000
 """Pixels along one side of a picture or a window."""
 
 PIXELS = 1_000_000_000

@@ -20,7 +20,7 @@ _WHOLE, _NUMBER, _BOOL = "must be a whole number", "must be a number", "must be 
 _TEXT, _LIST, _MAPPING = "must be text", "must be a list", "must be a mapping of options"
 
 # How fusionkit's own validators begin what they raise, so that it reads on from the option's name.
-_VERBS = ("must ", "has ", "is ", "are ")
+_VERBS = ("must ", "has ", "is ", "are ", "begins ")
 
 _PHRASES = {
     "bool_parsing": _BOOL,
@@ -42,6 +42,8 @@ _PHRASES = {
     "model_type": _MAPPING,
     "path_type": _TEXT,
     "string_type": _TEXT,
+    "too_long": "has {actual_length} entries; the most are {max_length}",
+    "too_short": "has too few entries: at least {min_length}",
     "tuple_type": _LIST,
 }
 
@@ -65,8 +67,12 @@ def complaints(error: ValidationError, model: type[BaseModel], owner: str = RECI
     """
     for detail in error.errors(include_url=False):
         location = _location(detail)
+        is_empty = location != () and detail["input"] is None and detail["type"] not in ("missing", "extra_forbidden")
+        if is_empty:
+            yield Complaint(location, True, f"{_whose(location, owner)} is empty; give it a value, or leave it out")
+            continue
         # A validator may raise several problems at once, one a line.
-        for line in _phrase(detail, location, model, owner).splitlines():
+        for line in _phrase(detail, location, model, owner).split("\n"):
             yield Complaint(location, detail["type"] == "extra_forbidden", line)
 
 
@@ -84,10 +90,13 @@ def options_of(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def shown(value: Any) -> str:
-    """A value for an error message, in at most 40 characters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 40 else f"{text[:37]}..."
+def shown(value: Any, most: int = 40) -> str:
+    """A value for an error message, in one line of at most so many characters."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes out no number of more than 4,300 digits
+        text = "a very long number"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def spelled(location: Location) -> str:
@@ -103,7 +112,7 @@ def _phrase(detail: ErrorDetails, location: Location, model: type[BaseModel], ow
         known = _known(model, location[:-1])
         hint = did_you_mean(str(location[-1]), known)
         return f"{holder} has no option '{location[-1]}'{hint or '; it has: ' + ', '.join(known) if known else ''}"
-    whose = f"'{name}'" if owner == RECIPE else f"'{name}' of {owner}"
+    whose = _whose(location, owner)
     if kind == "missing":
         return f"{whose} is missing"
     if kind in ("value_error", "assertion_error"):
@@ -112,7 +121,7 @@ def _phrase(detail: ErrorDetails, location: Location, model: type[BaseModel], ow
             return text
         subject = owner if not name else whose
         joint = " " if text.startswith(_VERBS) else ": "
-        return "\n".join(f"{subject}{joint}{line}" for line in text.splitlines())
+        return "\n".join(f"{subject}{joint}{line}" for line in text.split("\n"))
     if kind in ("literal_error", "enum"):
         hint = did_you_mean(str(detail["input"]), _words(context))
         return f"{whose} must be {context['expected']}, not {shown(detail['input'])}{hint}"
@@ -120,7 +129,13 @@ def _phrase(detail: ErrorDetails, location: Location, model: type[BaseModel], ow
     if phrase is None:
         return f"{whose}: {detail['msg'][:1].lower()}{detail['msg'][1:]}; found {shown(detail['input'])}"
     limits = {key: f"{limit:g}" for key, limit in context.items() if isinstance(limit, float)}
+    if kind in ("too_long", "too_short"):
+        return f"{whose} {phrase.format(**context)}"
     return f"{whose} {phrase.format(**{**context, **limits})}, not {shown(detail['input'])}"
+
+
+def _whose(location: Location, owner: str) -> str:
+    return f"'{spelled(location)}'" if owner == RECIPE else f"'{spelled(location)}' of {owner}"
 
 
 def _location(detail: ErrorDetails) -> Location:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from math import isfinite
 from pathlib import Path
-from string import Formatter
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,104 +12,26 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     SerializeAsAny,
-    WithJsonSchema,
     model_serializer,
     model_validator,
 )
 from pydantic_core import to_jsonable_python
 
-from fusionkit.errors import FusionError, did_you_mean
+from fusionkit import limits
+from fusionkit.errors import FusionError
 from fusionkit.plugin import Plugin, kebab
 from fusionkit.problems import problems_of as problems_of
 from fusionkit.problems import shown
-
-OUTPUT_NAMES = ("index", "model", "prompt", "recipe", "seed", "size")
-OUTPUT_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
-
-
-def parse_size(value: Any) -> Any:
-    """`3584x512` or [3584, 512] as (width, height).
-
-    Raises:
-        ValueError: It is neither.
-    """
-    if isinstance(value, str):
-        width, cross, height = value.lower().replace("\u00d7", "x").partition("x")
-        if cross and width.strip().isdecimal() and height.strip().isdecimal():
-            return int(width), int(height)
-    if isinstance(value, (list, tuple)) and len(value) == 2:
-        return value
-    raise ValueError(f"must be width x height in pixels, such as 3584x512, not {shown(value)}")
-
-
-def refuse_bool(value: Any) -> Any:
-    """A number that is not `true` or `false`, which Python would count as 1 and 0.
-
-    Raises:
-        ValueError: It is.
-    """
-    if isinstance(value, bool):
-        raise ValueError(f"must be a number, not {str(value).lower()}")
-    return value
-
-
-def finite(value: Any) -> Any:
-    """A number that is neither `true` nor `false`, infinite or not a number.
-
-    Raises:
-        ValueError: It is.
-    """
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError(f"must be a number, not {value}")
-    return refuse_bool(value)
-
-
-def check_output(path: Path) -> Path:
-    """A path template whose names are known and whose format can be written.
-
-    Raises:
-        ValueError: One is not.
-    """
-    template = str(path)
-    try:
-        names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
-        if names <= set(OUTPUT_NAMES):
-            template.format_map({name: 1 if name in ("index", "seed") else "text" for name in OUTPUT_NAMES})
-    except ValueError as error:
-        raise ValueError(f"is no path template: {error}") from None
-    for name in sorted(names - set(OUTPUT_NAMES)):
-        known = ", ".join(f"{{{each}}}" for each in OUTPUT_NAMES)
-        raise ValueError(f"has no name '{{{name}}}'{did_you_mean(name, OUTPUT_NAMES) or f'; there are {known}'}")
-    if path.suffix.lower() not in OUTPUT_FORMATS:
-        raise ValueError(f"must end in {', '.join(OUTPUT_FORMATS)}, not '{path.suffix}'")
-    return path
-
-
-def check_device(device: str) -> str:
-    """A device that torch may know; whether this machine has it is asked when the model loads.
-
-    Raises:
-        ValueError: There is no such device.
-    """
-    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
-        hint = did_you_mean(device, ("auto", "cpu", "cuda", "mps", "xpu"))
-        raise ValueError(
-            f"must be auto, cpu, cuda, mps, xpu, or one of several such as cuda:1, not {shown(device)}{hint}"
-        )
-    return device
-
-
-Side = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]
-Size = Annotated[
-    tuple[Side, Side],
-    BeforeValidator(parse_size),
-    PlainSerializer(lambda size: f"{size[0]}x{size[1]}", return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+ ?x ?\d+$", "examples": ["3584x512"]}),
-]
-Count = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]
-Number = Annotated[float, BeforeValidator(finite)]
+from fusionkit.values import OUTPUT_NAMES as OUTPUT_NAMES
+from fusionkit.values import Count as Count
+from fusionkit.values import Name, OptionalName, Source, Text, check_device, check_output
+from fusionkit.values import Number as Number
+from fusionkit.values import Side as Side
+from fusionkit.values import Size as Size
+from fusionkit.values import finite as finite
+from fusionkit.values import parse_size as parse_size
+from fusionkit.values import refuse_bool as refuse_bool
 
 
 class Part(BaseModel):
@@ -131,7 +51,7 @@ class SchedulerSpec(Part):
     In YAML `ddpm`, or `ddim: {eta: 1.0}`.
     """
 
-    name: str = Field(description="A short name such as ddim, or a class of diffusers such as DDIMScheduler.")
+    name: Name = Field(description="A short name such as ddim, or a class of diffusers such as DDIMScheduler.")
     options: dict[str, Any] = Field({}, description="What is changed in its configuration, or given to its steps.")
 
     @model_validator(mode="before")
@@ -162,9 +82,12 @@ class SchedulerSpec(Part):
 class Lora(Part):
     """One LoRA: a hub id, a folder or a file, and how strongly it acts."""
 
-    path: str = Field(description="A hub id, a folder, or a .safetensors file.")
-    weight_name: str | None = Field(None, description="The file's name, where the folder or the hub has several.")
+    path: Source = Field(description="A hub id, a folder, or a .safetensors file.")
+    weight_name: OptionalName = Field(None, description="The file's name, where the folder or the hub has several.")
     scale: Number = Field(1.0, description="1 is its full strength, 0 none.")
+
+
+Loras = Annotated[list[Lora], Field(max_length=limits.LORAS)]
 
 
 class ModelSpec(Part):
@@ -173,12 +96,12 @@ class ModelSpec(Part):
     In YAML its source alone, or `{model: source, loras: [...]}`.
     """
 
-    model: str = Field(
+    model: Source = Field(
         description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
     )
-    revision: str | None = Field(None, description="Branch, tag or commit of a model from the hub.")
-    variant: str | None = Field(None, description="Variant of the weights' files, such as fp16.")
-    loras: list[Lora] = Field([], description="LoRAs to put on the model, in order.")
+    revision: OptionalName = Field(None, description="Branch, tag or commit of a model from the hub.")
+    variant: OptionalName = Field(None, description="Variant of the weights' files, such as fp16.")
+    loras: Loras = Field([], description="LoRAs to put on the model, in order.")
 
     @model_validator(mode="before")
     @classmethod
@@ -200,6 +123,8 @@ def check_model_names(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
     for name in models:
         if not re.fullmatch(r"[\w-]+", name):
             raise ValueError(f"has the name {shown(name)}; use letters, digits and -")
+    if len(models) > limits.MODELS:
+        raise ValueError(f"are {len(models)}; the most are {limits.MODELS}")
     return models
 
 
@@ -263,8 +188,8 @@ class Recipe(Part):
     What a recipe leaves out, the model's own defaults decide, and then those that stand here.
     """
 
-    name: str = Field("recipe", description="What {recipe} stands for in `output`; by default the file's name.")
-    model: str | None = Field(
+    name: Name = Field("recipe", description="What {recipe} stands for in `output`; by default the file's name.")
+    model: Source | None = Field(
         None, description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
     )
     models: Annotated[dict[str, ModelSpec], AfterValidator(check_model_names)] = Field(
@@ -272,11 +197,11 @@ class Recipe(Part):
         description="In place of `model`, where several draw one picture: sources by name, or mappings with `model`, "
         "`revision`, `variant` and `loras`. The first is the main one: its size, scheduler, defaults and VAE count.",
     )
-    revision: str | None = Field(None, description="Branch, tag or commit of a model from the hub.")
-    variant: str | None = Field(None, description="Variant of the weights' files, such as fp16.")
-    loras: list[Lora] = Field([], description="LoRAs to put on the model, in order.")
-    prompt: str = Field("", description="What the picture shows.")
-    negative_prompt: str = Field("", description="What to steer away from.")
+    revision: OptionalName = Field(None, description="Branch, tag or commit of a model from the hub.")
+    variant: OptionalName = Field(None, description="Variant of the weights' files, such as fp16.")
+    loras: Loras = Field([], description="LoRAs to put on the model, in order.")
+    prompt: Text = Field("", description="What the picture shows.")
+    negative_prompt: Text = Field("", description="What to steer away from.")
     size: Size = Field(
         (512, 512), description="Width x height of the picture in pixels; by default the size the model was trained at."
     )
@@ -288,7 +213,7 @@ class Recipe(Part):
         description="A short name such as ddim, a class of diffusers, or either with options: ddim: {eta: 1.0}. "
         "By default the model's own.",
     )
-    steps: Count = Field(50, description="Sampling steps.")
+    steps: Count = Field(50, le=limits.STEPS, description="Sampling steps.")
     guidance_scale: Number = Field(7.5, ge=0, description="How strongly the prompt counts; 1 or less: no guidance.")
     clip_skip: Count | None = Field(None, description="How many last layers of the text encoder to leave out.")
     seed: Annotated[int, BeforeValidator(refuse_bool)] = Field(
@@ -311,7 +236,9 @@ class Recipe(Part):
     compile: bool = Field(False, description="Compiles the denoiser: a slow start, then quicker steps.")
     channels_last: bool = Field(False, description="Keeps the denoiser's weights in channels-last order.")
     batch_size: Count | None = Field(
-        None, description="Views predicted in one forward pass; it changes speed and memory, not the picture."
+        None,
+        le=limits.BATCH,
+        description="Views predicted in one forward pass; it changes speed and memory, not the picture.",
     )
     output: Annotated[Path, AfterValidator(check_output)] = Field(
         Path("out/{recipe}-{seed}.png"),

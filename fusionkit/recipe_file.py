@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fusionkit import limits
 from fusionkit.assemble import (
     Change,
     assembled,
@@ -16,15 +17,15 @@ from fusionkit.assemble import (
     find_recipe,
     mapping_of,
     parse_change,
-    plugin_name,
     set_option,
     shown_path,
 )
+from fusionkit.blame import blamed
 from fusionkit.document import Node, Place, parse_yaml
 from fusionkit.errors import FusionError, RecipeError, did_you_mean
 from fusionkit.picture import pictures_beside
 from fusionkit.plugin import Plugin
-from fusionkit.problems import Location, complaints, options_of
+from fusionkit.problems import Location, complaints, options_of, shown
 from fusionkit.recipe import Recipe, plugin_entry
 from fusionkit.registry import load
 
@@ -45,18 +46,14 @@ class RecipeFile:
     recipes: Sequence[Recipe]
     tree: Node
 
-    def located(self, problem: str) -> str:
-        """A problem that was found later, with the place of the option or the plugin that its first words name."""
-        places = {key: node for key, node in self.tree.value.items() if key != "plugins"}
-        if "plugins" in self.tree.value:
-            places.update({str(plugin_name(entry)): entry for entry in self.tree.value["plugins"].value})
-        if "models" in places:
-            places["model"] = places["models"]
-        if "loras" in places:
-            places["LoRA"] = places["loras"]
-        words = [word.strip("':,") for word in problem.split(" ", 3)[:3]]
-        node = next((places[word] for word in words if word in places), None)
-        return f"{self.source if node is None else node.place}: {problem}"
+    def located(self, problem: str, at: Location = ()) -> str:
+        """A problem that was found later, with its place.
+
+        Args:
+            problem: One line.
+            at: Where it is in the tree; otherwise the option, plugin or model that its words name is looked for.
+        """
+        return f"{(self.tree.find(at) if at else blamed(self.tree, problem)).place}: {problem}"
 
 
 def load_recipes(source: str | Path, sets: Sequence[str] = ()) -> list[Recipe]:
@@ -121,8 +118,9 @@ def recipe_of(
 
 
 def _checked(
-    tree: dict[str, Node], name: str, source: str, sets: Sequence[str | Change], options: Mapping[str, Any]
+    entries: Mapping[str, Node], name: str, source: str, sets: Sequence[str | Change], options: Mapping[str, Any]
 ) -> RecipeFile:
+    tree = dict(entries)
     problems: list[str] = []
     for change in sets:
         try:
@@ -158,9 +156,10 @@ def _build(root: Node) -> tuple[list[Recipe], list[str]]:
             fields[key] = node.plain()
     if "plugins" in fields:
         fields["plugins"] = _plugins(root.value["plugins"], note)
-    prompts = _prompts(fields.pop("prompt", ""), note)
+    first, *others = _prompts(fields.pop("prompt", ""), note)
     try:
-        recipes = [Recipe.model_validate({**fields, "prompt": prompt}) for prompt in prompts]
+        recipe = Recipe.model_validate({**fields, "prompt": first})
+        recipes = [recipe, *(recipe.model_copy(update={"prompt": prompt}) for prompt in others)]
     except ValidationError as error:
         for each in complaints(error, Recipe):
             # What is wrong with several keys together is where the first of them is.
@@ -175,9 +174,11 @@ def _prompts(value: Any, note: Note) -> list[str]:
     if isinstance(value, list):
         if not value:
             note(("prompt",), "'prompt' is an empty list; give at least one prompt")
+        if len(value) > limits.PROMPTS:
+            note(("prompt",), f"'prompt' has {len(value):,} prompts; the most are {limits.PROMPTS:,}")
         for index, each in enumerate(value):
             if not isinstance(each, str):
-                note(("prompt", index), f"'prompt.{index + 1}' must be text, not {each!r}")
+                note(("prompt", index), f"'prompt.{index + 1}' must be text, not {shown(each)}")
         return [each for each in value if isinstance(each, str)] or [""]
     return [value]
 
@@ -185,8 +186,11 @@ def _prompts(value: Any, note: Note) -> list[str]:
 def _plugins(entries: Node, note: Note) -> list[Plugin]:
     if not isinstance(entries.value, list):
         extra = "; a mapping can only change the plugins of a recipe that is extended"
-        found = "a mapping" if isinstance(entries.value, dict) else repr(entries.value)
+        found = "a mapping" if isinstance(entries.value, dict) else shown(entries.value)
         note(("plugins",), f"'plugins' must be a list, not {found}{extra if isinstance(entries.value, dict) else ''}")
+        return []
+    if len(entries.value) > limits.PLUGINS:
+        note(("plugins",), f"'plugins' has {len(entries.value):,} entries; the most are {limits.PLUGINS}")
         return []
     plugins = []
     for index, entry in enumerate(entries.value):

@@ -117,6 +117,7 @@ def prepare(
         RecipeError: Something in the recipe makes no sense; holds all problems.
         PluginError: A plugin does not fit the hooks.
     """
+    from fusionkit.costs import cost_problems
     from fusionkit.loop import check_coverage
     from fusionkit.models.compatibility import misfits, mixing_problems
     from fusionkit.models.memory import memory_problems, models_beside
@@ -125,11 +126,14 @@ def prepare(
     recipe = completed(recipe, info)
     hooks = Manager([*recipe.plugins, *observers])
     infos = infos or {"model": info}
-    if problems := size_problems(recipe, info) + misfits(infos) + unused_models(recipe, infos):
+    too_large = cost_problems(recipe, info)
+    if problems := size_problems(recipe, info) + too_large + misfits(infos) + unused_models(recipe, infos):
         raise RecipeError(problems)
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
-    if problems := size_problems(recipe, info, plans) or memory_problems(
-        info, recipe, plans, beside=models_beside(infos, recipe), canvas_only=to_look_at
+    if (
+        problems := size_problems(recipe, info, plans)
+        or cost_problems(recipe, info, plans)
+        or memory_problems(info, recipe, plans, beside=models_beside(infos, recipe), canvas_only=to_look_at)
     ):
         raise RecipeError(problems)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from fusionkit import limits
 from fusionkit.errors import CanvasError
 
 
@@ -55,9 +56,12 @@ def windows(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int,
         stride: (vertical, horizontal) in latent pixels.
 
     Raises:
-        CanvasError: A size is below 1, or the stride is larger than the window and would leave holes.
+        CanvasError: A size is below 1, or the stride is larger than the window and would leave holes, or so small that
+            there would be more views than `limits.VIEWS`.
     """
     height, width = min(canvas[0], window[0]), min(canvas[1], window[1])
+    if (views := count(canvas, window, stride)) > limits.VIEWS:
+        raise CanvasError(f"stride {stride} in latent pixels makes {views:,} views; the most are {limits.VIEWS:,}")
     if min(*canvas, *window, *stride) < 1:
         raise CanvasError(f"canvas {canvas}, window {window} and stride {stride} must all be at least 1 latent pixel")
     if stride[0] > window[0] or stride[1] > window[1]:
@@ -67,6 +71,15 @@ def windows(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int,
         for top in starts(canvas[0], height, stride[0])
         for left in starts(canvas[1], width, stride[1])
     )
+
+
+def count(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> int:
+    """How many windows `windows` lays out, without laying them out."""
+    rows, columns = (
+        len(range(0, max(length - side, 0), max(step, 1))) + 1
+        for length, side, step in zip(canvas, window, stride, strict=True)
+    )
+    return rows * columns
 
 
 def covering(canvas: tuple[int, int], window: tuple[int, int]) -> tuple[View, ...]:

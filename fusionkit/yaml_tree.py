@@ -187,7 +187,7 @@ class TreeReader:
             self._refuse(event, "a key must be text, not a mapping or a list")
         elif len(key.splitlines()) > 1:
             self._refuse(event, "a key must be one line")
-        elif part.merges and holder.merged or not part.merges and key in holder.entries:
+        elif (part.merges and holder.merged) or (not part.merges and key in holder.entries):
             self._refuse(event, f"'{key}' is given twice")
         holder.key = part
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
 
-from fusionkit import Plugin, Recipe, Stage, StagePlan, Step, hookimpl
+from fusionkit import Plugin, Recipe, Stage, StagePlan, Step, hookimpl, limits
 from fusionkit.picture import PicturePath, picture_problems
 from fusionkit.problems import shown
 from fusionkit.recipe import Count, Size, finite
@@ -201,7 +201,9 @@ def _first(recipe: Recipe, info: ModelInfo) -> tuple[float, float]:
 def _multiples(first: tuple[float, float], last: tuple[int, int]) -> list[float]:
     """The whole multiples between a first and a last size, none so near to the last that it gains nothing."""
     ratio = max(last[0] / first[0], last[1] / first[1])
-    return [float(multiple) for multiple in range(2, ceil(ratio - _SMALLEST_STEP_UP))]
+    # One more than there may be, so that the run can tell of them, and not all that there would be.
+    most = min(ceil(ratio - _SMALLEST_STEP_UP), limits.STAGES + 2)
+    return [float(multiple) for multiple in range(2, most)]
 
 
 def _sized(stage: Any, first: tuple[float, float], factor: int) -> tuple[int, int]:

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, hookimpl, windows
+from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, hookimpl, limits, windows
+from fusionkit.costs import too_many_views
 from fusionkit.problems import shown
 from fusionkit.recipe import Side, parse_size, refuse_bool
-from fusionkit.views import jittered
+from fusionkit.views import count, jittered
 
 # So many integers that the remainder of a draw is as good as evenly drawn.
 _MANY = 2**31 - 1
@@ -81,6 +82,8 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
                 f"stride {stride} is larger than the window, {width}x{height}: "
                 f"pixels between two windows would stay empty; use at most {width}x{height}"
             )
+        elif (views := count(stage.canvas, stage.window, self._stride(stage))) > limits.VIEWS:
+            problems.append(too_many_views(f"stride {stride or 'of half a window'}", views) + "; use a larger stride")
         elif self.jitter % factor:
             problems.append(f"jitter {self.jitter} is not a multiple of the model's latent factor, {factor} pixels")
         elif self.jitter > (most := self._most_jitter(stage)):

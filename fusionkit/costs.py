@@ -1,0 +1,56 @@
+"""What a run would cost to plan, told by arithmetic before anything is laid out: pixels, stages, steps and views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fusionkit import limits
+
+if TYPE_CHECKING:
+    from fusionkit.models import ModelInfo
+    from fusionkit.recipe import Recipe
+    from fusionkit.stage import StagePlan
+
+
+def cost_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] = ()) -> list[str]:
+    """One line for each way in which a run is larger than any that could be planned.
+
+    Args:
+        recipe: The completed recipe.
+        info: The model, or the main one.
+        stages: The planned stages; none where they are not planned yet.
+    """
+    if len(stages) > limits.STAGES:
+        return [f"size {_written(recipe.size)} makes {len(stages):,} stages; the most are {limits.STAGES}"]
+    problems = []
+    for size, steps in dict.fromkeys([(recipe.size, None), *((stage.size, stage.steps) for stage in stages)]):
+        width, height = size
+        if width * height > limits.PIXELS:
+            problems.append(f"size {_written(size)} has {width * height:,} pixels; the most are {limits.PIXELS:,}")
+            continue
+        views = least_views(size, recipe.window or info.window)
+        asked = steps or recipe.steps
+        if views > limits.VIEWS:
+            problems.append(too_many_views(f"size {_written(size)}", views))
+        elif views * asked > limits.ALL_VIEWS:
+            problems.append(
+                f"size {_written(size)} needs at least {views:,} views in each of {asked:,} steps; the most are "
+                f"{limits.ALL_VIEWS:,} in all: use fewer steps, or a smaller size"
+            )
+    return problems
+
+
+def least_views(size: tuple[int, int], window: tuple[int, int]) -> int:
+    """How many views of a window's size, both as (width, height) in pixels, it takes to cover a canvas without overlap."""
+    across, down = (-(-length // min(length, side)) for length, side in zip(size, window, strict=True))
+    return across * down
+
+
+def too_many_views(what: str, views: int) -> str:
+    """The line for a step that has more views than could be laid out."""
+    return f"{what} makes {views:,} views in each step; the most are {limits.VIEWS:,}"
+
+
+def _written(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
