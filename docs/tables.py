@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,14 @@ def vocabulary() -> str:
     return rows(["word", "one of"], [[word, ", ".join(values)] for word, values in lists.items()])
 
 
+def gpu() -> str:
+    """What SDXL costs on a GPU, as far as one has measured it."""
+    sys.path.insert(0, str(DOCS.parent / "benchmarks"))
+    from on_gpu.report import table
+
+    return table()
+
+
 def weights() -> str:
     """The files of the embedded model: parameters and size."""
     from fusionkit.models.embedded import embedded_models
@@ -254,6 +263,7 @@ def first_line(documented: Any) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "gpu": gpu,
     "hooks": hooks,
     "lora": lora,
     "model": model,

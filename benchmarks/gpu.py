@@ -1,0 +1,175 @@
+"""fusionkit on a GPU: its tests there, and what SDXL costs at full size. Nothing is downloaded: the weights are random.
+
+Needs `fusionkit/`, `plugins/`, `benchmarks/` and `tests/gpu/` and no network; fusionkit need not be installed. The
+figures go into a file after each measurement, and from there into docs/performance.md. What does not fit into the
+memory, or into the time, is told as such, and the rest goes on.
+
+Run it:  python benchmarks/gpu.py
+         python benchmarks/gpu.py --tiny --device cpu --json out/gpu.json
+         python benchmarks/gpu.py --wheels wheels
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PATHS = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "benchmarks")]
+sys.path[:0] = PATHS
+
+from on_gpu import report, wheels  # noqa: E402 - found by the line before
+
+# The tests get this part of the time at most.
+TESTS_SHARE = 0.4
+OUT_OF_TIME = "skipped: out of time"
+
+
+def main() -> None:
+    """Run the tests and the measurements, or say what another machine needs for them."""
+    began = perf_counter()
+    options = arguments()
+    there = wheels.listed(options.there) if options.there else wheels.THERE
+    if options.list_wheels:
+        print("\n".join(wheels.lacking(there)))
+    elif options.wheels:
+        print(" ".join(wheels.command(str(options.wheels), there)))
+        print(f"{wheels.fetch(options.wheels, there) / 1e6:.1f} MB in {options.wheels}")
+    elif options.table:
+        print(report.table(options.json), end="")
+    else:
+        raise SystemExit(measured(options, began + 60 * options.minutes))
+
+
+def arguments() -> argparse.Namespace:
+    """What the command was told."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=8, help="when to stop; what is left over is told as skipped")
+    parser.add_argument("--json", type=Path, default=report.JSON, help="the file of the figures")
+    parser.add_argument("--device", default="cuda", help="such as cuda:1; cpu with --tiny")
+    parser.add_argument("--tiny", action="store_true", help="a tiny model in SDXL's place: tries this command itself")
+    parser.add_argument("--steps", type=int, default=6, help="sampling steps of a panorama")
+    parser.add_argument("--only", default="", help="those measurements alone whose title has this text")
+    parser.add_argument("--without", default="\n", metavar="TEXT", help="not those whose title has this text")
+    parser.add_argument("--no-tests", action="store_true", help="measure alone")
+    parser.add_argument("--table", action="store_true", help="print the table of the file, and measure nothing")
+    parser.add_argument("--list-wheels", action="store_true", help="list what the GPU's machine lacks")
+    parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="fetch that, where there is a network")
+    parser.add_argument("--there", default="", help="packages that the GPU's machine has, or a file of `pip list`")
+    return parser.parse_args()
+
+
+def measured(options: argparse.Namespace, deadline: float) -> int:
+    """Run everything and write it; 1 where a test or a measurement failed, time and memory aside."""
+    found = report.Report(options.json)
+    import torch
+
+    if options.device != "cpu" and not torch.cuda.is_available():
+        print("no GPU is here; --tiny --device cpu tries the command itself", file=sys.stderr)
+        return 2
+    device = torch.device(options.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    found.about = about(device)
+    if not options.no_tests:
+        left = deadline - perf_counter()
+        found.tests = tests(device, min(left, TESTS_SHARE * 60 * options.minutes))
+        print(report.tests(found.tests), flush=True)
+    found.write()
+    ended = measurements(options, device, deadline, found)
+    print(report.table(options.json), end="")
+    return int(bool(found.tests.get("failed")) or ended)
+
+
+def measurements(options: argparse.Namespace, device: Any, deadline: float, found: report.Report) -> bool:
+    """All rows, each for itself; whether one failed for another reason than time or memory."""
+    from on_gpu.measuring import NO_MEMORY, OutOfTime, attempt, until
+    from on_gpu.models import Sdxl, Tiny, forget
+    from on_gpu.rows import Subject, rows
+
+    make = (Tiny if options.tiny else Sdxl)(device)
+    subject = Subject(make, device, options.steps)
+    found.about |= {"model": make.name, "dtype": "float32" if options.tiny else "float16"}
+    failed = False
+    for row in rows(subject):
+        if options.only not in row.title or options.without in row.title:
+            continue
+        began = perf_counter()
+        try:
+            with until(deadline):
+                figures = attempt(row.measure) if began < deadline else {"failed": OUT_OF_TIME}
+        except OutOfTime:
+            figures = {"failed": OUT_OF_TIME}
+        forget(device)
+        took = perf_counter() - began
+        found.add(row.title, {**figures, "took": took})
+        failed |= figures.get("failed", OUT_OF_TIME) not in (OUT_OF_TIME, NO_MEMORY)
+        print(f"{took:6.1f} s  {row.title}: {figures.get('failed', 'measured')}", flush=True)
+    return failed
+
+
+def about(device: Any) -> dict[str, Any]:
+    """The machine and the versions, for whoever reads the figures."""
+    from importlib.metadata import version
+
+    import torch
+
+    found: dict[str, Any] = {"gpu": platform.processor() or "a CPU", "memory": 0, "driver": ""}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        try:
+            driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]
+        except (OSError, subprocess.CalledProcessError, IndexError):
+            driver = ""
+        found = {"gpu": properties.name, "memory": properties.total_memory, "driver": driver}
+    names = ("torch", "diffusers", "transformers", "accelerate")
+    tf32 = {"tf32-in-convolutions": torch.backends.cudnn.allow_tf32, "cuda": torch.version.cuda}
+    return {**found, "python": platform.python_version(), **{name: version(name) for name in names}, **tf32}
+
+
+def tests(device: Any, seconds: float) -> dict[str, Any]:
+    """Run the tests marked `gpu` in a process of their own, and count them."""
+    folder = ROOT / "tests" / "gpu"
+    if not folder.is_dir():
+        return {"reason": "tests/gpu is not here"}
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HF_HUB_OFFLINE": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([*PATHS, *filter(None, [os.environ.get("PYTHONPATH")])])
+    if device.type == "cpu":
+        environment["FUSIONKIT_GPU_TESTS_ON"] = "cpu"
+    with TemporaryDirectory() as temporary:
+        log = Path(temporary, "tests.xml")
+        # A machine of its own has versions of its own: what they warn of must not hide what is asked.
+        plain = ["-o", "addopts=", "-W", "default", "-p", "no:cacheprovider", "-q", "--tb=short"]
+        asked = [sys.executable, "-m", "pytest", *plain, "-m", "gpu", f"--junitxml={log}", str(folder)]
+        try:
+            ran = subprocess.run(asked, cwd=ROOT, env=environment, timeout=seconds, capture_output=True, text=True)
+        except subprocess.TimeoutExpired:
+            return {"reason": f"not ended after {seconds:.0f} seconds"}
+        if not log.exists():
+            return {"reason": f"did not run: {' '.join((ran.stdout + ran.stderr).split())[-300:]}"}
+        print(ran.stdout[-4000:], flush=True)
+        return counted(log)
+
+
+def counted(log: Path) -> dict[str, Any]:
+    """How many tests passed, failed and were skipped; the names of those that failed, with why."""
+    cases = list(ElementTree.parse(log).iter("testcase"))
+    failed = {}
+    for case in cases:
+        for problem in (*case.iter("failure"), *case.iter("error")):
+            failed[case.get("name", "")] = " ".join((problem.get("message") or "").split())[:300]
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    return {"passed": len(cases) - len(failed) - skipped, "failed": failed, "skipped": skipped}
+
+
+if __name__ == "__main__":
+    main()

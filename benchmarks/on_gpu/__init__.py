@@ -1,0 +1,1 @@
+"""What `benchmarks/gpu.py` is made of: SDXL with random weights, its measurements, their table, and the wheels."""
