@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.costs import cost_problems
 from fusionkit.errors import FusionError, PluginError, RecipeError
-from fusionkit.image import output_path, output_problems
+from fusionkit.image import output_path, output_problems, recipe_problem
 from fusionkit.manager import Manager
 from fusionkit.models.compatibility import misfits
 from fusionkit.models.inspect import inspect_model
@@ -78,6 +78,7 @@ def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
     # A size that no disk could hold is told first.
     add(output_problems(paths, recipe.size) or too_large)
+    add(line for each, path in zip(file.recipes, paths, strict=True) if (line := recipe_problem(each, path)))
     if problems:
         raise RecipeError(dict.fromkeys(file.located(problem, place) for problem, place in problems))
     return infos

@@ -3,58 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
-from itertools import count
+from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.files import existing, umask
+from fusionkit.files import existing, write_file
+from fusionkit.files import in_bytes as in_bytes
+from fusionkit.metadata import IMAGE_DESCRIPTION, KEY
+from fusionkit.metadata import metadata_of as metadata_of
+from fusionkit.metadata import read_metadata as read_metadata
+from fusionkit.metadata import versions as versions
+from fusionkit.names import free_path as free_path
+from fusionkit.names import name_problem
+from fusionkit.names import output_path as output_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fusionkit.fusion import Result
-    from fusionkit.plugin import Plugin
     from fusionkit.recipe import Recipe
 
-KEY = "fusionkit"
-_IMAGE_DESCRIPTION = 0x010E  # the EXIF tag that JPEG and WebP carry the text in
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _LARGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
+# Of EXIF, beside its own headers; and what a picture says beside its recipe, roughly.
+_MOST_IN_JPEG, _MOST_BESIDE_RECIPE = 65_000, 1000
 # Beside the pixels: text, headers, and what is lost to the file system's blocks.
 _MARGIN = 1 << 20
-
-
-def output_path(recipe: Recipe, index: int = 1) -> Path:
-    """Where a recipe's picture is to go, its template filled in.
-
-    Args:
-        recipe: The recipe.
-        index: Which of the file's prompts it is, counted from 1.
-    """
-    width, height = recipe.size
-    names = {
-        "index": index,
-        "model": _slug("+".join(Path(spec.model).name for spec in recipe.specs.values()) or "pipeline"),
-        "prompt": _slug(recipe.prompt),
-        "recipe": _slug(recipe.name),
-        "seed": recipe.seed,
-        "size": f"{width}x{height}",
-    }
-    return Path(str(recipe.output).format_map(names)).expanduser()
-
-
-def free_path(path: Path) -> Path:
-    """The path itself, or with the first number from 2 that makes it free: `a.png`, `a-2.png`, `a-3.png`."""
-    return next(each for each in _numbered(path) if not each.exists())
 
 
 def output_problems(paths: Iterable[Path], size: tuple[int, int]) -> list[str]:
@@ -62,6 +39,9 @@ def output_problems(paths: Iterable[Path], size: tuple[int, int]) -> list[str]:
     problems: list[str] = []
     needed: dict[Path, int] = {}
     for path in paths:
+        if problem := name_problem(path):
+            problems.append(f"output '{path}' {problem}; use a shorter one")
+            continue
         kind, side = _FORMATS.get(path.suffix.lower(), ""), max(size)
         if not kind:
             problems.append(_no_format(path))
@@ -73,30 +53,6 @@ def output_problems(paths: Iterable[Path], size: tuple[int, int]) -> list[str]:
         if problem := _folder_problem(folder, size_in_bytes):
             problems.append(problem)
     return list(dict.fromkeys(problems))
-
-
-def metadata_of(result: Result) -> dict[str, Any]:
-    """What a picture's file says of how it was made: recipe, seed, versions and the latents' hash."""
-    return {
-        "recipe": result.recipe.to_yaml(),
-        "model": ", ".join(spec.model for spec in result.recipe.specs.values()) or None,
-        "seed": result.seed,
-        "latents": result.latents_hash,
-        "versions": versions(result.recipe.plugins),
-    }
-
-
-def versions(plugins: Iterable[Plugin] = ()) -> dict[str, str]:
-    """The versions of what draws a picture, those of the plugins' packages among them."""
-    from fusionkit.registry import offered, package_of
-
-    packages = [KEY, "torch", "diffusers", "transformers"]
-    packages += [package_of(offered()[each.plugin_name]) for each in plugins if each.plugin_name in offered()]
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in packages:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def save_image(image: Image, path: Path, metadata: Mapping[str, Any], *, overwrite: bool = False) -> Path:
@@ -117,90 +73,58 @@ def save_image(image: Image, path: Path, metadata: Mapping[str, Any], *, overwri
     """
     if path.suffix.lower() not in _FORMATS:
         raise RecipeError([_no_format(path)])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _claimed(path, overwrite) as (target, temporary):
-            _write(image, temporary, _FORMATS[path.suffix.lower()], json.dumps(metadata, ensure_ascii=True))
-        return target
-    except OSError as error:
-        raise FusionError(f"'{path}' can't be written: {error.strerror or error}") from error
+    kind, text = _FORMATS[path.suffix.lower()], json.dumps(metadata, ensure_ascii=True)
+    return write_file(path, lambda file: _write(image, file, kind, text), replace=overwrite)
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
-    """What a picture that fusionkit wrote says of how it was made.
+def save_or_keep(image: Image, path: Path, metadata: Mapping[str, Any], *, overwrite: bool = False) -> Path:
+    """Write a picture that took its time, as `save_image` does; where it can't be written, keep it somewhere else.
 
     Raises:
-        RecipeError: It is no picture, or not one of fusionkit's.
+        FusionError: It can't be written; says where it is kept: beside, in the working folder, or in the folder for
+            temporary files.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as image:
-            text = image.info.get(KEY) or image.getexif().get(_IMAGE_DESCRIPTION)
-    except FileNotFoundError:
-        raise RecipeError([f"{path}: no such file"]) from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
-        raise RecipeError([f"{path}: can't be read as a picture: {' '.join(str(error).split())}"]) from None
-    try:
-        found = json.loads(text or "")
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("recipe"), str):
-        raise RecipeError([f"{path}: carries no recipe; only pictures that fusionkit wrote do"])
-    return found
+        return save_image(image, path, metadata, overwrite=overwrite)
+    except FusionError as error:
+        # PNG holds any size and any recipe.
+        for folder in dict.fromkeys((path.parent, Path(), Path(tempfile.gettempdir()))):
+            try:
+                kept = save_image(image, folder / "fusionkit-kept.png", metadata)
+            except FusionError:
+                continue
+            raise FusionError(f"{error}; the picture is kept as '{kept}'") from error
+        raise
 
 
-def _write(image: Image, path: Path, kind: str, text: str) -> None:
+def _write(image: Image, file: BinaryIO, kind: str, text: str) -> None:
     if kind == "PNG":
         from PIL.PngImagePlugin import PngInfo
 
         info = PngInfo()
         info.add_itxt(KEY, text)
-        image.save(path, kind, pnginfo=info)
+        image.save(file, kind, pnginfo=info)
         return
+    if problem := _too_much_said(kind, len(text)):
+        raise ValueError(problem)
     exif = image.getexif()
-    exif[_IMAGE_DESCRIPTION] = text
-    image.save(path, kind, quality=95, exif=exif)
+    exif[IMAGE_DESCRIPTION] = text
+    data = BytesIO()
+    image.save(data, kind, quality=95, exif=exif)
+    file.write(data.getbuffer())
 
 
-@contextmanager
-def _claimed(path: Path, overwrite: bool) -> Iterator[tuple[Path, Path]]:
-    """A name that is ours, and a temporary file beside it that takes that name if all goes well."""
-    target = path if overwrite else _reserve(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        yield target, Path(name)
-        # mkstemp makes files that only their owner can read; a picture is as any other file.
-        os.chmod(name, 0o666 & ~umask())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        if not overwrite:
-            target.unlink(missing_ok=True)
-        raise
+def recipe_problem(recipe: Recipe, path: Path) -> str:
+    """Why a recipe can't be put into a picture's file, in one line; empty where it can."""
+    kind = _FORMATS.get(path.suffix.lower(), "")
+    problem = _too_much_said(kind, len(json.dumps(recipe.to_yaml())) + _MOST_BESIDE_RECIPE) if kind == "JPEG" else ""
+    return f"output '{path}': {problem}" if problem else ""
 
 
-def _reserve(path: Path) -> Path:
-    """The first free name, taken at once, so that two runs at the same time can't choose the same."""
-    for each in _numbered(path):
-        try:
-            each.open("xb").close()
-        except FileExistsError:
-            continue
-        return each
-    raise AssertionError("the numbers have no end")
-
-
-def _numbered(path: Path) -> Iterator[Path]:
-    yield path
-    for number in count(2):
-        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
-
-
-def _slug(text: str) -> str:
-    """A text as a part of a file's name, of at most 60 characters."""
-    return re.sub(r"[^\w.+-]+", "-", text).strip("-.")[:60].strip("-.") or "picture"
+def _too_much_said(kind: str, size: int) -> str:
+    if kind != "JPEG" or size <= _MOST_IN_JPEG:
+        return ""
+    return f"JPEG has room for {in_bytes(_MOST_IN_JPEG)} of recipe, and this one takes {in_bytes(size)}; use .png"
 
 
 def _no_format(path: Path) -> str:
@@ -222,12 +146,3 @@ def _folder_problem(folder: Path, size_in_bytes: int) -> str:
             f"output folder '{folder}' has {in_bytes(free)} free, and the pictures may need {in_bytes(size_in_bytes)}"
         )
     return ""
-
-
-def in_bytes(number: float) -> str:
-    """A number of bytes as people write it: 3.2 GB."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"

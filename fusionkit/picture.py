@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator
+
+from fusionkit.opening import PictureError, decode, opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,42 +47,65 @@ def picture_problems(path: Path, what: str, least: tuple[int, int] | None = None
         what: What the picture is for, as the line begins: "reference image".
         least: The smallest (width, height) in pixels that makes sense.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
         width, height = open_picture(path).size
-    except FileNotFoundError:
-        return [f"{what} '{path}' does not exist"]
-    except IsADirectoryError:
-        return [f"{what} '{path}' is a folder, not a picture"]
-    except UnidentifiedImageError:
-        return [f"{what} '{path}' is no picture of a known format"]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return [f"{what} '{path}' can't be read: {' '.join(str(error).split())}"]
+    except PictureError as error:
+        return [f"{what} {error}"]
     if least is not None and (width < least[0] or height < least[1]):
         return [f"{what} '{path}' has {width}x{height} pixels; it takes at least {least[0]}x{least[1]}"]
     return []
 
 
 def open_picture(path: Path, size: tuple[int, int] | None = None) -> Image:
-    """A picture in RGB, turned upright as its EXIF says.
+    """A picture in RGB: the one way in which files become pixels, whoever made them.
+
+    It is turned upright as its EXIF says, brought to sRGB by its colour profile, and laid on white where it is
+    transparent. More than 8 bits are scaled. Of several frames or pages, it is the first.
 
     Args:
-        path: The file.
+        path: The file: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, or AVIF where Pillow has it.
         size: (width, height) in pixels: the picture is scaled to cover it, by Lanczos, and cropped around its centre.
 
     Raises:
-        OSError: It can't be read.
+        PictureError: It can't be used: missing, no ordinary file, of another format, damaged, larger than the memory,
+            or of numbers of which nothing tells what is white.
     """
-    from PIL import Image, ImageOps
+    from fusionkit.colours import UnknownRange, in_rgb, raw_mode
 
-    # Pillow warns of photos that are merely large, and of careless headers that it can do without.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16"):
-        # Pillow would take all but the darkest 256 of 65536 greys for white.
-        upright = upright.point(lambda grey: grey / 257).convert("L")
-    upright = upright.convert("RGB")
-    return upright if size is None else ImageOps.fit(upright, size, Image.Resampling.LANCZOS)
+    with opened(path) as image:
+        raw = raw_mode(image)
+        decode(image, path)
+        try:
+            picture = in_rgb(image, raw)
+        except UnknownRange as error:
+            raise PictureError(path, f"can't be used: {error}") from None
+        if size is None:
+            return picture
+        from PIL import ImageOps
+        from PIL.Image import Resampling
+
+        return ImageOps.fit(picture, size, Resampling.LANCZOS)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels of a picture file, upright; its pixels are not decoded, unless its EXIF is behind them.
+
+    Raises:
+        PictureError: It can't be used.
+    """
+    from fusionkit.colours import ON_THEIR_SIDE, orientation
+
+    with opened(path) as image:
+        (width, height), lies = image.size, orientation(image)
+    return (height, width) if lies in ON_THEIR_SIDE else (width, height)
+
+
+def has_more(path: Path) -> bool:
+    """Whether a picture has frames or pages after its first, which is the one that counts.
+
+    Raises:
+        PictureError: It can't be used.
+    """
+    with opened(path) as image:
+        # Photos hold previews, and maps for bright screens, in the same way.
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))

@@ -88,14 +88,26 @@ def read_recipe(
 
 
 def parse_recipe(
-    text: str, name: str, sets: Sequence[str] = (), options: Mapping[str, Any] | None = None
+    text: str,
+    name: str,
+    sets: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    placed: Callable[[Node], Node] | None = None,
 ) -> RecipeFile:
-    """A recipe from a text, such as one that a picture carries; `name` is what errors call it.
+    """A recipe from a text, such as one that a picture carries.
+
+    Args:
+        text: YAML.
+        name: What errors call it.
+        sets: Changes, as `read_recipe` takes them.
+        options: Values of options that have a flag of their own.
+        placed: Says where the files are that it names: changes the document before it is checked.
 
     Raises:
         RecipeError: All problems, each with its place.
     """
-    return _checked(mapping_of(parse_yaml(text, name)), "recipe", name, sets, options or {})
+    tree = parse_yaml(text, name)
+    return _checked(mapping_of(placed(tree) if placed else tree), "recipe", name, sets, options or {})
 
 
 def recipe_of(

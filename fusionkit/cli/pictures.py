@@ -14,7 +14,8 @@ import click
 
 from fusionkit.cli.common import counted
 from fusionkit.errors import Cancelled, RecipeError
-from fusionkit.image import free_path, output_path, save_image
+from fusionkit.image import free_path, metadata_of, output_path, save_image, save_or_keep
+from fusionkit.names import beside
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,7 +69,8 @@ def make_pictures(file: RecipeFile, quiet: bool, save_maps: bool = False) -> lis
         for index, recipe in enumerate(file.recipes, 1):
             result = make(fusion, recipe, index, kept, quiet, save_maps)
             with interrupts_later():
-                path = result.save(output_path(result.recipe, index), overwrite=recipe.overwrite)
+                to = output_path(result.recipe, index)
+                path = save_or_keep(result.image, to, metadata_of(result), overwrite=recipe.overwrite)
                 kept.files.append(path)
             results.append(result)
             click.echo(str(path) if quiet else summary(path, result))
@@ -89,7 +91,7 @@ def write_maps(path: Path, result: Result, kept: Kept, quiet: bool) -> None:
     written: list[Path] = []
     for name, image in result.maps.items():
         with interrupts_later():
-            to = path.with_name(f"{path.stem}-{name}.png")
+            to = beside(path, f"-{name}", ".png")
             written.append(save_image(image, to, {}, overwrite=result.recipe.overwrite))
             kept.files.append(written[-1])
     if written and not quiet:
@@ -122,7 +124,7 @@ def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage,
         # The stage's recipe is complete: its size, which a name may hold, is the model's where the file has none.
         path = free_path(output_path(stage.recipe, index))
         part = f"-stage{stage.index + 1}" if stage.index else ""
-        name = path.with_name(f"{path.stem}{part}-step{at.index + 1:03}{path.suffix}")
+        name = beside(path, f"{part}-step{at.index + 1:03}")
         with interrupts_later():
             kept.files.append(save_image(image, name, {}))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from fusionkit.errors import RecipeError
 
 
 @click.command("replay", short_help="Make a picture again and compare.")
@@ -23,18 +26,26 @@ def command(image: Path, output: str | None, device: str | None, save_maps: bool
     """Make the picture of IMAGE again, from the recipe inside it, and say whether it is the same."""
     from fusionkit.checks import check_file
     from fusionkit.image import read_metadata
+    from fusionkit.inputs import Inputs
+    from fusionkit.picture import pictures_beside
     from fusionkit.recipe_file import parse_recipe
 
     told = read_metadata(image)
     where = {"output": output if output is not None else escaped(image), "device": device}
-    file = parse_recipe(told["recipe"], str(image), options=where)
+    inputs = Inputs(told.get("files", {}), image)
+    with pictures_beside(image.parent):
+        file = parse_recipe(told["recipe"], str(image), options=where, placed=inputs.placed)
+    if len(file.recipes) != 1:
+        raise RecipeError([f"{image}: carries a recipe of {len(file.recipes)} prompts; a picture is drawn from one"])
+    for note in inputs.notes():
+        click.echo(f"note: {note}", err=True)
     check_file(file)
 
     from fusionkit.cli.pictures import make_pictures
     from fusionkit.image import versions
 
     (result,) = make_pictures(file, quiet, save_maps)
-    click.echo(verdict(told, result.latents_hash, versions(result.recipe.plugins)))
+    click.echo(verdict(told, result.latents_hash, versions(result.recipe.plugins), inputs.differing))
 
 
 def escaped(path: Path) -> str:
@@ -42,17 +53,20 @@ def escaped(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def verdict(told: dict[str, Any], latents_hash: str, now: dict[str, str]) -> str:
-    """Whether the latents are equal, and if they are not, what else has changed."""
+def verdict(told: dict[str, Any], latents_hash: str, now: dict[str, str], files: Sequence[str] = ()) -> str:
+    """Whether the latents are equal, and if they are not, what else has changed; `files` are those that differ."""
     if told.get("latents") == latents_hash:
         return f"equal: the latents' hash is {latents_hash[:16]} again"
     then = told.get("versions", {})
     differ = [
         f"{name} {then.get(name)} -> {now.get(name)}" for name in {**then, **now} if then.get(name) != now.get(name)
     ]
-    why = (
+    why = f"; different files: {', '.join(files)}" if files else ""
+    why += (
         f"; different versions: {', '.join(differ)}"
         if differ
+        else ""
+        if files
         else "; all versions are the same, so is it the device, or its threads?"
     )
     return f"not equal: the latents' hash was {str(told.get('latents'))[:16]} and is {latents_hash[:16]} now{why}"

@@ -11,7 +11,7 @@ from fusionkit.bench.measure import peak_memory, quick_collections
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
 from fusionkit.fusion import Fusion, Result
-from fusionkit.image import metadata_of, save_image
+from fusionkit.image import metadata_of, save_or_keep
 
 if TYPE_CHECKING:
     from fusionkit.stage import Stage, Step
@@ -73,7 +73,7 @@ def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool
         "peak-memory": memory.peak,
         "warm": warm,
     }
-    save_image(result.image, folder.file(job), {**metadata_of(result), "run": run}, overwrite=True)
+    save_or_keep(result.image, folder.file(job), {**metadata_of(result), "run": run}, overwrite=True)
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 from fusionkit.comparison.jobs import Job
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.files import write_whole
+from fusionkit.files import clear_leftovers, write_whole
 from fusionkit.image import output_problems, read_metadata
 
 MANIFEST = "comparison.json"
@@ -106,10 +107,10 @@ class Folder:
             (self.path / name).unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Delete what pictures left behind that a killed process was writing; nobody may be drawing."""
+        """Delete what killed processes left behind that were writing pictures."""
         for name in ("pictures", "reference"):
-            for path in (self.path / name).rglob(".p*.png"):
-                path.unlink(missing_ok=True)
+            for folder, _, _ in os.walk(self.path / name):
+                clear_leftovers(Path(folder))
 
     def told(self, job: Job) -> dict[str, Any] | None:
         """What a picture's file says of its run; None where the picture is not drawn yet.

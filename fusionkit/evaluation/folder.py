@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +12,7 @@ from fusionkit.errors import FusionError, RecipeError
 from fusionkit.evaluation.layout import window_of
 from fusionkit.evaluation.needs import sized
 from fusionkit.evaluation.picture import Picture, upright_size
+from fusionkit.picture import has_more
 
 if TYPE_CHECKING:
     from fusionkit.recipe import Recipe
@@ -33,9 +33,8 @@ def pictures_in(folder: Path, crop: tuple[int, int] | None, stride: int | None, 
     except RecipeError as error:
         problems = [*error.problems, *problems]
     sizes: dict[Path, tuple[int, int]] = {}
-    # Pillow decodes without holding Python's lock. It warns of pictures that are merely large.
-    with warnings.catch_warnings(), ThreadPoolExecutor() as threads:
-        warnings.simplefilter("ignore")
+    # Pillow decodes without holding Python's lock.
+    with ThreadPoolExecutor() as threads:
         for path, found in zip(paths, threads.map(_decoded_size, paths), strict=True):
             if isinstance(found, RecipeError):
                 problems += found.problems
@@ -114,7 +113,8 @@ def _picture(
     )
     recipe, note = _recipe_of(path)
     if recipe is None:
-        return replace(picture, note=note)
+        frames = "has several frames or pages; the first one counts" if has_more(path) else ""
+        return replace(picture, note=note or frames)
     if crop is None:
         try:
             crop = window_of(recipe)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, RecipeError
+from fusionkit.opening import PictureError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels; right and bottom are the first pixels outside."""
-
-_ORIENTATION = 0x0112
-_ON_THEIR_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,25 +162,17 @@ def upright_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
     Raises:
         RecipeError: It can't be read.
     """
-    from PIL import Image
+    from fusionkit.picture import open_picture, picture_size
 
-    with _reading(path), Image.open(path) as image:
-        if decode:
-            image.load()
-        width, height = image.size
-        return (height, width) if image.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE else (width, height)
+    with _reading(path):
+        return open_picture(path).size if decode else picture_size(path)
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """What Pillow raises, in one line that names the file."""
-    from PIL import Image, UnidentifiedImageError
-
+    """Why a picture can't be read, in one line that begins with its name."""
     try:
         yield
-    except FileNotFoundError:
-        raise RecipeError([f"{path}: no such file"]) from None
-    except UnidentifiedImageError:
-        raise RecipeError([f"{path}: is no picture of a known format"]) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise RecipeError([f"{path}: can't be read: {' '.join(str(error).split())}"]) from None
+    except PictureError as error:
+        says = "no such file" if error.says == "does not exist" else error.says
+        raise RecipeError([f"{path}: {says}"]) from None

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 from fusionkit.errors import FusionError
 from fusionkit.files import write_whole
+from fusionkit.opening import PictureError
+from fusionkit.picture import open_picture
 
 SIZE = (480, 320)
 """What a thumbnail fits into, (width, height) in pixels; a smaller picture keeps its size."""
@@ -31,8 +32,6 @@ def make_thumbnails(folder: Path, report: Mapping[str, Any]) -> list[Path]:
         FusionError: Some pictures can't be read (all are named, and the other thumbnails are made), or a thumbnail
             can't be written.
     """
-    from PIL import Image
-
     made, unreadable = [], []
     for picture in report["pictures"]:
         if not picture.get("thumbnail"):
@@ -42,8 +41,8 @@ def make_thumbnails(folder: Path, report: Mapping[str, Any]) -> list[Path]:
             continue
         try:
             data = _thumbnail(source)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            unreadable.append(f"{source}: can't be read as a picture: {' '.join(str(error).split())}")
+        except PictureError as error:
+            unreadable.append(f"{source}: {error.says}")
             continue
         made.append(write_whole(target, data))
     if unreadable:
@@ -59,11 +58,7 @@ def _thumbnail(path: Path) -> bytes:
     """The bytes of a small WebP; 80 is Pillow's own default quality, about 10 kB."""
     from PIL import Image
 
-    with catch_warnings():
-        # Pillow warns of a stranger's picture that may fill the memory; these are the comparison's own.
-        simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            small = image.convert("RGB")
+    small = open_picture(path)
     small.thumbnail(SIZE, Image.Resampling.LANCZOS, reducing_gap=2.0)
     data = BytesIO()
     small.save(data, "WEBP", quality=80)
