@@ -62,7 +62,7 @@ def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
         at: Location = ("models", name) if recipe.models else ()
         if (found := collect(partial(inspected, spec), at or ("model",))) is not None:
             infos[name] = found
-        add(check_loras(spec.loras), (*at, "loras"))
+        add(check_loras(spec, found), (*at, "loras"))
     if complete := len(infos) == len(recipe.specs) > 0:
         add([*misfits(infos), *unused_models(recipe, infos)])
     hooks: Manager | None = collect(lambda: Manager(recipe.plugins))

@@ -318,7 +318,7 @@ class Fusion:
             return next(iter(self._models.values())).device
         from fusionkit.models.load import check_machine, pick_device
 
-        if problems := check_machine(recipe):
+        if problems := check_machine(recipe, self.infos):
             raise RecipeError(problems)
         return pick_device(recipe.device)
 

@@ -58,6 +58,14 @@ def hub_file(hub_id: str, name: str, revision: str | None, *, what: str = "model
         raise ModelError(f"{what} '{hub_id}' {problem}") from error
 
 
+def cached_file(hub_id: str, name: str, revision: str | None = None) -> Path | None:
+    """A file of a model on the hub, if the local cache has it; nothing is asked of the hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(hub_id, name, revision=revision)
+    return Path(cached) if isinstance(cached, str) else None
+
+
 def hub_listing(hub_id: str, revision: str) -> list[Path]:
     """The files of a model on the hub, or nothing where it does not tell."""
     from huggingface_hub import HfApi

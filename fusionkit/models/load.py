@@ -25,10 +25,10 @@ def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Mod
     memory once: N models cost N denoisers and nothing more. The main one's VAE is used for all.
 
     Raises:
-        RecipeError: The device, the offload or a LoRA's path does not fit this machine; all problems at once.
+        RecipeError: The device or the offload does not fit this machine, or a LoRA its model; all problems at once.
         ModelError: The weights, or a LoRA's, can't be loaded.
     """
-    if problems := check_machine(recipe):
+    if problems := check_machine(recipe, infos, download=True):
         raise RecipeError(problems)
     import torch
 
@@ -97,9 +97,19 @@ def wrap_pipeline(
     return _adapter(pipe, info_of_pipeline(pipe), batch_size=batch_size, vae_tiling=vae_tiling, clip_skip=clip_skip)
 
 
-def check_machine(recipe: Recipe) -> list[str]:
-    """What of a recipe's device, offload and LoRAs does not fit this machine; nothing is loaded."""
-    problems = [line for spec in recipe.specs.values() for line in check_loras(spec.loras)]
+def check_machine(recipe: Recipe, infos: Mapping[str, ModelInfo] | None = None, *, download: bool = False) -> list[str]:
+    """What of a recipe's device, offload and LoRAs does not fit this machine; nothing is loaded.
+
+    Args:
+        recipe: The recipe.
+        infos: What is known of its models, by name; None leaves out whether its LoRAs fit them.
+        download: Fetch LoRAs from the hub, to look into them.
+    """
+    problems = [
+        line
+        for name, spec in recipe.specs.items()
+        for line in check_loras(spec, (infos or {}).get(name), download=download)
+    ]
     try:
         device = pick_device(recipe.device)
     except RecipeError as error:

@@ -200,7 +200,7 @@ def test_loras_that_are_no_loras(pipe: Any, tmp_path: Path) -> None:
         assert str(caught.value).startswith(problem)
     weights = CHECKPOINTS / "tiny-sd" / "vae" / "diffusion_pytorch_model.safetensors"
     before = run(stage_on(wrap_pipeline(pipe)))
-    with pytest.raises(ModelError, match=r"^LoRA '.*' can't be loaded: [^\n]*$"):
+    with pytest.raises(ModelError, match=r"^LoRA '.*' is no LoRA: it holds [^\n]*$"):
         add_loras(pipe, [Lora(path=str(weights))])
     assert run(stage_on(wrap_pipeline(pipe))).equal(before)
 
