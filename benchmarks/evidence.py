@@ -197,8 +197,8 @@ def section(experiment: Experiment, tried: Sequence[Claim]) -> str:
         f"`{experiment.command}`: {drawn}. At the paper's setting: `fusionkit compare papers/{name}`.",
         times(experiment) if name == "table-3" else table(experiment),
     ]
-    if (DOCS / "images" / f"evidence-{name}.png").exists():
-        parts.append(f"![One prompt and seed by every setting](images/evidence-{name}.png)")
+    if (DOCS / "images" / f"evidence-{name}.jpg").exists():
+        parts.append(f"![One prompt and seed by every setting](images/evidence-{name}.jpg)")
     parts += [
         f"The paper: {PAPER[name]}",
         markdown(["the paper says", "tried here", "found", "on this model"], [claim.row() for claim in tried]),
@@ -274,7 +274,7 @@ def main() -> None:
         for name, experiment in experiments.items():
             if name != "table-3":
                 sheet(experiment, prompt=1, seed=experiment.comparison.seeds[0]).save(
-                    DOCS / "images" / f"evidence-{name}.png", optimize=True
+                    DOCS / "images" / f"evidence-{name}.jpg", quality=95, subsampling=0, optimize=True
                 )
         print(write_page(experiments))
 

@@ -314,7 +314,7 @@ def sheet(out: Path, rows: Sequence[str], path: Path) -> None:
         for column, number in enumerate(COLUMNS):
             one = Image.open(out / name / f"{number:03}.png").convert("RGB")
             whole.paste(one.resize((side, side), Image.Resampling.LANCZOS), (column * (side + gap), top + label))
-    whole.quantize(256).save(path, optimize=True)
+    whole.quantize(256).convert("RGB").save(path, lossless=True, quality=100, method=6)
 
 
 def main() -> None:
@@ -334,7 +334,7 @@ def main() -> None:
 
         torch.set_num_threads(options.threads)
     if options.sheet:
-        sheet(options.out, SHEETS[options.sheet], IMAGES / f"{options.sheet}.png")
+        sheet(options.out, SHEETS[options.sheet], IMAGES / f"{options.sheet}.webp")
         return
     for name in options.compare:
         comparison = COMPARISONS[name]

@@ -41,8 +41,10 @@ IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SHEETS: Mapping[str, Sequence[str]] = {
     "upscaling": ("first", "multidiffusion", "demofusion", "accdiffusion", "accdiffusion-v2"),
     "dilated-sampling": ("no-dilated", "no-interaction", "no-filter", "accdiffusion"),
+    "enlarged": ("first", "multidiffusion", "accdiffusion-v2"),
 }
 ROWS = (2, 3, 4, 5)
+ROWS_OF = {"enlarged": (4,)}
 
 
 def landscapes(count: int) -> list[tuple[int, Landscape]]:
@@ -220,7 +222,7 @@ def sheet(out: Path, numbers: Sequence[int], settings: Sequence[str], path: Path
         for column, setting in enumerate(settings):
             one = Image.fromarray(picture(out, setting, number)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
             whole.paste(one, (column * (SIDE + gap), row * (SIDE + gap)))
-    whole.quantize(256).save(path, optimize=True)
+    whole.quantize(256).convert("RGB").save(path, lossless=True, quality=100, method=6)
 
 
 def main() -> None:
@@ -233,7 +235,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads of this process")
     parser.add_argument("--table", action="store_true", help="count, and print the table")
     parser.add_argument("--sheet", choices=SHEETS, help="write this picture of the documentation")
-    parser.add_argument("--numbers", nargs="*", type=int, default=ROWS, help="the rows of a sheet")
+    parser.add_argument("--numbers", nargs="*", type=int, help="the rows of a sheet")
     options = parser.parse_args()
     if options.threads:
         import torch
@@ -241,7 +243,8 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     chosen = landscapes(options.pictures)
     if options.sheet:
-        sheet(options.out, options.numbers, SHEETS[options.sheet], IMAGES / f"{options.sheet}.png")
+        numbers = options.numbers or ROWS_OF.get(options.sheet, ROWS)
+        sheet(options.out, numbers, SHEETS[options.sheet], IMAGES / f"{options.sheet}.webp")
     elif options.table:
         figures = measured(options.out, chosen)
         (options.out / "figures.json").write_text(json.dumps(figures, indent=1))

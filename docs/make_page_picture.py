@@ -4,8 +4,8 @@ Run it:  fusionkit compare ... --out FOLDER
          python docs/make_page_picture.py FOLDER
          python docs/make_page_picture.py FOLDER --name evidence --open 3.0
 
-It writes the page anew from the folder's report.json, and from the page `docs/images/NAME.png` (scores and plot),
-`NAME-viewer.png` (the pictures of one prompt and seed) and `NAME-slider.png` (two of them under the slider).
+It writes the page anew from the folder's report.json, and from the page `docs/images/NAME.webp` (scores and plot),
+`NAME-viewer.webp` (the pictures of one prompt and seed) and `NAME-slider.webp` (two of them under the slider).
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from io import BytesIO
 from pathlib import Path
 
 import click
+from PIL import Image
 
 IMAGES = Path(__file__).resolve().parent / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
@@ -48,8 +50,9 @@ def main(folder: Path, name: str, row: str | None, height: int) -> None:
             page = browser.new_page(viewport={"width": size[0], "height": size[1]})
             page.goto(f"{page_file.resolve().as_uri()}#{address}")
             page.evaluate("() => Promise.all([...document.querySelectorAll('.full')].map(image => image.decode()))")
-            target = IMAGES / f"{name}{suffix}.png"
-            page.screenshot(path=target)
+            target = IMAGES / f"{name}{suffix}.webp"
+            with Image.open(BytesIO(page.screenshot())) as seen:
+                seen.convert("RGB").save(target, lossless=True, quality=100, method=6)
             page.close()
             click.echo(target)
         browser.close()

@@ -16,7 +16,7 @@ import torch
 from fusionkit_tinyworld import WEIGHTS
 from fusionkit_tinyworld.captions import SCENES, STYLES, TIMES, Landscape, all_landscapes, caption
 from fusionkit_tinyworld.classifier import Classifier, held_out_accuracy, load_classifier
-from fusionkit_tinyworld.pipeline import GUIDANCE, STEPS, load_pipeline, sample, sheet, write_png
+from fusionkit_tinyworld.pipeline import GUIDANCE, STEPS, load_pipeline, sample, sheet, write_picture
 
 SHEET_EACH = 2
 """Samples of each scene, style and time in a contact sheet."""
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--held-out", type=int, default=1000, help="held-out drawings that the classifier is tried on")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw; 0 draws in this one")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--sheet", type=Path, help="write the samples as a contact sheet (PNG)")
+    parser.add_argument("--sheet", type=Path, help="write the samples as a contact sheet, PNG or JPEG")
     parser.add_argument("--json", type=Path, help="write the shares as JSON")
     options = parser.parse_args(arguments)
 
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report_misses(wanted, seen)
     if options.sheet:
         chosen = contact_sheet_indices(wanted)
-        write_png(options.sheet, sheet(pictures[chosen], columns=SHEET_EACH * len(STYLES) * len(TIMES)))
+        write_picture(options.sheet, sheet(pictures[chosen], columns=SHEET_EACH * len(STYLES) * len(TIMES)))
     if options.json:
         options.json.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
     return 0

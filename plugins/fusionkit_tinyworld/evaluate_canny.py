@@ -18,7 +18,7 @@ from fusionkit_tinyworld import WEIGHTS
 from fusionkit_tinyworld.canny import HintCache, edges, encode_hints, hint_tensor, to_pictures
 from fusionkit_tinyworld.data import HELD_OUT, WINDOW, ZOOMS
 from fusionkit_tinyworld.parts import ControlNet, Pipeline, diffusers
-from fusionkit_tinyworld.pipeline import GUIDANCE, load_pipeline, sheet, write_png
+from fusionkit_tinyworld.pipeline import GUIDANCE, load_pipeline, sheet, write_picture
 
 STEPS = 20
 BATCH = 16
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the drawings and of the noise")
     parser.add_argument("--same-size", action="store_true", help="hints of the same size, not enlarged ones")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--sheet", type=Path, help="write a contact sheet (PNG)")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet, PNG or JPEG")
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     pipeline = load_pipeline(options.pipeline, device)
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         a = agreement(pictures, windows)
         print(f"{name}: recall {a.recall:.1%}, precision {a.precision:.1%}, SSIM {a.ssim:.3f}", flush=True)
     if options.sheet:
-        write_png(options.sheet, contact_sheet(windows, by_scale))
+        write_picture(options.sheet, contact_sheet(windows, by_scale))
     return 0
 
 

@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from fusionkit.models.silence import quiet_loading
 from fusionkit_tinyworld.data import WINDOW
@@ -101,7 +101,7 @@ def sheet(pictures: NDArray[np.uint8], columns: int, scale: int = 1) -> NDArray[
     return np.asarray(flat.repeat(scale, axis=0).repeat(scale, axis=1), np.uint8)
 
 
-def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture (h, w, 3) in RGB; raises OSError when that fails."""
-    if not cv2.imwrite(str(path), np.ascontiguousarray(picture[..., ::-1])):
-        raise OSError(f"cannot write {path}")
+def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write a picture (h, w, 3) in RGB in the format that the name ends in; raises OSError when that fails."""
+    fine = {"quality": 95, "subsampling": 0} if path.suffix.lower() in (".jpg", ".jpeg") else {}
+    Image.fromarray(picture).save(path, optimize=True, **fine)

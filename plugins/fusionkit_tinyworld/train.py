@@ -35,7 +35,7 @@ from fusionkit_tinyworld.experts import EXPERTS, add_lora, encode_expert, expert
 from fusionkit_tinyworld.judge import HEADS as JUDGE_HEADS
 from fusionkit_tinyworld.judge import Judge, accuracy, judge_pictures
 from fusionkit_tinyworld.parts import Autoencoder, Denoiser, Pipeline, TextEncoder, diffusers, transformers
-from fusionkit_tinyworld.pipeline import assemble, sample, save_half, sheet, write_png
+from fusionkit_tinyworld.pipeline import assemble, sample, save_half, sheet, write_picture
 from fusionkit_tinyworld.tokenizer import build_tokenizer
 from fusionkit_tinyworld.training import Schedule, Stage, StoppedError, TimeBox, run_stage
 from fusionkit_tinyworld.unet import build_text_encoder, build_unet, unet_stage
@@ -289,7 +289,7 @@ class Run:
 
     def _sheet(self, pipeline: Pipeline, path: Path) -> None:
         landscapes = list(all_landscapes())[::15]
-        write_png(path, sheet(sample(pipeline, [caption(landscape) for landscape in landscapes], steps=20), 8, 2))
+        write_picture(path, sheet(sample(pipeline, [caption(landscape) for landscape in landscapes], steps=20), 8, 2))
         print(f"wrote {path}", flush=True)
 
 

@@ -32,10 +32,10 @@ def test_every_plugin_has_a_page_with_its_options_its_failures_and_a_picture(nam
         "## Idea",
         "## Equation",
         "## When it fails",
-        ".png)",
         f"<!-- table: options {name} -->",
     ):
         assert part in text, f"docs/plugins/{name}.md has no {part.strip()!r}"
+    assert re.search(r"!\[.*\]\(.*\.(png|jpg|webp)\)", text), f"docs/plugins/{name}.md has no picture"
     for field, info in load(name).model_fields.items():
         assert f"`{info.alias or field}`" in text
 

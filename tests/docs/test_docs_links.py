@@ -50,13 +50,15 @@ def test_every_page_can_be_reached_from_the_readme():
     assert set(PAGES) <= seen
 
 
+PICTURE = (".png", ".jpg", ".webp")
 # What makes a picture that docs/make_pictures.py does not.
 OTHERWISE = {
     "hero": None,  # the README's first command
-    "tinyworld-scenes": "python -m fusionkit_tinyworld.evaluate --sheet docs/images/tinyworld-scenes.png",
+    "tinyworld-scenes": "python -m fusionkit_tinyworld.evaluate --sheet docs/images/tinyworld-scenes.jpg",
     "upscaling": "python benchmarks/upscaling.py --sheet upscaling",
+    "enlarged": "python benchmarks/upscaling.py --sheet enlarged",
     "dilated-sampling": "python benchmarks/upscaling.py --sheet dilated-sampling",
-    "tinyworld-canny": "python -m fusionkit_tinyworld.evaluate_canny --sheet docs/images/tinyworld-canny.png",
+    "tinyworld-canny": "python -m fusionkit_tinyworld.evaluate_canny --sheet docs/images/tinyworld-canny.jpg",
     **dict.fromkeys(
         ("comparison", "comparison-viewer", "comparison-slider"),
         "python docs/make_page_picture.py out/papers/table-1 --open 1.2",
@@ -73,9 +75,10 @@ OTHERWISE = {
 
 
 def test_every_picture_is_shown_on_a_page_and_made_by_a_command(pictures):
-    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page) if link.endswith(".png")}
-    made = {DOCS / "images" / f"{name}.png" for name in {*pictures.PICTURES, *OTHERWISE}}
-    assert set((DOCS / "images").iterdir()) == shown == made
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page) if link.endswith(PICTURE)}
+    made = {*pictures.PICTURES, *OTHERWISE}
+    assert set((DOCS / "images").iterdir()) == shown
+    assert sorted(path.stem for path in shown) == sorted(made)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -83,7 +86,7 @@ def test_every_picture_comes_with_the_command_that_made_it(page):
     for link in links(page):
         name = Path(link).stem
         command = OTHERWISE.get(name, f"python docs/make_pictures.py --only {name}")
-        if link.endswith(".png") and command is not None:
+        if link.endswith(PICTURE) and command is not None:
             assert f"`{command}`" in page.read_text(encoding="utf-8")
 
 
