@@ -5,7 +5,7 @@ figures go into a file after each measurement, and from there into docs/performa
 memory, or into the time, is told as such, and the rest goes on.
 
 Run it:  python benchmarks/gpu.py
-         python benchmarks/gpu.py --tiny --device cpu --json out/gpu.json
+         python benchmarks/gpu.py --tiny --device cpu
          python benchmarks/gpu.py --wheels wheels
 """
 
@@ -28,6 +28,8 @@ sys.path[:0] = PATHS
 
 from on_gpu import report, wheels  # noqa: E402 - found by the line before
 
+# Several models and sizes in one process would otherwise leave memory in pieces that fit nothing.
+os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 # The tests get this part of the time at most.
 TESTS_SHARE = 0.4
 OUT_OF_TIME = "skipped: out of time"
@@ -53,7 +55,7 @@ def arguments() -> argparse.Namespace:
     """What the command was told."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=8, help="when to stop; what is left over is told as skipped")
-    parser.add_argument("--json", type=Path, default=report.JSON, help="the file of the figures")
+    parser.add_argument("--json", type=Path, help="the file of the figures, by default the documentation's")
     parser.add_argument("--device", default="cuda", help="such as cuda:1; cpu with --tiny")
     parser.add_argument("--tiny", action="store_true", help="a tiny model in SDXL's place: tries this command itself")
     parser.add_argument("--steps", type=int, default=6, help="sampling steps of a panorama")
@@ -64,7 +66,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list-wheels", action="store_true", help="list what the GPU's machine lacks")
     parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="fetch that, where there is a network")
     parser.add_argument("--there", default="", help="packages that the GPU's machine has, or a file of `pip list`")
-    return parser.parse_args()
+    options = parser.parse_args()
+    # The table of the documentation is of a real model.
+    options.json = options.json or (ROOT / "out" / "gpu.json" if options.tiny else report.JSON)
+    return options
 
 
 def measured(options: argparse.Namespace, deadline: float) -> int:
@@ -77,6 +82,7 @@ def measured(options: argparse.Namespace, deadline: float) -> int:
         return 2
     device = torch.device(options.device)
     if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
     found.about = about(device)
     if not options.no_tests:
@@ -86,6 +92,8 @@ def measured(options: argparse.Namespace, deadline: float) -> int:
     found.write()
     ended = measurements(options, device, deadline, found)
     print(report.table(options.json), end="")
+    if options.json == report.JSON and report.write_page():
+        print(f"{report.PAGE.relative_to(ROOT)} is up to date")
     return int(bool(found.tests.get("failed")) or ended)
 
 

@@ -93,7 +93,7 @@ def run(
     """
     recipe = make_recipe(**{"prompt": PROMPT, "scheduler": "ddim", "guidance_scale": 7.5, **fields, "plugins": plugins})
     infos = {name: info_of_pipeline(pipe) for name, pipe in pipes.items()}
-    models = wrap_pipelines(pipes, infos)
+    models = wrap_pipelines(pipes, infos, vae_tiling=recipe.vae_tiling)
     main = next(iter(models.values()))
     device = main.device
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 GIB = 2**30
 JSON = Path(__file__).resolve().parents[1] / "gpu.json"
+PAGE = JSON.parents[1] / "docs" / "performance.md"
+MARKED = re.compile(r"(<!-- table: gpu -->\n).*?(<!-- end of table -->)", re.DOTALL)
 NOTHING = "No GPU has run it yet: there are no figures of SDXL here.\n"
 HEADER = [
     "what",
@@ -62,6 +65,15 @@ def table(path: Path = JSON) -> str:
     lines = [HEADER, ["---"] * len(HEADER), *(cells(row) for row in found["rows"])]
     written = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return f"{machine(found['about'])}\n{tests(found['tests'])}\n\n{written}"
+
+
+def write_page(page: Path = PAGE) -> bool:
+    """Bring the documentation's table up to date, as `docs/tables.py` does; whether the page is there."""
+    if not page.exists():
+        return False
+    text = page.read_text(encoding="utf-8")
+    page.write_text(MARKED.sub(lambda found: f"{found[1]}{table()}{found[2]}", text), encoding="utf-8")
+    return True
 
 
 def machine(about: Mapping[str, Any]) -> str:

@@ -76,7 +76,9 @@ class Subject:
                 PatchContentPrompts(levels=(self.make.level,)),
                 ControlNet(model=folder, annotator="canny", scale=0.5),
             ]
-            settings = {"batch_size": self.batch(16), "steps": max(2, self.steps // 2), "warm_up": 0, **options}
+            settings = {"batch_size": self.batch(16), "steps": max(2, self.steps // 2), "warm_up": 0}
+            # Its ControlNet looks at the picture of each stage, decoded as the recipe would.
+            settings |= {"vae_tiling": True, **options}
             side = self.pixels(4096)
             return run({"model": self.pipe}, plugins=plugins, size=(side, side), **settings)
 

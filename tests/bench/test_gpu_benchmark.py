@@ -169,3 +169,13 @@ def test_the_table_says_what_there_is(tmp_path: Path) -> None:
     assert "3 passed, 1 failed, 1 skipped" in text
     assert "| one | 0.5 | 7 | 7 | 71.4 | 3.1% | 12.0 GiB | tiled: 2 s, 1.0 GiB; whole: out of memory |\n" in text
     assert "| two | out of memory |" in text
+
+
+def test_the_page_gets_the_table(tmp_path: Path) -> None:
+    from on_gpu.report import table, write_page
+
+    page = tmp_path / "page.md"
+    page.write_text("before\n\n<!-- table: gpu -->\nold\n<!-- end of table -->\n\nafter\n")
+    assert write_page(page)
+    assert page.read_text() == f"before\n\n<!-- table: gpu -->\n{table()}<!-- end of table -->\n\nafter\n"
+    assert not write_page(tmp_path / "none.md")
