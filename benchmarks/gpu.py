@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATHS = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "benchmarks")]
 sys.path[:0] = PATHS
 
-from on_gpu import report, wheels  # noqa: E402 - found by the line before
+from on_gpu import report  # noqa: E402 - found by the line before
 
 # Several models and sizes in one process would otherwise leave memory in pieces that fit nothing.
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
@@ -39,16 +39,24 @@ def main() -> None:
     """Run the tests and the measurements, or say what another machine needs for them."""
     began = perf_counter()
     options = arguments()
-    there = wheels.listed(options.there) if options.there else wheels.THERE
-    if options.list_wheels:
-        print("\n".join(wheels.lacking(there)))
-    elif options.wheels:
-        print(" ".join(wheels.command(str(options.wheels), there)))
-        print(f"{wheels.fetch(options.wheels, there) / 1e6:.1f} MB in {options.wheels}")
+    if options.list_wheels or options.wheels:
+        lacking(options)
     elif options.table:
         print(report.table(options.json), end="")
     else:
         raise SystemExit(measured(options, began + 60 * options.minutes))
+
+
+def lacking(options: argparse.Namespace) -> None:
+    """List what another machine lacks, or fetch it."""
+    from on_gpu import wheels
+
+    there = wheels.listed(options.there) if options.there else wheels.THERE
+    if options.list_wheels:
+        print("\n".join(wheels.lacking(there)))
+    else:
+        print(" ".join(wheels.command(str(options.wheels), there)))
+        print(f"{wheels.fetch(options.wheels, there) / 1e6:.1f} MB in {options.wheels}")
 
 
 def arguments() -> argparse.Namespace:
