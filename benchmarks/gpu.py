@@ -14,11 +14,10 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -161,30 +160,29 @@ def tests(device: Any, seconds: float) -> dict[str, Any]:
     environment["PYTHONPATH"] = os.pathsep.join([*PATHS, *filter(None, [os.environ.get("PYTHONPATH")])])
     if device.type == "cpu":
         environment["FUSIONKIT_GPU_TESTS_ON"] = "cpu"
-    with TemporaryDirectory() as temporary:
-        log = Path(temporary, "tests.xml")
-        # A machine of its own has versions of its own: what they warn of must not hide what is asked.
-        plain = ["-o", "addopts=", "-W", "default", "-p", "no:cacheprovider", "-q", "--tb=short"]
-        asked = [sys.executable, "-m", "pytest", *plain, "-m", "gpu", f"--junitxml={log}", str(folder)]
-        try:
-            ran = subprocess.run(asked, cwd=ROOT, env=environment, timeout=seconds, capture_output=True, text=True)
-        except subprocess.TimeoutExpired:
-            return {"reason": f"not ended after {seconds:.0f} seconds"}
-        if not log.exists():
-            return {"reason": f"did not run: {' '.join((ran.stdout + ran.stderr).split())[-300:]}"}
-        print(ran.stdout[-4000:], flush=True)
-        return counted(log)
+    # A machine of its own has versions of its own: what they warn of must not hide what is asked.
+    plain = ["-o", "addopts=", "-W", "default", "-p", "no:cacheprovider", "-v", "--tb=short"]
+    asked = [sys.executable, "-u", "-m", "pytest", *plain, "-m", "gpu", str(folder)]
+    late = ""
+    try:
+        ran = subprocess.run(asked, cwd=ROOT, env=environment, timeout=seconds, capture_output=True, text=True)
+        said = ran.stdout + ran.stderr
+    except subprocess.TimeoutExpired as error:
+        said, late = (error.stdout or b"").decode(errors="replace"), f"ended after {seconds:.0f} seconds"
+    print(said[-4000:], flush=True)
+    found = counted(said)
+    if not any(found.values()):
+        return {"reason": late or f"did not run: {' '.join(said.split())[-300:]}"}
+    return {**found, "reason": late}
 
 
-def counted(log: Path) -> dict[str, Any]:
-    """How many tests passed, failed and were skipped; the names of those that failed, with why."""
-    cases = list(ElementTree.parse(log).iter("testcase"))
-    failed = {}
-    for case in cases:
-        for problem in (*case.iter("failure"), *case.iter("error")):
-            failed[case.get("name", "")] = " ".join((problem.get("message") or "").split())[:300]
-    skipped = sum(case.find("skipped") is not None for case in cases)
-    return {"passed": len(cases) - len(failed) - skipped, "failed": failed, "skipped": skipped}
+def counted(said: str) -> dict[str, Any]:
+    """How many tests passed, failed and were skipped, as pytest says line by line; those that failed, with why."""
+    ended = re.findall(r"^\S*::(\S+) (PASSED|FAILED|ERROR|SKIPPED)", said, re.MULTILINE)
+    why = dict(re.findall(r"^(?:FAILED|ERROR) \S*::(\S+) - (.*)$", said, re.MULTILINE))
+    failed = {name: why.get(name, "")[:300] for name, how in ended if how in ("FAILED", "ERROR")}
+    count = {how: sum(each == how for _, each in ended) for how in ("PASSED", "SKIPPED")}
+    return {"passed": count["PASSED"], "failed": failed, "skipped": count["SKIPPED"]}
 
 
 if __name__ == "__main__":

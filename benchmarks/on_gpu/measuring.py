@@ -102,13 +102,12 @@ def run(
 
     if warm_up:
         execute(planned(warm_up), main, models)
-    passes, times = Passes(), StepTimes(device=device)
-    with peak_memory(device) as memory, Stopwatch(device) as clock:
-        plan = planned(recipe.steps, Watch(clock=clock), times)
-        with passes.noted(models), taken_apart(plan, models, clock):
-            latents = execute(plan, main, models)
+    passes, times, clock = Passes(), StepTimes(device=device), Stopwatch(device)
+    plan = planned(recipe.steps, Watch(clock=clock), times)
+    with peak_memory(device) as memory, clock, passes.noted(models), taken_apart(plan, models, clock):
+        latents = execute(plan, main, models)
     parts = {name: clock.seconds.get(name, 0.0) for name in (FORWARD, AROUND, TEXT, FUSION, SCHEDULER, DECODING)}
-    # The run's own clock runs from the plan on; a ControlNet's hint needs a decoding between two stages.
+    # A ControlNet's hint needs a decoding between two stages.
     denoising = clock.total - parts[TEXT] - parts[DECODING]
     last = times.seconds().get(plan.stages[-1].plan.name)
     found = {
@@ -186,11 +185,14 @@ def diffusers_run(pipe: Any, *, pictures: int, steps: int, window: int, warm_up:
         window: Pixels along one side.
         warm_up: Steps that are run before.
     """
-    device, ends, spent = pipe._execution_device, [], [0.0]
+    device, spent = pipe._execution_device, [0.0]
+    ends: list[float] = []  # when each step ended, and how long the denoiser had worked by then
+    worked: list[float] = []
 
     def note(_pipe: Any, _index: int, _timestep: Any, state: dict[str, Any]) -> dict[str, Any]:
         synchronise(device)
         ends.append(perf_counter())
+        worked.append(spent[0])
         return state
 
     forward = pipe.unet.forward
@@ -205,7 +207,7 @@ def diffusers_run(pipe: Any, *, pictures: int, steps: int, window: int, warm_up:
 
     def draw(steps: int) -> None:
         ends.clear()
-        spent[0] = 0.0
+        worked.clear()
         settings = {"num_inference_steps": steps, "guidance_scale": 7.5, "output_type": "latent"}
         pipe([PROMPT] * pictures, height=window, width=window, callback_on_step_end=note, **settings)
 
@@ -216,14 +218,13 @@ def diffusers_run(pipe: Any, *, pictures: int, steps: int, window: int, warm_up:
             draw(steps)
     finally:
         del pipe.unet.forward
-    each = spent[0] / steps
     step = statistics.median(b - a for a, b in pairwise(ends))
     return {
         "seconds-a-step": step,
         "views-a-step": pictures,
         "passes": 2 * pictures * steps,
         "batch": pictures,
-        "outside": 1 - each / ((ends[-1] - ends[0]) / (steps - 1)),
+        "outside": 1 - (worked[-1] - worked[0]) / (ends[-1] - ends[0]),
         "memory": memory.peak,
         "steps": steps,
         "size": f"{window}x{window}",

@@ -88,7 +88,9 @@ def tests(found: Mapping[str, Any]) -> str:
     """What the tests said, in one sentence."""
     if "failed" not in found:
         return f"Tests marked `gpu`: {found.get('reason', 'not run')}."
-    return f"Tests marked `gpu`: {found['passed']} passed, {len(found['failed'])} failed, {found['skipped']} skipped."
+    late = f" ({found['reason']})" if found.get("reason") else ""
+    counts = f"{found['passed']} passed, {len(found['failed'])} failed, {found['skipped']} skipped"
+    return f"Tests marked `gpu`: {counts}{late}."
 
 
 def cells(row: Mapping[str, Any]) -> list[str]:

@@ -153,6 +153,23 @@ def test_a_list_of_what_is_there_can_be_pips(tmp_path: Path) -> None:
     assert wheels.listed(str(tmp_path / "freeze")) == ["torch", "peft"]
 
 
+def test_tests_are_counted_line_by_line_also_where_they_did_not_end() -> None:
+    from gpu import counted
+
+    said = """collected 4 items
+
+tests/gpu/test_x.py::test_a[sd] PASSED      [ 25%]
+tests/gpu/test_x.py::test_b[float16] FAILED [ 50%]
+tests/gpu/test_x.py::test_c SKIPPED (why)   [ 75%]
+tests/gpu/test_x.py::test_d """
+    assert counted(said) == {"passed": 1, "failed": {"test_b[float16]": ""}, "skipped": 1}
+    ended = (
+        f"{said} PASSED\n=== short test summary info ===\nFAILED tests/gpu/test_x.py::test_b[float16] - assert 1 < 0\n"
+    )
+    assert counted(ended)["failed"] == {"test_b[float16]": "assert 1 < 0"}
+    assert counted("nothing") == {"passed": 0, "failed": {}, "skipped": 0}
+
+
 def test_the_table_says_what_there_is(tmp_path: Path) -> None:
     from on_gpu.report import NOTHING, Report, table
 
