@@ -25,8 +25,9 @@ from fusionkit.problems import problems_of as problems_of
 from fusionkit.problems import shown
 from fusionkit.values import OUTPUT_NAMES as OUTPUT_NAMES
 from fusionkit.values import Count as Count
-from fusionkit.values import Name, OptionalName, Source, Text, check_device, check_output
+from fusionkit.values import Name, OptionalName, Source, check_device, check_output
 from fusionkit.values import Number as Number
+from fusionkit.values import PromptText as PromptText
 from fusionkit.values import Side as Side
 from fusionkit.values import Size as Size
 from fusionkit.values import finite as finite
@@ -200,8 +201,8 @@ class Recipe(Part):
     revision: OptionalName = Field(None, description="Branch, tag or commit of a model from the hub.")
     variant: OptionalName = Field(None, description="Variant of the weights' files, such as fp16.")
     loras: Loras = Field([], description="LoRAs to put on the model, in order.")
-    prompt: Text = Field("", description="What the picture shows.")
-    negative_prompt: Text = Field("", description="What to steer away from.")
+    prompt: PromptText = Field("", description="What the picture shows.")
+    negative_prompt: PromptText = Field("", description="What to steer away from.")
     size: Size = Field(
         (512, 512), description="Width x height of the picture in pixels; by default the size the model was trained at."
     )

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 from fusionkit import limits
 from fusionkit.errors import did_you_mean
 from fusionkit.problems import shown
+from fusionkit.prompt_syntax import prompt_problems
 from fusionkit.texts import unfit_line, unfit_path, unfit_text
 
 OUTPUT_NAMES = ("index", "model", "prompt", "recipe", "seed", "size")
@@ -66,6 +67,17 @@ def check_text(text: str) -> str:
     if problem := unfit_text(text):
         raise ValueError(problem)
     return text
+
+
+def check_prompt(prompt: str) -> str:
+    """A prompt that can be encoded; weights and brackets are told in `fusionkit.prompt_syntax`.
+
+    Raises:
+        ValueError: It holds what belongs elsewhere, or is too long.
+    """
+    if problems := prompt_problems(prompt):
+        raise ValueError("\n".join(problems))
+    return prompt
 
 
 def check_name(text: str) -> str:
@@ -151,6 +163,7 @@ Size = Annotated[
 Count = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]
 Number = Annotated[float, BeforeValidator(finite)]
 Text = Annotated[str, AfterValidator(check_text)]
+PromptText = Annotated[str, AfterValidator(check_text), AfterValidator(check_prompt)]
 Name = Annotated[str, AfterValidator(check_name)]
 OptionalName = Annotated[Name | None, BeforeValidator(nothing_as_none)]
 Source = Annotated[str, AfterValidator(check_source)]

@@ -41,14 +41,20 @@ class ViewMaps:
         # Views come in the order of the group, in batches; a second prediction of the group begins anew.
         numbers = [(start + row) % self.views for row in range(len(maps))]
         self._rows[layer] = start + len(maps)
-        if level not in self._sums:
-            self._sums[level] = maps.new_zeros(self.views, *maps.shape[1:])
+        tokens = maps.shape[1]
+        sums = self._sums.get(level, maps.new_zeros(self.views, *maps.shape[1:]))
+        if sums.shape[1] < tokens:  # prompts of a group may differ in their number of chunks
+            sums = torch.cat([sums, sums.new_zeros(self.views, tokens - sums.shape[1], *maps.shape[2:])], dim=1)
         for number, each in zip(numbers, maps, strict=True):
-            self._sums[level][number] += each
+            sums[number, :tokens] += each
             self._counts[level][number] += 1
+        self._sums[level] = sums
 
     def mean(self, level: int) -> Tensor:
         """Each view's map, (P, L, h, w), float32: the mean over heads and layers; L text tokens, padding included.
+
+        Of a prompt of several chunks L counts all of them, one after the other; where a view's prompt has fewer than
+        another's, the rest is zeros.
 
         Raises:
             ModelError: The denoiser did not use cross-attention at that level.

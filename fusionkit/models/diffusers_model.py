@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from fusionkit.models.base import ModelInfo
 from fusionkit.models.controlnet import ControlNetInfo, check_hints, load_controlnet, residuals
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.parameterisation import alpha_sigma, converted
+from fusionkit.models.prompt_encoding import Reader
 from fusionkit.models.sharing import Turns
 from fusionkit.models.silence import quiet_diffusers
+from fusionkit.prompt_syntax import parse
 from fusionkit.stage import Control, Patches, Prompt, Stage, Step
 from fusionkit.views import View
 
@@ -165,6 +168,29 @@ class DiffusersModel(ABC):
         """A prompt's embedding; each distinct text is encoded once."""
         return self._cached(text, self.clip_skip)
 
+    @property
+    def readers(self) -> list[Reader]:
+        """The pipeline's tokenizers with their encoders."""
+        parts = [("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")]
+        pairs = [(getattr(self.pipe, one, None), getattr(self.pipe, other, None)) for one, other in parts]
+        return [
+            Reader(tokenizer, encoder, partial(self.pipe.maybe_convert_prompt, tokenizer=tokenizer))
+            for tokenizer, encoder in pairs
+            if tokenizer is not None and encoder is not None
+        ]
+
+    @property
+    def chunk_length(self) -> int:
+        """How many tokens the text encoders read at once: 77 for CLIP."""
+        return self.readers[0].frame.length
+
+    def as_one_chunk(self, text: str) -> str | None:
+        """A prompt's words where the pipeline's own way encodes them; None of weights and of several chunks."""
+        parsed = parse(text)
+        if parsed.weighted or any(len(reader.chunks(parsed)) > 1 for reader in self.readers):
+            return None
+        return parsed.text
+
     def embed_negative(self, text: str) -> Embedding:
         """A negative prompt's embedding; diffusers skips no layers of it."""
         return self._cached(text, None)
@@ -172,22 +198,18 @@ class DiffusersModel(ABC):
     @torch.inference_mode()
     def _run(self, stage: Stage, at: Step, patches: Patches, *, guided: bool) -> tuple[Tensor, ...]:
         """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32."""
-        prompts = [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in patches.prompts]
+        pairs = self._embedded(stage, patches, guided)
         latents = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         into_main = self._conversion(stage, at)
         size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
         controls = [control for control in patches.controls if control.scale != 0]
         check_hints(controls, stage)
         halves: tuple[list[Tensor], ...] = ([], []) if guided else ([],)
-        for start in range(0, len(prompts), size):
-            batch = slice(start, start + size)
-            views, asked = list(patches.views[batch]), prompts[batch]
+        for batch in _batches([pair[0][0].shape[1] for pair in pairs], size):
+            views, asked = list(patches.views[batch]), pairs[batch]
             hints = [crop_pixels(control.hint, views, self.info.factor) for control in controls]
-            embeddings = [self.embed(prompt.text) for prompt in asked]
+            embeddings = [pair[half] for half in range(len(halves)) for pair in asked]
             if guided:
-                default = stage.recipe.negative_prompt
-                negatives = [default if prompt.negative is None else prompt.negative for prompt in asked]
-                embeddings += [self.embed_negative(text) for text in negatives]
                 views = views * 2
                 hints = [hint.repeat(2, 1, 1, 1) for hint in hints]
             inputs = latents[batch].repeat(2 if guided else 1, 1, 1, 1)
@@ -199,6 +221,24 @@ class DiffusersModel(ABC):
             for half, values in zip(halves, output.chunk(len(halves)), strict=True):
                 half.append(values)
         return tuple(torch.cat(half) for half in halves)
+
+    def _embedded(self, stage: Stage, patches: Patches, guided: bool) -> list[tuple[Embedding, ...]]:
+        """For each view its prompt's embedding and, if guided, the negative one's, both of equally many chunks."""
+        pairs: list[tuple[Embedding, ...]] = []
+        for each in patches.prompts:
+            prompt = Prompt(each) if isinstance(each, str) else each
+            pair: tuple[Embedding, ...] = (self.embed(prompt.text),)
+            if guided:
+                negative = stage.recipe.negative_prompt if prompt.negative is None else prompt.negative
+                pair += (self.embed_negative(negative),)
+                # The shorter one goes on with what an empty prompt of its kind is.
+                most = max(embeds.shape[1] for embeds, *_ in pair)
+                if any(embeds.shape[1] < most for embeds, *_ in pair):
+                    # Zeros stand for a whole negative prompt that is empty, not for the end of one.
+                    end = self.embed_negative("") if negative == "" else self._cached("", None)
+                    pair = _longer(pair[0], most, self.embed("")), _longer(pair[1], most, end)
+            pairs.append(pair)
+        return pairs
 
     def _conversion(self, stage: Stage, at: Step) -> Callable[[Tensor, Tensor], Tensor]:
         """From outputs, and the model's inputs that they are for, to outputs as the stage's main model gives them."""
@@ -296,6 +336,26 @@ class DiffusersModel(ABC):
         mean, std = self._moments(latents)
         unscaled: Tensor = latents * std / self.pipe.vae.config.scaling_factor + mean
         return unscaled
+
+
+def _batches(lengths: Sequence[int], size: int) -> Iterator[slice]:
+    """Neighbours of one length, at most so many at a time: what a view is told depends on no other one's prompt."""
+    start = 0
+    while start < len(lengths):
+        end = start + 1
+        while end < len(lengths) and end - start < size and lengths[end] == lengths[start]:
+            end += 1
+        yield slice(start, end)
+        start = end
+
+
+def _longer(embedding: Embedding, length: int, empty: Embedding) -> Embedding:
+    """An embedding with chunks of an empty prompt at its end, up to a number of tokens."""
+    embeds, *rest = embedding
+    missing = length - embeds.shape[1]
+    if missing == 0:
+        return embedding
+    return torch.cat([embeds, empty[0].repeat(1, missing // empty[0].shape[1], 1)], dim=1), *rest
 
 
 def _cast(module: Any, dtype: torch.dtype) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from fusionkit.models.diffusers_model import DiffusersModel, Embedding
+from fusionkit.models.prompt_encoding import final_norm
+from fusionkit.prompt_syntax import parse
 from fusionkit.stage import Stage
 from fusionkit.views import View
 
@@ -21,11 +24,13 @@ class StableDiffusion(DiffusersModel):
 
     def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
         """The prompt's embedding, (1, L, D)."""
-        if clip_skip is None or hasattr(self.pipe.text_encoder, "text_model"):
-            embeds, _ = self.pipe.encode_prompt(text, self.device, 1, False, clip_skip=clip_skip)
+        plain = self.as_one_chunk(text)
+        if plain is not None and (clip_skip is None or hasattr(self.pipe.text_encoder, "text_model")):
+            embeds, _ = self.pipe.encode_prompt(plain, self.device, 1, False, clip_skip=clip_skip)
         else:
-            # transformers 5 moved the final layer norm, and diffusers does not find it to skip layers.
-            embeds = self._skipped(text, clip_skip)
+            # Also where layers are skipped: transformers 5 moved the final layer norm, and diffusers does not find it.
+            (reader,) = self.readers
+            embeds, _ = reader.embeddings(reader.chunks(parse(text)), partial(_encode, clip_skip), self.device)
         return (embeds.to(self.device, self.dtype),)
 
     def postprocess(self, image: Tensor) -> Image:
@@ -35,16 +40,14 @@ class StableDiffusion(DiffusersModel):
         picture: Image = self.pipe.image_processor.postprocess(image, output_type="pil", do_denormalize=clean)[0]
         return picture
 
-    def _skipped(self, text: str, clip_skip: int) -> Tensor:
-        tokenizer, encoder = self.pipe.tokenizer, self.pipe.text_encoder
-        text = self.pipe.maybe_convert_prompt(text, tokenizer)
-        tokens = tokenizer(
-            text, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
-        )
-        output = encoder(tokens.input_ids.to(self.device), output_hidden_states=True)
-        embeds: Tensor = encoder.final_layer_norm(output.hidden_states[-(clip_skip + 1)])
-        return embeds
-
     def conditions(self, stage: Stage, views: Sequence[View], embeddings: Sequence[Embedding]) -> dict[str, Any]:
         """The prompts' embeddings, (P, L, D)."""
         return {"encoder_hidden_states": torch.cat([embeds for (embeds,) in embeddings])}
+
+
+def _encode(clip_skip: int | None, encoder: Any, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, None]:
+    """As the pipeline does it."""
+    if clip_skip is None:
+        return encoder(ids, attention_mask=mask)[0], None
+    output = encoder(ids, attention_mask=mask, output_hidden_states=True)
+    return final_norm(encoder)(output.hidden_states[-(clip_skip + 1)]), None

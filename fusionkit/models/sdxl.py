@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from fusionkit.models.diffusers_model import DiffusersModel, Embedding
+from fusionkit.models.prompt_encoding import equal_lengths
+from fusionkit.prompt_syntax import parse
 from fusionkit.stage import Stage
 from fusionkit.views import View
 
@@ -21,17 +24,31 @@ class StableDiffusionXL(DiffusersModel):
 
     def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
         """The prompt's embedding, (1, L, D), and its pooled form, (1, E)."""
-        embeds, _, pooled, _ = self.pipe.encode_prompt(
-            text, device=self.device, num_images_per_prompt=1, do_classifier_free_guidance=False, clip_skip=clip_skip
-        )
+        plain = self.as_one_chunk(text)
+        if plain is not None:
+            embeds, _, pooled, _ = self.pipe.encode_prompt(
+                plain,
+                device=self.device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=False,
+                clip_skip=clip_skip,
+            )
+        else:
+            chunks = equal_lengths([reader.chunks(parse(text)) for reader in self.readers])
+            encode = partial(_encode, clip_skip)
+            parts = [
+                reader.embeddings(own, encode, self.device) for reader, own in zip(self.readers, chunks, strict=True)
+            ]
+            embeds, pooled = torch.cat([each for each, _ in parts], dim=-1), parts[-1][1]
+            assert pooled is not None, "SDXL's second text encoder has a pooled answer"
         return embeds.to(self.device, self.dtype), pooled.to(self.device, self.dtype)
 
     def embed_negative(self, text: str) -> Embedding:
         """A negative prompt's embedding; zeros for an empty one where the pipeline says so."""
         if text == "" and self.pipe.config.get("force_zeros_for_empty_prompt"):
             # Of any prompt that is known already: only the shapes count.
-            known = next(iter(self._embeddings.values()), None) or self.embed("")
-            return tuple(torch.zeros_like(part) for part in known)
+            embeds, *pooled = next(iter(self._embeddings.values()), None) or self.embed("")
+            return torch.zeros_like(embeds[:, : self.chunk_length]), *(torch.zeros_like(part) for part in pooled)
         return super().embed_negative(text)
 
     def conditions(self, stage: Stage, views: Sequence[View], embeddings: Sequence[Embedding]) -> dict[str, Any]:
@@ -61,3 +78,10 @@ class StableDiffusionXL(DiffusersModel):
             image = self.pipe.watermark.apply_watermark(image)
         picture: Image = self.pipe.image_processor.postprocess(image, output_type="pil")[0]
         return picture
+
+
+def _encode(clip_skip: int | None, encoder: Any, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """As the pipeline does it: the layer before the last, and what the second encoder makes of the whole."""
+    output = encoder(ids, output_hidden_states=True)
+    pooled = output[0] if output[0].ndim == 2 else None
+    return output.hidden_states[-2 if clip_skip is None else -(clip_skip + 2)], pooled

@@ -28,7 +28,7 @@ class CanvasMaps:
         """Add one step's maps of a group of views on a canvas of (H, W) latent pixels."""
         for level in seen.sizes:
             maps = on_canvas(seen.mean(level), patches, canvas, level)
-            self.sums[level] = maps if level not in self.sums else self.sums[level] + maps
+            self.sums[level] = maps if level not in self.sums else _sum(self.sums[level], maps)
         self.steps += 1
 
     def mean(self) -> Tensor:
@@ -42,6 +42,14 @@ class CanvasMaps:
             for maps in self.sums.values()
         ]
         return torch.stack(means).mean(0) / self.steps
+
+
+def _sum(one: Tensor, other: Tensor) -> Tensor:
+    """Maps of tokens added up, where one prompt may have more chunks than the other."""
+    short, long = sorted((one, other), key=len)
+    total = long.clone()
+    total[: len(short)] += short
+    return total
 
 
 def on_canvas(maps: Tensor, patches: Patches, canvas: tuple[int, int], level: int) -> Tensor:

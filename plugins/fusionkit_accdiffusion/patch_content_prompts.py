@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from fusionkit import Field, Patches, Plugin, Prompt, Stage, View, hookimpl
+from fusionkit.prompt_syntax import words_alone
 from fusionkit.recipe import Count, Number, refuse_bool
 from fusionkit_accdiffusion.attention_maps import CanvasMaps, maps_of_picture
 from fusionkit_accdiffusion.masks import above_mean, opened, shares
@@ -95,7 +96,7 @@ class PatchContentPrompts(Plugin):
         """An empty prompt, and attention that the model does not have."""
         asked, there = set(self.levels), stage.info.cross_attention
         problems = []
-        if not stage.recipe.prompt.split():
+        if not words_alone(stage.recipe.prompt).split():
             problems.append("the prompt is empty, so there are no words to choose from")
         if missing := sorted(asked - set(there)):
             exist = f"it has it at levels {list(there)}" if there else "it has none"
@@ -180,7 +181,10 @@ class PatchContentPrompts(Plugin):
     def _words(self, stage: Stage) -> list[Word]:
         pipe: Any = stage.model.pipe  # type: ignore[attr-defined]
         split = words_of if self.unit == "word" else tokens_of
-        return split(stage.recipe.prompt, pipe.tokenizer, lambda text: pipe.maybe_convert_prompt(text, pipe.tokenizer))
+        length = stage.model.chunk_length  # type: ignore[attr-defined]
+        return split(
+            stage.recipe.prompt, pipe.tokenizer, lambda text: pipe.maybe_convert_prompt(text, pipe.tokenizer), length
+        )
 
 
 def word_maps(maps: Tensor, words: Sequence[Word]) -> Any:

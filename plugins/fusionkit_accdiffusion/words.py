@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from unicodedata import category, normalize
+
+from fusionkit.models.prompt_tokens import Token, chunks_of, frame_of
+from fusionkit.prompt_syntax import Parsed, escaped, joined, parse
 
 ARTICLES = frozenset({"a", "an", "the"})
 _CONNECTIVES = (
@@ -16,20 +21,32 @@ CONNECTIVES = frozenset(_CONNECTIVES.split())
 """Words that show nothing by themselves: a view that has these alone counts as one in which no word passes."""
 
 
+# Scripts without spaces: an ideograph is a word of its own, and so is a run of kana; punctuation goes with them.
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_KANA = "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+_PIECE = re.compile(rf"[{_HAN}][^\w\s]*|[{_KANA}]+[^\w\s]*|[^\s{_HAN}{_KANA}]+")
+
+
 @dataclass(frozen=True)
 class Word:
     """A word as the prompt has it.
 
     Args:
         text: As written, with its punctuation.
-        positions: Places of its tokens in the text encoder's input, those of punctuation left out; empty for a word of
-            punctuation alone, and for words that the encoder cuts off.
+        positions: Places of its tokens in the text encoder's input, chunk after chunk, those of punctuation left out;
+            empty for a word of punctuation alone.
         head: Number of the word whose fate it shares; its own but for articles and lone punctuation.
+        weight: The weight that the prompt gives it.
+        spaced: Whether there is a space before it.
+        fresh: Whether a chunk begins with it, by `BREAK`.
     """
 
     text: str
     positions: tuple[int, ...]
     head: int
+    weight: float = 1.0
+    spaced: bool = True
+    fresh: bool = False
 
     @property
     def bare(self) -> str:
@@ -38,44 +55,88 @@ class Word:
 
 
 def bare(text: str) -> str:
-    """A text in small letters, without what is no letter or digit at its ends."""
-    kept = [index for index, character in enumerate(text) if character.isalnum()]
+    """A text in small letters, without the punctuation at its ends."""
+    text = normalize("NFC", text)
+    kept = [index for index, character in enumerate(text) if _is_letter(character)]
     return text[kept[0] : kept[-1] + 1].casefold() if kept else ""
 
 
-def words_of(prompt: str, tokenizer: Any, convert: Callable[[str], str] = str) -> list[Word]:
-    """What stands between spaces, each with its tokens; articles go with the next word that is none.
+def _is_letter(character: str) -> bool:
+    """Whether it shows something: letters and digits, marks on them, and pictures such as emoji."""
+    return character.isalnum() or category(character) in ("Mn", "Mc", "Me", "So", "Sk")
+
+
+def words_of(prompt: str, tokenizer: Any, convert: Callable[[str], str] = str, length: int | None = None) -> list[Word]:
+    """What stands between spaces, each with the tokens that cover its letters; articles go with the next other word.
+
+    Ideographs, which have no spaces between them, are words one by one.
 
     Args:
         prompt: The prompt.
         tokenizer: The (first) tokenizer of the model.
         convert: What the pipeline does to a prompt before it is tokenized (textual inversion).
+        length: How many tokens the encoder reads at once; None is what the tokenizer says.
 
     Raises:
         ValueError: The tokenizer joins words across spaces, so that tokens can't be told apart by word.
     """
-    words: list[Word] = []
-    ids: list[int] = []
-    for text in prompt.split():
-        tokens = _ids(tokenizer, convert(text))
-        places = range(len(ids) + 1, len(ids) + 1 + len(tokens))  # position 0 is the start token
-        ids += tokens
-        lettered = [place for place, token in zip(places, tokens, strict=True) if bare(tokenizer.decode([token]))]
-        positions = tuple(place for place in lettered if place < tokenizer.model_max_length - 1)
-        words.append(Word(text, positions, len(words)))
-    if ids != _ids(tokenizer, convert(prompt)):
-        raise ValueError(f"the tokenizer {type(tokenizer).__name__} joins words across spaces; use unit: token")
+    parsed = parse(prompt)
+    pieces = [(found.start(), found.end()) for found in _PIECE.finditer(parsed.text)]
+    positions: list[list[int]] = [[] for _ in pieces]
+    first = 0
+    for place, token in _placed(parsed, tokenizer, convert, length):
+        while first < len(pieces) and pieces[first][1] <= token.start:
+            first += 1
+        covered = []
+        for number in range(first, len(pieces)):
+            start, end = pieces[number]
+            if start >= token.end:
+                break
+            if any(map(_is_letter, parsed.text[max(start, token.start) : min(end, token.end)])):
+                positions[number].append(place)
+                covered.append(number)
+        if covered and " " in " ".join(parsed.text[pieces[covered[0]][0] : pieces[covered[-1]][1]].split()):
+            raise ValueError(f"the tokenizer {type(tokenizer).__name__} joins words across spaces; use unit: token")
+    words, before = [], 0
+    for number, ((start, end), places) in enumerate(zip(pieces, positions, strict=True)):
+        spaced = number == 0 or pieces[number - 1][1] < start
+        fresh = any(before < at <= start for at in parsed.breaks)
+        before = start
+        words.append(
+            Word(
+                parsed.text[start:end],
+                tuple(places),
+                number,
+                parsed.weights[start],
+                spaced or fresh,
+                fresh and number > 0,
+            )
+        )
     return [replace(word, head=_head(words, number)) for number, word in enumerate(words)]
 
 
-def tokens_of(prompt: str, tokenizer: Any, convert: Callable[[str], str] = str) -> list[Word]:
+def tokens_of(
+    prompt: str, tokenizer: Any, convert: Callable[[str], str] = str, length: int | None = None
+) -> list[Word]:
     """Each token as a word of its own, as the reference code has it."""
-    ids = _ids(tokenizer, convert(prompt))[: tokenizer.model_max_length - 2]
-    return [Word(tokenizer.decode([token]).strip(), (place + 1,), place) for place, token in enumerate(ids)]
+    placed = _placed(parse(prompt), tokenizer, convert, length)
+    return [
+        Word(tokenizer.decode([token.id]).strip(), (place,), number, token.weight)
+        for number, (place, token) in enumerate(placed)
+    ]
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+def _placed(
+    parsed: Parsed, tokenizer: Any, convert: Callable[[str], str], length: int | None
+) -> list[tuple[int, Token]]:
+    """A prompt's tokens with their places in the encoder's input, chunk after chunk."""
+    frame = frame_of(tokenizer, length)
+    begin = len(frame.before)
+    return [
+        (chunk * frame.length + begin + number, token)
+        for chunk, tokens in enumerate(chunks_of(parsed, tokenizer, frame, convert))
+        for number, token in enumerate(tokens)
+    ]
 
 
 def _head(words: Sequence[Word], number: int) -> int:
@@ -109,7 +170,7 @@ class Choice:
     def prompt(self, prompt: str, words: Sequence[Word], shares: Sequence[float]) -> str:
         """The prompt of a view, from the share of it that each word's mask covers.
 
-        The words stand as written and in the prompt's order; where none is missing it is the prompt itself.
+        The words stand as written, with their weights, in the prompt's order; where none is missing it is the prompt.
         """
         keep, drop = {bare(word) for word in self.keep}, {bare(word) for word in self.drop}
         allowed = [number for number, word in enumerate(words) if word.bare not in drop or not word.bare]
@@ -126,13 +187,47 @@ class Choice:
         chosen = set(passing)
         # A dropped noun takes its article along, since its number is in no choice.
         kept = [number for number in allowed if words[number].head in chosen]
-        return prompt if len(kept) == len(words) else " ".join(words[number].text for number in kept)
+        return prompt if len(kept) == len(words) else spelled(words, kept)
 
     def _instead(self, words: Sequence[Word], shares: Sequence[float], judged: Iterable[int]) -> list[int]:
         if self.empty == "prompt":
             return list(judged)
         known = [number for number in judged if words[number].positions and words[number].bare not in self.idle]
-        if self.empty == "nothing" or not known:
+        if self.empty == "nothing":
             return []
+        if not known:  # punctuation alone, or words that only connect: no view is told nothing by accident
+            return list(judged)
         best = max(shares[number] for number in known)
         return [number for number in known if shares[number] == best]
+
+
+def spelled(words: Sequence[Word], kept: Sequence[int]) -> str:
+    """Some of a prompt's words as a prompt, with the weights that they have."""
+    parts = _parts(words, kept, str)
+    plain = "".join(text for text, _ in parts)
+    read = parse(prompt := joined(parts))
+    # What is left of a prompt may look like a weight where the prompt had none.
+    right = read.text == plain and not any(word.fresh for word in words)
+    if right and all(weight == 1 for _, weight in parts) and not read.weighted:
+        return prompt
+    return joined(_parts(words, kept, escaped))
+
+
+def _parts(words: Sequence[Word], kept: Sequence[int], write: Callable[[str], str]) -> list[tuple[str, float]]:
+    """Texts with their weights: neighbours of one weight together."""
+    parts: list[tuple[str, float]] = []
+    last = -1
+    for number in kept:
+        word, between = words[number], words[last + 1 : number + 1]
+        if last >= 0:
+            gap = " BREAK " if any(each.fresh for each in between) else " " * any(each.spaced for each in between)
+            if word.weight != 1 and parts[-1][1] == word.weight and gap.strip() == "":
+                parts[-1] = parts[-1][0] + gap, word.weight
+            else:
+                parts.append((gap, 1.0))
+        if parts and parts[-1][1] == word.weight:
+            parts[-1] = parts[-1][0] + write(word.text), word.weight
+        else:
+            parts.append((write(word.text), word.weight))
+        last = number
+    return parts

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fusionkit_accdiffusion.words import CONNECTIVES, Choice, tokens_of, words_of
+from fusionkit_accdiffusion.words import CONNECTIVES, Choice, bare, spelled, tokens_of, words_of
 
 CHECKPOINTS = Path(__file__).parents[1] / "golden" / "checkpoints"
 
@@ -55,11 +55,13 @@ def test_articles_go_with_the_next_word_and_lone_punctuation_with_the_one_before
     assert [words[word.head].text for word in words] == heads
 
 
-def test_words_that_the_encoder_cuts_off_have_no_tokens(tokenizer: Any) -> None:
+def test_words_beyond_the_encoders_length_are_in_the_next_chunk(tokenizer: Any) -> None:
     prompt = " ".join(["cat"] * 74 + ["during", "sunset"])
     words = words_of(prompt, tokenizer)
-    assert (words[73].positions, words[74].positions, words[75].positions) == ((74,), (75,), ())
-    assert len(tokens_of(prompt, tokenizer)) == 75
+    # "during" is three tokens, for which the first chunk has no room.
+    assert (words[73].positions, words[74].positions, words[75].positions) == ((74,), (78, 79, 80), (81,))
+    assert words_of(prompt, tokenizer, length=40)[38].positions == (41,)
+    assert len(tokens_of(prompt, tokenizer)) == 78
     shown = Choice(0.3, "prompt").prompt(prompt, words, [1.0] * 10 + [0.0] * 66)
     assert shown == " ".join(["cat"] * 10)
     assert Choice(0, "prompt").prompt(prompt, words, [0.0] * 76) == prompt
@@ -124,3 +126,75 @@ def test_dropped_words_do_not_come_back_into_an_empty_view(tokenizer: Any) -> No
 
 def test_in_token_units_connectives_count(tokenizer: Any) -> None:
     assert chosen(tokenizer, {"of": 0.9}, empty="nothing", idle=()) == "of"
+
+
+# Letters are not bytes, and syntax is no word.
+
+
+@pytest.mark.parametrize(
+    ("prompt", "texts", "counts"),
+    [
+        ("붉은 고양이", ["붉은", "고양이"], [6, 9]),
+        ("חתול אדום", ["חתול", "אדום"], [8, 8]),
+        ("κόκκινη γάτα", ["κόκκινη", "γάτα"], [14, 8]),
+        ("红猫\uff0c在山", ["红", "猫\uff0c", "在", "山"], [3, 3, 3, 3]),
+        ("ネコが山に", ["ネコが", "山", "に"], [9, 3, 3]),
+        ("🐱 sea", ["🐱", "sea"], [4, 1]),
+        ("👩\u200d👩\u200d👧 sea", ["👩\u200d👩\u200d👧", "sea"], [12, 1]),
+        ("cafe\u0301 sea", ["cafe\u0301", "sea"], [4, 1]),
+        ("SUNSET, Mars!", ["SUNSET,", "Mars!"], [1, 1]),
+    ],
+)
+def test_a_words_tokens_are_those_that_cover_its_letters(
+    tokenizer: Any, prompt: str, texts: list[str], counts: list[int]
+) -> None:
+    words = words_of(prompt, tokenizer)
+    assert [word.text for word in words] == texts
+    assert [len(word.positions) for word in words] == counts
+    places = [place for word in words for place in word.positions]
+    assert places == sorted(set(places))
+    # Whatever view it is: something is said.
+    for low in range(len(words)):
+        shares = [0.1 if number == low else 0.0 for number in range(len(words))]
+        assert bare(Choice(0.3, "best").prompt(prompt, words, shares)) == words[low].bare != ""
+
+
+def test_words_without_spaces_are_joined_without_them(tokenizer: Any) -> None:
+    prompt = "红猫\uff0c在山 sea"
+    words = words_of(prompt, tokenizer)
+    assert Choice(0.3, "best").prompt(prompt, words, [1, 0, 0, 1, 1]) == "红山 sea"
+
+
+def test_words_keep_their_weights_and_chunks(tokenizer: Any) -> None:
+    prompt = r"a (red hat:1.3), (big (cat:1.5):0.5) BREAK sea \(blue\) (old)"
+    words = words_of(prompt, tokenizer)
+    assert [word.text for word in words] == ["a", "red", "hat,", "big", "cat", "sea", "(blue)", "(old)"]
+    assert [word.weight for word in words] == [1, 1.3, 1.3, 0.5, 0.75, 1, 1, 1]
+    assert [word.positions[0] for word in words[-3:]] == [78, 80, 83]
+    assert spelled(words, range(len(words))) == r"a (red hat,:1.3) (big:0.5) (cat:0.75) BREAK sea \(blue\) \(old\)"
+    assert spelled(words, [2, 4, 6]) == r"(hat,:1.3) (cat:0.75) BREAK \(blue\)"
+    assert spelled(words, [3]) == "(big:0.5)"
+
+
+def test_what_is_left_of_a_prompt_is_no_weight_by_accident(tokenizer: Any) -> None:
+    words = words_of("(cat in) a ratio:3)", tokenizer)
+    assert spelled(words, [0, 2, 3]) == r"\(cat a ratio:3\)"
+    assert spelled(words, [0, 1]) == "(cat in)"
+
+
+@pytest.mark.parametrize("prompt", ["???", "of with", "- , -"])
+def test_a_prompt_without_words_that_show_something_stays_as_it_is(tokenizer: Any, prompt: str) -> None:
+    words = words_of(prompt, tokenizer)
+    assert Choice(0.3, "best", CONNECTIVES).prompt(prompt, words, [0.0] * len(words)) == prompt
+
+
+def test_tokenizers_that_strip_accents_and_letters_case(tmp_path: Path) -> None:
+    from transformers import BertTokenizerFast
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cafe", "sea", "红", "猫", ",", "a", "##b"]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    bert = BertTokenizerFast(str(tmp_path / "vocab.txt"), model_max_length=8)
+    words = words_of("CAFÉ, sea ab 红猫", bert)
+    found = [(word.text, word.positions) for word in words]
+    # Three chunks of six tokens at most; "ab" is two tokens.
+    assert found == [("CAFÉ,", (1,)), ("sea", (3,)), ("ab", (4, 5)), ("红", (6,)), ("猫", (9,))]
