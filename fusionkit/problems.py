@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import did_you_mean
+from fusionkit.other_names import meant
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -110,7 +111,7 @@ def _phrase(detail: ErrorDetails, location: Location, model: type[BaseModel], ow
     if kind == "extra_forbidden":
         holder = f"'{spelled(location[:-1])}' of {owner}" if len(location) > 1 else owner
         known = _known(model, location[:-1])
-        hint = did_you_mean(str(location[-1]), known)
+        hint = (meant if holder == RECIPE else did_you_mean)(str(location[-1]), known)
         return f"{holder} has no option '{location[-1]}'{hint or '; it has: ' + ', '.join(known) if known else ''}"
     whose = _whose(location, owner)
     if kind == "missing":

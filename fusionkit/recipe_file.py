@@ -23,6 +23,7 @@ from fusionkit.assemble import (
 from fusionkit.blame import blamed
 from fusionkit.document import Node, Place, parse_yaml
 from fusionkit.errors import FusionError, RecipeError, did_you_mean
+from fusionkit.other_names import meant
 from fusionkit.picture import pictures_beside
 from fusionkit.plugin import Plugin
 from fusionkit.problems import Location, complaints, options_of, shown
@@ -163,7 +164,7 @@ def _build(root: Node) -> tuple[list[Recipe], list[str]]:
     fields: dict[str, Any] = {}
     for key, node in root.value.items():
         if key not in known:
-            note((key,), f"a recipe has no option '{key}'{did_you_mean(key, known)}", is_key=True)
+            note((key,), f"a recipe has no option '{key}'{meant(key, known)}", is_key=True)
         else:
             fields[key] = node.plain()
     if "plugins" in fields:

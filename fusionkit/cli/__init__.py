@@ -44,6 +44,9 @@ class Commands(click.Group):
         """Run a command, and say what went wrong in one line a problem."""
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            explain(error)
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
@@ -60,6 +63,16 @@ class Commands(click.Group):
                 raise
             text = " ".join(str(error).split()) or "no message"
             _fail(ctx, f"{type(error).__name__}: {text}; see where with fusionkit --debug {ctx.invoked_subcommand}", 1)
+
+
+def explain(error: click.NoSuchOption) -> None:
+    """Say of a flag that is an option of a recipe how it is set."""
+    from fusionkit.other_names import meant_flag
+    from fusionkit.problems import options_of
+    from fusionkit.recipe import Recipe
+
+    if line := meant_flag(error.option_name, options_of(Recipe)):
+        error.message, error.possibilities = line, []
 
 
 def _fail(ctx: click.Context, text: str, code: int) -> None:

@@ -38,6 +38,16 @@ def read(recipe: str, sets: Sequence[str], **options: Any) -> RecipeFile:
     return read_recipe(recipe, sets, {name.replace("_", "-"): value for name, value in options.items()})
 
 
+def tell_notes(file: RecipeFile) -> None:
+    """Say what of a file's prompts is taken as written though it has a meaning elsewhere, a line each, on stderr."""
+    from fusionkit.prompt_syntax import prompt_notes
+
+    named = [("prompt", recipe.prompt) for recipe in file.recipes]
+    named += [("negative-prompt", recipe.negative_prompt) for recipe in file.recipes[:1]]
+    for line in dict.fromkeys(f"'{name}': {note}" for name, text in named for note in prompt_notes(text)):
+        click.echo(f"note: {file.located(line)}", err=True)
+
+
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:
     """Rows in aligned columns; the last column is as long as it is."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []

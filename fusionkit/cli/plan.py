@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionkit.cli.common import counted, read, recipe_options, table
+from fusionkit.cli.common import counted, read, recipe_options, table, tell_notes
 
 if TYPE_CHECKING:
     from fusionkit.models import ModelInfo
@@ -25,10 +25,11 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
     RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes').
     """
     from fusionkit.checks import check_file
-    from fusionkit.errors import FusionError, RecipeError
+    from fusionkit.errors import FusionError, ModelError, RecipeError
 
     file = read(recipe, sets, seed=seed, device=device)
     infos = check_file(file)
+    tell_notes(file)
 
     from fusionkit.run import prepare
 
@@ -36,12 +37,16 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
         plan = prepare(file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
     except FusionError as error:
         raise RecipeError(file.located(line) for line in str(error).splitlines()) from error
-    click.echo(describe(plan, file.recipes))
+    try:
+        click.echo(describe(plan, file.recipes))
+    except ModelError as error:  # a prompt that is too long
+        raise RecipeError([file.located(f"'prompt': {error}")]) from error
 
 
 def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     """The plan of the first of a file's recipes, which differ in their prompts alone, in lines."""
     from fusionkit.image import output_path
+    from fusionkit.models.prompt_plan import prompt_lines
 
     info, recipe = plan.info, plan.recipe
     width, height = recipe.window or info.window
@@ -51,6 +56,7 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
         names = [f"{name}: {described(each)}" for name, each in plan.infos.items()]
         lines = [["models" if number == 0 else "", name] for number, name in enumerate(names)]
         lines.append(["window", f"{width}x{height} pixels"])
+    lines += [[name, line] for name, line in prompt_lines(recipe, [each.prompt for each in recipes])]
     lines.append(["plugins", ", ".join(each.plugin_name for each in recipe.plugins) or "none"])
     for stage, views in zip(plan.stages, plan.views, strict=True):
         name = f"stage {stage.index + 1}" if len(plan.stages) > 1 else "stage"

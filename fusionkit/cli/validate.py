@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fusionkit.cli.common import counted, read, recipe_options
+from fusionkit.cli.common import counted, read, recipe_options, tell_notes
 
 
 @click.command("validate", short_help="Check recipes without loading a model.")
@@ -32,6 +32,7 @@ def command(recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, d
                 continue
             file = read(name, sets, seed=seed, device=device)
             recipe = completed(file.recipes[0], next(iter(check_file(file).values())))
+            tell_notes(file)
         except RecipeError as error:
             problems += error.problems
             continue

@@ -10,6 +10,7 @@ from fusionkit.models.base import Model, ModelInfo
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.lora import add_loras, check_loras
 from fusionkit.models.pipelines import load_pipeline as load_pipeline
+from fusionkit.models.prompt_plan import length_problems
 from fusionkit.models.sharing import Turns, place, share_components
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Mod
         ModelError: The weights, or a LoRA's, can't be loaded.
     """
     if problems := check_machine(recipe, infos, download=True):
+        raise RecipeError(problems)
+    if problems := length_problems(recipe):
         raise RecipeError(problems)
     import torch
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from fusionkit.recipe import Number, Part
+from fusionkit.recipe import Number, Part, PromptText
 
 
 class Role(Part):
     """What one model draws, and how readily it wins."""
 
-    prompt: str | None = Field(None, description="What it draws; of the main model, by default the recipe's prompt.")
-    negative_prompt: str | None = Field(None, description="What it steers away from; by default the recipe's.")
+    prompt: PromptText | None = Field(
+        None, description="What it draws; of the main model, by default the recipe's prompt."
+    )
+    negative_prompt: PromptText | None = Field(None, description="What it steers away from; by default the recipe's.")
     guidance_scale: Number | None = Field(None, ge=0, description="By default the recipe's.")
     k: Number = Field(
         1.0,

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from fusionkit.errors import FusionError, ModelError
 from fusionkit.evaluation.metric import Better, Metric
+from fusionkit.prompt_syntax import words_alone
 from fusionkit_metrics.libraries import TORCHMETRICS
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class CLIPScore(Metric, name="clip-score"):
 
     def describe(self, picture: Picture, tools: Tools) -> Any:
         """The mean score of the picture's crops with the picture's prompt."""
-        return agreement(picture.crops(), picture.prompt or "", self._source(tools), tools.device)
+        return agreement(picture.crops(), words_alone(picture.prompt or ""), self._source(tools), tools.device)
 
     def _source(self, tools: Tools) -> str:
         """The local folder where one is given, or the model's name."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.errors import FusionError, did_you_mean
 from fusionkit.evaluation.metric import Better, Metric
+from fusionkit.prompt_syntax import words_alone
 from fusionkit_tinyworld.captions import COLOURS, OBJECTS, SCENES, STYLES, TIMES, vocabulary
 
 if TYPE_CHECKING:
@@ -64,13 +65,13 @@ class Agreement(Metric, name="tinyworld-agreement"):
 
 def asked_for(prompt: str) -> dict[str, str]:
     """What a prompt says, by the fields of a `Landscape`: "a photo of the sea" is a style and a scene."""
-    words = prompt.lower().replace(",", " ").split()
+    words = words_alone(prompt).lower().replace(",", " ").split()
     return {field: word for field, known in WORDS.items() for word in words if word in known}
 
 
 def prompt_problems(prompt: str) -> list[str]:
     """Why the classifier can't judge by a prompt, in one line; none where it can."""
-    words = prompt.lower().replace(",", " ").split()
+    words = words_alone(prompt).lower().replace(",", " ").split()
     if unknown := [word for word in words if word not in _vocabulary()]:
         hint = did_you_mean(unknown[0], _vocabulary()) or f"; it says such things as {_EXAMPLE!r}"
         return [f"needs prompts in the vocabulary of tinyworld; {prompt!r} has {unknown[0]!r}{hint}"]
