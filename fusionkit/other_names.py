@@ -12,7 +12,8 @@ _SAME = {
     "guidance-scale": "cfg cfg-scale guidance scale unconditional-guidance-scale",
     "seed": "manual-seed noise-seed random-seed generator",
     "size": "resolution image-size dimensions",
-    "model": "checkpoint ckpt ckpt-name model-name model-id sd-model model-path pretrained-model-name-or-path base-model",
+    "model": "checkpoint ckpt ckpt-name model-name model-id sd-model model-path base-model "
+    "pretrained-model-name-or-path",
     "prompt": "prompts text positive positive-prompt",
     "negative-prompt": "negative negatives negative-prompts neg-prompt",
     "loras": "lora lora-weights adapters lora-path",
