@@ -55,7 +55,10 @@ def parse(source: str) -> Parsed:
     `BREAK`, in capitals and by itself, begins a new chunk. All else is taken as written, plain brackets as well.
     """
     groups, loose, escapes = _groups(source)
-    text, places, weights, breaks = [], [], [], []
+    text: list[str] = []
+    places: list[int] = []
+    weights: list[float] = []
+    breaks: list[int] = []
     product, index = [1.0], 0
     words = {found.start() for found in _BREAK.finditer(source)}
     while index < len(source):
@@ -104,7 +107,7 @@ def prompt_problems(prompt: str) -> list[str]:
 
 def prompt_notes(prompt: str) -> list[str]:
     """One line for each piece of a prompt that has a meaning in web UIs only and is taken as written; none for most."""
-    notes = []
+    notes: list[str] = []
     if _has_syntax(prompt):
         inside = 0
         for start, end in parse(prompt).loose:

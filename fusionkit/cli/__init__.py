@@ -45,8 +45,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.NoSuchOption as error:
-            explain(error)
-            raise
+            raise explained(error) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
@@ -65,14 +64,14 @@ class Commands(click.Group):
             _fail(ctx, f"{type(error).__name__}: {text}; see where with fusionkit --debug {ctx.invoked_subcommand}", 1)
 
 
-def explain(error: click.NoSuchOption) -> None:
-    """Say of a flag that is an option of a recipe how it is set."""
+def explained(error: click.NoSuchOption) -> click.NoSuchOption:
+    """The same, which says of a flag that is an option of a recipe how it is set."""
     from fusionkit.other_names import meant_flag
     from fusionkit.problems import options_of
     from fusionkit.recipe import Recipe
 
-    if line := meant_flag(error.option_name, options_of(Recipe)):
-        error.message, error.possibilities = line, []
+    line = meant_flag(error.option_name, options_of(Recipe))
+    return click.NoSuchOption(error.option_name, line, ctx=error.ctx) if line else error
 
 
 def _fail(ctx: click.Context, text: str, code: int) -> None:

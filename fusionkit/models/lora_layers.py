@@ -76,7 +76,7 @@ def _inject(module: Module, matches: Sequence[Match], adapter: str) -> None:
         warnings.filterwarnings("ignore", "Already found a `peft_config`")  # a second one is meant
         inject_adapter_in_model(config, module, adapter_name=adapter)
     # As diffusers and transformers mark what has adapters.
-    module._hf_peft_config_loaded = True
+    vars(module)["_hf_peft_config_loaded"] = True
 
 
 def _fill(module: Module, matches: Sequence[Match], weights: Mapping[str, Tensor], adapter: str) -> set[str]:

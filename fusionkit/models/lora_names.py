@@ -47,8 +47,10 @@ _PREFIXES = (
     ("text_encoder_2.", TEXT_2),
     ("text_encoder.", TEXT),
 )
-_UNET_PARTS = ("down_blocks", "mid_block", "up_blocks", "conv_in", "conv_out", "time_embedding", "add_embedding")
-_UNET_PARTS += ("input_blocks", "middle_block", "output_blocks", "time_embed", "label_emb")
+_UNET_PARTS = (
+    *("down_blocks", "mid_block", "up_blocks", "conv_in", "conv_out", "time_embedding", "add_embedding"),
+    *("input_blocks", "middle_block", "output_blocks", "time_embed", "label_emb"),
+)
 _PEFT = "base_model.model."
 
 # Of a residual block in Stability's own names, and the same in diffusers'.

@@ -38,6 +38,14 @@ class PromptReader:
             parts.append(f"{tokens:,} tokens, encoded in {len(chunks)} chunks of at most {self.frame.room}")
         return "; ".join([*parts, *_weights(prompt)])
 
+    def problem(self, prompt: str) -> str:
+        """Why a prompt can't be encoded; empty where it can."""
+        try:
+            self.told(prompt)
+        except ModelError as error:
+            return str(error)
+        return ""
+
 
 def prompt_lines(recipe: Recipe, prompts: Sequence[str]) -> list[tuple[str, str]]:
     """What there is to tell of a run's prompts, as pairs of a name and a line; nothing of most."""
@@ -58,11 +66,9 @@ def length_problems(recipe: Recipe) -> list[str]:
         # Below, no tokenizer has to be asked: a token is at least a byte.
         texts = [text for text in (recipe.prompt, recipe.negative_prompt) if len(text.encode()) > 400]
         reader = reader_of(spec) if texts else None
-        for text in texts if reader is not None else ():
-            try:
-                reader.told(text)
-            except ModelError as error:
-                problems.append(str(error))
+        for text in texts:
+            if reader is not None and (line := reader.problem(text)):
+                problems.append(line)
     return problems
 
 
