@@ -115,5 +115,7 @@ def _layers_of_pipe(pipe: Any) -> Layers:
 
 
 def _told(lora: Lora, line: str) -> str:
+    if line.startswith("LoRA '"):  # what the hub answers names it already
+        return line
     # "LoRA 'x': no such file", but "LoRA 'x' is damaged".
     return f"{called(lora)}{':' if line.startswith('no such') else ''} {line}"

@@ -78,8 +78,12 @@ def _on_hub(hub_id: str, name: str | None, download: bool) -> Path | None:
                 return None
             hub_file(hub_id, f"pytorch_lora_weights{_SAFE}", None, what="LoRA")
         name = _only([each for each in files if "/" not in each and each.endswith(_SAFE)])
-    found = cached_file(hub_id, name)
-    return hub_file(hub_id, name, None, what="LoRA") if found is None and download else found
+    if (found := cached_file(hub_id, name)) is not None:
+        return found
+    there = [each for each in _listed(hub_id) if each.endswith(_SAFE)]
+    if there and name not in there:
+        raise ModelError(f"has no file '{name}'; it has {named(sorted(there), 8)}")
+    return hub_file(hub_id, name, None, what="LoRA") if download else None
 
 
 def _listed(hub_id: str) -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -189,6 +192,51 @@ def test_what_exists_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch: p
         written(Path("owner/lora/a.safetensors"), pair(LAYER, 32, 16))
         assert problems("owner/lora") == []
     assert asked == []
+
+
+ASK = """
+import json, sys
+from fusionkit.models.inspect import inspect_model
+from fusionkit.models.lora import check_loras
+from fusionkit.recipe import Lora, ModelSpec
+
+model, cases = json.loads(sys.argv[1])
+for path, name in cases:
+    spec = ModelSpec(model=model, loras=[Lora(path=path, weight_name=name)])
+    print(json.dumps([check_loras(spec, inspect_model(model), download=each) for each in (False, True)]))
+"""
+
+
+def test_the_hubs_files_are_listed_before_one_is_fetched(tmp_path: Path) -> None:
+    for folder, names in {"two": ("a", "b"), "one": ("a",)}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            written(tmp_path / folder / f"{name}.safetensors", pair("unet.x", 4, 4))
+    (tmp_path / "pickled").mkdir()
+    (tmp_path / "pickled" / "a.bin").write_bytes(b"")
+    lacking = f"changes 1 of 1 layers that '{MODEL}' does not have: unet: x"
+    cases = {
+        ("o/two", None): ("has 2 .safetensors files; say which by weight-name: a.safetensors, b.safetensors", "has 2"),
+        ("o/two", "c.safetensors"): ("has no file 'c.safetensors'; it has a.safetensors, b.safetensors", "has no file"),
+        ("o/two", "b.safetensors"): ("", lacking),
+        ("o/one", None): ("", lacking),
+        ("o/pickled", None): ("has no .safetensors file", "has no .safetensors file"),
+        ("o/none", None): ("", "is not on the hub, and there is no such folder"),
+    }
+    with hub({f"o/{name}": tmp_path / name for name in ("two", "one", "pickled")}) as (address, asked):
+        settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+        done = subprocess.run(
+            [sys.executable, "-c", ASK, json.dumps([MODEL, list(cases)])],
+            env={**os.environ, **settings, "HF_HUB_DISABLE_XET": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    for (path, _), expected, line in zip(cases, cases.values(), done.stdout.splitlines(), strict=True):
+        for found, start in zip(json.loads(line), expected, strict=True):
+            assert [each[: len(f"LoRA '{path}' {start}")] for each in found] == [f"LoRA '{path}' {start}"] * bool(start)
+    assert not [path for path in asked if path.endswith(".bin")]
 
 
 def test_other_models_are_told_by_their_text(tmp_path: Path) -> None:
