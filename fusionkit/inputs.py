@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -14,6 +15,8 @@ from pydantic import BaseModel
 
 from fusionkit.document import Node
 from fusionkit.errors import RecipeError
+from fusionkit.opening import PictureError
+from fusionkit.picture import has_more
 
 if TYPE_CHECKING:
     from fusionkit.recipe import Recipe
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 # A LoRA or a picture is read as a whole; of the gigabytes of a model, parts tell two apart in a moment.
 _WHOLE, _SAMPLES, _SAMPLE = 512 * 2**20, 64, 2**16
 _OF_A_FOLDER = (".safetensors", ".json", ".txt", ".model")
+_WITH_FRAMES = (".gif", ".png", ".webp", ".tif", ".tiff", ".avif")
 _NO_PATHS = ("prompt", "negative-prompt", "name")
 
 
@@ -33,6 +37,17 @@ def files_of(recipe: Recipe) -> list[str]:
     for plugin in recipe.plugins:
         named += _texts(plugin)
     return [text for text in dict.fromkeys(named) if _exists(text)]
+
+
+def notes_on(recipe: Recipe) -> list[str]:
+    """One line for each picture that a recipe reads, and that holds more than is read of it."""
+    lines = []
+    for text in files_of(recipe):
+        if Path(text).suffix.lower() in _WITH_FRAMES:
+            with suppress(PictureError):
+                if has_more(Path(text)):
+                    lines.append(f"'{text}' has several frames or pages; the first one counts")
+    return lines
 
 
 def fingerprints(recipe: Recipe) -> dict[str, str]:

@@ -96,7 +96,10 @@ def picture_size(path: Path) -> tuple[int, int]:
     from fusionkit.colours import ON_THEIR_SIDE, orientation
 
     with opened(path) as image:
-        (width, height), lies = image.size, orientation(image)
+        # What a TIFF that is not decoded says of its size differs between Pillow's versions where it lies on its side.
+        tags = getattr(image, "tag_v2", {})
+        width, height = (tags.get(tag, side) for tag, side in zip((256, 257), image.size, strict=True))
+        lies = orientation(image)
     return (height, width) if lies in ON_THEIR_SIDE else (width, height)
 
 

@@ -15,6 +15,7 @@ import click
 from fusionkit.cli.common import counted
 from fusionkit.errors import Cancelled, RecipeError
 from fusionkit.image import free_path, metadata_of, output_path, save_image, save_or_keep
+from fusionkit.inputs import notes_on
 from fusionkit.names import beside
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def make_pictures(file: RecipeFile, quiet: bool, save_maps: bool = False) -> lis
 
     kept, results = Kept(), []
     try:
+        for note in () if quiet else notes_on(file.recipes[0]):
+            click.echo(f"note: {note}", err=True)
         fusion = Fusion.from_recipe(file.recipes[0])
         for index, recipe in enumerate(file.recipes, 1):
             result = make(fusion, recipe, index, kept, quiet, save_maps)

@@ -46,6 +46,7 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
 def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     """The plan of the first of a file's recipes, which differ in their prompts alone, in lines."""
     from fusionkit.image import output_path
+    from fusionkit.inputs import notes_on
     from fusionkit.models.prompt_plan import prompt_lines
 
     info, recipe = plan.info, plan.recipe
@@ -72,6 +73,7 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     for number, each in enumerate(recipes, 1):
         path = output_path(each.model_copy(update={"size": recipe.size}), number)
         lines.append(["output" if number == 1 else "", str(path)])
+    lines += [["note", note] for note in notes_on(recipe)]
     return table(lines)
 
 

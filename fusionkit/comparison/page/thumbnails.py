@@ -42,7 +42,7 @@ def make_thumbnails(folder: Path, report: Mapping[str, Any]) -> list[Path]:
         try:
             data = _thumbnail(source)
         except PictureError as error:
-            unreadable.append(f"{source}: {error.says}")
+            unreadable.append(f"{source}: can't be read as a picture: {error.detail or f'it {error.says}'}")
             continue
         made.append(write_whole(target, data))
     if unreadable:
