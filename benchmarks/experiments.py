@@ -20,6 +20,7 @@ from fusionkit.comparison.measure import Measured, measure
 from fusionkit.comparison.spec import Comparison
 from fusionkit.evaluation import Metric, Score, Tools, difference
 from fusionkit.map_pictures import below, captioned
+from fusionkit.picture import open_picture
 
 ARROWS = {"lower": "(low)", "higher": "(high)", "closer-to-1": "(1)", "none": ""}
 
@@ -155,7 +156,7 @@ def sheet(experiment: Experiment, prompt: int, seed: int) -> Image.Image:
     rows = []
     for setting in experiment.comparison.settings:
         (job,) = (job for job in experiment.jobs if (job.setting, job.prompt, job.seed) == (setting, prompt, seed))
-        with Image.open(experiment.folder.file(job)) as image:
-            large = image.convert("RGB").resize((image.width * 2, image.height * 2), Image.Resampling.LANCZOS)
+        image = open_picture(experiment.folder.file(job))
+        large = image.resize((image.width * 2, image.height * 2), Image.Resampling.LANCZOS)
         rows.append(captioned(large, setting.title))
     return below(rows)

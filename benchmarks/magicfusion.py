@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from fusionkit import Fusion, Patches, Plugin, Prompt, Stage, Step, hookimpl
+from fusionkit.picture import open_picture
 from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_tinyworld.captions import SCENE_PHRASES, SCENES, STYLES, TIMES
 
@@ -171,7 +172,7 @@ def pictures(folder: Path, cases: Sequence[Case]) -> NDArray[np.uint8] | None:
     paths = [folder / f"{case.number:03}.png" for case in cases]
     if not all(path.exists() for path in paths):
         return None
-    return np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
+    return np.stack([np.asarray(open_picture(path)) for path in paths])
 
 
 def judged(comparison: Comparison, cases: Sequence[Case], seen: Sequence[Shown]) -> dict[str, list[bool]]:
@@ -312,7 +313,7 @@ def sheet(out: Path, rows: Sequence[str], path: Path) -> None:
         text = COMPARISONS[table_name].settings[setting].label.replace("`", "")
         pen.text((2, top), f"{table_name}: {text}", fill="black", font=font)
         for column, number in enumerate(COLUMNS):
-            one = Image.open(out / name / f"{number:03}.png").convert("RGB")
+            one = open_picture(out / name / f"{number:03}.png")
             whole.paste(one.resize((side, side), Image.Resampling.LANCZOS), (column * (side + gap), top + label))
     whole.quantize(256).convert("RGB").save(path, lossless=True, quality=100, method=6)
 

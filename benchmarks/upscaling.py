@@ -24,6 +24,7 @@ from PIL import Image
 
 from fusionkit import Fusion, Plugin
 from fusionkit.image import read_metadata
+from fusionkit.picture import open_picture
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_multidiffusion import MultiDiffusion
 from fusionkit_tinyworld.captions import Landscape, all_landscapes, caption
@@ -160,7 +161,7 @@ def draw(setting: str, chosen: Sequence[tuple[int, Landscape]], out: Path) -> No
 
 def picture(out: Path, setting: str, number: int) -> NDArray[np.uint8]:
     """A picture that was drawn, (H, W, 3)."""
-    return np.asarray(Image.open(out / setting / f"{number:03}.png").convert("RGB"))
+    return np.asarray(open_picture(out / setting / f"{number:03}.png"))
 
 
 def similarity(large: NDArray[np.uint8], first: NDArray[np.uint8]) -> float:

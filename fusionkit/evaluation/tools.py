@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, RecipeError
+from fusionkit.files import write_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,10 +173,4 @@ class Tools:
 
         if self.cache is None:
             return
-        try:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            temporary = self.cache / f".{key}.{os.getpid()}.npy"
-            np.save(temporary, found)
-            temporary.replace(self.cache / f"{key}.npy")
-        except OSError as error:
-            raise FusionError(f"cache '{self.cache}' can't be written: {error.strerror or error}") from error
+        write_file(self.cache / f"{key}.npy", lambda file: np.save(file, found), replace=True)

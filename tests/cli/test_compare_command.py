@@ -121,7 +121,7 @@ def test_killed_at_any_moment_it_loses_nothing_and_does_nothing_twice(fusionkit:
     assert ran.code == 0, ran.err
     after = pictures(OUT)
     assert {name: after[name] for name in kept} == kept
-    assert not list(OUT.rglob(".p*")), "half a picture was left behind"
+    assert not [*OUT.rglob(".p*"), *OUT.rglob(".fusionkit-*")], "half a picture was left behind"
 
     assert fusionkit(*COMPARE, *VARY, "--seeds", "0-2", "-q", "--out", "whole").code == 0
     for name in ("scores.csv", "pictures.csv"):
