@@ -41,7 +41,7 @@ def output_problems(paths: Iterable[Path], size: tuple[int, int]) -> list[str]:
     needed: dict[Path, int] = {}
     for path in paths:
         if problem := name_problem(path):
-            advice = "use another one" if "character" in problem else "use a shorter one"
+            advice = "use a shorter one" if "bytes" in problem else "use another one"
             problems.append(f"output '{path}' {problem}; {advice}")
             continue
         kind, side = _FORMATS.get(path.suffix.lower(), ""), max(size)

@@ -45,14 +45,14 @@ def notes_on(recipe: Recipe) -> list[str]:
     for text in files_of(recipe):
         if Path(text).suffix.lower() in _WITH_FRAMES:
             with suppress(PictureError):
-                if has_more(Path(text)):
+                if has_more(_expanded(text)):
                     lines.append(f"'{text}' has several frames or pages; the first one counts")
     return lines
 
 
 def fingerprints(recipe: Recipe) -> dict[str, str]:
     """For each of `files_of`, what tells it from others: a SHA-256 of it, or of parts of it where it is large."""
-    return {text: found for text in files_of(recipe) if (found := fingerprint(Path(text).expanduser()))}
+    return {text: found for text in files_of(recipe) if (found := fingerprint(_expanded(text)))}
 
 
 def fingerprint(path: Path) -> str:
@@ -133,13 +133,12 @@ class Inputs:
         return lines + [f"'{text}' is not the file that the picture was drawn with" for text in self.differing]
 
     def _found(self, text: str) -> bool:
-        path = Path(text)
-        places = [text, self.image.parent / path, self.image.parent / path.name]
-        there = [Path(each).expanduser() for each in places if _exists(str(each))]
+        path, beside = _expanded(text), self.image.parent
+        there = [each for each in (path, beside / path, beside / path.name) if os.path.exists(each)]
         if not there:
             return False
         same = next((each for each in there if fingerprint(each) == self.known[text]), None)
-        if (best := same or there[0]) != path.expanduser():
+        if (best := same or there[0]) != path:
             self.places[text] = str(best)
         if same is None:
             self.differing.append(text)
@@ -188,7 +187,8 @@ def _looks_like_a_path(text: str) -> bool:
 
 
 def _exists(text: str) -> bool:
-    try:
-        return os.path.exists(os.path.expanduser(text))
-    except (ValueError, RuntimeError):
-        return False
+    return os.path.exists(_expanded(text))
+
+
+def _expanded(text: str) -> Path:
+    return Path(os.path.expanduser(text))

@@ -44,7 +44,7 @@ def output_path(recipe: Recipe, index: int = 1) -> Path:
 
     def filled(limits: dict[str, int]) -> Path:
         cut = {name: cut_to(text, limits.get(name, _USUAL_NAME)) for name, text in slugs.items()}
-        return _made_safe(template, Path(template.format_map({**fixed, **cut})).expanduser())
+        return _made_safe(template, Path(os.path.expanduser(template.format_map({**fixed, **cut}))))
 
     path = filled({})
     limits = range(_LETTERS * 4, _LEAST_BYTES - 1, -1)
@@ -66,6 +66,8 @@ def name_problem(path: Path, room: int = 0) -> str:
     try:
         if "\0" in str(path):
             raise ValueError
+        if str(path).startswith("~"):
+            return "begins with a user that this machine does not have"
         most = _most(path)
         for part, extra in ((path.name, room), *((each, 0) for each in path.parent.parts)):
             if (size := len(os.fsencode(part)) + extra) > most:

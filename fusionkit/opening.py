@@ -32,6 +32,8 @@ _STRANGERS = {
 # What Pillow says of damaged files, in lower case, and what it means.
 _OUR_WORDS = {
     "truncated": "it is cut off",
+    "null byte": "no file's name holds the character 0",
+    "null character": "no file's name holds the character 0",
     "max_text": "it holds more text than a picture's notes may take, 1 MB unpacked",
     "not identified by this driver": "its header makes no sense",
     "unknown pixel mode": "its numbers are of a kind that is not known; save it with 8 or 16 bits a colour",
@@ -45,9 +47,10 @@ _KINDS = (
 )
 # Of one pixel: Pillow keeps 4 bytes of what is decoded, and 3 go to an array. Others are converted, some in floats.
 _BYTES_A_PIXEL, _BYTES_A_CONVERTED_PIXEL = 8, 24
-# No file of these formats holds more pixels a byte: deflate shrinks zeros to 1/1032, and a block of 8x8 pixels of a
-# JPEG takes at least a bit. So a few bytes that announce gigabytes are found out before anything is reserved for them.
-_PIXELS_A_BYTE = {"PNG": 8 * 1032, "JPEG": 8 * 64}
+# A few bytes that announce gigabytes are found out before anything is reserved for them: deflate shrinks zeros to
+# 1/1032, and a block of 8x8 pixels of a JPEG takes at least a bit.
+_DEFLATED, _PIXELS_A_BIT_OF_JPEG = 1032, 64
+_BITS_OF_PNG = {"RGB": 24, "RGBA": 32, "LA": 16, "I;16": 16}  # at least; the others may have one
 _LARGE = 2**26  # pixels; so large ones are decoded one after the other, whatever the number of threads
 
 
@@ -87,9 +90,8 @@ def decode(image: ImageFile, path: Path) -> None:
         PictureError: They take more memory than there is, or the file is too short to hold them.
     """
     pixels = image.width * image.height
-    least = pixels // _PIXELS_A_BYTE.get(str(image.format), pixels + 1)
-    if least > path.stat().st_size:
-        raise _damaged(path, f"{image.width}x{image.height} pixels can't be in {in_bytes(path.stat().st_size)}")
+    if _least_bytes(image) > (size := path.stat().st_size):
+        raise _damaged(path, f"{image.width}x{image.height} pixels can't be in {in_bytes(size)}")
     if pixels < _LARGE:
         _load(image)
         return
@@ -97,6 +99,14 @@ def decode(image: ImageFile, path: Path) -> None:
         each = _BYTES_A_PIXEL if image.mode in ("RGB", "L") else _BYTES_A_CONVERTED_PIXEL
         check_memory(path, pixels * each, f"has {image.width}x{image.height} pixels")
         _load(image)
+
+
+def _least_bytes(image: ImageFile) -> int:
+    """How many bytes a picture's file has at least, whatever its pixels are; 0 where nothing is known."""
+    pixels = image.width * image.height
+    if image.format == "PNG":
+        return pixels * _BITS_OF_PNG.get(image.mode, 1) // 8 // _DEFLATED
+    return pixels // _PIXELS_A_BIT_OF_JPEG // 8 if image.format == "JPEG" else 0
 
 
 def _load(image: ImageFile) -> None:
@@ -238,6 +248,8 @@ def _library_errors(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise PictureError(path, "does not exist") from None
+    except UnicodeError:
+        raise PictureError(path, "has a name that no file can have") from None
     except MemoryError:
         raise PictureError(path, "does not fit into the memory") from None
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,7 +33,10 @@ def pictures_beside(folder: Path) -> Iterator[None]:
 def found(path: Path) -> Path:
     """A picture's path: from the working folder, or else beside the recipe that is being read."""
     folder = _recipe_folder.get()
-    return folder / path if folder is not None and not path.exists() and (folder / path).exists() else path
+    # Unlike `Path.exists`, these answer for names that no file can have.
+    if folder is None or os.path.exists(path) or not os.path.exists(folder / path):
+        return path
+    return folder / path
 
 
 PicturePath = Annotated[Path, AfterValidator(found)]
@@ -96,6 +100,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     from fusionkit.colours import ON_THEIR_SIDE, orientation
 
     with opened(path) as image:
+        if image.format == "PNG" and "exif" not in image.info:
+            decode(image, path)
         # What a TIFF that is not decoded says of its size differs between Pillow's versions where it lies on its side.
         tags = getattr(image, "tag_v2", {})
         width, height = (tags.get(tag, side) for tag, side in zip((256, 257), image.size, strict=True))

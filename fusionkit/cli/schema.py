@@ -19,6 +19,7 @@ def command(output: Path | None) -> None:
     # yaml-language-server: $schema=recipe.schema.json
     """  # noqa: D301 - click wants the character
     from fusionkit.errors import FusionError
+    from fusionkit.files import write_whole
     from fusionkit.schema import TITLE, recipe_schema
 
     text = json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n"
@@ -28,7 +29,7 @@ def command(output: Path | None) -> None:
     try:
         if output.exists() and f'"title": "{TITLE}"' not in output.read_text(encoding="utf-8", errors="replace"):
             raise FusionError(f"'{output}' is there and is no schema of fusionkit; it is left as it is")
-        output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise FusionError(f"'{output}' can't be written: {error.strerror or error}") from error
+    write_whole(output, text)
     click.echo(output)

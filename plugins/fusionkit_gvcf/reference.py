@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,8 @@ def noised_image(path: Path, stage: Stage) -> Tensor:
 
 def _noise_problems(noise: Any, channels: int) -> list[str]:
     what = f"'{noise}'" if isinstance(noise, (str, Path)) else "that is given"
+    if isinstance(noise, (str, Path)) and os.path.exists(noise) and not os.path.isfile(noise):
+        return [f"reference noise {what} is no ordinary file"]  # a pipe would let us wait for ever
     try:
         shape = tuple(_load(noise).shape)
     except FileNotFoundError:

@@ -79,6 +79,18 @@ def test_what_is_no_ordinary_file_is_not_waited_for(tmp_path: Path, monkeypatch:
     assert problem(tmp_path / "none.png") == "does not exist"
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a\ud800.png", "has a name that no file can have"),
+        ("a\0.png", "can't be read: no file's name holds the character 0"),
+        ("x" * 300 + ".png", "can't be read: File name too long"),
+    ],
+)
+def test_names_that_no_file_can_have(name: str, says: str, tmp_path: Path) -> None:
+    assert problem(tmp_path / name) == says
+
+
 def test_every_way_to_cut_a_picture(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "a.webp", "a.tif", "a.gif"):
         Image.effect_noise((32, 32), 60).convert("RGB").save(tmp_path / name)

@@ -204,3 +204,17 @@ def test_a_recipe_that_a_jpeg_has_no_room_for(tmp_path: Path, monkeypatch: pytes
     assert json.dumps(read_metadata(save_image(Image.new("RGB", (8, 8)), tmp_path / "a.webp", long))) == json.dumps(
         long
     )
+
+
+def test_validate_says_so_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fusionkit.checks import check_file
+    from fusionkit.errors import RecipeError
+    from fusionkit.recipe_file import parse_recipe
+
+    monkeypatch.chdir(tmp_path)
+    recipe = f"model: tinyworld/scenes\nprompt: {'a hill ' * 10_000}\n"
+    check_file(parse_recipe(recipe + "output: a.png", "r.yaml"))
+    with pytest.raises(RecipeError) as error:
+        check_file(parse_recipe(recipe + "output: a.jpg", "r.yaml"))
+    (problem,) = error.value.problems
+    assert problem.startswith("r.yaml:3:9: output 'a.jpg': JPEG has room for 65.0 kB of recipe, and this one takes ")
