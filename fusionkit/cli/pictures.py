@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionkit.cli.common import counted
-from fusionkit.errors import Cancelled, RecipeError
+from fusionkit.errors import Cancelled, FusionError, RecipeError
 from fusionkit.image import free_path, metadata_of, output_path, save_image, save_or_keep
 from fusionkit.inputs import notes_on
 from fusionkit.names import beside
@@ -129,7 +129,10 @@ def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage,
         part = f"-stage{stage.index + 1}" if stage.index else ""
         name = beside(path, f"{part}-step{at.index + 1:03}")
         with interrupts_later():
-            kept.files.append(save_image(image, name, {}))
+            try:
+                kept.files.append(save_image(image, name, {}))
+            except FusionError as error:  # the picture itself may still find a place
+                click.echo(f"note: no preview: {error}", err=True)
 
     return show
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from fusionkit import Plugin, hookimpl
 
 class Broken(Plugin, name="takes-the-folder"):
-    @hookimpl
-    def stage_done(self, stage):
+    @hookimpl(wrapper=True)
+    def init_noise(self, stage):
+        noise = yield
         Path("out").write_text("a file")
+        return noise
 """
 
 
@@ -28,3 +30,15 @@ def test_a_folder_that_becomes_a_file_while_the_run_draws(fusionkit: Run, instal
     assert ran.err == "'out/r-0.png' can't be written: File exists; the picture is kept as 'fusionkit-kept.png'\n"
     assert "takes-the-folder" in read_metadata(Path("fusionkit-kept.png"))["recipe"]
     assert Path("out").read_text() == "a file"
+
+
+def test_a_preview_that_can_not_be_written_does_not_end_the_run(fusionkit: Run, install: Install) -> None:
+    install("takes-the-folder", CODE)
+    Path("r.yaml").write_text(Path("r.yaml").read_text().replace("  - guided-fusion", "  - takes-the-folder"))
+    ran = fusionkit("run", "r.yaml", "-q", "--preview-every", "1")
+    assert ran.code == 1
+    *previews, last = ran.err.splitlines()
+    assert previews == [
+        f"note: no preview: 'out/r-0-step00{step}.png' can't be written: File exists" for step in (1, 2)
+    ]
+    assert last == "'out/r-0.png' can't be written: File exists; the picture is kept as 'fusionkit-kept.png'"
