@@ -19,6 +19,8 @@ from fusionkit.names import name_problem, numbered
 
 _TEMPORARY = re.compile(r"\.fusionkit-\d+-[0-9a-f]{16}\.part")
 _DAY = 24 * 3600
+# Those of this process: on a network's file systems a lock may be the process', which could take it twice.
+_being_written: set[str] = set()
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
@@ -75,7 +77,8 @@ def clear_leftovers(folder: Path) -> None:
     """Delete the temporary files of this module that killed processes left in a folder, and nothing else."""
     with suppress(OSError), os.scandir(folder) as entries:
         for each in entries:
-            if _TEMPORARY.fullmatch(each.name) and each.is_file(follow_symlinks=False):
+            ours = _TEMPORARY.fullmatch(each.name) and each.name not in _being_written
+            if ours and each.is_file(follow_symlinks=False):
                 with suppress(OSError):
                     _clear(Path(each.path))
 
@@ -85,20 +88,20 @@ def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A new file, locked as long as it is open, which tells others that its process lives; in the end it is gone."""
     while True:
         path = folder / f".fusionkit-{os.getpid()}-{secrets.token_hex(8)}.part"
-        # Made so, and not by tempfile, it gets the permissions that any other file gets.
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        with os.fdopen(handle, "r+b") as file:
-            _lock(handle, wait=True)
-            # Somebody who clears up may have found it before it was locked.
-            if not path.exists():
-                continue
-            try:
-                yield path, file
-            finally:
-                if sys.platform == "win32":
-                    file.close()
-                path.unlink(missing_ok=True)
-            return
+        _being_written.add(path.name)
+        try:
+            # Made so, and not by tempfile, it gets the permissions that any other file gets.
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            with os.fdopen(handle, "r+b") as file:
+                _lock(handle, wait=True)
+                # Somebody who clears up may have found it before it was locked.
+                if path.exists():
+                    yield path, file
+                    return
+        finally:
+            with suppress(OSError):
+                path.unlink()
+            _being_written.discard(path.name)
 
 
 def _lock(handle: int, wait: bool = False) -> bool:
