@@ -5,7 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import Cancelled, CanvasError, FusionError, ModelError, PluginError, RecipeError
+from fusionkit.errors import (
+    Cancelled,
+    CanvasError,
+    FusionError,
+    ModelError,
+    NumericalError,
+    OutOfMemory,
+    PluginError,
+    RecipeError,
+)
 from fusionkit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -42,6 +51,8 @@ __all__ = [
     "Fusion",
     "FusionError",
     "ModelError",
+    "NumericalError",
+    "OutOfMemory",
     "Patches",
     "Plugin",
     "PluginError",

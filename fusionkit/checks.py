@@ -15,6 +15,7 @@ from fusionkit.models.compatibility import misfits
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.lora import check_loras
 from fusionkit.models.schedulers import SHORT_NAMES, resolve
+from fusionkit.models.zero_snr import zero_snr_told
 from fusionkit.run import completed, size_problems, unused_models
 from fusionkit.stage import Stage
 
@@ -70,6 +71,7 @@ def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
         recipe = whole
         info = next(iter(infos.values()))
         scheduler = collect(lambda: named_scheduler(recipe, info))
+        add(zero_snr_told(recipe, info), ("scheduler",))
         wrong_sizes = size_problems(recipe, info)
         add(wrong_sizes)
         too_large = cost_problems(recipe, info)
@@ -132,7 +134,7 @@ def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manag
         Stage(plan, index, recipe, info, scheduler, memory=memory, infos=infos) for index, plan in enumerate(plans)
     ]
     try:
-        return [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines or ()]
+        return [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
     except PluginError:
         # The plugin asks for more than a scheduler's name: only the run's own check, with torch, can answer it.
         from fusionkit.run import prepare

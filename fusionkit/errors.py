@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.fusion import Result
 
 
 class FusionError(Exception):
@@ -32,6 +38,27 @@ class PluginError(FusionError):
 
 class ModelError(FusionError):
     """A model that can't be found, read or run."""
+
+
+class UnfinishedError(FusionError):
+    """A run that could not go on, through no fault of the recipe's words.
+
+    Attributes:
+        latents: The clean latents (1, C, H, W), where all steps were done and decoding alone failed; else None.
+        decode_in_tiles: Makes the picture of these latents in tiles, which needs less memory; None where that is no
+            help.
+    """
+
+    latents: Tensor | None = None
+    decode_in_tiles: Callable[[], Result] | None = None
+
+
+class NumericalError(UnfinishedError):
+    """Numbers that are NaN or infinite: of the canvas, a prompt's embedding, or a picture; nothing can follow them."""
+
+
+class OutOfMemory(UnfinishedError):  # noqa: N818 - as torch calls it, and as people do
+    """A run that the machine's memory, or a GPU's, does not hold."""
 
 
 class CanvasError(FusionError):

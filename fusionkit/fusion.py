@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import RecipeError
+from fusionkit.errors import OutOfMemory, RecipeError, UnfinishedError
 from fusionkit.observers import OnStepDone, Preview, Progress
 from fusionkit.plugin import Plugin
 from fusionkit.recipe import Recipe
-from fusionkit.run import RunPlan, ask_maps, execute, prepare
+from fusionkit.run import RunPlan, ask_maps, execute, prepare, told_of_shortage
+from fusionkit.shortage import free_memory
 
 # What the weights were loaded with: a later call can't change it.
 WEIGHTS = ("model", "models", "revision", "variant", "loras", "dtype", "device", "offload", "compile", "channels_last")
@@ -39,6 +40,7 @@ class Result:
         denoising_seconds: Time of the denoising alone.
         forward_share: The part of the denoising time that the model's own forward passes took, 0..1.
         forward_passes: How many views went through the denoiser.
+        batch_size: Most views that went through the denoiser together, with and without the prompt as one.
         draw_maps: Asks the plugins for `maps`.
     """
 
@@ -49,6 +51,7 @@ class Result:
     denoising_seconds: float
     forward_share: float
     forward_passes: int
+    batch_size: int = 0
     draw_maps: Callable[[], Mapping[str, Image]] = field(default=dict, repr=False)
 
     @property
@@ -98,6 +101,9 @@ class Fusion:
         infos: What is known of the models, by name, the main one first.
         load: Loads the models for a recipe.
         recipe: What applies where a call says nothing.
+
+    Attributes:
+        batch_size: Views in one forward pass where the recipe does not say; None chooses by device and free memory.
     """
 
     def __init__(
@@ -106,6 +112,7 @@ class Fusion:
         self.infos = dict(infos)
         self.recipe = recipe
         self._load = load
+        self.batch_size: int | None = None
         self._models: Mapping[str, Model] = {}
         self._fixed: Recipe | None = None
 
@@ -225,6 +232,8 @@ class Fusion:
         Raises:
             RecipeError: A value makes no sense; before any step.
             PluginError: A plugin failed.
+            NumericalError: Numbers became NaN or infinite.
+            OutOfMemory: Memory ran out; where only decoding failed, the error holds the latents.
             Cancelled: The callback ended the run.
         """
         if prompt is not None:
@@ -262,6 +271,8 @@ class Fusion:
         Raises:
             RecipeError: A value makes no sense; before the weights load.
             PluginError: A plugin failed.
+            NumericalError: Numbers became NaN or infinite.
+            OutOfMemory: Memory ran out; where only decoding failed, the error holds the latents.
             Cancelled: The callback ended the run.
         """
         recipe = recipe or self.recipe
@@ -274,8 +285,12 @@ class Fusion:
         plan = self.plan(recipe, observers, self._device(recipe))
         models = self.models_for(plan.recipe)
         model = next(iter(models.values()))
+        for each in models.values():
+            each.batch_size = self.batch_size
 
         passes, forward, began = *_spent(models), time.perf_counter()
+        for each in models.values():
+            each.largest_batch = 0
         if progress:
             bar.open(plan.forward_passes)
         try:
@@ -283,18 +298,53 @@ class Fusion:
         finally:
             bar.close()
         denoised = time.perf_counter()
-        image = model.decode(latents)
-        ended = time.perf_counter()
         all_passes, all_forward = _spent(models)
+        spent = {
+            "denoising_seconds": denoised - began,
+            "forward_share": (all_forward - forward) / (denoised - began),
+            "forward_passes": all_passes - passes,
+            "batch_size": max(each.largest_batch for each in models.values()),
+        }
+        return self._finished(plan, model, latents, maps, spent)
+
+    def _finished(
+        self, plan: RunPlan, model: Model, latents: Tensor, maps: bool, spent: Mapping[str, Any], tiled: bool = False
+    ) -> Result:
+        """The result of a run whose steps are done.
+
+        Args:
+            plan: The run.
+            model: Decodes the latents.
+            latents: Clean latents, (1, C, H, W).
+            maps: Whether the result has maps.
+            spent: What the result tells of the denoising.
+            tiled: Decode in tiles, whatever the recipe says, and say so in the result's recipe.
+
+        Raises:
+            UnfinishedError: The picture can't be decoded; holds the latents.
+        """
+        began = time.perf_counter()
+        kept = latents.float().cpu().clone()  # a plain tensor, no longer one of inference mode
+        recipe = plan.recipe.model_copy(update={"vae_tiling": True}) if tiled else plan.recipe
+        before, model.vae_tiling = model.vae_tiling, model.vae_tiling or tiled
+        try:
+            with told_of_shortage(replace(plan, recipe=recipe), model, lambda: "decoding", decoding=True):
+                image = model.decode(latents)
+        except UnfinishedError as error:
+            error.latents = kept
+            if isinstance(error, OutOfMemory) and not model.vae_tiling:
+                free_memory()
+                error.decode_in_tiles = partial(self._finished, plan, model, latents, maps, spent, tiled=True)
+            raise
+        finally:
+            model.vae_tiling = before
         return Result(
             image=image,
-            latents=latents.float().cpu().clone(),  # a plain tensor, no longer one of inference mode
-            recipe=plan.recipe,
-            seconds=ended - began,
-            denoising_seconds=denoised - began,
-            forward_share=(all_forward - forward) / (denoised - began),
-            forward_passes=all_passes - passes,
+            latents=kept,
+            recipe=recipe,
+            seconds=spent["denoising_seconds"] + time.perf_counter() - began,
             draw_maps=partial(ask_maps, plan, image) if maps else dict,
+            **spent,
         )
 
     def models_for(self, recipe: Recipe) -> Mapping[str, Model]:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from fusionkit.canvas import check_views, gather
-from fusionkit.errors import PluginError
+from fusionkit.finite import place
 from fusionkit.manager import Manager
-from fusionkit.stage import Fused, Patches, Prompt, Stage, Step
+from fusionkit.stage import Fused, Patches, Prompt, Stage, Step, Tiling
 
 
 @torch.inference_mode()
@@ -21,55 +21,51 @@ def denoise(stage: Stage, hooks: Manager) -> Tensor:
 
     Raises:
         PluginError: A plugin failed in a hook, or its answer does not fit.
+        NumericalError: Something became NaN or infinite; at the end of the step at which it did, or soon after.
     """
     ask = partial(hooks.ask, stage=stage)
     noise = ask("init_noise", shape=stage.shape)
     latents: Tensor = ask("init_latents", shape=stage.shape, noise=noise)
+    stage.facts.step_ends(place(stage))
 
     for at in stage.steps:
-        groups = [replace(patches) for patches in ask("views", at=at)]
+        groups = ask_views(stage, at, hooks)
         for patches in groups:
             patches.latents = gather(latents, patches.views)  # (P, C, h, w)
             patches.prompts = ask_prompts(stage, at, patches, hooks)
             patches.prediction = ask("noise_prediction", shape=patches.latents.shape, at=at, patches=patches)
-        fused = ask_fused(stage, at, groups, hooks)
+        fused: Fused = ask("fuse", at=at, groups=groups)
         latents = ask("step", shape=stage.shape, at=at, latents=latents, fused=fused)
+        stage.facts.step_ends(place(stage, at))
         ask("step_done", at=at, latents=latents, fused=fused)
 
+    stage.facts.wait(place(stage, stage.steps[-1]))
     ask("stage_done", latents=latents)
     return latents
+
+
+def ask_views(stage: Stage, at: Step, hooks: Manager) -> list[Patches]:
+    """Ask for a step's groups of views, as copies of the loop's own.
+
+    Raises:
+        CanvasError: They are not those of the plan, and leave a hole or lie outside the canvas.
+        PluginError: A plugin failed, or the answer is anything else.
+    """
+    groups = [replace(patches, views=tuple(patches.views)) for patches in hooks.ask("views", stage=stage, at=at)]
+    known = stage.tilings.get(at.index)
+    if known is not None and known != Tiling.of(groups):
+        check_views(stage, groups)
+    return groups
 
 
 def ask_prompts(stage: Stage, at: Step, patches: Patches, hooks: Manager) -> list[Prompt]:
     """Ask for P prompts, one a view.
 
     Raises:
-        PluginError: The answer is anything else.
+        PluginError: A plugin failed, or the answer is anything else.
     """
     answer = hooks.ask("prompt_per_patch", stage=stage, at=at, patches=patches)
-    fits = isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == len(patches.views)
-    if not fits or not all(isinstance(prompt, (str, Prompt)) for prompt in answer):
-        raise PluginError(
-            f"hook 'prompt_per_patch' answered {answer!r:.60}; expected {len(patches.views)} strings or Prompts, "
-            f"one a view (asked: {', '.join(hooks.asked('prompt_per_patch'))})"
-        )
     return [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in answer]
-
-
-def ask_fused(stage: Stage, at: Step, groups: Sequence[Patches], hooks: Manager) -> Fused:
-    """Ask for the fused prediction, (1, C, H, W).
-
-    Raises:
-        PluginError: The answer is no `Fused`, or does not fit the canvas.
-    """
-    fused = hooks.ask("fuse", stage=stage, at=at, groups=groups)
-    if not isinstance(fused, Fused):
-        asked = ", ".join(hooks.asked("fuse"))
-        raise PluginError(f"hook 'fuse' answered {type(fused).__name__}; expected a Fused (asked: {asked})")
-    for tensor in (fused.prediction, fused.noise):
-        if tensor is not None:
-            hooks.fits("fuse", tensor, stage.shape, stage)
-    return fused
 
 
 def check_coverage(stage: Stage, hooks: Manager) -> tuple[int, int]:
@@ -85,7 +81,8 @@ def check_coverage(stage: Stage, hooks: Manager) -> tuple[int, int]:
     checked: list[Sequence[Patches]] = []
     views = passes = 0
     for at in stage.steps:
-        groups = hooks.ask("views", stage=stage, at=at)
+        groups = ask_views(stage, at, hooks)
+        stage.tilings[at.index] = Tiling.of(groups)
         # Most methods use the same views at every step: comparing is cheap, checking is not.
         if not checked or not same(checked[-1], groups):
             check_views(stage, groups)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
-from fusionkit.errors import Cancelled
+from fusionkit.errors import Cancelled, NumericalError
+from fusionkit.finite import place
 from fusionkit.hookspecs import hookimpl
 from fusionkit.plugin import Plugin
 from fusionkit.stage import Fused, Patches, Stage, Step
@@ -26,9 +29,9 @@ class Progress(Plugin):
 
     def open(self, total: int) -> None:
         """Show the bar, for `total` views that go through the denoiser."""
-        from tqdm.auto import tqdm
+        from fusionkit.bars import progress_bar
 
-        self._bar = tqdm(total=total, unit="view", dynamic_ncols=True)
+        self._bar = progress_bar(total=total, unit="view")
 
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:
@@ -68,13 +71,22 @@ class OnStepDone(Plugin):
 
 
 class Preview(Plugin):
-    """Decodes the clean estimate every few steps and calls a function with the picture, the stage and the step."""
+    """Decodes the clean estimate every few steps and calls a function with the picture, the stage and the step.
+
+    A preview that can't be decoded is left out, and `told` why in one line: the picture itself may still come well.
+    """
 
     every: Annotated[int, Field(ge=1)]
     show: Callable[..., None]
+    told: Callable[[str], None] = partial(print, file=sys.stderr)
 
     @hookimpl
     def step_done(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> None:
         """Decode and show; the last step is left to the finished picture."""
         if (at.index + 1) % self.every == 0 and not at.is_last:
-            self.show(stage.model.decode(latents if fused.denoised is None else fused.denoised), stage, at)
+            try:
+                image = stage.model.decode(latents if fused.denoised is None else fused.denoised)
+            except NumericalError as error:
+                self.told(f"no preview at {place(stage, at)}: {error}")
+                return
+            self.show(image, stage, at)

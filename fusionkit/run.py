@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from fusionkit.errors import CanvasError, ModelError, PluginError, RecipeError
-from fusionkit.manager import Manager, is_hookimpl
+from fusionkit.errors import CanvasError, FusionError, ModelError, RecipeError
+from fusionkit.manager import Manager
+from fusionkit.misfits import is_hookimpl
 from fusionkit.plugin import Plugin, kebab
 from fusionkit.problems import problems_of
+from fusionkit.shortage import out_of_memory, shortage
 from fusionkit.stage import Stage, StagePlan
 
 if TYPE_CHECKING:
@@ -50,6 +53,11 @@ class RunPlan:
     def steps(self) -> int:
         """Steps of all stages together."""
         return sum(len(stage.steps) for stage in self.stages)
+
+    @property
+    def largest_group(self) -> int:
+        """The number of views in the largest group: no more than these are predicted together."""
+        return max(tiling.largest for stage in self.stages for tiling in stage.tilings.values())
 
     @property
     def forward_passes(self) -> int:
@@ -122,6 +130,7 @@ def prepare(
     from fusionkit.models.compatibility import misfits, mixing_problems
     from fusionkit.models.memory import memory_problems, models_beside
     from fusionkit.models.schedulers import make_scheduler
+    from fusionkit.models.zero_snr import zero_snr_problems
 
     recipe = completed(recipe, info)
     hooks = Manager([*recipe.plugins, *observers])
@@ -130,10 +139,12 @@ def prepare(
     if problems := size_problems(recipe, info) + too_large + misfits(infos) + unused_models(recipe, infos):
         raise RecipeError(problems)
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
+    beside = models_beside(infos, recipe)
+    # How many views a group has is not known yet; one needs the least.
     if (
         problems := size_problems(recipe, info, plans)
         or cost_problems(recipe, info, plans)
-        or memory_problems(info, recipe, plans, beside=models_beside(infos, recipe), canvas_only=to_look_at)
+        or memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=1)
     ):
         raise RecipeError(problems)
 
@@ -142,8 +153,8 @@ def prepare(
     for index, stage_plan in enumerate(plans):
         scheduler = make_scheduler(info, recipe.scheduler, stage_plan.steps or recipe.steps, device)
         stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory, infos=infos))
-    problems = mixing_problems(infos, stages[0].scheduler)
-    problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines or ()]
+    problems = zero_snr_problems(stages[0].scheduler) + mixing_problems(infos, stages[0].scheduler)
+    problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
     if problems:
         raise RecipeError(dict.fromkeys(problems))
     try:
@@ -151,7 +162,10 @@ def prepare(
     except CanvasError as error:
         raise RecipeError(str(error).splitlines()) from error
     views, passes = zip(*counts, strict=True)
-    return RunPlan(recipe, info, hooks, stages, views, passes, infos)
+    plan = RunPlan(recipe, info, hooks, stages, views, passes, infos)
+    if problems := memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=plan.largest_group):
+        raise RecipeError(problems)
+    return plan
 
 
 def picture_latents(plan: RunPlan, model: Model) -> Tensor | None:
@@ -168,15 +182,12 @@ def ask_maps(plan: RunPlan, image: Image) -> dict[str, Image]:
     """The plugins' pictures of how a run that has ended went, by name, in the recipe's order.
 
     Raises:
-        PluginError: A plugin failed, or a name can't be a part of a file's name.
+        PluginError: A plugin failed, or its answer does not fit.
     """
     maps: dict[str, Image] = {}
     # The hook is asked of the last plugin first.
     for answer in reversed(plan.hooks.ask("maps", stage=plan.stages[-1], image=image)):
         for name, picture in answer.items():
-            if not re.fullmatch(r"[\w+-]+", name):
-                asked = ", ".join(plan.hooks.asked("maps"))
-                raise PluginError(f"hook 'maps' answered the name {name!r}; use letters, digits and - (asked: {asked})")
             free = next(each for each in chain([name], (f"{name}-{n}" for n in count(2))) if each not in maps)
             maps[free] = picture
     return maps
@@ -192,9 +203,38 @@ def execute(plan: RunPlan, model: Model, models: Mapping[str, Model] | None = No
     """
     from fusionkit.loop import denoise
 
-    latents = picture_latents(plan, model)
-    for stage in plan.stages:
-        stage.model, stage.previous, stage.models = model, latents, models or {"model": model}
-        latents = denoise(stage, plan.hooks)
+    with told_of_shortage(plan, model, lambda: plan.hooks.where or "before the first stage"):
+        latents = picture_latents(plan, model)
+        for stage in plan.stages:
+            stage.model, stage.previous, stage.models = model, latents, models or {"model": model}
+            latents = denoise(stage, plan.hooks)
     assert latents is not None, "a run has at least one stage"
     return latents
+
+
+@contextmanager
+def told_of_shortage(
+    plan: RunPlan, model: Model, where: Callable[[], str], *, decoding: bool = False
+) -> Iterator[None]:
+    """Where memory runs out within the block, say what was computed and what would need less.
+
+    Args:
+        plan: The run.
+        model: The model, or the main one.
+        where: What is computed, as the error names it.
+        decoding: Whether a picture is decoded.
+
+    Raises:
+        OutOfMemory: It did.
+    """
+    try:
+        yield
+    except FusionError:
+        raise
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        # What the attempt held is let go, for whoever tries again with less.
+        clear_frames(error.__traceback__)
+        batch = min(plan.recipe.batch_size or model.largest_batch, plan.largest_group)
+        raise shortage(plan.recipe, where(), str(model.device), batch, decoding=decoding) from error

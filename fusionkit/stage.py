@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.finite import Facts
 from fusionkit.noise import generator, keyed_noise
 from fusionkit.views import View
 
@@ -127,6 +128,25 @@ class Patches:
         return replace(self, weights=weights if self.weights is None else self.weights * weights)
 
 
+@dataclass(frozen=True)
+class Tiling:
+    """The groups of views of one step, in short: that of thousands of steps has to be kept.
+
+    Args:
+        fingerprint: Of the views, kinds and shares.
+        largest: The number of views in the largest group.
+    """
+
+    fingerprint: int
+    largest: int
+
+    @classmethod
+    def of(cls, groups: Sequence[Patches]) -> Tiling:
+        """That of an answer of `views`."""
+        told = tuple((tuple(patches.views), patches.kind, patches.share) for patches in groups)
+        return cls(hash(told), max(len(patches.views) for patches in groups))
+
+
 @dataclass
 class Fused:
     """What `fuse` answers: one prediction, and possibly noise, for the whole canvas.
@@ -158,6 +178,8 @@ class Stage:
         memory: A place, shared by the stages of one run, where plugins keep what later stages need; by plugin name.
         infos: What is known of each model, by the names that the recipe gives them, the main one first.
         models: The model adapters by the same names; empty while a run is only planned.
+        tilings: The views that were checked before the run, by the step's index, in short.
+        facts: What must be true of this run's tensors, such as that they are finite; the loop looks at it.
     """
 
     plan: StagePlan
@@ -170,6 +192,8 @@ class Stage:
     memory: dict[str, Any] = field(default_factory=dict)
     infos: Mapping[str, ModelInfo] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)
+    tilings: dict[int, Tiling] = field(default_factory=dict, repr=False, compare=False)
+    facts: Facts = field(default_factory=Facts, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Where nothing else is said, there is one model."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.baselines import Baseline, Contestant
 from fusionkit.errors import FusionError
-from fusionkit.manager import is_hookimpl
+from fusionkit.misfits import is_hookimpl
 from fusionkit.models.silence import quiet_diffusers
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionkit.cli.common import counted, read, recipe_options, table, tell_notes
+from fusionkit.cli.common import aside, counted, read, recipe_options, table, tell_notes
 
 if TYPE_CHECKING:
     from fusionkit.models import ModelInfo
@@ -28,17 +28,17 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
     from fusionkit.errors import FusionError, ModelError, RecipeError
 
     file = read(recipe, sets, seed=seed, device=device)
-    infos = check_file(file)
+    infos = aside(check_file, file)
     tell_notes(file)
 
     from fusionkit.run import prepare
 
     try:
-        plan = prepare(file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
+        plan = aside(prepare, file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
     except FusionError as error:
         raise RecipeError(file.located(line) for line in str(error).splitlines()) from error
     try:
-        click.echo(describe(plan, file.recipes))
+        click.echo(aside(describe, plan, file.recipes))
     except ModelError as error:  # a prompt that is too long
         raise RecipeError([file.located(f"'prompt': {error}")]) from error
 
@@ -103,7 +103,7 @@ def memory(plan: RunPlan) -> str:
     from fusionkit.models.memory import estimate_memory, machine_memory, models_beside
 
     beside = models_beside(plan.infos, plan.recipe)
-    needs = estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside)
+    needs = estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside, plan.largest_group)
     parts = {
         "weights": needs.weights,
         "canvas": needs.canvas,

@@ -75,11 +75,17 @@ class Model(Protocol):
         info: What its configuration tells.
         forward_passes: Views that went through the denoiser so far, conditional and unconditional counted apart.
         forward_seconds: Time spent in the denoiser so far.
+        largest_batch: Most views that went through the denoiser together so far, with and without the prompt as one.
+        batch_size: Views in one forward pass where the recipe does not say; None chooses.
+        vae_tiling: Whether the VAE decodes and encodes in tiles.
     """
 
     info: ModelInfo
     forward_passes: int
     forward_seconds: float
+    largest_batch: int
+    batch_size: int | None
+    vae_tiling: bool
 
     @property
     def device(self) -> torch.device:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fusionkit.canvas import crop_pixels
 from fusionkit.errors import ModelError
+from fusionkit.finite import check_finite, note_finite, wider_type
 from fusionkit.models.base import ModelInfo
 from fusionkit.models.controlnet import ControlNetInfo, check_hints, load_controlnet, residuals
 from fusionkit.models.memory import views_per_pass
@@ -61,10 +62,12 @@ class DiffusersModel(ABC):
         self.turns = turns or Turns()
         self.forward_passes = 0
         self.forward_seconds = 0.0
+        self.largest_batch = 0
         # How many rows of the batch at work are conditional; they come first. For those who watch the attention: 0
         # where another adapter is at work with the same denoiser.
         self.conditional_rows = 0
         self._embeddings: dict[tuple[str, int | None], Embedding] = {}
+        self._batches: dict[tuple[int, int], int] = {}
         self._controlnets: dict[ControlNetInfo, Any] = {}
         self._places: dict[tuple[torch.device, torch.dtype], tuple[torch.device, torch.dtype]] = {}
 
@@ -106,7 +109,9 @@ class DiffusersModel(ABC):
         if scale <= 1 or self.pipe.unet.config.time_cond_proj_dim is not None:
             return self._run(stage, at, patches, guided=False)[0]
         cond, uncond = self._run(stage, at, patches, guided=True)
-        return uncond + scale * (cond - uncond)
+        guided = uncond + scale * (cond - uncond)
+        note_finite(stage, guided, f"the guidance at scale {scale:g}", "use a smaller guidance-scale")
+        return guided
 
     def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
         """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""
@@ -125,9 +130,15 @@ class DiffusersModel(ABC):
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Image:
-        """Scaled latents (1, C, H, W) as a picture, as the pipeline itself decodes them."""
+        """Scaled latents (1, C, H, W) as a picture, as the pipeline itself decodes them.
+
+        Raises:
+            NumericalError: The picture has values that are not finite.
+        """
+        check_finite(latents, "the canvas that is to be decoded", "nothing can be drawn of it")
         with self._vae() as vae:
             image = vae.decode(self._unscaled(latents.to(self.device)).to(vae.dtype), return_dict=False)[0]
+            check_finite(image, "the picture as the VAE decodes it", wider_type(vae.dtype))
         picture: Image = self.postprocess(image.float())
         self.pipe.maybe_free_model_hooks()
         self.turns.release()
@@ -139,6 +150,7 @@ class DiffusersModel(ABC):
 
         Raises:
             ModelError: A side is not divisible by the latent factor.
+            NumericalError: The latents have values that are not finite.
         """
         if image.width % self.info.factor or image.height % self.info.factor:
             raise ModelError(
@@ -150,6 +162,7 @@ class DiffusersModel(ABC):
             encoded = vae.encode(pixels.to(self.device, vae.dtype))
             # A tiny autoencoder tells latents, the others a distribution of them.
             latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+            check_finite(latents, "a picture, as the VAE encodes it,", wider_type(vae.dtype))
         return self._scaled(latents.float())
 
     @abstractmethod
@@ -202,6 +215,7 @@ class DiffusersModel(ABC):
         latents = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         into_main = self._conversion(stage, at)
         size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
+        self.largest_batch = max(self.largest_batch, min(size, len(prompts)))
         controls = [control for control in patches.controls if control.scale != 0]
         check_hints(controls, stage)
         halves: tuple[list[Tensor], ...] = ([], []) if guided else ([],)
@@ -217,6 +231,7 @@ class DiffusersModel(ABC):
             conditions = self.conditions(stage, views, embeddings)
             output = self.forward(inputs, at.timestep, stage, conditions, list(zip(controls, hints, strict=True)))
             self.conditional_rows = 0
+            note_finite(stage, output, f"the prediction of {self._name(stage)}", wider_type(self.dtype, stage.recipe))
             output = into_main(output.float(), inputs)
             for half, values in zip(halves, output.chunk(len(halves)), strict=True):
                 half.append(values)
@@ -271,7 +286,10 @@ class DiffusersModel(ABC):
         self.turns.take(self.pipe)
         began = self._now()
         if controls:
-            conditions = {**conditions, **residuals(latents, timestep, controls, conditions)}
+            added = residuals(latents, timestep, controls, conditions)
+            for each in (*added["down_block_additional_residuals"], added["mid_block_additional_residual"]):
+                note_finite(stage, each, "what the ControlNet adds", "lower its scale, or use another dtype")
+            conditions = {**conditions, **added}
         output: Tensor = unet(latents.to(self.dtype), timestep, **conditions, return_dict=False)[0]
         self.forward_seconds += self._now() - began
         self.forward_passes += len(latents)
@@ -286,8 +304,16 @@ class DiffusersModel(ABC):
         return perf_counter()
 
     def _automatic_batch(self, view: tuple[int, int]) -> int:
-        free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
-        return views_per_pass(self.info, view, self.dtype.itemsize, free)
+        # Chosen once: the batch decides the last bits of a prediction, and free memory comes and goes.
+        if view not in self._batches:
+            free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+            self._batches[view] = views_per_pass(self.info, view, self.dtype.itemsize, free)
+        return self._batches[view]
+
+    def _name(self, stage: Stage) -> str:
+        """What errors call it: `model 'scene'`, or `the model` where there is one."""
+        names = [name for name, model in stage.models.items() if model is self]
+        return f"model '{names[0]}'" if names and len(stage.models) > 1 else "the model"
 
     def forget_prompts(self) -> None:
         """Encode every text anew when it is next needed."""
@@ -297,7 +323,10 @@ class DiffusersModel(ABC):
     def _cached(self, text: str, clip_skip: int | None) -> Embedding:
         key = text, clip_skip
         if key not in self._embeddings:
-            self._embeddings[key] = self.encode_prompt(text, clip_skip)
+            embedding = self.encode_prompt(text, clip_skip)
+            for part in embedding:
+                check_finite(part, f"the text encoder's answer to '{text:.40}'", wider_type(part.dtype))
+            self._embeddings[key] = embedding
         return self._embeddings[key]
 
     @contextmanager

@@ -27,6 +27,8 @@ _DECODER_MAPS = 8
 _TYPICAL_PARAMETERS = {"sd": 1_290_000_000, "sdxl": 3_470_000_000}
 # Largest share of the weights that is on the GPU at one time: the denoiser; one layer.
 _RESIDENT = {"none": 1.0, "model": 0.8, "sequential": 0.05}
+LARGEST_BATCH = 32
+"""Views in one forward pass, at most, where the recipe does not say."""
 # Canvases that are alive at one time: latents, prediction, noise, clean estimate, a scheduler's history, and views.
 _CANVASES = 24
 
@@ -54,12 +56,17 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    info: ModelInfo, recipe: Recipe, stages: Sequence[StagePlan], beside: Sequence[ModelInfo] = ()
+    info: ModelInfo,
+    recipe: Recipe,
+    stages: Sequence[StagePlan],
+    beside: Sequence[ModelInfo] = (),
+    most: int | None = None,
 ) -> MemoryEstimate:
     """A rough estimate of a run's peak memory, in bytes.
 
     Weights are parameters times the size of their type. A forward pass is a multiple of the denoiser's first feature
-    map, times two with guidance, times the views in a batch; decoding is a multiple of the decoder's last feature map.
+    map, times two with guidance, times the views in a batch, of which there are at `most` as many as in the largest
+    group; decoding is a multiple of the decoder's last feature map.
     Each of the models `beside` it adds its denoiser's weights. The multiples were measured on a CPU in float32: the
     estimate is 0 to 20% above the tensors alive at the peak. Not counted: torch itself (about 0.3 GB, more with CUDA),
     buffers of convolution libraries, and what plugins keep.
@@ -71,6 +78,7 @@ def estimate_memory(
     window = recipe.window or info.window
     view = window[1] // info.factor, window[0] // info.factor
     batch = recipe.batch_size or views_per_pass(info, view, itemsize, free=None)
+    batch = batch if most is None else min(batch, most)
     pixels = max(width * height for width, height in (stage.size for stage in stages))
     decoded = min(pixels, info.window[0] * info.window[1]) if recipe.vae_tiling else pixels
     return MemoryEstimate(
@@ -117,6 +125,7 @@ def memory_problems(
     *,
     beside: Sequence[ModelInfo] = (),
     canvas_only: bool,
+    most: int | None = None,
 ) -> list[str]:
     """Why a run can't fit into this machine's memory, in one line; none where it may.
 
@@ -126,11 +135,12 @@ def memory_problems(
         stages: The planned stages.
         beside: The other models that have weights of their own.
         canvas_only: Compare the canvas alone, which no option makes smaller, in place of everything.
+        most: The number of views in the largest group, where it is known.
     """
     from fusionkit.image import in_bytes
     from fusionkit.models.load import pick_device
 
-    needs, room = estimate_memory(info, recipe, stages, beside), machine_memory(pick_device(recipe.device))
+    needs, room = estimate_memory(info, recipe, stages, beside, most), machine_memory(pick_device(recipe.device))
     needed = needs.canvas if canvas_only else needs.total
     if needed <= room * (1 if canvas_only else _DOUBT):
         return []
@@ -153,7 +163,7 @@ def views_per_pass(info: ModelInfo, view: tuple[int, int], itemsize: int, free: 
         free: Free memory of the GPU, in bytes, of which half is used, by at most 32 views; None, on a CPU, is 2 GiB and
             8 views, since larger batches are no faster there.
     """
-    room, most = (2 * GIB, 8) if free is None else (free // 2, 32)
+    room, most = (2 * GIB, 8) if free is None else (free // 2, LARGEST_BATCH)
     return max(1, min(most, room // _view_bytes(info, view, itemsize)))
 
 

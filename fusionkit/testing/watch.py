@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import pluggy
 import torch
 from torch import Tensor
 
+from fusionkit.given import attributes, tensors_in
 from fusionkit.hookspecs import hookimpl
 from fusionkit.manager import Manager
 from fusionkit.plugin import Plugin
-from fusionkit.stage import Fused, Patches
 
 
 @dataclass(frozen=True)
@@ -117,40 +117,12 @@ class _Kept:
         self.what = what
         self.value = value
         self.before = [(path, tensor, tensor.clone()) for path, tensor in tensors_in(value)]
-        self.held = _attributes(value)
+        self.held = attributes(value)
 
     def faults(self) -> Iterator[str]:
         for path, tensor, copy in self.before:
             if tensor.shape != copy.shape or not torch.equal(tensor, copy):
                 yield f"the {self.what}{path} in place; make a new tensor"
-        for path, held in _attributes(self.value).items():
+        for path, held in attributes(self.value).items():
             if held is not self.held.get(path, held):
                 yield f"the {self.what}{path}; answer a copy from dataclasses.replace"
-
-
-def _attributes(value: Any) -> dict[str, Any]:
-    """What each group holds, by where it is; what `fuse` answers is made anew at each step and may be filled in."""
-    groups = value if isinstance(value, (list, tuple)) else [value]
-    return {
-        f"[{number}].{each.name}": getattr(group, each.name)
-        for number, group in enumerate(groups)
-        if isinstance(group, Patches)
-        for each in fields(group)
-    }
-
-
-def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors in groups, fused predictions, lists and mappings, each with where it is."""
-    if isinstance(value, Tensor):
-        yield path, value
-    elif isinstance(value, (Patches, Fused)):
-        for each in fields(value):
-            # `step` tells the clean estimate through the answer of `fuse`.
-            if each.name != "denoised":
-                yield from tensors_in(getattr(value, each.name), f"{path}.{each.name}")
-    elif isinstance(value, (list, tuple)):
-        for number, each in enumerate(value):
-            yield from tensors_in(each, f"{path}[{number}]")
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            yield from tensors_in(each, f"{path}[{name!r}]")

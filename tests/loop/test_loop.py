@@ -284,13 +284,15 @@ class Holds(Plugin):
 
     kept: Any
 
-    @hookimpl
-    def fuse(self, at: Step, groups: Sequence[Patches]) -> None:
+    @hookimpl(wrapper=True)
+    def fuse(self, at: Step, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
+        fused = yield
         if at.index == 0:
             self.kept.append(weakref.ref(groups[0].prediction))
         else:
             gc.collect()
             assert self.kept[0]() is None, "the loop keeps the groups of earlier steps"
+        return fused
 
 
 def test_a_step_keeps_nothing_of_the_step_before() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import torch
 from tiny_models import CHECKPOINTS, info_of, plain, stage_on
 from torch.profiler import ProfilerActivity, profile
 
+from fusionkit import Fusion
 from fusionkit.errors import RecipeError
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.load import load_pipeline, wrap_pipeline
@@ -73,6 +75,25 @@ def test_parts() -> None:
     assert tiled.decode < estimate.decode / 4
     assert unguided.forward * 2 == estimate.forward
     assert half.forward * 2 == estimate.forward
+
+
+def test_a_batch_holds_no_more_views_than_there_are() -> None:
+    info = info_of("sd")
+    recipe = Recipe(model=str(CHECKPOINTS / "tiny-sd"), device="cpu", batch_size=10**6, size=(512, 128))
+    stages = [StagePlan((512, 128))]
+    one, five = (estimate_memory(info, recipe, stages, most=most).forward for most in (1, 5))
+    assert five == 5 * one
+    plan = prepare(recipe, info)
+    assert plan.largest_group == 5
+    assert prepare(recipe.model_copy(update={"window": (512, 128)}), info).largest_group == 1
+
+
+def test_pixels_differ_by_at_most_one_grey_level_between_batch_sizes() -> None:
+    fusion = Fusion.from_recipe("panorama-tinyworld", steps=3, size=(256, 64))
+    one, whole = (fusion(progress=False, batch_size=size) for size in (1, 64))
+    assert (one.batch_size, whole.batch_size) == (1, 7)
+    pixels = [np.asarray(result.image).astype(int) for result in (one, whole)]
+    assert np.abs(pixels[0] - pixels[1]).max() <= 1
 
 
 def test_unknown_numbers_of_weights_are_the_familys() -> None:
