@@ -15,7 +15,6 @@ from fusionkit.models.compatibility import misfits
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.lora import check_loras
 from fusionkit.models.schedulers import SHORT_NAMES, resolve
-from fusionkit.models.zero_snr import zero_snr_told
 from fusionkit.run import completed, size_problems, unused_models
 from fusionkit.stage import Stage
 
@@ -71,7 +70,6 @@ def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
         recipe = whole
         info = next(iter(infos.values()))
         scheduler = collect(lambda: named_scheduler(recipe, info))
-        add(zero_snr_told(recipe, info), ("scheduler",))
         wrong_sizes = size_problems(recipe, info)
         add(wrong_sizes)
         too_large = cost_problems(recipe, info)

@@ -23,7 +23,7 @@ IMAGE_DESCRIPTION = 0x010E
 
 
 def metadata_of(result: Result) -> dict[str, Any]:
-    """What a picture's file says of how it was made: recipe, seed, versions, the latents' hash, and its files'."""
+    """What a picture's file says of how it was made: recipe, seed, versions, batch size, and hashes."""
     from fusionkit.inputs import fingerprints
 
     told: dict[str, Any] = {
@@ -31,6 +31,7 @@ def metadata_of(result: Result) -> dict[str, Any]:
         "model": ", ".join(spec.model for spec in result.recipe.specs.values()) or None,
         "seed": result.seed,
         "latents": result.latents_hash,
+        "batch-size": result.batch_size,
         "versions": versions(result.recipe.plugins),
     }
     if files := fingerprints(result.recipe):

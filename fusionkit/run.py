@@ -130,7 +130,6 @@ def prepare(
     from fusionkit.models.compatibility import misfits, mixing_problems
     from fusionkit.models.memory import memory_problems, models_beside
     from fusionkit.models.schedulers import make_scheduler
-    from fusionkit.models.zero_snr import zero_snr_problems
 
     recipe = completed(recipe, info)
     hooks = Manager([*recipe.plugins, *observers])
@@ -153,7 +152,7 @@ def prepare(
     for index, stage_plan in enumerate(plans):
         scheduler = make_scheduler(info, recipe.scheduler, stage_plan.steps or recipe.steps, device)
         stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory, infos=infos))
-    problems = zero_snr_problems(stages[0].scheduler) + mixing_problems(infos, stages[0].scheduler)
+    problems = mixing_problems(infos, stages[0].scheduler)
     problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
     if problems:
         raise RecipeError(dict.fromkeys(problems))

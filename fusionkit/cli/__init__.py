@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from fusionkit.cli.signals import INTERRUPTED, Ended, signals_interrupt
 from fusionkit.errors import FusionError, did_you_mean
 
 COMMANDS = (
@@ -42,6 +43,10 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and say what went wrong in one line a problem."""
+        with signals_interrupt() as ended:
+            return self._invoke(ctx, ended)
+
+    def _invoke(self, ctx: click.Context, ended: Ended) -> Any:
         try:
             return super().invoke(ctx)
         except click.NoSuchOption as error:
@@ -49,11 +54,11 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
-            _fail(ctx, "interrupted", 130)
+            _fail(ctx, "interrupted", ended.code(INTERRUPTED))
         except FusionError as error:
             if ctx.params["debug"]:
                 raise
-            _fail(ctx, str(error), error.exit_code)
+            _fail(ctx, str(error), ended.code(error.exit_code))
         except BrokenPipeError:
             raise
         except Exception as error:

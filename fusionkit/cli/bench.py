@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fusionkit.cli.common import read, recipe_options
+from fusionkit.cli.common import aside, read, recipe_options
 from fusionkit.errors import FusionError, RecipeError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def command(
             return None
 
     file = ask(lambda: read(recipe, sets, seed=seed, device=device))
-    infos = None if file is None else ask(check_file, file)
+    infos = None if file is None else ask(aside, check_file, file)
     asked = [ask(find, name, {"device": device}) for name in names]
     baselines = [baseline for baseline in asked if baseline is not None]
     plan = None if file is None or infos is None else ask(planned, file, infos)
@@ -79,7 +79,7 @@ def command(
     from fusionkit.bench.bench import bench
     from fusionkit.cli.costs import described
 
-    report = bench(file.recipes[0], infos, baselines, runs, progress=not quiet)
+    report = aside(bench, file.recipes[0], infos, baselines, runs, progress=not quiet)
     click.echo(described(report))
     if to is not None:
         write_whole(to, json.dumps(report.as_json(), indent=1) + "\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from fusionkit.recipe_file import RecipeFile
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def recipe_options(command: F) -> F:
@@ -35,7 +38,16 @@ def read(recipe: str, sets: Sequence[str], **options: Any) -> RecipeFile:
     """The recipe that a command was given, with the changes of its options."""
     from fusionkit.recipe_file import read_recipe
 
-    return read_recipe(recipe, sets, {name.replace("_", "-"): value for name, value in options.items()})
+    return aside(read_recipe, recipe, sets, {name.replace("_", "-"): value for name, value in options.items()})
+
+
+def aside(ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call a function in which plugins are at work: what they print goes to standard error.
+
+    Standard output is for what a command says, so that a script can read it.
+    """
+    with redirect_stdout(sys.stderr):
+        return ask(*args, **kwargs)
 
 
 def tell_notes(file: RecipeFile) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from fusionkit.cli.common import counted, table
+from fusionkit.cli.common import aside, counted, table
 from fusionkit.comparison.document import find_comparison, read_comparison
 from fusionkit.comparison.draw import draw
 from fusionkit.comparison.folder import Folder
@@ -45,7 +45,7 @@ def compare(
                 folder.clear()
             if not show:
                 folder.claim(comparison.title, jobs)
-                draw(folder, mine, progress=not quiet)
+                aside(draw, folder, mine, progress=not quiet)
             if not show and any(not folder.file(job).exists() for job in jobs):
                 click.echo(f"{progress_of(folder, jobs)}; the part that ends last measures them")
                 return

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionkit.cli.common import counted
-from fusionkit.errors import Cancelled, FusionError, RecipeError
+from fusionkit.cli.common import aside, counted
+from fusionkit.cli.signals import interrupts_later
+from fusionkit.errors import Cancelled, FusionError, OutOfMemory, RecipeError, UnfinishedError
 from fusionkit.image import free_path, metadata_of, output_path, save_image, save_or_keep
 from fusionkit.inputs import notes_on
 from fusionkit.names import beside
@@ -35,32 +33,32 @@ class Kept:
     step: str = "before the first step"
 
     def __str__(self) -> str:
+        return f"interrupted {self.step}; {self.written}"
+
+    @property
+    def written(self) -> str:
+        """What was written, in words."""
         kept = ", ".join(str(path) for path in self.files)
-        return f"interrupted {self.step}; {f'kept: {kept}' if kept else 'nothing was written'}"
+        return f"kept: {kept}" if kept else "nothing was written"
 
 
-@contextmanager
-def interrupts_later() -> Iterator[None]:
-    """Ctrl-C waits until the block is done, so that a file is written whole and noted as kept."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt
-
-
-def make_pictures(file: RecipeFile, quiet: bool, save_maps: bool = False) -> list[Result]:
+def make_pictures(
+    file: RecipeFile, quiet: bool, save_maps: bool = False, batch_size: int | None = None
+) -> list[Result]:
     """Make and write one picture for each of a file's recipes, with the plugins' maps if they are wanted.
+
+    What plugins print goes to standard error: standard output tells of pictures alone.
+
+    Args:
+        file: The recipes.
+        quiet: Print the pictures' paths and nothing else.
+        save_maps: Write the plugins' maps.
+        batch_size: Views in one forward pass where the recipe does not say; None chooses.
 
     Raises:
         RecipeError: Something makes no sense; with its place in the file.
-        Cancelled: Ctrl-C; says what was kept.
+        UnfinishedError: A run could not go on; says what was kept.
+        Cancelled: Ctrl-C, or a signal that does the same; says what was kept.
     """
     from fusionkit.fusion import Fusion
 
@@ -69,8 +67,9 @@ def make_pictures(file: RecipeFile, quiet: bool, save_maps: bool = False) -> lis
         for note in () if quiet else notes_on(file.recipes[0]):
             click.echo(f"note: {note}", err=True)
         fusion = Fusion.from_recipe(file.recipes[0])
+        fusion.batch_size = batch_size
         for index, recipe in enumerate(file.recipes, 1):
-            result = make(fusion, recipe, index, kept, quiet, save_maps)
+            result = aside(make, fusion, recipe, index, kept, quiet, save_maps)
             with interrupts_later():
                 to = output_path(result.recipe, index)
                 path = save_or_keep(result.image, to, metadata_of(result), overwrite=recipe.overwrite)
@@ -82,6 +81,8 @@ def make_pictures(file: RecipeFile, quiet: bool, save_maps: bool = False) -> lis
                 write_maps(path, result, kept, quiet)
     except RecipeError as error:
         raise RecipeError(file.located(problem) for problem in error.problems) from error
+    except UnfinishedError as error:
+        raise type(error)(f"{error}; {kept.written}") from error
     except KeyboardInterrupt:
         raise Cancelled(str(kept)) from None
     return results
@@ -89,10 +90,11 @@ def make_pictures(file: RecipeFile, quiet: bool, save_maps: bool = False) -> lis
 
 def write_maps(path: Path, result: Result, kept: Kept, quiet: bool) -> None:
     """Write a result's maps beside its picture, and say which, or that there are none."""
-    if not result.maps:
+    maps = aside(lambda: result.maps)
+    if not maps:
         click.echo("no plugin of this recipe has maps to save", err=True)
     written: list[Path] = []
-    for name, image in result.maps.items():
+    for name, image in maps.items():
         with interrupts_later():
             to = beside(path, f"-{name}", ".png")
             written.append(save_image(image, to, {}, overwrite=result.recipe.overwrite))
@@ -112,14 +114,20 @@ def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, ma
     def callback(stage: Stage, at: Step, latents: Any) -> None:
         kept.step = f"after step {at.index + 1} of {at.total}"
 
-    return fusion.run(
-        recipe,
-        callback=callback,
-        progress=not quiet,
-        preview=_previews(recipe, index, kept),
-        preview_every=recipe.preview_every,
-        maps=maps,
-    )
+    try:
+        return fusion.run(
+            recipe,
+            callback=callback,
+            progress=not quiet,
+            preview=_previews(recipe, index, kept),
+            preview_every=recipe.preview_every,
+            maps=maps,
+        )
+    except OutOfMemory as error:
+        if error.decode_in_tiles is None:
+            raise
+        click.echo(f"{error}; all steps are done, so it is decoded again with vae-tiling: true", err=True)
+        return error.decode_in_tiles()
 
 
 def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage, Step], None]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from fusionkit.cli.common import aside
 from fusionkit.errors import RecipeError
+from fusionkit.models.memory import LARGEST_BATCH
 
 
 @click.command("replay", short_help="Make a picture again and compare.")
@@ -34,23 +36,32 @@ def command(image: Path, output: str | None, device: str | None, save_maps: bool
     where = {"output": output if output is not None else escaped(image), "device": device}
     inputs = Inputs(told.get("files", {}), image)
     with pictures_beside(image.parent):
-        file = parse_recipe(told["recipe"], str(image), options=where, placed=inputs.placed)
+        file = aside(parse_recipe, told["recipe"], str(image), options=where, placed=inputs.placed)
     if len(file.recipes) != 1:
         raise RecipeError([f"{image}: carries a recipe of {len(file.recipes)} prompts; a picture is drawn from one"])
     for note in inputs.notes():
         click.echo(f"note: {note}", err=True)
-    check_file(file)
+    aside(check_file, file)
 
     from fusionkit.cli.pictures import make_pictures
     from fusionkit.image import versions
 
-    (result,) = make_pictures(file, quiet, save_maps)
+    (result,) = make_pictures(file, quiet, save_maps, batch_size(told))
     click.echo(verdict(told, result.latents_hash, versions(result.recipe.plugins), inputs.differing))
 
 
 def escaped(path: Path) -> str:
     """A path as a template that stands for itself."""
     return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def batch_size(told: dict[str, Any]) -> int | None:
+    """How many views went through the denoiser together, since that decides the last bits; None if it does not say.
+
+    It counts where the recipe does not say. What a file can ask for is limited by what is chosen by itself.
+    """
+    size = told.get("batch-size")
+    return size if type(size) is int and 1 <= size <= LARGEST_BATCH else None
 
 
 def verdict(told: dict[str, Any], latents_hash: str, now: dict[str, str], files: Sequence[str] = ()) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fusionkit.cli.common import read, recipe_options, tell_notes
+from fusionkit.cli.common import aside, read, recipe_options, tell_notes
 
 
 @click.command("run", short_help="Make the picture of a recipe.")
@@ -41,7 +41,7 @@ def command(
     if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         output = os.path.join(output, "{recipe}-{seed}.png")
     file = read(recipe, sets, output=output, **options)
-    check_file(file)
+    aside(check_file, file)
     tell_notes(file)
 
     from fusionkit.cli.pictures import make_pictures

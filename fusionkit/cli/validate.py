@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fusionkit.cli.common import counted, read, recipe_options, tell_notes
+from fusionkit.cli.common import aside, counted, read, recipe_options, tell_notes
 
 
 @click.command("validate", short_help="Check recipes without loading a model.")
@@ -31,7 +31,7 @@ def command(recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, d
                 click.echo(f"{shown_path(path)}: valid ({checked(path, sets, seed, device)})")
                 continue
             file = read(name, sets, seed=seed, device=device)
-            recipe = completed(file.recipes[0], next(iter(check_file(file).values())))
+            recipe = completed(file.recipes[0], next(iter(aside(check_file, file).values())))
             tell_notes(file)
         except RecipeError as error:
             problems += error.problems

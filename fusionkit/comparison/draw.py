@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.bars import progress_bar
 from fusionkit.bench.measure import peak_memory, quick_collections
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
@@ -92,10 +93,8 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._shown:
-            from tqdm.auto import tqdm
-
             total = sum(self._planned(job) for job in self._jobs)
-            self._bar = tqdm(total=total, unit="view", dynamic_ncols=True)
+            self._bar = progress_bar(total=total, unit="view")
         return self
 
     def __exit__(self, *_: object) -> None:

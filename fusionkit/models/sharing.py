@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.models.silence import quiet_diffusers
+
 if TYPE_CHECKING:
     import torch
 
@@ -69,7 +71,9 @@ def place(pipes: Sequence[Any], device: torch.device, offload: str) -> None:
         elif offload == "sequential":
             pipe.enable_sequential_cpu_offload(device=device)
         else:
-            pipe.to(device)
+            # diffusers warns, twice, that float16 is slow on a CPU: whoever asks for it knows.
+            with quiet_diffusers():
+                pipe.to(device)
 
 
 class Turns:

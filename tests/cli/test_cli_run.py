@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from command_line import CHECKPOINTS, RECIPE, Run
 from PIL import Image
 
-from fusionkit.cli.pictures import interrupts_later
+from fusionkit.cli.signals import interrupts_later, signals_interrupt
 from fusionkit.image import read_metadata
 
 
@@ -147,36 +148,34 @@ def test_plan_tells_what_a_run_would_do(fusionkit: Run) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_ends_cleanly_and_says_what_was_kept() -> None:
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_run_that_is_ended_says_what_was_kept(name: str, code: int) -> None:
     Path("r.yaml").write_text(RECIPE.replace("steps: 3", "steps: 500\npreview-every: 2"))
     command = [sys.executable, "-c", "from fusionkit.cli import main; main(prog_name='fusionkit')", "run", "r.yaml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        read = b""
-        # The bar is drawn ten times a second: on a quick machine it does not show every step. A step that it shows is
-        # at work, and the ones before it are done.
-        while max((int(step) for step in re.findall(rb"step (\d+)/500", read)), default=0) < 5:
-            chunk = os.read(process.stderr.fileno(), 4096)
-            assert chunk, read
-            read += chunk
-        process.send_signal(signal.SIGINT)
-        out, rest = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert out == b""
-    last = rest.decode().splitlines()[-1]
+        deadline = time.monotonic() + 120
+        while not Path("out/r-0-step004.png").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(getattr(signal, name))
+        out, err = process.communicate(timeout=60)
+    last = err.decode().splitlines()[-1]
+    assert (process.returncode, out) == (code, b"")
     assert re.match(r"interrupted after step \d+ of 500; kept: out/r-0-step002\.png, out/r-0-step004\.png", last)
-    assert "Traceback" not in rest.decode()
+    assert "Traceback" not in err.decode()
     kept = last.partition("kept: ")[2].split(", ")
     assert sorted(kept) == sorted(f"out/{name}" for name in os.listdir("out"))
     assert pixels(kept[0]).shape == (128, 256, 3)
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_waits_until_a_file_is_written_and_noted() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_until_a_file_is_written_and_noted(number: signal.Signals) -> None:
     noted = []
-    with pytest.raises(KeyboardInterrupt), interrupts_later():  # noqa: PT012 - the block must go on after the signal
-        os.kill(os.getpid(), signal.SIGINT)
-        noted.append("written")
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+    with signals_interrupt():
+        with pytest.raises(KeyboardInterrupt), interrupts_later():  # noqa: PT012 - the block must go on after the signal
+            os.kill(os.getpid(), number)
+            noted.append("written")
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
     assert noted == ["written"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

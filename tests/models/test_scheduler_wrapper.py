@@ -329,15 +329,3 @@ def test_a_copy_that_starts_later_leaves_the_scheduler_where_it_was() -> None:
             for each, x in zip((alone, watched), latents, strict=True)
         ]
     assert latents[0].equal(latents[1])
-
-
-@pytest.mark.parametrize("name", ["ddim", "ddpm", "euler", "euler-a", "dpm++-2m", "unipc", "lcm", "tcd"])
-def test_a_schedule_from_pure_noise_needs_a_model_that_does_not_predict_noise(name: str) -> None:
-    from fusionkit.errors import RecipeError
-    from fusionkit.testing import tiny_plan
-
-    zero = {name: {"rescale-betas-zero-snr": True}}
-    with pytest.raises(RecipeError, match="rescale_betas_zero_snr begins at pure noise"):
-        tiny_plan(scheduler=zero)
-    velocity = {name: {"rescale-betas-zero-snr": True, "prediction-type": "v_prediction"}}
-    assert tiny_plan(scheduler=velocity).steps == 3
