@@ -239,7 +239,7 @@ class Recipe(Part):
     batch_size: Count | None = Field(
         None,
         le=limits.BATCH,
-        description="Views predicted in one forward pass; it changes speed and memory, not the picture.",
+        description="Views predicted in one forward pass, for speed and memory; pixels may differ by one grey level.",
     )
     output: Annotated[Path, AfterValidator(check_output)] = Field(
         Path("out/{recipe}-{seed}.png"),
