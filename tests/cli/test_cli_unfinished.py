@@ -145,7 +145,7 @@ def test_a_picture_too_large_to_decode_is_decoded_in_tiles(fusionkit: Run, monke
 def test_a_picture_says_how_many_views_were_predicted_together(fusionkit: Run) -> None:
     fusionkit("run", "r.yaml", "-q", "-o", "three.png")
     fusionkit("run", "r.yaml", "-q", "-o", "two.png", "--set", "batch-size=2")
-    fusionkit("run", "r.yaml", "-q", "-o", "many.png", "--set", "batch-size=1000000")
+    fusionkit("run", "r.yaml", "-q", "-o", "many.png", "--set", "batch-size=1000")
     sizes = [read_metadata(Path(f"{name}.png"))["batch-size"] for name in ("three", "two", "many")]
     assert sizes == [3, 2, 3]
 
@@ -159,12 +159,6 @@ def test_replay_predicts_as_many_views_together(fusionkit: Run, monkeypatch: pyt
     assert fusionkit("replay", "out/r-0.png", "-q").out.splitlines()[1].startswith("equal: ")
     assert read_metadata(Path("out/r-0-2.png")) == read_metadata(Path("out/r-0.png"))
     assert read_metadata(Path("out/r-0-2.png"))["batch-size"] == 2
-
-
-def test_zero_snr_with_a_model_that_predicts_noise_is_refused_before_it_loads(fusionkit: Run) -> None:
-    ran = fusionkit("validate", "r.yaml", "--set", "scheduler={ddim: {rescale-betas-zero-snr: true}}")
-    assert ran.code == 2
-    assert "rescale_betas_zero_snr begins at pure noise, where this model's prediction" in ran.err
 
 
 def test_a_log_has_a_few_lines_of_progress(fusionkit: Run) -> None:

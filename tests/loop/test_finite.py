@@ -259,6 +259,7 @@ def test_facts_are_looked_at_in_their_order_and_once() -> None:
     facts.wait("third")
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_is_not_waited_for_and_yet_nothing_is_missed() -> None:
     facts = Facts()
