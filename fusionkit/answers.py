@@ -164,7 +164,7 @@ def _groups(call: Call, answer: Any) -> Any:
 def _group(patches: Patches, name: str, stage: Stage | None) -> None:
     """Check one group of views, but for whether it covers the canvas."""
     if not isinstance(patches.views, (tuple, list)) or not all(isinstance(view, View) for view in patches.views):
-        odd = patches.views
+        odd: Any = patches.views
         if isinstance(odd, (tuple, list)):
             odd = next(view for view in odd if not isinstance(view, View))
         raise WrongAnswer(f"{name} with views {shown(odd)}; expected a tuple of Views")
@@ -181,6 +181,8 @@ def _group(patches: Patches, name: str, stage: Stage | None) -> None:
         if patches.noise is not None and stage is not None:
             shape = (len(patches.views), stage.shape[1], *patches.size)
             check_tensor(patches.noise, shape, stage.dtype, stage.device, f" as noise of {name}")
+            if stage.model is None and not bool(patches.noise.isfinite().all()):
+                raise WrongAnswer(f"{name} with noise that is NaN or infinite; expected numbers")
 
 
 def _weights(patches: Patches, name: str, planned: bool) -> None:

@@ -29,7 +29,7 @@ class _Copied:
 
     where: str
     wrong: list[Callable[[str], FusionError]]
-    facts: Tensor
+    facts: Any
     event: Any
 
 
@@ -81,21 +81,21 @@ class Facts:
         copied = self._copied.popleft()
         if copied.event is not None:
             copied.event.synchronize()
-        known = copied.facts.tolist()
+        known = copied.facts if copied.event is None else copied.facts.tolist()
         if not all(known):
             self.forget()
             raise copied.wrong[known.index(False)](copied.where)
 
 
-def _copy(facts: list[Tensor]) -> tuple[Tensor, Any]:
+def _copy(facts: list[Tensor]) -> tuple[list[bool] | Tensor, Any]:
     """The facts on the CPU, and the event after which they are there; None where they are there already."""
-    import torch
-
     # Several models may be on several devices.
     device = facts[-1].device
-    together = torch.stack([fact.to(device, non_blocking=True) for fact in facts])
     if device.type not in ("cuda", "xpu"):
-        return together.cpu(), None
+        return [bool(fact) for fact in facts], None
+    import torch
+
+    together = torch.stack([fact.to(device, non_blocking=True) for fact in facts])
     facts_here = torch.empty(together.shape, dtype=torch.bool, pin_memory=True)
     facts_here.copy_(together, non_blocking=True)
     event = getattr(torch, device.type).Event()

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _OWN = {
     "init_noise": ("the noise of the canvas", "try another seed"),
     "init_latents": ("the canvas to start from", "use another scheduler, or other options of it"),
-    "noise_prediction": ("the model's guided prediction", "use a smaller guidance-scale"),
     "fuse": ("the mean of the views' predictions", "leave out the plugins that change views and predictions"),
     "step": ("the scheduler's step", "use another scheduler, or other options of it"),
 }
-_TENSORS = (*_OWN, "views")
+# Of models, their adapters tell themselves; views are asked beforehand, and their numbers are looked at then.
+_TENSORS = (*_OWN, "noise_prediction")
 
 
 class Guard:
@@ -59,7 +59,7 @@ class Guard:
             implementation: A plain one, or a wrapper.
             gathers: Whether the hook gathers the answers of all plugins.
         """
-        name = implementation.plugin.plugin_name
+        name = str(getattr(implementation.plugin, "plugin_name", implementation.plugin_name))
         whose = _Whose(name, hook, gathers and bool(implementation.wrapper))
         function, names = implementation.function, implementation.argnames
 
@@ -185,13 +185,7 @@ def _note(stage: Stage | None, answer: Any, whose: str, instead: str) -> None:
     """Remember whether the numbers of an answer are finite; while a run is planned there are none that matter."""
     if stage is None or stage.model is None:
         return
-    tensors: list[tuple[str, Any]]
-    if isinstance(answer, Fused):
-        tensors = [("", answer.prediction), (": its noise", answer.noise)]
-    elif isinstance(answer, (list, tuple)):
-        tensors = [(": weights", group.weights) for group in answer] + [(": noise", group.noise) for group in answer]
-    else:
-        tensors = [("", answer)]
-    for part, tensor in tensors:
+    fused = isinstance(answer, Fused)
+    for part, tensor in [("", answer.prediction), (": its noise", answer.noise)] if fused else [("", answer)]:
         if tensor is not None:
             note_finite(stage, tensor, f"{whose}{part}", instead)

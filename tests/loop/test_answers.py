@@ -141,6 +141,7 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "weights NaN": lambda: group(weights=torch.full((10, 20), float("nan"))),
         "weights infinite": lambda: group(weights=torch.full((10, 20), float("inf"))),
         "noise that does not fit": lambda: group(noise=torch.ones(1, 4, 3, 3)),
+        "noise NaN": lambda: group(noise=torch.full((1, 4, 10, 20), float("nan"))),
         "noise of another type": lambda: group(noise=tensor(dtype=torch.float16)),
     },
     "init_noise": NO_CANVAS,
