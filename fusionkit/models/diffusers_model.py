@@ -215,7 +215,7 @@ class DiffusersModel(ABC):
         latents = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         into_main = self._conversion(stage, at)
         size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
-        self.largest_batch = max(self.largest_batch, min(size, len(prompts)))
+        self.largest_batch = max(self.largest_batch, min(size, len(pairs)))
         controls = [control for control in patches.controls if control.scale != 0]
         check_hints(controls, stage)
         halves: tuple[list[Tensor], ...] = ([], []) if guided else ([],)
