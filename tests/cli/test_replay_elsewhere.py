@@ -167,8 +167,9 @@ def test_fingerprints_tell_files_and_folders_apart(folder: Path, monkeypatch: py
     assert fingerprint(model) != first
     assert first.startswith("sha256-of-files:")
     assert fingerprint(folder / "none") == ""
-    os.mkfifo(folder / "pipe.png")
-    assert fingerprint(folder / "pipe.png") == ""
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.png")
+        assert fingerprint(folder / "pipe.png") == ""
     # Of a large file parts are read, from its beginning to its end.
     monkeypatch.setattr(fusionkit.inputs, "_WHOLE", 100)
     monkeypatch.setattr(fusionkit.inputs, "_SAMPLE", 10)
