@@ -212,7 +212,7 @@ def test_validate_says_so_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     from fusionkit.recipe_file import parse_recipe
 
     monkeypatch.chdir(tmp_path)
-    recipe = f"model: tinyworld/scenes\nprompt: {'a hill ' * 10_000}\n"
+    recipe = f"model: tinyworld/scenes\nprompt: {'山' * 15_000}\n"
     check_file(parse_recipe(recipe + "output: a.png", "r.yaml"))
     with pytest.raises(RecipeError) as error:
         check_file(parse_recipe(recipe + "output: a.jpg", "r.yaml"))
