@@ -91,7 +91,8 @@ def measured(options: argparse.Namespace, deadline: float) -> int:
     if device.type == "cuda":
         device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
-    found.about = about(device)
+    model = "a tiny model of SDXL's layout" if options.tiny else "SDXL base (2.57 billion weights in the UNet)"
+    found.about = {**about(device), "model": model, "dtype": "float32" if options.tiny else "float16"}
     if not options.no_tests:
         left = deadline - perf_counter()
         found.tests = tests(device, min(left, TESTS_SHARE * 60 * options.minutes))
@@ -112,7 +113,6 @@ def measurements(options: argparse.Namespace, device: Any, deadline: float, foun
 
     make = (Tiny if options.tiny else Sdxl)(device)
     subject = Subject(make, device, options.steps)
-    found.about |= {"model": make.name, "dtype": "float32" if options.tiny else "float16"}
     failed = False
     for row in rows(subject):
         if options.only not in row.title or options.without in row.title:

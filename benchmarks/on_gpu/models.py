@@ -29,7 +29,6 @@ class Sdxl:
         device: Where it is made.
     """
 
-    name = "SDXL base (2.57 billion weights in the UNet)"
     window = 1024
     level = 4  # where `patch-content-prompts` finds its attention
 
@@ -66,7 +65,6 @@ class Tiny:
         device: Where it computes.
     """
 
-    name = "a tiny model of SDXL's layout"
     window = 64
     level = 1
 
