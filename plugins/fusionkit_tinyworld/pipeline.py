@@ -103,5 +103,5 @@ def sheet(pictures: NDArray[np.uint8], columns: int, scale: int = 1) -> NDArray[
 
 def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     """Write a picture (h, w, 3) in RGB in the format that the name ends in; raises OSError when that fails."""
-    fine = {"quality": 95, "subsampling": 0} if path.suffix.lower() in (".jpg", ".jpeg") else {}
-    Image.fromarray(picture).save(path, optimize=True, **fine)
+    # What a format does not know of these is left aside.
+    Image.fromarray(picture).save(path, optimize=True, quality=95, subsampling=0)
