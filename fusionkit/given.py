@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A plugin may add its own to these while the denoiser is asked.
 _MAY_BE_SET = ("prompts", "controls")
+# What is a tensor. Not `denoised`: `step` tells the clean estimate through the answer of `fuse`.
+_OF_GROUPS, _OF_FUSED = ("weights", "noise", "latents", "prediction"), ("prediction", "noise")
 
 
 class Inputs:
@@ -43,10 +45,9 @@ def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         yield path, value
     elif isinstance(value, (Patches, Fused)):
-        for each in fields(value):
-            # `step` tells the clean estimate through the answer of `fuse`.
-            if each.name != "denoised":
-                yield from tensors_in(getattr(value, each.name), f"{path}.{each.name}")
+        for name in _OF_GROUPS if isinstance(value, Patches) else _OF_FUSED:
+            if (tensor := getattr(value, name)) is not None:
+                yield from tensors_in(tensor, f"{path}.{name}")
     elif isinstance(value, (list, tuple)):
         for number, each in enumerate(value):
             yield from tensors_in(each, f"{path}[{number}]")
