@@ -15,6 +15,8 @@ from fusionkit.models.compatibility import misfits
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.lora import check_loras
 from fusionkit.models.schedulers import SHORT_NAMES, resolve
+from fusionkit.models.schedules import schedule_problems
+from fusionkit.models.suits import unsuitable_options
 from fusionkit.run import completed, size_problems, unused_models
 from fusionkit.stage import Stage
 
@@ -69,6 +71,7 @@ def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
     if complete and (whole := collect(partial(completed, recipe, next(iter(infos.values()))))) is not None:
         recipe = whole
         info = next(iter(infos.values()))
+        add(unsuitable_options(recipe, infos))
         scheduler = collect(lambda: named_scheduler(recipe, info))
         wrong_sizes = size_problems(recipe, info)
         add(wrong_sizes)
@@ -97,8 +100,13 @@ def named_scheduler(recipe: Recipe, info: ModelInfo) -> NamedScheduler:
     """The recipe's scheduler, or else the model's, without diffusers.
 
     Whether it draws noise is told by its class, and by the options that turn noise on or off.
+
+    Raises:
+        RecipeError: It is unknown, or can't make the recipe's steps as it is set.
     """
     spec = recipe.scheduler
+    if problems := schedule_problems(info, spec, recipe.steps):
+        raise RecipeError(problems)
     if spec is None:
         name, options = info.scheduler, dict(info.scheduler_config)
     else:
@@ -126,6 +134,9 @@ def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manag
     info = next(iter(infos.values()))
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
     if problems := size_problems(recipe, info, plans) or cost_problems(recipe, info, plans):
+        return problems
+    numbers = dict.fromkeys(plan.steps for plan in plans if plan.steps is not None)
+    if problems := [line for steps in numbers for line in schedule_problems(info, recipe.scheduler, steps)]:
         return problems
     memory: dict[str, Any] = {}
     stages = [

@@ -130,12 +130,13 @@ def prepare(
     from fusionkit.models.compatibility import misfits, mixing_problems
     from fusionkit.models.memory import memory_problems, models_beside
     from fusionkit.models.schedulers import make_scheduler
+    from fusionkit.models.suits import unsuitable_options
 
     recipe = completed(recipe, info)
     hooks = Manager([*recipe.plugins, *observers])
     infos = infos or {"model": info}
-    too_large = cost_problems(recipe, info)
-    if problems := size_problems(recipe, info) + too_large + misfits(infos) + unused_models(recipe, infos):
+    problems = size_problems(recipe, info) + cost_problems(recipe, info) + misfits(infos)
+    if problems := problems + unused_models(recipe, infos) + unsuitable_options(recipe, infos):
         raise RecipeError(problems)
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
     beside = models_beside(infos, recipe)

@@ -58,6 +58,8 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
         lines = [["models" if number == 0 else "", name] for number, name in enumerate(names)]
         lines.append(["window", f"{width}x{height} pixels"])
     lines += [[name, line] for name, line in prompt_lines(recipe, [each.prompt for each in recipes])]
+    notes = [note for each in plan.infos.values() for note in each.notes]
+    lines += [["assumed" if number == 0 else "", note] for number, note in enumerate(dict.fromkeys(notes))]
     lines.append(["plugins", ", ".join(each.plugin_name for each in recipe.plugins) or "none"])
     for stage, views in zip(plan.stages, plan.views, strict=True):
         name = f"stage {stage.index + 1}" if len(plan.stages) > 1 else "stage"

@@ -210,6 +210,10 @@ def read_weights(
         errors.append(ModelError(f"{what} {_why_missing(folder, missing, there)}"))
     errors += [ModelError(f"{what}: {line}") for line in _wrong_shapes(configs, weights)]
     for part, encoder in configs.encoders.items():
+        if (folder / part / "adapter_config.json").exists():
+            # transformers would load the model that it names.
+            name = f"{part}/adapter_config.json"
+            errors.append(ModelError(f"{what}: {name} names another model, which is not loaded; remove it"))
         tokenizer = part.replace("text_encoder", "tokenizer")
         try:
             lines = tokenizer_problems(folder / tokenizer, configs.classes[tokenizer], encoder, what)

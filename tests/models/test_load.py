@@ -114,11 +114,11 @@ def test_a_device_that_is_not_there() -> None:
 def test_weights_that_do_not_fit_their_configuration(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(CHECKPOINTS / "tiny-sd", tmp_path / "model"))
     config = folder / "unet" / "config.json"
-    config.write_text(config.read_text().replace('"cross_attention_dim": 32', '"cross_attention_dim": 48'))
+    config.write_text(config.read_text().replace('"layers_per_block": 1', '"layers_per_block": 2'))
     info = inspect_model(str(folder))
     with pytest.raises(ModelError) as caught:
         load_model(Recipe(model=str(folder), device="cpu"), info)
-    assert str(caught.value).startswith(f"model '{folder}' can't be loaded: ")
+    assert str(caught.value).startswith(f"model '{folder}': unet does not fit its configuration: ")
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,39 @@
+"""Whether a recipe's options suit its models, by their configurations alone. Importing this needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fusionkit.models.base import ModelInfo
+    from fusionkit.recipe import Recipe
+
+# Classes whose decoding can't be cut into tiles.
+_WHOLE = ("AsymmetricAutoencoderKL",)
+
+
+def unsuitable_options(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:
+    """One line for each option that the recipe's models can't follow.
+
+    Args:
+        recipe: The completed recipe.
+        infos: What is known of the models by the recipe's names, the main one first.
+    """
+    return list(dict.fromkeys(_problems(recipe, list(infos.values()))))
+
+
+def _problems(recipe: Recipe, infos: list[ModelInfo]) -> Iterator[str]:
+    for info in infos:
+        most = info.most_clip_skip
+        if recipe.clip_skip is None or most is None or recipe.clip_skip <= most:
+            continue
+        if most <= 0:
+            yield f"clip-skip {recipe.clip_skip}: the text encoder of model '{info.name}' is none of CLIP; leave it out"
+        else:
+            yield (
+                f"clip-skip {recipe.clip_skip}: the text encoder of model '{info.name}' has no so many layers to leave "
+                f"out; {most} is the most"
+            )
+    if recipe.vae_tiling and infos and infos[0].vae in _WHOLE:
+        yield f"vae-tiling: the {infos[0].vae} of model '{infos[0].name}' can't decode in tiles; leave it out"
