@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fusionkit.errors import ModelError
-from fusionkit.models.reading import excesses, read_json
+from fusionkit.models.reading import NUMBER_LIMIT, excesses, read_json
 from fusionkit.problems import problems_of, shown
 
 SIDE_LIMIT = 4_096
@@ -56,15 +55,15 @@ def _one(least: int, most: int) -> Callable[[Any], Any]:
     return check
 
 
-def _many(least: int, most: int, *, alone: bool) -> Callable[[Any], Any]:
-    """A list of whole numbers, or nothing; if `alone`, one of them or lists of lists will do as well."""
+def _many(least: int, most: int, *, alone: bool, deep: bool = False) -> Callable[[Any], Any]:
+    """A list of whole numbers, or nothing; if `alone`, one of them will do; if `deep`, lists of them as well."""
     one = _one(least, most)
 
     def check(value: Any) -> Any:
         if value is None:
             return value
         if isinstance(value, list) and 0 < len(value) <= LAYER_LIMIT:
-            return [check(each) if alone and each is not None else one(each) for each in value]
+            return [check(each) if deep and each is not None else one(each) for each in value]
         if alone:
             return one(value)
         raise ValueError(f"must be a list of whole numbers, not {shown(value)}")
@@ -76,8 +75,13 @@ def _whole(least: int, most: int) -> BeforeValidator:
     return BeforeValidator(_one(least, most))
 
 
-def _each(least: int, most: int, *, alone: bool) -> BeforeValidator:
-    return BeforeValidator(_many(least, most, alone=alone))
+def _each(least: int, most: int, *, alone: bool, deep: bool = False) -> BeforeValidator:
+    return BeforeValidator(_many(least, most, alone=alone, deep=deep))
+
+
+def _perhaps(least: int, most: int) -> BeforeValidator:
+    one = _one(least, most)
+    return BeforeValidator(lambda value: value if value is None else one(value))
 
 
 def _numbers(value: Any) -> Any:
@@ -89,7 +93,10 @@ def _numbers(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value)):
+    # The limit is that of all numbers, and no number is as large as infinity.
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= NUMBER_LIMIT
+    ):
         raise ValueError(f"must be a number, not {shown(value)}")
     return value
 
@@ -101,7 +108,7 @@ def _texts(value: Any) -> Any:
 
 
 Count = Annotated[int, _whole(1, CHANNEL_LIMIT)]
-Layers = Annotated[Any, _each(0, LAYER_LIMIT, alone=True)]
+Layers = Annotated[Any, _each(0, LAYER_LIMIT, alone=True, deep=True)]
 Widths = Annotated[list[int] | None, _each(1, CHANNEL_LIMIT, alone=False)]
 Number = Annotated[float | None, BeforeValidator(_number)]
 Numbers = Annotated[list[float] | None, BeforeValidator(_numbers)]
@@ -128,11 +135,11 @@ class Denoiser(Config):
     reverse_transformer_layers_per_block: Layers = None
     sample_size: Annotated[Any, _each(1, SIDE_LIMIT, alone=True)] = None
     addition_embed_type: str | None = None
-    addition_time_embed_dim: Count | None = None
-    projection_class_embeddings_input_dim: Count | None = None
-    time_cond_proj_dim: Count | None = None
+    addition_time_embed_dim: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
+    projection_class_embeddings_input_dim: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
+    time_cond_proj_dim: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
     class_embed_type: str | None = None
-    num_class_embeds: Count | None = None
+    num_class_embeds: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
     encoder_hid_dim_type: str | None = None
     attention_type: str | None = None
 
@@ -226,14 +233,14 @@ class TextEncoder(Config):
     """`text_encoder/config.json`, of CLIP, BERT or another one."""
 
     model_type: str | None = None
-    vocab_size: Annotated[Any, _each(1, 2_000_000, alone=True)] = None
-    hidden_size: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = None
-    d_model: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = None
+    vocab_size: Annotated[int | None, _perhaps(1, 2_000_000)] = None
+    hidden_size: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
+    d_model: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
     num_hidden_layers: Annotated[int, _whole(1, LAYER_LIMIT)] = 12
     num_attention_heads: Annotated[int, _whole(1, 1_024)] = 12
     intermediate_size: Count = 2_048
     max_position_embeddings: Annotated[int, _whole(1, 100_000)] = 77
-    projection_dim: Count | None = None
+    projection_dim: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
 
     @property
     def width(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Iterator
-from math import isfinite, isnan
+from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def excesses(content: Any, place: str = "", depth: int = 0) -> Iterator[str]:
             yield from excesses(value, f"{place}.{key}" if place else str(key)[:40], depth + 1)
     elif isinstance(content, float) and isnan(content):
         yield f"{named} must be a number, not {content}"
-    elif isinstance(content, (int, float)) and isfinite(content) and abs(content) > NUMBER_LIMIT:
+    elif isinstance(content, (int, float)) and content not in (inf, -inf) and abs(content) > NUMBER_LIMIT:
         yield f"{named} must be at most {NUMBER_LIMIT:,}"
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +196,7 @@ def _wrong(name: str, key: str, value: Any, annotation: str, default: Any) -> st
     if key in ("lambda_min_clipped", "s_tmin", "s_tmax"):
         return "" if value == value else "must be a number, not nan"
     least, most = _LEAST_AND_MOST.get(key, (-1e9, 1e9))
-    return "" if isfinite(value) and least <= value <= most else f"must be {least:g} to {most:g}, not {shown(value)}"
+    return "" if least <= value <= most else f"must be {least:g} to {most:g}, not {shown(value)}"
 
 
 def _wrong_list(key: str, value: Any) -> str:
