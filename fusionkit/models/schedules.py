@@ -23,6 +23,7 @@ _ONE_MORE = (
 )
 # With these, noise levels lie between the training timesteps as well.
 _OWN_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas")
+_ONE_OF = _OWN_LEVELS[:3]
 _DISTILLED = ("LCMScheduler", "TCDScheduler")
 _NO_SIGNAL = 1e-30
 
@@ -87,6 +88,9 @@ def _trained(config: Mapping[str, Any]) -> int:
 
 
 def _problems(name: str, config: Mapping[str, Any], steps: int) -> Iterator[str]:
+    if sum(bool(config.get(key)) for key in _ONE_OF) > 1:
+        *rest, last = (key.replace("_", "-") for key in _ONE_OF)
+        yield f"takes one of {', '.join(rest)} and {last}, and has two"
     if is_edm(name):
         if steps > STEP_LIMIT:
             yield f"makes at most {STEP_LIMIT:,} steps, not {steps:,}"

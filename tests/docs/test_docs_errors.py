@@ -17,6 +17,9 @@ SAID = {
     "plugins=[multidiffusion, multidiffusion]": "both replace the hook 'views'; use one of them",
     "models={scene: tinyworld/scenes}": "has both 'models' and 'model'",
     "scheduler=dpmm": "no scheduler 'dpmm'; did you mean 'ddpm'?",
+    "scheduler={ddim: {eta: a}}": "scheduler 'ddim': 'eta' must be a number, not 'a'",
+    "steps=1001": "makes at most 1,000 steps",
+    "clip-skip=20": "clip-skip 20: the text encoder of model",
     "scheduler=ddim": "variance-corrected-fusion: DDIMScheduler draws no noise",
 }
 

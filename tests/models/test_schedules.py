@@ -17,6 +17,7 @@ from fusionkit.models.schedules import schedule_problems
 from fusionkit.recipe import Recipe, SchedulerSpec
 
 TRAINED = 20
+STEPS = (1, 2, 3, TRAINED - 1, TRAINED, TRAINED + 1, 2 * TRAINED)
 SPACED = [name for name in SHORT_NAMES if not name.startswith(("edm", "lcm", "tcd", "dpm++-2s"))]
 
 
@@ -51,7 +52,7 @@ def run(scheduler: Any) -> torch.Tensor:
 def test_every_number_of_steps_works_or_is_refused(name: str, spacing: str) -> None:
     info = trained(TRAINED)
     spec = SchedulerSpec(name=name, options={"timestep-spacing": spacing})
-    for steps in (1, 2, 3, TRAINED - 1, TRAINED, TRAINED + 1, 2 * TRAINED):
+    for steps in STEPS:
         if problems := schedule_problems(info, spec, steps):
             assert refused(info, spec, steps) == problems
             assert len(problems) == 1
@@ -70,9 +71,8 @@ def test_the_most_steps_of_each() -> None:
     for name in SPACED:
         for spacing in ("leading", "linspace", "trailing"):
             spec = SchedulerSpec(name=name, options={"timestep-spacing": spacing})
-            found[name, spacing] = max(
-                n for n in range(1, 3 * TRAINED) if not schedule_problems(trained(TRAINED), spec, n)
-            )
+            possible = [n for n in STEPS if not schedule_problems(trained(TRAINED), spec, n)]
+            found[name, spacing] = max(possible)
     fewer = {name for (name, _), most in found.items() if most < TRAINED}
     assert fewer == {"deis", "dpm++-2m", "dpm++-2m-sde", "sasolver", "unipc"}
     assert all(found[name, "trailing"] == TRAINED for name in SPACED)
@@ -130,37 +130,41 @@ def test_least_and_most_steps_are_told() -> None:
 @pytest.mark.parametrize(
     ("scheduler", "said"),
     [
-        ({"ddim": {"eta": "a"}}, "'eta' of scheduler 'ddim' must be a number, not 'a'"),
-        ({"ddim": {"eta": 2.0}}, "'eta' of scheduler 'ddim' must be 0 to 1, not 2.0"),
-        ({"ddim": {"eta": float("nan")}}, "'eta' of scheduler 'ddim' must be 0 to 1, not nan"),
+        ({"ddim": {"eta": "a"}}, "scheduler 'ddim': 'eta' must be a number, not 'a'"),
+        ({"ddim": {"eta": 2.0}}, "scheduler 'ddim': 'eta' must be 0 to 1, not 2.0"),
+        ({"ddim": {"eta": float("nan")}}, "scheduler 'ddim': 'eta' must be 0 to 1, not nan"),
         (
             {"ddim": {"beta-schedule": "nope"}},
-            "'beta-schedule' of scheduler 'ddim' must be linear, scaled_linear or squaredcos_cap_v2, not 'nope'",
+            "scheduler 'ddim': 'beta-schedule' must be linear, scaled_linear or squaredcos_cap_v2, not 'nope'",
         ),
         (
             {"euler": {"timestep-spacing": "trailling"}},
-            "'timestep-spacing' of scheduler 'euler' must be linspace, leading or trailing, not 'trailling'; did you "
+            "scheduler 'euler': 'timestep-spacing' must be linspace, leading or trailing, not 'trailling'; did you "
             "mean 'trailing'?",
         ),
-        ({"dpm++-2m": {"solver-order": 0}}, "'solver-order' of scheduler 'dpm++-2m' must be 1 to 3, not 0"),
-        ({"dpm++-2m": {"solver-order": 2.5}}, "'solver-order' of scheduler 'dpm++-2m' must be a whole number, not 2.5"),
-        ({"ddim": {"clip-sample": 1}}, "'clip-sample' of scheduler 'ddim' must be true or false, not 1"),
+        ({"dpm++-2m": {"solver-order": 0}}, "scheduler 'dpm++-2m': 'solver-order' must be 1 to 3, not 0"),
+        ({"dpm++-2m": {"solver-order": 2.5}}, "scheduler 'dpm++-2m': 'solver-order' must be a whole number, not 2.5"),
+        ({"ddim": {"clip-sample": 1}}, "scheduler 'ddim': 'clip-sample' must be true or false, not 1"),
         (
             {"ddim": {"num-train-timesteps": 10**9}},
-            "'num-train-timesteps' of scheduler 'ddim' must be 1 to 10000, not 1",
+            "scheduler 'ddim': 'num-train-timesteps' must be 1 to 10000, not 1",
         ),
-        ({"ddim": {"trained-betas": "x"}}, "'trained-betas' of scheduler 'ddim' must be a list of numbers, not 'x'"),
+        ({"ddim": {"trained-betas": "x"}}, "scheduler 'ddim': 'trained-betas' must be a list of numbers, not 'x'"),
         (
             {"ddim": {"trained-betas": [0.1]}},
             "scheduler 'ddim' has 1 trained_betas for 1,000 training timesteps; there",
         ),
         (
             {"ddim": {"prediction-type": "eps"}},
-            "'prediction-type' of scheduler 'ddim' must be epsilon, sample or v_pred",
+            "scheduler 'ddim': 'prediction-type' must be epsilon, sample or v_pred",
         ),
         (
             {"sasolver": {"tau-func": 1}},
-            "'tau-func' of scheduler 'sasolver' is an object of Python, which a recipe can't",
+            "scheduler 'sasolver': 'tau-func' is an object of Python, which a recipe can't",
+        ),
+        (
+            {"euler": {"use-karras-sigmas": True, "use-beta-sigmas": True}},
+            "scheduler 'euler' takes one of use-karras-sigmas, use-exponential-sigmas and use-beta-sigmas, and has two",
         ),
         ({"ddim": {"ets": 1}}, "scheduler 'ddim' has no option 'ets'"),
     ],

@@ -61,10 +61,10 @@ def single(tmp_path: Path, *marks: str) -> Path:
 
 def test_the_marks_of_a_single_file(tmp_path: Path) -> None:
     info = inspect_model(str(single(tmp_path, "v_pred")))
-    assert make_scheduler(info, None, 5, "cpu").init_noise_sigma == pytest.approx((1 + 4.1223**2) ** 0.5, abs=1e-3)
+    assert make_scheduler(info, None, 4, "cpu").init_noise_sigma == pytest.approx((1 + 4.1167**2) ** 0.5, abs=1e-3)
     info = inspect_model(str(single(tmp_path, "v_pred", "ztsnr")))
-    scheduler = make_scheduler(info, None, 5, "cpu")
-    assert scheduler.init_noise_sigma == pytest.approx((1 + 5.4617**2) ** 0.5, abs=1e-3)
+    scheduler = make_scheduler(info, None, 4, "cpu")
+    assert scheduler.init_noise_sigma == pytest.approx((1 + 5.4622**2) ** 0.5, abs=1e-3)
     assert scheduler.config["prediction_type"] == "v_prediction"
     assert info.notes == (
         "trained at 1024x1024 pixels, as such models are (window)",
