@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from fusionkit.errors import ModelError
 from fusionkit.models.reading import NUMBER_LIMIT, excesses, read_json
+from fusionkit.models.sources import arguments_of, fits
 from fusionkit.problems import problems_of, shown
 
 SIDE_LIMIT = 4_096
@@ -39,6 +40,13 @@ _REACHES = {
     "attn_implementation": "an attention of its own",
     "_attn_implementation": "an attention of its own",
     "experts_implementation": "code of its own",
+}
+
+# Where diffusers has the classes of which a file may be, and the one where it does not say.
+_CLASSES = {
+    "Denoiser": ("models/controlnets/controlnet.py", "ControlNetModel"),
+    "UNet": ("models/unets/unet_2d_condition.py", "UNet2DConditionModel"),
+    "Vae": ("models/autoencoders/autoencoder*.py", ""),
 }
 
 C = TypeVar("C", bound=BaseModel)
@@ -236,6 +244,8 @@ class TextEncoder(Config):
     vocab_size: Annotated[int | None, _perhaps(1, 2_000_000)] = None
     hidden_size: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
     d_model: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
+    hidden_act: str = "quick_gelu"
+    eos_token_id: Annotated[int, _whole(0, 2_000_000)] = 0
     num_hidden_layers: Annotated[int, _whole(1, LAYER_LIMIT)] = 12
     num_attention_heads: Annotated[int, _whole(1, 1_024)] = 12
     intermediate_size: Count = 2_048
@@ -251,7 +261,7 @@ class TextEncoder(Config):
 class Index(Config):
     """`model_index.json`: which class each part is of; only the parts' names and classes are read."""
 
-    class_name: Any = Field(None, alias="_class_name")
+    class_name: str | list[str] | None = Field(None, alias="_class_name")
     requires_aesthetics_score: bool | None = None
     force_zeros_for_empty_prompt: bool | None = None
 
@@ -288,9 +298,23 @@ def parsed(model: type[C], content: Mapping[str, Any], file: str, what: str) -> 
         found = model.model_validate(dict(content))
     except ValidationError as error:
         lines += [f"{what}: {line}" for line in problems_of(error, model, file)]
+    if not lines:
+        lines = [f"{what}: '{key}' of {file} {problem}" for key, problem in _wrong_types(model, content)]
     if lines:
         raise ModelError("\n".join(dict.fromkeys(lines[:10])))
     return found
+
+
+def _wrong_types(model: type[BaseModel], content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Entries that fusionkit does not read, and that diffusers would stumble over when it builds or runs the part."""
+    found = next((_CLASSES[each.__name__] for each in model.__mro__ if each.__name__ in _CLASSES), None)
+    if found is None:
+        return
+    files, name = found
+    known = arguments_of(files, name or str(content.get("_class_name"))).get("__init__", {})
+    for key, (annotation, default) in known.items():
+        if key in content and not fits(content[key], annotation, default):
+            yield key, f"must be of another type ({annotation}), not {shown(content[key])}"
 
 
 def read_config(model: type[C], path: Path, file: str, what: str) -> tuple[C, dict[str, Any]]:

@@ -172,15 +172,11 @@ def load_part(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, w
     )
     lacking, idle, wrong = (sorted(map(str, told.get(key) or ())) for key in _TOLD)
     idle = idle if issubclass(cls, diffusers.UNet2DConditionModel) else []
-    for names, problem in (
-        (lacking, "are not in its files"),
-        (wrong, "have another shape"),
-        (idle, "have no place in it"),
-    ):
+    found = {"missing from its files": lacking, "of another shape": wrong, "without a place in it": idle}
+    for problem, names in found.items():
         if names:
-            raise ModelError(
-                f"{what} does not fit its configuration: {len(names):,} weights {problem}: '{names[0]:.80}'"
-            )
+            count = f"{len(names):,} weight{'s' if len(names) > 1 else ''}"
+            raise ModelError(f"{what} does not fit its configuration; {problem}: {count}, such as '{names[0]:.80}'")
     return part
 
 

@@ -6,11 +6,10 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from fusionkit.errors import did_you_mean
+from fusionkit.models.sources import arguments_of
 from fusionkit.problems import shown
 
 STEP_LIMIT = 10_000
@@ -80,40 +79,13 @@ def options_of(name: str) -> Options | None:
     Args:
         name: The class' name.
     """
-    for path in _sources():
-        source = path.read_text(encoding="utf-8")
-        if f"class {name}(" not in source:
-            continue
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ClassDef) and node.name == name:
-                functions = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef)}
-                if {"__init__", "step"} <= set(functions):
-                    return Options(_arguments(functions["__init__"]), _arguments(functions["step"]))
-    return None
-
-
-@lru_cache
-def _sources() -> tuple[Path, ...]:
-    found = find_spec("diffusers")
-    folders = found.submodule_search_locations if found is not None else None
-    return tuple(sorted(Path(next(iter(folders)), "schedulers").glob("scheduling_*.py"))) if folders else ()
-
-
-def _arguments(function: ast.FunctionDef) -> dict[str, tuple[str, Any]]:
-    arguments = function.args.args
-    defaults = [None] * (len(arguments) - len(function.args.defaults)) + list(function.args.defaults)
-    return {
-        argument.arg: (ast.unparse(argument.annotation) if argument.annotation else "", _value(default))
-        for argument, default in zip(arguments, defaults, strict=True)
-        if argument.arg not in _NOT_ASKED
-    }
-
-
-def _value(node: ast.expr | None) -> Any:
-    try:
-        return None if node is None else ast.literal_eval(node)
-    except ValueError:
+    found = arguments_of("schedulers/scheduling_*.py", name)
+    if not {"__init__", "step"} <= set(found):
         return None
+    asked = (
+        {key: each for key, each in found[where].items() if key not in _NOT_ASKED} for where in ("__init__", "step")
+    )
+    return Options(*asked)
 
 
 def config_problems(config: Mapping[str, Any]) -> list[str]:
@@ -174,7 +146,7 @@ def _wrong_values(
 
 def _wrong(name: str, key: str, value: Any, annotation: str, default: Any) -> str:
     if value is None:
-        may_be = default is None or "None" in annotation or not annotation
+        may_be = (default is None or "None" in annotation or not annotation) and not key.startswith("use_")
         return "" if may_be else "must have a value"
     words = _OWN_WORDS.get(name, {}).get(key) or _literals(annotation) or _WORDS.get(key)
     if words:

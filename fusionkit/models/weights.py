@@ -201,7 +201,7 @@ def _indexed(path: Path, what: str) -> tuple[tuple[Path, ...], Shapes]:
         raise ModelError(f"{place} names files that are not there: {', '.join(gone[:5])}; get them again")
     shapes = {file.name: read_header(file, what) for file in files}
     if lost := [name for name, file in index.weight_map.items() if name not in shapes[file]]:
-        raise ModelError(f"{place} names {len(lost):,} weights that its files do not hold, such as '{lost[0]:.80}'")
+        raise ModelError(f"{place} names weights that its files do not hold ({len(lost):,}), such as '{lost[0]:.80}'")
     return tuple(files), {name: shapes[file][name] for name, file in index.weight_map.items()}
 
 

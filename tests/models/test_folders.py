@@ -197,7 +197,7 @@ def test_an_index_whose_files_are_not_all_there(copied: Callable[[str], Path]) -
     )
     shutil.copy(folder / "vae/diffusion_pytorch_model.safetensors", folder / "unet/a.safetensors")
     (found,) = problems(folder)
-    assert found.endswith("names 1 weights that its files do not hold, such as 'nothing'")
+    assert found.endswith("names weights that its files do not hold (1), such as 'nothing'")
     for content in ({}, {"metadata": {}, "weight_map": {}}, {"metadata": {}, "weight_map": {"a": 1}}):
         (folder / INDEX).write_text(json.dumps(content))
         assert len(problems(folder)) == 1
@@ -458,8 +458,8 @@ def test_weights_that_are_not_all_there(copied: Callable[[str], Path]) -> None:
     with pytest.raises(ModelError) as caught:
         load_pipeline(str(folder), "sd", dtype=torch.float32)
     assert str(caught.value) == (
-        f"model '{folder}': unet does not fit its configuration: 1 weights are not in its files, such as '{name}'"
+        f"model '{folder}': unet does not fit its configuration; missing from its files: 1 weight, such as '{name}'"
     )
     save_file({**weights, "another.weight": torch.zeros(1)}, folder / UNET)
-    with pytest.raises(ModelError, match=r"1 weights have no place in it, such as 'another.weight'$"):
+    with pytest.raises(ModelError, match=r"without a place in it: 1 weight, such as 'another.weight'$"):
         load_pipeline(str(folder), "sd", dtype=torch.float32)

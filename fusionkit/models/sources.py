@@ -1,0 +1,86 @@
+"""The arguments of diffusers' classes with their annotations, by diffusers' source alone: none of it is imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+Arguments = Mapping[str, tuple[str, Any]]
+"""Each argument's annotation as it is written, empty where there is none, and its default; None for what is no literal."""
+
+
+@lru_cache
+def arguments_of(files: str, name: str) -> Mapping[str, Arguments]:
+    """The arguments of a class' `__init__` and `step`, as far as it has them; nothing where the class can't be found.
+
+    Args:
+        files: Where to look, as a pattern of paths inside diffusers.
+        name: The class' name.
+    """
+    for path in _files(files):
+        source = path.read_text(encoding="utf-8")
+        if f"class {name}(" not in source:
+            continue
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                functions = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+                return {each.name: _arguments(each) for each in functions if each.name in ("__init__", "step")}
+    return {}
+
+
+@lru_cache
+def _files(pattern: str) -> tuple[Path, ...]:
+    found = find_spec("diffusers")
+    folders = found.submodule_search_locations if found is not None else None
+    return tuple(sorted(Path(next(iter(folders))).glob(pattern))) if folders else ()
+
+
+def _arguments(function: ast.FunctionDef) -> dict[str, tuple[str, Any]]:
+    arguments = function.args.args
+    defaults = [None] * (len(arguments) - len(function.args.defaults)) + list(function.args.defaults)
+    return {
+        argument.arg: (ast.unparse(argument.annotation) if argument.annotation else "", _value(default))
+        for argument, default in zip(arguments, defaults, strict=True)
+        if argument.arg != "self"
+    }
+
+
+def _value(node: ast.expr | None) -> Any:
+    try:
+        return None if node is None else ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def fits(value: Any, annotation: str, default: Any) -> bool:
+    """Whether a value of a JSON file is of a type that an annotation names.
+
+    Args:
+        value: The value.
+        annotation: Such as `int | tuple[int, ...] | None`; an empty one takes all.
+        default: What is taken without a value; where that is None, nothing will do.
+    """
+    # Published configurations say null for what is true or false.
+    if not annotation or (value is None and (default is None or "None" in annotation or "bool" in annotation)):
+        return True
+    if isinstance(value, list):
+        listed = any(word in annotation.lower() for word in ("tuple", "list", "ndarray"))
+        return listed and all(fits(each, annotation, default) for each in value)
+    for kind, words in _WORDS.items():
+        if isinstance(value, kind):
+            return any(word in annotation for word in words)
+    return False
+
+
+# In this order, as true and false count as numbers in Python.
+_WORDS: Mapping[type, tuple[str, ...]] = {
+    bool: ("bool",),
+    int: ("int", "float"),
+    float: ("float",),
+    str: ("str", "Literal"),
+    dict: ("dict", "Dict"),
+}
