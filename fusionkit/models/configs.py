@@ -261,7 +261,7 @@ class TextEncoder(Config):
 class Index(Config):
     """`model_index.json`: which class each part is of; only the parts' names and classes are read."""
 
-    class_name: str | list[str] | None = Field(None, alias="_class_name")
+    class_name: Any = Field(None, alias="_class_name")
     requires_aesthetics_score: bool | None = None
     force_zeros_for_empty_prompt: bool | None = None
 

@@ -65,7 +65,7 @@ def read_configs(read: Callable[[str], Path], what: str) -> ModelConfigs:
     """
     content = read_json(read("model_index.json"), what)
     index = parsed(Index, content, "model_index.json", what)
-    if not isinstance(content.get("unet"), list) or isinstance(index.class_name, list):
+    if not isinstance(content.get("unet"), list) or not isinstance(index.class_name, str):
         raise ModelError(f"{what} is a {_named(index.class_name)}; {_KINDS}")
     errors: list[ModelError] = []
 

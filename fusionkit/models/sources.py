@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 Arguments = Mapping[str, tuple[str, Any]]
-"""Each argument's annotation as it is written, empty where there is none, and its default; None for what is no literal."""
+"""Each argument's annotation as it is written, empty where there is none, and its default, None for no literal."""
 
 
 @lru_cache
