@@ -162,14 +162,13 @@ def load_part(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, w
     import diffusers
 
     option = dtype_option() if issubclass(cls, diffusers.ModelMixin) else "dtype"
-    part, told = cls.from_pretrained(
-        folder,
-        variant=variant,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        **{option: dtype},
-    )
+    options: dict[str, Any] = {"variant": variant, "use_safetensors": True, "local_files_only": True, option: dtype}
+    try:
+        part, told = cls.from_pretrained(folder, output_loading_info=True, **options)
+    except (RuntimeError, ValueError) as error:
+        if "shape" not in str(error) and "size" not in str(error):
+            raise
+        raise ModelError(f"{what} does not fit its configuration; weights are of another shape") from error
     lacking, idle, wrong = (sorted(map(str, told.get(key) or ())) for key in _TOLD)
     idle = idle if issubclass(cls, diffusers.UNet2DConditionModel) else []
     found = {"missing from its files": lacking, "of another shape": wrong, "without a place in it": idle}

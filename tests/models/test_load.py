@@ -118,7 +118,7 @@ def test_weights_that_do_not_fit_their_configuration(tmp_path: Path) -> None:
     info = inspect_model(str(folder))
     with pytest.raises(ModelError) as caught:
         load_model(Recipe(model=str(folder), device="cpu"), info)
-    assert str(caught.value).startswith(f"model '{folder}': unet does not fit its configuration; missing from ")
+    assert str(caught.value).startswith(f"model '{folder}': unet does not fit its configuration; ")
     assert "\n" not in str(caught.value)
 
 
