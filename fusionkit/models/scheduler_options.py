@@ -125,7 +125,7 @@ def option_problems(name: str, label: str, given: Mapping[str, Any]) -> list[str
             listed = f"; it has: {', '.join(sorted(known))}"
             problems.append(f"scheduler '{label}' has no option '{key}'{did_you_mean(key, known) or listed}")
     return problems + [
-        f"'{key.replace('_', '-')}' of scheduler '{label}' {problem}"
+        f"scheduler '{label}': '{key.replace('_', '-')}' {problem}"
         for key, problem in _wrong_values(name, known, given)
     ]
 
