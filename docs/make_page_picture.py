@@ -34,10 +34,12 @@ def main(folder: Path, name: str, row: str | None, height: int) -> None:
     from playwright.sync_api import sync_playwright
 
     from fusionkit.comparison.page import make_thumbnails, write_page
+    from fusionkit.comparison.written import Written
 
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    make_thumbnails(folder, report)
-    page_file = write_page(folder, report)
+    write = Written(folder).write
+    make_thumbnails(folder, report, write)
+    page_file = write_page(folder, report, write)
     row = row or f"0.{report['seeds'][0]}"
     browser_file = next((path for each in BROWSERS if (path := shutil.which(each))), None)
     if not browser_file:

@@ -17,6 +17,7 @@ from fusionkit.document import Node
 from fusionkit.errors import RecipeError
 from fusionkit.opening import PictureError
 from fusionkit.picture import has_more
+from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
     from fusionkit.recipe import Recipe
@@ -133,6 +134,8 @@ class Inputs:
         return lines + [f"'{text}' is not the file that the picture was drawn with" for text in self.differing]
 
     def _found(self, text: str) -> bool:
+        if refusal(text):
+            return True  # whoever wants to read it says why it can't be
         path, beside = _expanded(text), self.image.parent
         there = [each for each in (path, beside / path, beside / path.name) if os.path.exists(each)]
         if not there:

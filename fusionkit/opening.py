@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from fusionkit import pillow
 from fusionkit.errors import FusionError
 from fusionkit.files import in_bytes
+from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -64,6 +65,8 @@ def opened(path: Path) -> Iterator[ImageFile]:
     Raises:
         PictureError: It is missing, no ordinary file, of another format, or damaged; also for what is raised inside.
     """
+    if refused := refusal(path):
+        raise PictureError(path, refused)
     with _library_errors(path), pillow.quiet, _ordinary(path) as file, _parsed(path, file) as image:
         yield image
 

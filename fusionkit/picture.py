@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator
 
 from fusionkit.opening import PictureError, decode, opened
+from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +35,7 @@ def found(path: Path) -> Path:
     """A picture's path: from the working folder, or else beside the recipe that is being read."""
     folder = _recipe_folder.get()
     # Unlike `Path.exists`, these answer for names that no file can have.
-    if folder is None or os.path.exists(path) or not os.path.exists(folder / path):
+    if folder is None or refusal(path) or os.path.exists(path) or not os.path.exists(folder / path):
         return path
     return folder / path
 
@@ -72,7 +73,7 @@ def open_picture(path: Path, size: tuple[int, int] | None = None) -> Image:
 
     Raises:
         PictureError: It can't be used: missing, no ordinary file, of another format, damaged, larger than the memory,
-            or of numbers of which nothing tells what is white.
+            of numbers of which nothing tells what is white, or named by a stranger's recipe.
     """
     from fusionkit.colours import UnknownRange, in_rgb, raw_mode
 

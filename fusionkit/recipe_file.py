@@ -94,6 +94,7 @@ def parse_recipe(
     sets: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     placed: Callable[[Node], Node] | None = None,
+    without: Sequence[str] = (),
 ) -> RecipeFile:
     """A recipe from a text, such as one that a picture carries.
 
@@ -103,12 +104,15 @@ def parse_recipe(
         sets: Changes, as `read_recipe` takes them.
         options: Values of options that have a flag of their own.
         placed: Says where the files are that it names: changes the document before it is checked.
+        without: Keys of the text that do not count, whatever they say.
 
     Raises:
         RecipeError: All problems, each with its place.
     """
     tree = parse_yaml(text, name)
-    return _checked(mapping_of(placed(tree) if placed else tree), "recipe", name, sets, options or {})
+    entries = mapping_of(placed(tree) if placed else tree)
+    counted = {key: node for key, node in entries.items() if key not in without}
+    return _checked(counted, "recipe", name, sets, options or {})
 
 
 def recipe_of(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
+from fusionkit.foreign import guarded
 from fusionkit.plugin import Plugin
 
 ENTRY_POINT_GROUP = "fusionkit.plugins"
@@ -18,6 +20,13 @@ T = TypeVar("T")
 def package_of(entry: EntryPoint) -> str:
     """The distribution that offers something, for errors and lists."""
     return entry.dist.name if entry.dist is not None else entry.module
+
+
+def offered_twice(entries: Iterable[EntryPoint]) -> str:
+    """That several packages offer one name, naming them, as a sentence goes on; empty where one does."""
+    packages = sorted({package_of(each) for each in entries})
+    both = " and ".join(f"'{package}'" for package in packages)
+    return f"is offered by the packages {both}; uninstall all but one of them" if len(packages) > 1 else ""
 
 
 def public(kind: type) -> str:
@@ -62,18 +71,12 @@ class Group(Generic[T]):
         if entries is None:
             hint = did_you_mean(name, self.entries) or f"; installed are: {', '.join(self.entries) or 'none'}"
             raise RecipeError([f"no {self.noun} '{name}'{hint}"])
-        if len(packages := sorted({package_of(each) for each in entries})) > 1:
-            both = " and ".join(f"'{package}'" for package in packages)
-            raise PluginError(f"{self.noun} '{name}' is offered by the packages {both}; uninstall all but one of them")
+        if reason := offered_twice(entries):
+            raise PluginError(f"{self.noun} '{name}' {reason}")
         entry = entries[0]
         whose = f"{self.noun} '{name}' of package '{package_of(entry)}'"
-        try:
+        with guarded(f"{whose} can't be imported ({entry.value})"):
             found = entry.load()
-        except Exception as error:
-            # Somebody else's module may raise anything; its user needs to know whose it is, in one line.
-            raise PluginError(
-                f"{whose} can't be imported ({entry.value}): {type(error).__name__}: {' '.join(str(error).split())}"
-            ) from error
         if not (isinstance(found, type) and issubclass(found, self.base)):
             raise PluginError(f"{whose} is {found!r}, not a subclass of {public(self.base)}")
         own = getattr(found, f"{self.noun}_name", name)

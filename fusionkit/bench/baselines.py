@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, RecipeError, did_you_mean
+from fusionkit.foreign import guarded
 from fusionkit.registry import Group
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def load(name: str) -> Baseline:
     Raises:
         PluginError: It can't be imported, or is no `Baseline`.
     """
-    baseline = BASELINES.load(name)()
+    kind = BASELINES.load(name)
+    with guarded(f"baseline '{name}' can't be made"):
+        baseline = kind()
     baseline.name = name
     return baseline
 
@@ -166,4 +169,8 @@ def check_source(source: str) -> None:
 
 def problems_of(baselines: Iterable[Baseline], plan: RunPlan) -> list[str]:
     """What all baselines say of a recipe's plan, each line beginning with whose it is."""
-    return [f"baseline '{each.name}' {line}" for each in baselines for line in each.problems(plan)]
+    problems = []
+    for each in baselines:
+        with guarded(f"baseline '{each.name}' failed in problems"):
+            problems += [f"baseline '{each.name}' {line}" for line in each.problems(plan)]
+    return problems

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from fusionkit.bench.drawing import Drawing
 from fusionkit.bench.measure import Stopwatch, peak_memory, quick_collections
 from fusionkit.bench.report import Report, Run, about
 from fusionkit.errors import Cancelled, RecipeError
+from fusionkit.foreign import guarded
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,9 @@ def bench(
         noted = drawing.note()
         warm = perf_counter()
         contestants = [Contestant(recipe.name, drawing.draw, noted.passes, noted.plan.recipe.size)]
-        contestants += [each for baseline in baselines for each in baseline.contestants(drawing, noted)]
+        for baseline in baselines:
+            with guarded(f"baseline '{baseline.name}' failed in contestants"):
+                contestants += baseline.contestants(drawing, noted)
         machine = about(noted.plan, drawing.device)
         with quick_collections():
             timed = in_turn(contestants, runs, drawing.device, doing)
@@ -89,7 +92,9 @@ def in_turn(contestants: Sequence[Contestant], runs: int, device: torch.device, 
         order = list(zip(contestants, timed, strict=True))
         # A machine that grows slower or faster favours neither the first nor the last.
         for contestant, its_runs in order if number % 2 == 0 else reversed(order):
-            with peak_memory(device) as memory, Stopwatch(device) as clock:
+            # What the recipe itself raises is known by its own words.
+            named = nullcontext() if contestant is contestants[0] else guarded(f"baseline '{contestant.name}' failed")
+            with named, peak_memory(device) as memory, Stopwatch(device) as clock:
                 contestant.run(clock)
             its_runs.append(Run(clock.total, clock.seconds, memory))
             doing.bar.update()

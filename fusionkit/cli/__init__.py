@@ -61,12 +61,17 @@ class Commands(click.Group):
             _fail(ctx, str(error), ended.code(error.exit_code))
         except BrokenPipeError:
             raise
-        except Exception as error:
+        except BaseException as error:
             # What is left is a fault of ours or of a library: its reader can do nothing with a traceback but report it.
-            if ctx.params["debug"]:
+            # What ends programs is among it: click never does so in here, and a command that ended early has failed.
+            if ctx.params["debug"] and isinstance(error, Exception):
                 raise
-            text = " ".join(str(error).split()) or "no message"
-            _fail(ctx, f"{type(error).__name__}: {text}; see where with fusionkit --debug {ctx.invoked_subcommand}", 1)
+            from fusionkit.foreign import owner_of, told
+
+            if ctx.params["debug"]:
+                raise RuntimeError(told(error)) from error
+            where = owner_of(error)
+            _fail(ctx, f"{told(error)}{where}; see where with fusionkit --debug {ctx.invoked_subcommand}", 1)
 
 
 def explained(error: click.NoSuchOption) -> click.NoSuchOption:
@@ -80,7 +85,9 @@ def explained(error: click.NoSuchOption) -> click.NoSuchOption:
 
 
 def _fail(ctx: click.Context, text: str, code: int) -> None:
-    click.echo(text, err=True)
+    from fusionkit.foreign import printable
+
+    click.echo(printable(text), err=True)
     ctx.exit(code)
 
 

@@ -23,6 +23,9 @@ from fusionkit.comparison.spec import SEEDS, Comparison, collected, compared, pa
 from fusionkit.errors import Cancelled, RecipeError
 from fusionkit.evaluation import Metric, Score, Tools
 
+SHOWN = 10
+"""The most files that one line names."""
+
 
 def compare(
     recipes: Sequence[str], *, part: tuple[int, int] | None, show: bool, clear: bool, quiet: bool, **options: Any
@@ -42,11 +45,12 @@ def compare(
     with folder.locked("" if part is None else f"-{part[0]}-of-{part[1]}"):
         try:
             if clear:
-                folder.clear()
+                tell_kept(folder.clear())
+            tell_damaged(folder.damaged(jobs if show else mine), show)
             if not show:
                 folder.claim(comparison.title, jobs)
                 aside(draw, folder, mine, progress=not quiet)
-            if not show and any(not folder.file(job).exists() for job in jobs):
+            if not show and any(not folder.has(job) for job in jobs):
                 click.echo(f"{progress_of(folder, jobs)}; the part that ends last measures them")
                 return
             if not show:
@@ -54,7 +58,8 @@ def compare(
             with measuring(shown=not quiet) as told:
                 metrics, measured, notes = measure(comparison, folder, jobs, tools, told)
             command = shlex.join(["fusionkit", *sys.argv[1:]])
-            page = write_report(comparison, folder, jobs, metrics, measured, notes, command)
+            whole = [job for job in jobs if not folder.condition(job).damaged]
+            page = write_report(comparison, folder, whole, metrics, measured, notes, command)
         except KeyboardInterrupt:
             raise Cancelled(f"interrupted; {progress_of(folder, jobs)}; the same command goes on from there") from None
     if not quiet:
@@ -62,6 +67,26 @@ def compare(
         for note in notes:
             click.echo(f"note: {note}")
     click.echo(str(page))
+
+
+def tell_kept(paths: Sequence[Path]) -> None:
+    """Say which files of another comparison's folder were not deleted."""
+    if paths:
+        line = "not written by fusionkit, or changed since, and kept"
+        click.echo(f"{line}: {several(paths)}", err=True)
+
+
+def tell_damaged(paths: Sequence[Path], show: bool) -> None:
+    """Say which pictures can't be read any more, and what comes of that."""
+    if paths:
+        what = "left out; without --show they are drawn again" if show else "drawn again"
+        click.echo(f"empty or damaged, and {what}: {several(paths)}", err=True)
+
+
+def several(paths: Sequence[Path]) -> str:
+    """The first few paths, and how many more there are."""
+    more = f" and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
+    return ", ".join(map(str, paths[:SHOWN])) + more
 
 
 def asked(recipes: Sequence[str], **options: Any) -> tuple[Comparison, str]:
@@ -150,5 +175,5 @@ def shown(score: Score | None) -> str:
 
 def progress_of(folder: Folder, jobs: Sequence[Job]) -> str:
     """`12 of 40 pictures are drawn`."""
-    drawn = sum(folder.file(job).exists() for job in jobs)
+    drawn = sum(folder.has(job) for job in jobs)
     return f"{drawn:,} of {counted(len(jobs), 'picture')} are drawn in {folder.path}"

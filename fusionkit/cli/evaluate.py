@@ -11,10 +11,12 @@ import click
 
 from fusionkit.cli.scores import list_metrics, notes, scores_table
 from fusionkit.errors import Cancelled, FusionError, RecipeError
+from fusionkit.foreign import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fusionkit.evaluation import Picture
     from fusionkit.evaluation.report import Report
 
 T = TypeVar("T")
@@ -50,6 +52,11 @@ T = TypeVar("T")
 @click.option(
     "--cache", metavar="DIR", type=click.Path(path_type=Path), help="Keeps the crops' features there for the next time."
 )
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Open what the pictures' own recipes name, such as a model's folder. Downloads nothing.",
+)
 @click.option("--json", metavar="FILE", type=click.Path(path_type=Path), help="Write everything measured as JSON.")
 @click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="Write everything measured as CSV.")
 @click.option("--overwrite", is_flag=True, help="Replace these files where they exist.")
@@ -70,7 +77,7 @@ def command(folder: Path | None, listing: bool, quiet: bool, **options: Any) -> 
     click.echo(scores_table(report.metrics, report.evaluation))
     if not quiet:
         for line in notes(report):
-            click.echo(line)
+            click.echo(printable(line))
     for path, text in ((options["json"], report.json), (options["csv"], report.csv)):
         if path is not None:
             write(path, text(), options["overwrite"])
@@ -91,6 +98,7 @@ def measure(
     sets: Sequence[str],
     device: str,
     cache: Path | None,
+    trust: bool,
     **outputs: Any,
 ) -> Report:
     """Evaluate a folder as the command line says; everything that is wrong with that is said at once.
@@ -124,10 +132,12 @@ def measure(
         check_device(device)
     except ValueError as error:
         problems.append(f"--device {error}")
-    pictures = collected(lambda: read_pictures(folder, crop=size, stride=stride, partner=reference))
+    pictures = collected(lambda: read_pictures(folder, crop=size, stride=stride, partner=reference, trust=trust))
     # The reference's crops are of the size of the pictures' own, whatever drew it.
     size = size or (pictures[0].crop if pictures else None)
-    compared = [] if reference is None else collected(lambda: read_pictures(reference, crop=size, stride=stride))
+    compared: list[Picture] | None = []
+    if reference is not None:
+        compared = collected(lambda: read_pictures(reference, crop=size, stride=stride, trust=trust))
     if problems or pictures is None or compared is None or chosen is None:
         raise RecipeError(dict.fromkeys(problems))
 

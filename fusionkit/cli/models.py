@@ -14,7 +14,7 @@ def command() -> None:
     A recipe may also name a model of the hub, a folder, or a .safetensors file; and a ControlNet of the hub, or a
     folder.
     """
-    from fusionkit.models.embedded import broken_packages, embedded_controlnets, embedded_models
+    from fusionkit.models.embedded import broken_packages, embedded_controlnets, embedded_models, packages_of
 
     found, controlnets = embedded_models(), embedded_controlnets()
     if not found:
@@ -35,4 +35,4 @@ def command() -> None:
             rows.insert(0, ["  annotator", net.annotator])
         click.echo(f"{name}  {net.summary}\n{table(rows)}")
     for name, reason in broken_packages().items():
-        click.echo(f"{name}/...  broken: {reason}")
+        click.echo(f"{name}/...  broken, of {packages_of(name)}: {reason}")

@@ -7,12 +7,15 @@ from pathlib import Path
 import click
 
 from fusionkit.cli.common import table
+from fusionkit.foreign import printable
 
 
 @click.command("recipes", short_help="List the bundled recipes, or print one.")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
     """List the bundled recipes and comparisons, or print one, as a start for your own.
+
+    NAME may be a picture that fusionkit drew, too: the recipe inside it is printed.
 
     \b
     fusionkit recipes NAME > mine.yaml
@@ -22,10 +25,29 @@ def command(name: str | None) -> None:
 
     comparisons = bundled_comparisons()
     if name is not None:
-        path = comparisons.get(name) or find_recipe(name)
-        click.echo(path.read_text(encoding="utf-8"), nl=False)
+        click.echo(printable(text_of(comparisons.get(name) or find_recipe(name))), nl=False)
         return
     click.echo(table([[each, summary(path)] for each, path in {**bundled_recipes(), **comparisons}.items()]))
+
+
+def text_of(path: Path) -> str:
+    """A recipe's text, of a file or of the picture that carries it.
+
+    Raises:
+        RecipeError: It has none.
+    """
+    from fusionkit.assemble import shown_path
+    from fusionkit.errors import RecipeError
+    from fusionkit.image import read_metadata
+
+    if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
+        return str(read_metadata(path)["recipe"])
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise RecipeError([f"{shown_path(path)}: not UTF-8, and so no recipe"]) from None
+    except OSError as error:
+        raise RecipeError([f"{shown_path(path)}: can't be read: {error.strerror or error}"]) from None
 
 
 def summary(path: Path) -> str:

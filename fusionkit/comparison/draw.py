@@ -12,7 +12,7 @@ from fusionkit.bench.measure import peak_memory, quick_collections
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
 from fusionkit.fusion import Fusion, Result
-from fusionkit.image import metadata_of, save_or_keep
+from fusionkit.image import metadata_of
 
 if TYPE_CHECKING:
     from fusionkit.stage import Stage, Step
@@ -29,7 +29,7 @@ def draw(folder: Folder, jobs: Sequence[Job], *, progress: bool = True) -> int:
     Raises:
         FusionError: A run failed, or a picture can't be written.
     """
-    missing = [job for job in jobs if not folder.file(job).exists()]
+    missing = [job for job in jobs if not folder.has(job)]
     with Progress(missing, shown=progress and bool(missing)) as bar:
         # One model after the other: two may not fit.
         for _, group in groupby(missing, key=lambda job: job.weights):
@@ -74,7 +74,7 @@ def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool
         "peak-memory": memory.peak,
         "warm": warm,
     }
-    save_or_keep(result.image, folder.file(job), {**metadata_of(result), "run": run}, overwrite=True)
+    folder.save(result.image, job, {**metadata_of(result), "run": run})
     return result
 
 

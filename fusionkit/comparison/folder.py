@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fusionkit.comparison.drawn import Condition, condition_of, run_in
 from fusionkit.comparison.jobs import Job
+from fusionkit.comparison.written import LIST, Written, files_below
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.files import clear_leftovers, write_whole
-from fusionkit.image import output_problems, read_metadata
+from fusionkit.image import output_problems, read_metadata, save_or_keep
+from fusionkit.problems import shown
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MANIFEST = "comparison.json"
 MADE = ("report.json", "scores.csv", "pictures.csv", "costs.csv", "index.html")
 """What is made anew from the pictures each time."""
 FOLDERS = ("pictures", "reference", "recipes", "thumbnails", ".features")
 """The folders that are a comparison's own."""
+_LARGEST_MANIFEST = 256 << 20
+# What a killed process leaves of a picture, and the cache's files: names that nobody else gives.
+_HALF_DRAWN = re.compile(r"\.+p\d{3,}-s\d+-[\w-]+\.png")
+_CACHED = re.compile(r"\.?[0-9a-f]{64}(\.\d+)?\.npy")
 
 
 class Folder:
@@ -31,10 +41,32 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.written = Written(path)
+        self._conditions: dict[Path, tuple[tuple[int, int], Condition]] = {}
 
     def file(self, job: Job) -> Path:
         """Where a picture goes."""
         return self.path / job.file
+
+    def has(self, job: Job) -> bool:
+        """Whether a picture is drawn, and whole."""
+        return self.condition(job).drawn
+
+    def condition(self, job: Job) -> Condition:
+        """Whether a picture is drawn, and what is wrong with the file that is in its place."""
+        path = self.file(job)
+        try:
+            stat = path.lstat()
+        except OSError:
+            return Condition()
+        version = (stat.st_mtime_ns, stat.st_size)
+        if path not in self._conditions or self._conditions[path][0] != version:
+            self._conditions[path] = version, condition_of(path, job.fingerprint, self.written)
+        return self._conditions[path][1]
+
+    def damaged(self, jobs: Sequence[Job]) -> list[Path]:
+        """The pictures that were drawn and can't be read any more."""
+        return [self.file(job) for job in jobs if self.condition(job).damaged]
 
     def problems(self, jobs: Sequence[Job], *, replace: bool = False) -> list[str]:
         """Why pictures can't go here: the folder holds something else, or can't be written; one line each.
@@ -47,9 +79,32 @@ class Folder:
             return [f"{self.path}: is a file; give a folder: --out DIR"]
         if self.path.is_dir() and (problem := self._other(jobs, replace)):
             return [problem]
+        # Nothing behind a link is even looked at.
+        if problems := self._links(jobs) or self._foreign(jobs):
+            return problems
         largest = max((job.recipe.size for job in jobs), key=lambda size: size[0] * size[1])
-        missing = [self.file(job) for job in jobs if not self.file(job).exists()]
+        missing = [self.file(job) for job in jobs if not self.has(job)]
         return output_problems(missing, largest) if missing else []
+
+    def _links(self, jobs: Sequence[Job]) -> list[str]:
+        """One line for each link that would lead out of the folder."""
+        names = dict.fromkeys([*FOLDERS, MANIFEST, LIST, *MADE, *(job.setting_folder for job in jobs)])
+        paths = [*(self.path / name for name in names), *self.path.glob(".lock*")]
+        return [f"{path}: is a link, which fusionkit never makes; delete it" for path in paths if path.is_symlink()]
+
+    def _foreign(self, jobs: Sequence[Job]) -> list[str]:
+        """One line for each file of somebody else's that stands where something is to be written."""
+        made = {f"recipes/{job.setting.name}.yaml" for job in jobs} | {job.thumbnail for job in jobs}
+        paths = [self.path / name for name in (*MADE, *sorted(made))]
+        problems = [
+            f"{path}: {self.written.why_foreign(path)}; move it away, or delete it to have it written again"
+            for path in paths
+            if path.exists() and not self.written.is_ours(path)
+        ]
+        for job in jobs:
+            if reason := self.condition(job).foreign:
+                problems.append(f"{self.file(job)}: {reason}; move it away, or delete it to have it drawn again")
+        return problems
 
     def _other(self, jobs: Sequence[Job], replace: bool) -> str:
         """What is in the folder already that is not of these pictures."""
@@ -69,9 +124,10 @@ class Folder:
         strange = [name for name, print_ in pictures.items() if wanted.get(name) != print_]
         if not strange:
             return ""
+        differ = f"{len(strange)} of its {len(pictures)} pictures are not in this one"
         return (
-            f"{self.path}: holds another comparison, '{held['title']}' ({len(strange)} of its {len(pictures)} pictures "
-            f"are not in this one); give another folder: --out DIR, or --replace to delete its pictures"
+            f"{self.path}: holds another comparison, {shown(held['title'])} ({differ}); give another folder: "
+            f"--out DIR, or --replace to delete its pictures"
         )
 
     def manifest(self) -> dict[str, Any]:
@@ -80,10 +136,13 @@ class Folder:
         Raises:
             FusionError: It can't be read.
         """
+        path = self.path / MANIFEST
         try:
-            found = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST_MANIFEST:
+                raise ValueError("it is no ordinary file of such a size")
+            found = json.loads(path.read_text(encoding="utf-8"))
             return {"title": str(found["title"]), "pictures": dict(found["pictures"])}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise FusionError(
                 f"{self.path / MANIFEST}: can't be read as a comparison: {error}; give another --out"
             ) from None
@@ -97,20 +156,69 @@ class Folder:
         pictures = {job.file: job.fingerprint for job in jobs}
         write_whole(self.path / MANIFEST, json.dumps({"title": title, "pictures": pictures}, indent=1) + "\n")
 
-    def clear(self) -> None:
-        """Delete what belongs to the comparison that is in the folder, and nothing else."""
+    def write(self, path: Path, content: str | bytes) -> Path:
+        """Write a file that belongs to the comparison.
+
+        Raises:
+            FusionError: Somebody else's file is there, or it can't be written.
+        """
+        return self.written.write(path, content)
+
+    def save(self, image: Image, job: Job, metadata: Mapping[str, Any]) -> None:
+        """Write a picture, in place of a damaged one.
+
+        Raises:
+            FusionError: It can't be written.
+        """
+        path = self.file(job)
+        # Noted before it takes its name: what is there under that name is noted, whenever this process is killed.
+        whole = save_or_keep(image, path.with_name(f".{path.stem}-{os.getpid()}.png"), metadata, overwrite=True)
+        try:
+            self.written.note(path, whole.read_bytes())
+            os.replace(whole, path)
+        except OSError as error:
+            raise FusionError(f"'{path}' can't be written: {error.strerror or error}") from error
+        finally:
+            whole.unlink(missing_ok=True)
+
+    def clear(self) -> list[Path]:
+        """Delete what fusionkit wrote for the comparison that is in the folder, and return what else is kept.
+
+        A file that was changed since is kept, too.
+        """
         if not (self.path / MANIFEST).exists():
-            return
+            return []
+        self.tidy()
+        kept = []
+        below = [path for name in FOLDERS for path in files_below(self.path / name)]
+        for path in [*below, *(self.path / name for name in MADE)]:
+            cached = path.parent == self.path / ".features" and _CACHED.fullmatch(path.name)
+            if self.written.is_ours(path) or (cached and not path.is_symlink()):
+                path.unlink(missing_ok=True)
+            elif path.is_symlink() or path.exists():
+                kept.append(path)
         for name in FOLDERS:
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (*MADE, MANIFEST):
-            (self.path / name).unlink(missing_ok=True)
+            self._remove_empty(self.path / name)
+        (self.path / LIST).unlink(missing_ok=True)
+        return kept
+
+    def _remove_empty(self, folder: Path) -> None:
+        if folder.is_symlink():
+            return
+        for where, _, _ in os.walk(folder, topdown=False):
+            with suppress(OSError):  # something is in it
+                os.rmdir(where)
 
     def tidy(self) -> None:
         """Delete what killed processes left behind that were writing pictures."""
-        for name in ("pictures", "reference"):
+        for name in FOLDERS:
+            if (self.path / name).is_symlink():
+                continue
             for folder, _, _ in os.walk(self.path / name):
                 clear_leftovers(Path(folder))
+            for path in files_below(self.path / name):
+                if _HALF_DRAWN.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
     def told(self, job: Job) -> dict[str, Any] | None:
         """What a picture's file says of its run; None where the picture is not drawn yet.
@@ -118,12 +226,11 @@ class Folder:
         Raises:
             RecipeError: The file is not one that a comparison wrote.
         """
-        path = self.file(job)
-        if not path.exists():
+        if not self.has(job):
             return None
-        told = read_metadata(path)
-        if not isinstance(told.get("run"), dict):
-            raise RecipeError([f"{path}: was not drawn by this comparison; move it away"])
+        path = self.file(job)
+        if run_in(told := read_metadata(path)) is None:
+            raise RecipeError([f"{path}: does not say what its run cost; delete it to have it drawn again"])
         return told
 
     @contextmanager

@@ -49,6 +49,11 @@ class Job:
         return "reference" if self.setting.name == "reference" else f"pictures/{self.setting.name}"
 
     @property
+    def thumbnail(self) -> str:
+        """The path of its small copy, inside the comparison's folder."""
+        return f"thumbnails/{self.setting.name}/{self.stem}.webp"
+
+    @property
     def stem(self) -> str:
         """What pictures of one prompt and seed are called in every setting."""
         return f"p{self.prompt:03}-s{self.seed}"
@@ -56,13 +61,18 @@ class Job:
     @cached_property
     def fingerprint(self) -> str:
         """What decides the picture, in short."""
-        dumped = {name: value for name, value in self.recipe.dump().items() if name not in _OF_THE_MACHINE}
-        return hashlib.sha256(repr(sorted(dumped.items())).encode()).hexdigest()[:16]
+        return fingerprint_of(self.recipe)
 
     @property
     def weights(self) -> str:
         """Which loaded models can draw it: jobs with equal ones share them."""
         return repr([getattr(self.recipe, name) for name in (*WEIGHTS, *ADAPTER)])
+
+
+def fingerprint_of(recipe: Recipe) -> str:
+    """What decides a recipe's picture, in short."""
+    dumped = {name: value for name, value in recipe.dump().items() if name not in _OF_THE_MACHINE}
+    return hashlib.sha256(repr(sorted(dumped.items())).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def jobs_of(comparison: Comparison) -> list[Job]:

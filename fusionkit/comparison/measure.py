@@ -129,7 +129,7 @@ def complete(jobs: Sequence[Job], folder: Folder, settings: Sequence[Setting]) -
     """The pictures that are drawn by every setting, by the settings' names; the reference's that are drawn."""
     drawn: dict[str, dict[tuple[int, int], Job]] = {}
     for job in jobs:
-        if folder.file(job).exists():
+        if folder.has(job):
             drawn.setdefault(job.setting.name, {})[job.prompt, job.seed] = job
     common = set.intersection(*(set(drawn.get(setting.name, {})) for setting in settings))
     return {

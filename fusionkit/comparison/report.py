@@ -16,7 +16,6 @@ from fusionkit.comparison.measure import Measured, costs
 from fusionkit.comparison.page import make_thumbnails, write_page
 from fusionkit.comparison.spec import Comparison
 from fusionkit.evaluation import Metric, Score
-from fusionkit.files import write_whole
 from fusionkit.image import versions
 
 COSTS = (
@@ -54,17 +53,17 @@ def write_report(
     """
     for setting in comparison.settings:
         recipe = measured[setting.name].jobs[0].recipe
-        write_whole(
+        folder.write(
             folder.path / "recipes" / f"{setting.name}.yaml",
             f"# {setting.title}, for the first prompt and seed\n{recipe.to_yaml()}",
         )
     report = report_of(comparison, folder, jobs, metrics, measured, notes, command)
-    write_whole(folder.path / "scores.csv", _csv(score_rows(comparison, metrics, measured)))
-    write_whole(folder.path / "pictures.csv", _csv(picture_rows(comparison, metrics, measured)))
-    write_whole(folder.path / "costs.csv", _csv(cost_rows(measured)))
-    write_whole(folder.path / "report.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    make_thumbnails(folder.path, report)
-    return write_page(folder.path, report)
+    folder.write(folder.path / "scores.csv", _csv(score_rows(comparison, metrics, measured)))
+    folder.write(folder.path / "pictures.csv", _csv(picture_rows(comparison, metrics, measured)))
+    folder.write(folder.path / "costs.csv", _csv(cost_rows(measured)))
+    folder.write(folder.path / "report.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    make_thumbnails(folder.path, report, folder.write)
+    return write_page(folder.path, report, folder.write)
 
 
 def report_of(
@@ -169,7 +168,7 @@ def _picture(folder: Folder, job: Job, scores: Mapping[str, Any]) -> dict[str, A
         "prompt": job.prompt,
         "seed": job.seed,
         "file": job.file,
-        "thumbnail": f"thumbnails/{job.setting.name}/{job.stem}.webp",
+        "thumbnail": job.thumbnail,
         "width": width,
         "height": height,
         "scores": dict(scores),

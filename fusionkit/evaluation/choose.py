@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from fusionkit.errors import FusionError, RecipeError, did_you_mean
+from fusionkit.foreign import guarded
 from fusionkit.problems import options_of, problems_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def make_metrics(names: Sequence[str] | None = None, sets: Sequence[str] = ()) -
                 for each in given
                 if each not in known
             ]
-            metrics.append(kind.model_validate({key: value for key, value in given.items() if key in known}))
+            with guarded(f"metric '{name}' failed in its options", but=ValidationError):
+                metrics.append(kind.model_validate({key: value for key, value in given.items() if key in known}))
         except ValidationError as error:
             problems += problems_of(error, kind, f"metric {name}")
         except FusionError as error:

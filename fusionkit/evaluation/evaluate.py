@@ -8,11 +8,12 @@ from math import isnan
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import FusionError, PluginError, RecipeError
+from fusionkit.errors import PluginError, RecipeError
 from fusionkit.evaluation.intervals import Sampled, Score, Strata, bootstrap, groups_of, mean, taken
 from fusionkit.evaluation.libraries import missing
 from fusionkit.evaluation.metric import Metric
 from fusionkit.evaluation.needs import grouped, named
+from fusionkit.foreign import guarded
 
 if TYPE_CHECKING:
     from fusionkit.evaluation.picture import Picture
@@ -123,7 +124,7 @@ def evaluate(
             strata=strata,
             reference_strata=reference_strata,
         )
-        values = [float(_asked(metric, "each", None, found)) for found in described[name]]
+        values = [_number(metric, "each", _asked(metric, "each", None, found)) for found in described[name]]
         if _are_numbers(described[name]) or not all(map(isnan, values)):
             each[name] = values
         for note in _notes(metric, scores[name].score, described[name], each.get(name, ()), pictures):
@@ -211,22 +212,33 @@ def _asked(metric: Metric, method: str, picture: Picture | None, *args: Any) -> 
     Raises:
         PluginError: The metric failed.
     """
+    at = f" of {picture.path}" if picture is not None else ""
     try:
-        return getattr(metric, method)(*args)
-    except FusionError:
-        raise
-    except Exception as error:
-        if lines := missing(metric.libraries):
+        with guarded(f"metric '{metric.metric_name}' failed in {method}{at}"):
+            return getattr(metric, method)(*args)
+    except PluginError as error:
+        if error.__cause__ is not None and (lines := missing(metric.libraries)):
             raise PluginError("\n".join(f"metric '{metric.metric_name}' {line}" for line in lines)) from error
-        at = f" of {picture.path}" if picture is not None else ""
-        text = " ".join(str(error).split()) or "no message"
-        raise PluginError(
-            f"metric '{metric.metric_name}' failed in {method}{at}: {type(error).__name__}: {text}"
-        ) from error
+        raise
 
 
 def _scored(metric: Metric, described: Sequence[Any], reference: Sequence[Any]) -> float:
-    return float(_asked(metric, "score", None, described, reference))
+    return _number(metric, "score", _asked(metric, "score", None, described, reference))
+
+
+def _number(metric: Metric, method: str, answer: Any) -> float:
+    """What a metric's method answered, where that must be a number.
+
+    Raises:
+        PluginError: It is none.
+    """
+    try:
+        return float(answer)
+    except (TypeError, ValueError, OverflowError):
+        kind = type(answer).__name__
+        raise PluginError(
+            f"metric '{metric.metric_name}' answered a {kind} in {method}, which takes a number"
+        ) from None
 
 
 def _as_number(found: Any) -> Any:

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.evaluation.layout import window_of
+from fusionkit.evaluation.layout import ADVICE, window_of
 from fusionkit.evaluation.needs import sized
 from fusionkit.evaluation.picture import Picture, upright_size
+from fusionkit.foreign import told
 from fusionkit.picture import has_more
+from fusionkit.trust import named_by_a_picture
 
 if TYPE_CHECKING:
     from fusionkit.recipe import Recipe
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+LONGEST = 100_000
+"""Letters of the longest recipe inside a picture that is read; those that fusionkit writes have a few thousand."""
 
 
-def pictures_in(folder: Path, crop: tuple[int, int] | None, stride: int | None, partner: Path | None) -> list[Picture]:
+def pictures_in(
+    folder: Path, crop: tuple[int, int] | None, stride: int | None, partner: Path | None, trust: bool
+) -> list[Picture]:
     """The pictures of a folder, as `read_pictures` says.
 
     Raises:
@@ -44,7 +50,7 @@ def pictures_in(folder: Path, crop: tuple[int, int] | None, stride: int | None, 
         problems.append(line)
     if problems:
         raise RecipeError(problems)
-    return [_picture(path, sizes[path], crop, stride, partner) for path in paths]
+    return [_picture(path, sizes[path], crop, stride, partner, trust) for path in paths]
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -105,19 +111,23 @@ def _several(paths: Sequence[Path]) -> str:
 
 
 def _picture(
-    path: Path, size: tuple[int, int], crop: tuple[int, int] | None, stride: int | None, partner: Path | None
+    path: Path,
+    size: tuple[int, int],
+    crop: tuple[int, int] | None,
+    stride: int | None,
+    partner: Path | None,
+    trust: bool,
 ) -> Picture:
     mate = None if partner is None else partner / path.name
-    picture = Picture(
-        path, size, crop=crop, stride=stride, partner=mate if mate is not None and mate.is_file() else None
-    )
+    mate = mate if mate is not None and mate.is_file() else None
+    picture = Picture(path, size, crop=crop, stride=stride, partner=mate, trusted=trust)
     recipe, note = _recipe_of(path)
     if recipe is None:
         frames = "has several frames or pages; the first one counts" if has_more(path) else ""
         return replace(picture, note=note or frames)
     if crop is None:
         try:
-            crop = window_of(recipe)
+            crop = window_of(recipe, trusted=trust)
         except FusionError as error:
             note = f"the size of its crops is not known: {'; '.join(str(error).splitlines())}"
         else:
@@ -131,14 +141,25 @@ def _recipe_of(path: Path) -> tuple[Recipe | None, str]:
     from fusionkit.image import read_metadata
     from fusionkit.recipe_file import parse_recipe
 
+    foreign = "counts as a foreign picture, its recipe can't be read here"
     try:
-        told = read_metadata(path)
+        found = read_metadata(path)
     except RecipeError:
         return None, ""  # a picture of another program: nothing to tell
+    except Exception as error:  # noqa: BLE001 - a file that was made to find a fault must not end the others
+        return None, f"{foreign}: {told(error)}"
     try:
-        return parse_recipe(told["recipe"], "recipe").recipes[0], ""
+        if len(text := found["recipe"]) > LONGEST:
+            return None, f"{foreign}: it has {len(text):,} letters; at most {LONGEST:,} are read"
+        with named_by_a_picture(paths=ADVICE, downloads=""):
+            recipes = parse_recipe(text, "recipe").recipes
     except FusionError as error:
-        return None, f"counts as a foreign picture, its recipe can't be read here: {_first(str(error).splitlines())}"
+        return None, f"{foreign}: {_first(str(error).splitlines())}"
+    except Exception as error:  # noqa: BLE001 - likewise
+        return None, f"{foreign}: {told(error)}"
+    if len(recipes) > 1:
+        return None, f"{foreign}: it has {len(recipes):,} prompts, and a picture has one"
+    return recipes[0], ""
 
 
 def _first(lines: Iterable[str]) -> str:

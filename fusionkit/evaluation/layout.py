@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from fusionkit.errors import FusionError, RecipeError
+from fusionkit.errors import FusionError, ModelError, RecipeError
+from fusionkit.foreign import told
+from fusionkit.trust import named_by_a_picture
 from fusionkit.views import View, windows
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 Layout = Sequence[tuple["Box", float]]
 
+ADVICE = "--trust opens it"
 _WINDOW = "window"
 _MOST = 4096
 _known: dict[tuple[str, int | None], Layout | RecipeError] = {}
@@ -41,39 +45,57 @@ def views_of(picture: Picture) -> Layout:
     return [(_box(view, 1, picture.size), 1.0) for view in views]
 
 
-def window_of(recipe: Recipe) -> tuple[int, int] | None:
+def window_of(recipe: Recipe, *, trusted: bool = True) -> tuple[int, int] | None:
     """(width, height) in pixels of a recipe's window, its own or the main model's; None for a recipe without a model.
 
+    Args:
+        recipe: The recipe.
+        trusted: Whether the paths that it names may be opened, and the hub be asked.
+
     Raises:
-        ModelError: The model can't be found.
+        ModelError: The model can't be found, or is not looked for.
     """
     if recipe.window is not None or not recipe.specs:
         return recipe.window
-    return _info(next(iter(recipe.specs.values()))).window
+    with allowed(trusted):
+        return _info(next(iter(recipe.specs.values())), trusted).window
 
 
-def factor_of(recipe: Recipe) -> int | None:
+def factor_of(recipe: Recipe, *, trusted: bool = True) -> int | None:
     """Pixels of a recipe's picture along one side of a latent pixel; None for a recipe without a model.
 
+    Args:
+        recipe: The recipe.
+        trusted: Whether the paths that it names may be opened, and the hub be asked.
+
     Raises:
-        ModelError: The model can't be found.
+        ModelError: The model can't be found, or is not looked for.
     """
-    return _info(next(iter(recipe.specs.values()))).factor if recipe.specs else None
+    with allowed(trusted):
+        return _info(next(iter(recipe.specs.values())), trusted).factor if recipe.specs else None
+
+
+def allowed(trusted: bool) -> AbstractContextManager[None]:
+    """While a recipe is planned: that of a stranger's picture opens no file, and no recipe here asks the hub."""
+    return nullcontext() if trusted else named_by_a_picture(paths=ADVICE, downloads="")
 
 
 def _of_recipe(recipe: Recipe, picture: Picture) -> Layout:
     """The layout of a recipe; planned once for all recipes that differ in prompt and seed alone."""
-    key = json.dumps([{**recipe.dump(), "prompt": None, "seed": None, "name": None}, picture.size], default=repr)
+    dumped = {**recipe.dump(), "prompt": None, "seed": None, "name": None}
+    key = json.dumps([dumped, picture.size, picture.trusted], default=repr)
     found = _known.get((key, None), _known.get((key, recipe.seed)))
     if found is None:
         if len(_known) >= _MOST:
             _known.clear()
             _moving.clear()
-        found = _planned(recipe, picture)
+        with allowed(picture.trusted):
+            found = _planned(recipe, picture)
         # Windows that a plugin moves lie elsewhere with another seed; where they do, each seed is planned.
         other = recipe.model_copy(update={"seed": (recipe.seed + 1) % 2**63})
-        if key in _moving or (isinstance(found, list) and found != _planned(other, picture)):
-            _moving.add(key)
+        with allowed(picture.trusted):
+            if key in _moving or (isinstance(found, list) and found != _planned(other, picture)):
+                _moving.add(key)
         _known[key, recipe.seed if key in _moving else None] = found
     if isinstance(found, RecipeError):
         raise RecipeError([f"{picture.path}: {found}"])
@@ -84,14 +106,15 @@ def _planned(recipe: Recipe, picture: Picture) -> Layout | RecipeError:
     from fusionkit.run import prepare
 
     try:
-        infos = {name: _info(spec) for name, spec in recipe.specs.items()}
+        if "size" in recipe.model_fields_set and recipe.size != picture.size:
+            return _of_another_size(recipe.size, picture.size)
+        infos = {name: _info(spec, picture.trusted) for name, spec in recipe.specs.items()}
         if not infos:
             return RecipeError(["its recipe names no model, so where its windows were is not known"])
         plan = prepare(recipe, next(iter(infos.values())), infos=infos, to_look_at=True)
         stage = plan.stages[-1]
         if stage.plan.size != picture.size:
-            drawn, found = ("x".join(map(str, size)) for size in (stage.plan.size, picture.size))
-            return RecipeError([f"its recipe draws {drawn} pixels and the file has {found}"])
+            return _of_another_size(stage.plan.size, picture.size)
         counts: Counter[Box] = Counter()
         for at in stage.steps:
             groups = plan.hooks.ask("views", stage=stage, at=at)
@@ -100,7 +123,14 @@ def _planned(recipe: Recipe, picture: Picture) -> Layout | RecipeError:
     except FusionError as error:
         # One line, whatever the plugins say: a recipe that drew this picture once can't be planned any more.
         return RecipeError([f"its recipe can't be planned here: {'; '.join(str(error).splitlines())}"])
+    except Exception as error:  # noqa: BLE001 - a stranger's recipe is made to find a fault: it must not end the others
+        return RecipeError([f"its recipe can't be planned here: {told(error)}"])
     return [(box, count / len(stage.steps)) for box, count in sorted(counts.items())]
+
+
+def _of_another_size(drawn: tuple[int, int], found: tuple[int, int]) -> RecipeError:
+    names = ("x".join(map(str, size)) for size in (drawn, found))
+    return RecipeError(["its recipe draws {} pixels and the file has {}".format(*names)])
 
 
 def _box(view: View, factor: int, size: tuple[int, int]) -> Box:
@@ -110,15 +140,15 @@ def _box(view: View, factor: int, size: tuple[int, int]) -> Box:
     return max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
 
 
-def _info(spec: ModelSpec) -> ModelInfo:
-    found = _inspected(spec.model, spec.revision, spec.variant)
+def _info(spec: ModelSpec, trusted: bool) -> ModelInfo:
+    found = _inspected(spec.model, spec.revision, spec.variant, trusted)
     if isinstance(found, FusionError):
         raise found
     return found
 
 
 @lru_cache(maxsize=64)
-def _inspected(model: str, revision: str | None, variant: str | None) -> ModelInfo | FusionError:
+def _inspected(model: str, revision: str | None, variant: str | None, trusted: bool) -> ModelInfo | FusionError:
     """What is known of a model; a failure is remembered too, so that a missing one is looked for once."""
     from fusionkit.models.inspect import inspect_model
 
@@ -126,3 +156,5 @@ def _inspected(model: str, revision: str | None, variant: str | None) -> ModelIn
         return inspect_model(model, revision=revision, variant=variant)
     except FusionError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is of one picture
+        return ModelError(f"model '{model}' can't be read: {told(error)}")

@@ -36,6 +36,7 @@ class Picture:
         crop: (width, height) in pixels of the size that the model was trained at; None where that is not known.
         stride: Pixels from one view to the next, where they are not to be taken from the recipe.
         note: What its reader should know of how it was read; empty for nothing.
+        trusted: Whether what the recipe names is opened, which may be anything where a stranger's file carries it.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Picture:
     crop: tuple[int, int] | None = None
     stride: int | None = None
     note: str = ""
+    trusted: bool = True
 
     def pixels(self) -> NDArray[np.uint8]:
         """The picture in RGB, (H, W, 3), upright.
@@ -72,7 +74,7 @@ class Picture:
         from fusionkit.evaluation.layout import factor_of
 
         try:
-            return None if self.recipe is None else factor_of(self.recipe)
+            return None if self.recipe is None else factor_of(self.recipe, trusted=self.trusted)
         except FusionError:
             return None
 
@@ -132,6 +134,7 @@ def read_pictures(
     crop: tuple[int, int] | None = None,
     stride: int | None = None,
     partner: Path | str | None = None,
+    trust: bool = False,
 ) -> list[Picture]:
     """The pictures of a folder (PNG, JPEG, WebP), sorted by name; hidden files and other files are passed over.
 
@@ -143,13 +146,15 @@ def read_pictures(
             recipes or their models.
         stride: Pixels from one view to the next; None takes the views from the pictures' recipes.
         partner: A folder in which each picture's partner has the same name.
+        trust: Whether folders and files that the pictures' own recipes name are opened, such as their models. The hub
+            is never asked for what a picture names; a model that is in its local cache will do.
 
     Raises:
         RecipeError: No such folder, no pictures in it, unreadable ones, or pictures of different sizes; all problems.
     """
     from fusionkit.evaluation.folder import pictures_in
 
-    return pictures_in(Path(folder), crop, stride, None if partner is None else Path(partner))
+    return pictures_in(Path(folder), crop, stride, None if partner is None else Path(partner), trust)
 
 
 def upright_size(path: Path, *, decode: bool = False) -> tuple[int, int]:

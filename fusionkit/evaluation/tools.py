@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.files import write_file
+from fusionkit.foreign import guarded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,9 +94,9 @@ class Tools:
 
             try:
                 kind = FEATURES.load(self._asked)
-                return kind.from_weights(
-                    self.weights.get(self._asked), self.device, others=self.weights, download=self.download
-                )
+                path, device = self.weights.get(self._asked), self.device
+                with guarded(f"features '{self._asked}' can't be loaded"):
+                    return kind.from_weights(path, device, others=self.weights, download=self.download)
             except FusionError as error:
                 self._failure = error
         raise self._failure
@@ -117,7 +118,8 @@ class Tools:
             features = self.features
             width, height = features.size
             crops = np.zeros((1, height, width, 3), np.uint8)
-            getattr(features, method)(*[crops] * (2 if method == "perceptual_distance" else 1))
+            with guarded(f"features '{self.features_name}' failed in {method}", but=NotImplementedError):
+                getattr(features, method)(*[crops] * (2 if method == "perceptual_distance" else 1))
         except FusionError as error:
             return str(error).splitlines()
         except NotImplementedError as error:
@@ -135,7 +137,9 @@ class Tools:
         if key not in self._pooled:
             found = self._kept(key)
             if found is None:
-                found = self.features.pooled(picture.crops())
+                features, crops = self.features, picture.crops()
+                with guarded(f"features '{self.features_name}' failed in pooled of {picture.path}"):
+                    found = features.pooled(crops)
                 self._keep(key, found)
             self._pooled[key] = found
         return self._pooled[key]

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.errors import ModelError, PluginError, did_you_mean
 from fusionkit.models.base import ModelInfo
 from fusionkit.models.configs import Count, Denoiser, Widths, read_config
-from fusionkit.models.embedded import embedded_controlnets
+from fusionkit.models.embedded import embedded_controlnets, why_missing
 from fusionkit.models.folder import PICKLE_ADVICE, STEMS
 from fusionkit.models.hub import download_controlnet, hub_file, hub_listing
 from fusionkit.models.inspect import HUB_ID, expanded
 from fusionkit.models.weights import PICKLES, variants_of, weights_of
+from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
     import torch
@@ -214,6 +215,10 @@ def _locate(source: str) -> Path | str:
     embedded, what = embedded_controlnets(), f"controlnet '{source}'"
     if source in embedded:
         return embedded[source].folder
+    if refused := refusal(source):
+        if HUB_ID.fullmatch(source):
+            return source
+        raise ModelError(f"{what} {refused}")
     path = expanded(source, what)
     if path.suffix in PICKLES:
         raise ModelError(f"{what} {PICKLE_ADVICE}")
@@ -224,6 +229,8 @@ def _locate(source: str) -> Path | str:
     if path.exists() or path.suffix == ".safetensors":
         problem = "is a single file" if path.exists() else "does not exist"
         raise ModelError(f"{what} {problem}; a ControlNet is a folder in diffusers' layout, or a hub id")
+    if reason := why_missing(source):
+        raise ModelError(f"controlnet {reason}")
     prefix = source.partition("/")[0]
     if any(name.partition("/")[0] == prefix for name in embedded):
         hint = did_you_mean(source, embedded) or f"; embedded are: {', '.join(embedded)}"

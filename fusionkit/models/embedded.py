@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
+
+from fusionkit.errors import PluginError
+from fusionkit.foreign import guarded
+from fusionkit.registry import offered_twice, package_of
 
 ENTRY_POINT_GROUP = "fusionkit.models"
 CONTROLNET_GROUP = "fusionkit.controlnets"
@@ -59,27 +63,64 @@ class EmbeddedControlNet:
 
 def embedded_models() -> dict[str, EmbeddedModel]:
     """All embedded models of the installed packages, by name such as `tinyworld/scenes`; broken packages left out."""
-    return _found(ENTRY_POINT_GROUP)[0]
+    return _found(ENTRY_POINT_GROUP, EmbeddedModel)[0]
 
 
 def embedded_controlnets() -> dict[str, EmbeddedControlNet]:
     """All embedded ControlNets, by name such as `tinyworld/canny`; broken packages left out."""
-    return _found(CONTROLNET_GROUP)[0]
+    return _found(CONTROLNET_GROUP, EmbeddedControlNet)[0]
 
 
 def broken_packages() -> dict[str, str]:
     """What is wrong with each package whose models can't be listed, by the first half of their names."""
-    return _found(CONTROLNET_GROUP)[1] | _found(ENTRY_POINT_GROUP)[1]
+    return _found(CONTROLNET_GROUP, EmbeddedControlNet)[1] | _found(ENTRY_POINT_GROUP, EmbeddedModel)[1]
 
 
-def _found(group: str) -> tuple[dict[str, Any], dict[str, str]]:
-    carried: dict[str, Any] = {}
-    broken: dict[str, str] = {}
+def why_missing(source: str) -> str:
+    """Why a model or ControlNet of a broken package is not there, in one line; empty for any other name."""
+    for prefix, reason in broken_packages().items():
+        if source.startswith(f"{prefix}/"):
+            return f"'{source}' is not there: '{prefix}/...' of {packages_of(prefix)}: {reason}"
+    return ""
+
+
+def packages_of(prefix: str) -> str:
+    """Whose the models and ControlNets of a first half are: `package 'fusionkit'`."""
+    entries = [each for group in (ENTRY_POINT_GROUP, CONTROLNET_GROUP) for each in entry_points(group=group)]
+    packages = sorted({package_of(each) for each in entries if each.name == prefix})
+    return f"package{'s' if len(packages) > 1 else ''} {' and '.join(map(repr, packages))}"
+
+
+def _found(group: str, kind: type[Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the packages offer by full name, and what is wrong with a package by the first half of its names.
+
+    Where several packages offer one first half, none of them counts: none may stand in for another unseen.
+    """
+    by_name: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=group):
-        try:
-            offered = dict(entry.load())
-        except Exception as error:  # noqa: BLE001 - somebody else's package may raise anything, and must not hide the others
-            broken[entry.name] = f"{entry.value}: {type(error).__name__}: {' '.join(str(error).split())}"
+        by_name.setdefault(entry.name, []).append(entry)
+    carried: dict[str, Any] = {}
+    owners: dict[str, list[EntryPoint]] = {}
+    broken: dict[str, str] = {}
+    for name, entries in by_name.items():
+        entry = entries[0]
+        if reason := offered_twice(entries):
+            broken[name] = reason
             continue
-        carried.update({f"{entry.name}/{short}": each for short, each in offered.items()})
+        try:
+            with guarded(entry.value):
+                offered = {f"{name}/{short}": each for short, each in dict(entry.load()).items()}
+                if strange := [full for full, each in offered.items() if not isinstance(each, kind)]:
+                    raise TypeError(f"'{strange[0]}' is no {kind.__name__}")
+        except PluginError as error:
+            broken[name] = str(error)
+            continue
+        for full, each in offered.items():
+            carried[full] = each
+            owners.setdefault(full, []).append(entry)
+    # Two halves may meet in other places, too: 'a' with 'b/c', and 'a/b' with 'c'.
+    for full, entries in owners.items():
+        if len(entries) > 1:
+            del carried[full]
+            broken |= dict.fromkeys((each.name for each in entries), f"'{full}' {offered_twice(entries)}".strip())
     return dict(sorted(carried.items())), broken

@@ -9,6 +9,7 @@ from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.models.embedded import embedded_models
 from fusionkit.models.folder import STEMS, ModelConfigs, only_variant
 from fusionkit.models.weights import variant_of, variants_among
+from fusionkit.trust import no_download
 
 
 def hub_file(hub_id: str, name: str, revision: str | None, *, what: str = "model", known: Iterable[str] = ()) -> Path:
@@ -33,13 +34,15 @@ def hub_file(hub_id: str, name: str, revision: str | None, *, what: str = "model
         RevisionNotFoundError,
     )
 
+    refused = no_download()
     try:
         cached = try_to_load_from_cache(hub_id, name, revision=revision)
         if isinstance(cached, str):
             return Path(cached)
-        # Unlike the download, this does not try for half a minute where there is no network.
-        get_hf_file_metadata(hf_hub_url(hub_id, name, revision=revision))
-        return Path(hf_hub_download(hub_id, name, revision=revision))
+        if not refused:
+            # Unlike the download, this does not try for half a minute where there is no network.
+            get_hf_file_metadata(hf_hub_url(hub_id, name, revision=revision))
+            return Path(hf_hub_download(hub_id, name, revision=revision))
     except (HFValidationError, ValueError) as error:
         raise ModelError(f"{what} '{hub_id:.100}' can't be on the hub: that is no id such as 'owner/name'") from error
     except GatedRepoError as error:
@@ -56,6 +59,7 @@ def hub_file(hub_id: str, name: str, revision: str | None, *, what: str = "model
         # The hub's client lets errors of its transport through, which differ from version to version.
         problem = "is not in the local cache and the hub can't be reached; there is no such folder either"
         raise ModelError(f"{what} '{hub_id}' {problem}") from error
+    raise ModelError(f"{what} '{hub_id}' {refused}")
 
 
 def cached_file(hub_id: str, name: str, revision: str | None = None) -> Path | None:
@@ -70,6 +74,8 @@ def hub_listing(hub_id: str, revision: str) -> list[Path]:
     """The files of a model on the hub, or nothing where it does not tell."""
     from huggingface_hub import HfApi
 
+    if no_download():
+        return []
     try:
         files = HfApi().model_info(hub_id, revision=revision, timeout=10).siblings
     except Exception:  # noqa: BLE001 - without it, loading will tell what is missing

@@ -12,13 +12,14 @@ from typing import Any
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.models.base import ModelInfo
 from fusionkit.models.configs import TextEncoder, UNet, Vae, parsed
-from fusionkit.models.embedded import embedded_models
+from fusionkit.models.embedded import embedded_models, why_missing
 from fusionkit.models.folder import PICKLE_ADVICE, STEMS, ModelConfigs, read_configs, read_weights
 from fusionkit.models.hub import hub_file, hub_listing
 from fusionkit.models.reading import size_of
 from fusionkit.models.scheduler_options import config_problems
 from fusionkit.models.single_file import inspect_header
 from fusionkit.models.weights import PICKLES, variants_of
+from fusionkit.trust import refusal
 
 PIPELINES: Mapping[str, str] = {
     "StableDiffusionPipeline": "sd",
@@ -73,6 +74,10 @@ def locate(source: str) -> Path | str:
     embedded = embedded_models()
     if source in embedded:
         return embedded[source].folder
+    if refused := refusal(source):
+        if HUB_ID.fullmatch(source):
+            return source
+        raise ModelError(f"model '{source}' {refused}")
     path = expanded(source, f"model '{source}'")
     if path.suffix in PICKLES:
         raise ModelError(f"model '{source}' {PICKLE_ADVICE}")
@@ -88,6 +93,8 @@ def locate(source: str) -> Path | str:
         return path
     if path.exists():
         raise ModelError(f"model '{source}' is neither a folder nor a .safetensors file")
+    if reason := why_missing(source):
+        raise ModelError(f"model {reason}")
     prefix = source.partition("/")[0]
     if any(name.partition("/")[0] == prefix for name in embedded):
         hint = did_you_mean(source, embedded) or f"; embedded are: {', '.join(embedded)}"

@@ -13,6 +13,7 @@ from fusionkit.models.lora_fit import Layers, Match, family_problem, layers_of_m
 from fusionkit.models.lora_names import TEXT, TEXT_2, UNET
 from fusionkit.models.lora_place import called, find_lora
 from fusionkit.models.silence import quiet_loading
+from fusionkit.trust import no_download
 
 if TYPE_CHECKING:
     from fusionkit.recipe import Lora, ModelSpec
@@ -38,6 +39,8 @@ def check_loras(spec: ModelSpec, info: ModelInfo | None = None, *, download: boo
         lines: Sequence[str] = ()
         try:
             path = find_lora(lora, download=download)
+            if path is None and (refused := no_download()):
+                raise ModelError(refused)
             file = None if path is None else read_lora(path)
             if file is not None and info is not None and layers is not None:
                 other = family_problem(file, info)

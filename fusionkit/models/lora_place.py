@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fusionkit.errors import ModelError
 from fusionkit.models.hub import cached_file, hub_file, hub_listing
 from fusionkit.models.lora_names import named
+from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
     from fusionkit.recipe import Lora
@@ -37,6 +38,10 @@ def find_lora(lora: Lora, *, download: bool) -> Path | None:
     path, name = Path(lora.path).expanduser(), lora.weight_name
     if name is not None:
         _check_name(name)
+    if reason := refusal(lora.path):
+        if _HUB_ID.fullmatch(lora.path) and ".." not in lora.path:
+            return _on_hub(lora.path, name, download)
+        raise ModelError(reason)
     if path.is_dir():
         return _in_folder(path, name)
     if path.suffix in _PICKLES:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from fusionkit import Stage
 from fusionkit.picture import PicturePath, open_picture, picture_problems
+from fusionkit.trust import check_opening
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,6 +142,7 @@ def _load(noise: Any) -> Any:
     """The tensor itself, or the only one of a file."""
     if not isinstance(noise, (str, Path)):
         return noise
+    check_opening(noise, "reference noise")
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ SIZE = (480, 320)
 """What a thumbnail fits into, (width, height) in pixels; a smaller picture keeps its size."""
 
 
-def make_thumbnails(folder: Path, report: Mapping[str, Any]) -> list[Path]:
+def make_thumbnails(
+    folder: Path, report: Mapping[str, Any], write: Callable[[Path, bytes], Path] = write_whole
+) -> list[Path]:
     """Make the thumbnails of a comparison that are not there yet, or are older than their pictures.
 
     Pictures that are not there are passed over: they may still be drawn.
@@ -24,6 +26,7 @@ def make_thumbnails(folder: Path, report: Mapping[str, Any]) -> list[Path]:
     Args:
         folder: The comparison's folder, which the report's paths are relative to.
         report: What is in the comparison's `report.json`.
+        write: Writes a file whole.
 
     Returns:
         The thumbnails that were made.
@@ -44,7 +47,7 @@ def make_thumbnails(folder: Path, report: Mapping[str, Any]) -> list[Path]:
         except PictureError as error:
             unreadable.append(f"{source}: can't be read as a picture: {error.detail or f'it {error.says}'}")
             continue
-        made.append(write_whole(target, data))
+        made.append(write(target, data))
     if unreadable:
         raise FusionError("\n".join(unreadable))
     return made

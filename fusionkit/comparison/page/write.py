@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -32,7 +32,7 @@ SCRIPTS = (
 STYLES = ("page.css", "scores.css", "plot.css", "pictures.css", "viewer.css")
 
 
-def write_page(folder: Path, report: Mapping[str, Any]) -> Path:
+def write_page(folder: Path, report: Mapping[str, Any], write: Callable[[Path, str], Path] = write_whole) -> Path:
     """Write `index.html`, which shows a comparison in any browser, from disk and without a network.
 
     Pictures and thumbnails are referred to by their relative paths; all else is in the file. A picture that is not in
@@ -42,6 +42,7 @@ def write_page(folder: Path, report: Mapping[str, Any]) -> Path:
     Args:
         folder: The comparison's folder, which the report's paths are relative to.
         report: What is in the comparison's `report.json`.
+        write: Writes a file whole.
 
     Returns:
         Where the page is.
@@ -59,7 +60,7 @@ def write_page(folder: Path, report: Mapping[str, Any]) -> Path:
         style="\n".join(_source(name) for name in STYLES),
         script="\n".join(_source(name) for name in SCRIPTS),
     )
-    return write_whole(folder / "index.html", text)
+    return write(folder / "index.html", text)
 
 
 def _is_there(folder: Path, picture: Mapping[str, Any]) -> bool:

@@ -1,0 +1,85 @@
+"""Somebody else's code, called so that whatever it raises becomes an error that says whose it is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from traceback import walk_tb
+from unicodedata import category
+
+from fusionkit.errors import FusionError, PluginError
+
+_DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+@contextmanager
+def guarded(whose: str, *, but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """While somebody else's code runs.
+
+    What ends a program, such as `SystemExit`, ends no more than that code: a command must not end early as if all had
+    gone well. Ctrl-C is the user's.
+
+    Args:
+        whose: How the line begins: "plugin 'x' of package 'y' can't be imported".
+        but: What the caller waits for, and gets as it is.
+
+    Raises:
+        PluginError: The code raised anything but an error of fusionkit's own.
+    """
+    try:
+        yield
+    except (FusionError, KeyboardInterrupt):
+        raise
+    except but:
+        raise
+    except BaseException as error:
+        raise PluginError(f"{whose}: {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line: `ValueError: no such thing`."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - somebody else's exception may fail to say what it is
+        text = ""
+    kind = type(error).__name__
+    if isinstance(error, SystemExit):
+        return f"{kind}: {text or 'no code'} (it tried to end the program)"
+    return f"{kind}: {text or 'no message'}"
+
+
+def owner_of(error: BaseException) -> str:
+    """`, in 'somewhere.py' line 3 of package 'x'`, of the innermost place in a package that extends fusionkit.
+
+    Empty where the error passed through none.
+    """
+    packages = _extensions()
+    found = ""
+    for frame, line in walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if (package := packages.get(module.partition(".")[0])) is not None:
+            found = f", in '{Path(frame.f_code.co_filename).name}' line {line} of package '{package}'"
+    return found
+
+
+def _extensions() -> dict[str, str]:
+    """The distributions that offer something, by their top modules; fusionkit itself left out."""
+    groups = ("plugins", "metrics", "features", "baselines", "models", "controlnets")
+    entries = (each for group in groups for each in entry_points(group=f"fusionkit.{group}"))
+    return {
+        top: entry.dist.name
+        for entry in entries
+        if entry.dist is not None and (top := entry.module.partition(".")[0]) != "fusionkit" and top in sys.modules
+    }
+
+
+def printable(text: str) -> str:
+    """A text without what would steer a terminal, turn its lines around, or can't be written: escapes instead."""
+    return "".join(ascii(each)[1:-1] if _steers(each) else each for each in text)
+
+
+def _steers(letter: str) -> bool:
+    return letter not in "\n\t" and (category(letter) in ("Cc", "Cs") or letter in _DIRECTIONS)
