@@ -224,3 +224,41 @@ def test_every_unreadable_file_is_named(tmp_path):
 def test_pixels_of_a_file_that_is_gone_name_it(tmp_path):
     with pytest.raises(RecipeError, match=r"gone\.png: no such file"):
         Picture(Path(tmp_path / "gone.png"), (1, 1)).pixels()
+
+
+TINY = Path(__file__).parents[1] / "golden" / "checkpoints" / "tiny-sd"
+
+
+def test_what_a_picture_names_on_this_machine_is_opened_only_where_it_is_trusted(tmp_path):
+    path = told(tmp_path / "p.png", size="256x128", plugins="  - multidiffusion: {stride: 64}")
+    from fusionkit.image import read_metadata, save_image
+
+    metadata = read_metadata(path)
+    metadata["recipe"] = metadata["recipe"].replace("tinyworld/scenes", str(TINY)).replace("window: 64x64", "")
+    save_image(Image.new("RGB", (256, 128)), path, metadata, overwrite=True)
+    (picture,) = read_pictures(tmp_path)
+    refused = f"model '{TINY}' is named by a picture, and so is not opened; --trust opens it"
+    assert (picture.prompt, picture.crop, picture.factor) == ("the sea at noon", None, None)
+    assert picture.note == f"the size of its crops is not known: {refused}"
+    with pytest.raises(RecipeError, match="is named by a picture"):
+        picture.views()
+    (trusted,) = read_pictures(tmp_path, trust=True)
+    assert (trusted.crop, trusted.factor, trusted.note) == ((128, 128), 8, "")
+    assert [box for box, _ in trusted.views()] == [(0, 0, 128, 128), (64, 0, 192, 128), (128, 0, 256, 128)]
+    (again,) = read_pictures(tmp_path)
+    assert again.crop is None, "what was known of a trusted picture says nothing of others"
+
+
+def test_a_recipe_of_another_size_than_its_picture_is_not_even_planned(tmp_path, monkeypatch):
+    from fusionkit import run
+
+    monkeypatch.setattr(run, "prepare", lambda *_, **__: pytest.fail("it was planned"))
+    path = told(tmp_path / "p.png", size="192x64")
+    from fusionkit.image import read_metadata, save_image
+
+    metadata = read_metadata(path)
+    metadata["recipe"] = metadata["recipe"].replace("192x64", "400000x400000")
+    save_image(Image.new("RGB", (192, 64)), path, metadata, overwrite=True)
+    (picture,) = read_pictures(tmp_path)
+    with pytest.raises(RecipeError, match="its recipe draws 400000x400000 pixels and the file has 192x64"):
+        picture.views()
