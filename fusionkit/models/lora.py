@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.doctor import unfit_hint
 from fusionkit.errors import ModelError
 from fusionkit.models.base import ModelInfo
 from fusionkit.models.embedded import embedded_models
@@ -78,7 +79,8 @@ def add_loras(pipe: Any, loras: Sequence[Lora]) -> None:
         except Exception as error:
             # What peft raises where it does not fit the other libraries has no common type.
             remove_loras(pipe)
-            raise ModelError(_told(lora, f"can't be put on: {' '.join(str(error).split()):.300}")) from error
+            why = f"{' '.join(str(error).split()):.300}{unfit_hint('peft')}"
+            raise ModelError(_told(lora, f"can't be put on: {why}")) from error
     finish(pipe, {f"fusionkit_{number}": lora.scale for number, lora in enumerate(loras)})
 
 
