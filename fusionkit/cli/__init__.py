@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fusionkit.cli.signals import INTERRUPTED, Ended, signals_interrupt
+from fusionkit.doctor import unfit_hint
 from fusionkit.errors import FusionError, did_you_mean
 
 COMMANDS = (
@@ -71,7 +72,9 @@ class Commands(click.Group):
             if ctx.params["debug"]:
                 raise RuntimeError(told(error)) from error
             where = owner_of(error)
-            _fail(ctx, f"{told(error)}{where}; see where with fusionkit --debug {ctx.invoked_subcommand}", 1)
+            _fail(
+                ctx, f"{told(error)}{where}{unfit_hint()}; see where with fusionkit --debug {ctx.invoked_subcommand}", 1
+            )
 
 
 def explained(error: click.NoSuchOption) -> click.NoSuchOption:

@@ -42,10 +42,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return made
 
 
-def doctor(folder: Path, *args: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, with a site in front of the installed packages."""
+def command(folder: Path, *args: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, with a site in front of the installed packages."""
     begin = f"import sys; sys.path.insert(0, {str(site)!r})\n" if site else ""
-    code = f"{begin}from fusionkit.cli import main\nmain({['doctor', *args]!r}, prog_name='fusionkit')"
+    code = f"{begin}from fusionkit.cli import main\nmain({list(args)!r}, prog_name='fusionkit')"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=200)
 
 
@@ -132,7 +132,7 @@ def test_metadata_that_is_damaged_hides_nothing(site: Site) -> None:
 
 
 def test_one_screen_of_an_installation_that_fits(tmp_path: Path) -> None:
-    told = doctor(tmp_path)
+    told = command(tmp_path, "doctor")
     lines = told.stdout.splitlines()
     assert (told.returncode, told.stderr, lines[-1]) == (0, "", "all of it fits")
     assert [line[:16].strip() for line in lines[:3]] == ["fusionkit", "python", "system"]
@@ -163,7 +163,7 @@ def test_nothing_that_is_broken_breaks_it(tmp_path: Path, torch: str, failure: s
     site.add("fusionkit-broken", "1.0", files={"fusionkit_broken.py": "import sys; sys.exit(0)"})
     points = "[fusionkit.plugins]\nbroken = fusionkit_broken:Broken\n[fusionkit.metrics]\ngone = no_such_module:Gone\n"
     (site.folder / "fusionkit_broken-1.0.dist-info" / "entry_points.txt").write_text(points)
-    told = doctor(tmp_path, "--json", site=site.folder)
+    told = command(tmp_path, "doctor", "--json", site=site.folder)
     assert (told.returncode, told.stderr) == (1, "")
     found = json.loads(told.stdout)
     assert found["fits"] is False
@@ -181,7 +181,7 @@ def test_a_torchvision_that_does_not_belong_to_its_torch(tmp_path: Path) -> None
     site = Site(tmp_path / "site")
     error = "raise RuntimeError('operator torchvision::nms does not exist')"
     site.add("torchvision", "0.99.0", files={"torchvision/__init__.py": error})
-    told = doctor(tmp_path, site=site.folder)
+    told = command(tmp_path, "doctor", site=site.folder)
     assert told.returncode == 1
     line = "- torchvision can't be imported: RuntimeError: operator torchvision::nms does not exist"
     assert any(each.startswith(line) for each in told.stdout.splitlines()), told.stdout
@@ -201,3 +201,18 @@ def test_torch_without_torchvision(tmp_path: Path) -> None:
     code = "from fusionkit.doctor import unfit_pairs; print(*unfit_pairs('torchvision'), sep='\\n')"
     told = run_without(("torchvision",), tmp_path, code)
     assert "wants torchvision>=0.21, which is not installed" in told.stdout, told.stdout + told.stderr
+
+
+def test_a_run_that_fails_while_two_packages_do_not_fit_says_so_in_one_line(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.add("peft", "0.1.0")
+    package = Path(__file__).parents[2] / "plugins" / "fusionkit_tinyworld" / "weights"
+    lora = package / "rocket" / "pytorch_lora_weights.safetensors"
+    recipe = f"model: tinyworld/scenes\nprompt: a beach\nsize: 64x64\nsteps: 1\nloras: [{{path: '{lora}'}}]\n"
+    (tmp_path / "r.yaml").write_text(recipe)
+    told = command(tmp_path, "run", "r.yaml", "-q", site=site.folder)
+    assert told.returncode == 1
+    (line,) = told.stderr.splitlines()
+    assert "wants peft>=" in line
+    assert "and 0.1.0 is installed" in line
+    assert "see 'fusionkit doctor'" in line

@@ -206,25 +206,6 @@ def test_loras_that_are_no_loras(pipe: Any, tmp_path: Path) -> None:
     assert run(stage_on(wrap_pipeline(pipe))).equal(before)
 
 
-def test_a_lora_fails_because_two_packages_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with transformers 5.24, which asks for a peft that there is not; metadata on the disk says that it is old."""
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
-
-    pipe = plain("sd")
-    pipe.text_encoder.add_adapter(LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
-    layers = get_peft_model_state_dict(pipe.text_encoder)
-    type(pipe).save_lora_weights(tmp_path, text_encoder_lora_layers=layers)
-    about = tmp_path / "site" / "peft-0.1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: peft\nVersion: 0.1.0\n")
-    monkeypatch.syspath_prepend(str(about.parent))
-    with pytest.raises(ModelError, match=r"^LoRA '.*' can't be loaded: [^\n]*$") as caught:
-        loaded("sd", loras=[Lora(path=str(tmp_path / "pytorch_lora_weights.safetensors"))])
-    assert re.search(r"; transformers \S+ wants peft>=\S+, and 0\.1\.0 is installed", str(caught.value))
-    assert str(caught.value).endswith(": see 'fusionkit doctor'")
-
-
 def test_a_pipeline_with_loras_gets_no_others(kind: str, lora: Path) -> None:
     pipe = plain(kind)
     pipe.load_lora_weights(str(lora), adapter_name="mine")
