@@ -25,6 +25,20 @@ def quiet_diffusers() -> Iterator[None]:
 
 
 @contextmanager
+def quiet_finding() -> Iterator[None]:
+    """Silence what diffusers and the hub's client tell of a hub out of reach; downloads still show their bars."""
+    from huggingface_hub.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with quiet_diffusers():
+            yield
+    finally:
+        logging.set_verbosity(level)
+
+
+@contextmanager
 def quiet_loading() -> Iterator[None]:
     """Silence diffusers and transformers, their progress bars too; downloads still show theirs."""
     from diffusers.utils import logging as diffusers_logging

@@ -37,6 +37,8 @@ def ask(endpoint: str, home: Path, script: str, **environment: str) -> list[str]
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    if "HF_HUB_OFFLINE" in environment or endpoint.endswith(":9"):
+        assert done.stderr == "", "a library tells of the hub that it does not reach"
     return done.stdout.splitlines()
 
 
@@ -51,6 +53,7 @@ def test_a_model_of_the_hub(tmp_path: Path) -> None:
         loaded = ask(endpoint, tmp_path, loading)
         downloaded = set(asked)
     again = ask(endpoint, tmp_path, f"print(inspected('owner/tiny'))\n{loading}", HF_HUB_OFFLINE="1")
+    assert ask("http://127.0.0.1:9", tmp_path, f"print(inspected('owner/tiny'))\n{loading}") == again
 
     assert before == ["('sd', (128, 128), 0)"]
     assert not any(path.endswith((".safetensors", ".txt")) for path in read)
