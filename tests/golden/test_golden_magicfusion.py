@@ -11,6 +11,7 @@ import pytest
 import torch
 from magicfusion_cases import EXPERT, GENERAL, THEIRS, TINY, check_mask, files, plan_of, plugin_for, softmaxes
 from replay import Case, apart
+from rounding import rounding
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -27,7 +28,7 @@ def test_smoothing_is_the_references(path: Path) -> None:
     case = Case.read(path)
     difference = apart(smoothed(case["x"]), case["out"])
     print(f"largest difference: {difference:.1e}")
-    assert difference < 1e-6
+    assert difference < rounding(case["x"])
     unpadded = interpolate(avg_pool2d(case["x"], 4, 1), case["x"].shape[-2:], mode="bilinear")
     assert apart(unpadded, case["out"]) > 1e-2
 

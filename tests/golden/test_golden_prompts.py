@@ -174,7 +174,9 @@ def test_attention_masks_and_prompts_of_a_run(path: Path) -> None:
     as_theirs = ours.reshape(theirs.shape)
     difference = np.abs(as_theirs - theirs).max()
     print(f"largest difference of the attention: {difference:.1e}")
-    assert difference < 1e-5
+    # It follows latents of several steps, which may differ by more than its own rounding.
+    assert difference < 1e-4
+    assert np.abs(as_theirs[::-1] - theirs).max() > 1e-2
     # Recorded from the start token to the end token.
     recorded = case["masks"].numpy()
     masks = opened(above_mean(as_theirs[: len(recorded)]))

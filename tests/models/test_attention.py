@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor
+from rounding import rounding
 from torch import Tensor, nn
 
 from fusionkit import ModelError, Patches, Stage, windows
@@ -111,7 +112,7 @@ def test_it_is_the_conditional_attention_averaged_over_heads_and_layers(scale: f
     stage = stage_of("sd", guidance_scale=scale, negative_prompt="a lake")
     patches = patches_of(stage, ["a hill", "the sea at noon"])
     expected = by_processors(stage, patches)
-    assert float((maps_of(stage, patches) - expected).abs().max()) < 1e-6
+    assert float((maps_of(stage, patches) - expected).abs().max()) < rounding(expected)
     other = stage_of("sd", guidance_scale=scale, negative_prompt="a boat")
     assert maps_of(other, patches).equal(maps_of(stage, patches))
 
@@ -122,9 +123,10 @@ def test_maps_do_not_depend_on_the_batch_size(kind: Kind) -> None:
         maps_of(stage, patches_of(stage, ["a hill", "the sea", "b"]))
         for stage in (stage_of(kind, batch_size=size) for size in (1, 2, 8))
     )
-    assert all(float((alone - other).abs().max()) < 1e-5 for other in others)
+    # A softmax of activations that are some times larger than itself.
+    assert all(float((alone - other).abs().max()) < rounding(alone, passes=4) for other in others)
     assert float((alone[0] - alone[1]).abs().max()) > 1e-3
-    assert torch.allclose(alone.sum(1), torch.ones(()), atol=1e-5)
+    assert torch.allclose(alone.sum(1), torch.ones(()), atol=rounding(1.0, passes=4))
 
 
 def test_predicting_a_group_twice_is_a_mean_of_both() -> None:
@@ -135,7 +137,7 @@ def test_predicting_a_group_twice_is_a_mean_of_both() -> None:
         for each in (patches, other):
             stage.model.predict(stage, stage.steps[0], each)
     mean = (maps_of(stage, patches) + maps_of(stage, other)) / 2
-    assert float((seen.mean(1) - mean).abs().max()) < 1e-6
+    assert float((seen.mean(1) - mean).abs().max()) < rounding(mean)
 
 
 def test_odd_views_have_maps_that_are_rounded_up() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from rounding import rounding
 from tiny_models import drawn, plain, run, stage_on
 
 from fusionkit import ModelError, Plugin, hookimpl
@@ -40,10 +41,12 @@ def wide(model: Any, **recipe: Any) -> Stage:
 
 
 def test_batch_size_changes_nothing(model: Any) -> None:
-    # Guidance multiplies what convolutions of another batch size round differently.
     results = [run(wide(model, batch_size=size, steps=2, guidance_scale=2.0), TwoPrompts()) for size in (1, 2, 3, None)]
 
-    assert all((result - results[0]).abs().max() <= 1e-5 for result in results[1:])
+    # Convolutions of another batch size round differently.
+    allowed = rounding(results[0], passes=2, guidance=2)
+    assert allowed < 1e-3
+    assert all((result - results[0]).abs().max() <= allowed for result in results[1:])
 
 
 def test_batch_size_of_the_wrapper_counts_unless_the_recipe_says(pipe: Any) -> None:
@@ -79,7 +82,7 @@ def test_pair_is_what_guidance_mixes(model: Any) -> None:
     assert cond.shape == uncond.shape == patches.latents.shape
     assert guided.dtype == torch.float32
     assert (cond - uncond).abs().max() > 1e-4
-    assert torch.allclose(guided, uncond + 3.0 * (cond - uncond), atol=1e-5)
+    assert torch.allclose(guided, uncond + 3.0 * (cond - uncond), atol=rounding(guided, guidance=3))
 
 
 def test_a_negative_of_a_prompt_replaces_the_recipes(model: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from rounding import rounding
 from torch import Tensor
 
 from fusionkit import Fusion, Patches, Plugin, PluginError, Stage, Step, View, hookimpl
@@ -299,7 +300,7 @@ def test_nothing_that_weighs_something_is_skipped_by_default() -> None:
             return [replace(windows, share=1 - c2), Patches(dilated_views(stage.canvas, 2), KIND, share=c2)]
 
     some, others = (tiny_run([MultiDiffusion(stride=32), kind()], **fields) for kind in (DilatedSampling, All))
-    assert float((some - others).abs().max()) < 1e-5
+    assert float((some - others).abs().max()) < rounding(some, passes=4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

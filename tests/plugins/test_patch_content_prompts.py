@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
+from rounding import rounding
 from torch import Tensor
 
 from fusionkit import Patches, Plugin, Prompt, RecipeError, StagePlan, View, hookimpl, windows
@@ -195,8 +196,9 @@ def test_a_first_stage_of_several_windows() -> None:
     stages = Stages(sizes=((104, 88),))
     alone, others = (attention_of(stages=stages, size=(208, 176), batch_size=size) for size in (1, 8))
     assert alone.shape == (16, 11, 13)
-    assert float((alone - others).abs().max()) < 1e-5
-    assert torch.allclose(alone.sum(0), torch.ones(()), atol=1e-5)
+    # A softmax of activations that are some times larger than itself.
+    assert float((alone - others).abs().max()) < rounding(alone, passes=4)
+    assert torch.allclose(alone.sum(0), torch.ones(()), atol=rounding(1.0, passes=4))
 
 
 def test_the_store_does_not_grow_with_the_steps() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from blending import ROCKET, THREE, TWO, Asked, blending, plan_of, run, step_of
+from rounding import rounding
 from torch import Tensor
 
 from fusionkit import Fusion, Patches
@@ -58,7 +59,8 @@ def test_identical_models_give_exactly_the_single_models_picture(kind: Kind, sch
 def test_identical_models_at_any_guidance_scale(guidance: float) -> None:
     same = {name: {"prompt": "a hill"} for name in ("a", "b")}
     ours = run([blending(same)], {"a": 0, "b": 0}, guidance_scale=guidance)
-    assert float((ours - run([], {"model": 0}, guidance_scale=guidance)).abs().max()) < 1e-5
+    allowed = rounding(ours, passes=4, guidance=guidance)
+    assert float((ours - run([], {"model": 0}, guidance_scale=guidance)).abs().max()) < allowed
 
 
 @pytest.mark.parametrize("smoothing", [True, False])
