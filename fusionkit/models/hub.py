@@ -8,6 +8,7 @@ from pathlib import Path
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.models.embedded import embedded_models
 from fusionkit.models.folder import STEMS, ModelConfigs, only_variant
+from fusionkit.models.silence import quiet_finding
 from fusionkit.models.weights import variant_of, variants_among
 from fusionkit.trust import no_download
 
@@ -121,4 +122,6 @@ def download_controlnet(hub_id: str) -> Path:
 def _snapshot(hub_id: str, revision: str | None, files: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(hub_id, revision=revision, allow_patterns=files))
+    # That the hub is not reached is no news where the cache has the files, and an error of ours where it has not.
+    with quiet_finding():
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=files))

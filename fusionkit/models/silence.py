@@ -26,14 +26,13 @@ def quiet_diffusers() -> Iterator[None]:
 
 @contextmanager
 def quiet_finding() -> Iterator[None]:
-    """Silence what diffusers and the hub's client tell of a hub out of reach; downloads still show their bars."""
+    """Silence what the hub's client tells of a hub out of reach; downloads still show their bars."""
     from huggingface_hub.utils import logging
 
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        with quiet_diffusers():
-            yield
+        yield
     finally:
         logging.set_verbosity(level)
 
