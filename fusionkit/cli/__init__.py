@@ -71,10 +71,8 @@ class Commands(click.Group):
 
             if ctx.params["debug"]:
                 raise RuntimeError(told(error)) from error
-            where = owner_of(error)
-            _fail(
-                ctx, f"{told(error)}{where}{unfit_hint()}; see where with fusionkit --debug {ctx.invoked_subcommand}", 1
-            )
+            where = f"{owner_of(error)}{unfit_hint()}"
+            _fail(ctx, f"{told(error)}{where}; see where with fusionkit --debug {ctx.invoked_subcommand}", 1)
 
 
 def explained(error: click.NoSuchOption) -> click.NoSuchOption:
