@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -123,19 +125,35 @@ def check_views(stage: Stage, groups: Sequence[Patches]) -> None:
         CanvasError: A group is empty or of mixed sizes, a view lies outside the canvas, or a pixel has no weight.
     """
     height, width = stage.canvas
+    covered = np.zeros((height, width), dtype=bool)
     for patches in groups:
         if not patches.views:
             raise CanvasError(f"a group of kind '{patches.kind}' has no views")
-        for view in patches.views:
+        counting = _counting(patches)
+        for number, view in enumerate(patches.views):
             if (view.height, view.width) != patches.size:
                 raise CanvasError(f"a group of kind '{patches.kind}' mixes views of {patches.size} and {view[2:4]}")
-            (rows, columns), _ = view.inside((height, width))
+            (rows, columns), own = view.inside((height, width))
             if rows.start == rows.stop or columns.start == columns.stop:
                 raise CanvasError(f"{view} lies outside the canvas of {width}x{height} latent pixels")
-    covered = WeightedMean(groups, torch.zeros(1, 1, height, width)).coverage[0, 0] > 0
-    if not bool(covered.all()):
-        y, x = (~covered).nonzero()[0].tolist()
+            if counting is None:
+                covered[rows, columns] = True
+            else:
+                covered[rows, columns] |= counting[number][own]
+    if not covered.all():
+        y, x = (each[0] for each in np.nonzero(~covered))
         holes = int((~covered).sum())
         raise CanvasError(
             f"{holes} of {height * width} latent pixels have no view, or no weight; the first is row {y}, column {x}"
         )
+
+
+def _counting(patches: Patches) -> npt.NDArray[np.bool_] | None:
+    """Which pixels of a group's views have a weight, (P, h, w); None where all have."""
+    shape = (len(patches.views), *patches.size)
+    if patches.share <= 0:
+        return np.zeros(shape, dtype=bool)
+    if patches.weights is None or bool((patches.weights > 0).all()):
+        return None
+    counting: npt.NDArray[np.bool_] = (patches.weights > 0).expand(shape[0], 1, *shape[1:])[:, 0].cpu().numpy()
+    return counting

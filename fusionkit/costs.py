@@ -23,7 +23,7 @@ def cost_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] =
     """
     if len(stages) > limits.STAGES:
         return [f"size {_written(recipe.size)} makes {len(stages):,} stages; the most are {limits.STAGES}"]
-    problems = []
+    problems, in_all = [], 0
     for size, steps in dict.fromkeys([(recipe.size, None), *((stage.size, stage.steps) for stage in stages)]):
         width, height = size
         if width * height > limits.PIXELS:
@@ -33,16 +33,12 @@ def cost_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] =
         asked = steps or recipe.steps
         if views > limits.VIEWS:
             problems.append(too_many_views(f"size {_written(size)}", views))
-        elif views * asked > limits.ALL_VIEWS:
-            problems.append(
-                f"size {_written(size)} needs at least {views:,} views in each of {asked:,} steps; the most are "
-                f"{limits.ALL_VIEWS:,} in all: use fewer steps, or a smaller size"
-            )
-    return problems
+        in_all += views * asked if stages else 0
+    return problems or [problem for problem in [too_many_in_all(in_all)] if problem]
 
 
 def least_views(size: tuple[int, int], window: tuple[int, int]) -> int:
-    """How many views of a window's size, both as (width, height) in pixels, it takes to cover a canvas without overlap."""
+    """How many views of a window's size, both (width, height) in pixels, side by side cover a canvas."""
     across, down = (-(-length // min(length, side)) for length, side in zip(size, window, strict=True))
     return across * down
 
@@ -50,6 +46,13 @@ def least_views(size: tuple[int, int], window: tuple[int, int]) -> int:
 def too_many_views(what: str, views: int) -> str:
     """The line for a step that has more views than could be laid out."""
     return f"{what} makes {views:,} views in each step; the most are {limits.VIEWS:,}"
+
+
+def too_many_in_all(views: int) -> str:
+    """The line for a run that has more views than could be planned; empty where it has not."""
+    if views <= limits.ALL_VIEWS:
+        return ""
+    return f"steps: the run has at least {views:,} views in all; the most are {limits.ALL_VIEWS:,}: use fewer steps"
 
 
 def _written(size: tuple[int, int]) -> str:

@@ -53,8 +53,8 @@ STAGES = 100
 VIEWS = 10_000
 """Views of one step."""
 
-ALL_VIEWS = 1_000_000
-"""Views of all steps of a stage together."""
+ALL_VIEWS = 400_000
+"""Views of all steps of all stages together."""
 
 TRAINING_TIMESTEPS = 100_000
 """Timesteps of a noise schedule, as an option of a scheduler."""

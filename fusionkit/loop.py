@@ -94,10 +94,10 @@ def check_coverage(stage: Stage, hooks: Manager) -> tuple[int, int]:
 
 
 def same(some: Sequence[Patches], others: Sequence[Patches]) -> bool:
-    """Whether two answers of `views` are one tiling with the same weights."""
+    """Whether two answers of `views` are one tiling with the same weights, which covers the same pixels."""
     return len(some) == len(others) and all(
         a.views == b.views
-        and a.share == b.share
+        and (a.share > 0) == (b.share > 0)
         and (a.weights is b.weights or (a.weights is not None and b.weights is not None and a.weights.equal(b.weights)))
         for a, b in zip(some, others, strict=True)
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator
 
 from fusionkit.opening import PictureError, decode, opened
+from fusionkit.texts import unfit_path
 from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
@@ -32,7 +33,13 @@ def pictures_beside(folder: Path) -> Iterator[None]:
 
 
 def found(path: Path) -> Path:
-    """A picture's path: from the working folder, or else beside the recipe that is being read."""
+    """A picture's path: from the working folder, or else beside the recipe that is being read.
+
+    Raises:
+        ValueError: No path can be so.
+    """
+    if problem := unfit_path(str(path)):
+        raise ValueError(problem)
     folder = _recipe_folder.get()
     # Unlike `Path.exists`, these answer for names that no file can have.
     if folder is None or refusal(path) or os.path.exists(path) or not os.path.exists(folder / path):

@@ -125,7 +125,7 @@ def prepare(
         RecipeError: Something in the recipe makes no sense; holds all problems.
         PluginError: A plugin does not fit the hooks.
     """
-    from fusionkit.costs import cost_problems
+    from fusionkit.costs import cost_problems, too_many_in_all
     from fusionkit.loop import check_coverage
     from fusionkit.models.compatibility import misfits, mixing_problems
     from fusionkit.models.memory import memory_problems, models_beside
@@ -158,7 +158,11 @@ def prepare(
     if problems:
         raise RecipeError(dict.fromkeys(problems))
     try:
-        counts = [check_coverage(stage, hooks) for stage in stages]
+        counts: list[tuple[int, int]] = []
+        for stage in stages:
+            counts.append(check_coverage(stage, hooks))
+            if problem := too_many_in_all(sum(views for views, _ in counts)):
+                raise RecipeError([problem])
     except CanvasError as error:
         raise RecipeError(str(error).splitlines()) from error
     views, passes = zip(*counts, strict=True)

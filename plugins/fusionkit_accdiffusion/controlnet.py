@@ -12,8 +12,8 @@ from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl
 from fusionkit.errors import ModelError
 from fusionkit.models.controlnet import inspect_controlnet
 from fusionkit.picture import found, open_picture, picture_problems
-from fusionkit.recipe import Number
 from fusionkit.stage import Control
+from fusionkit.values import Number, Source
 from fusionkit_accdiffusion.annotators import ANNOTATORS, annotate, annotator_problems, unknown_annotator
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def beside_the_recipe(source: str) -> str:
     return source if source == PREVIOUS else str(found(Path(source)))
 
 
-PathText = Annotated[str, BeforeValidator(path_as_text)]
+PathText = Annotated[Source, BeforeValidator(path_as_text)]
 
 
 class ControlNet(Plugin, name="controlnet"):

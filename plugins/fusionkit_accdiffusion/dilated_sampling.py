@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
+from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl, limits
+from fusionkit.costs import too_many_views
 from fusionkit.recipe import Number
 from fusionkit_accdiffusion.cosine import cosine
 
@@ -46,6 +47,15 @@ class DilatedSampling(Plugin):
         description="Leave out the samples, or the windows, in steps where they would weigh less than this: saves "
         "forward passes; 0 is exact.",
     )
+
+    @hookimpl
+    def check(self, stage: Stage) -> list[str]:
+        """A canvas that is so much larger than the window that there would be too many samples."""
+        views = times_larger(stage) ** 2
+        width, height = stage.plan.size
+        return (
+            [f"{self.plugin_name}: {too_many_views(f'size {width}x{height}', views)}"] if views > limits.VIEWS else []
+        )
 
     @hookimpl(wrapper=True)
     def views(self, stage: Stage, at: Step) -> Generator[None, Sequence[Patches], Sequence[Patches]]:

@@ -63,7 +63,7 @@ class PatchContentPrompts(Plugin):
         description="Where the denoiser's attention is read: divisors of the latents' sides. [4] suits SDXL; small "
         "models have theirs at [1, 2]. Several are averaged, at the finest.",
     )
-    opening: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0)] | None = Field(
+    opening: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=1000)] | None = Field(
         None,
         description="Times that a mask is eroded and dilated again by 3x3, which removes specks; by default a "
         "sixteenth of its rows, and none below 16 rows.",

@@ -83,6 +83,7 @@ class ProgressiveUpscaling(Plugin):
 
     stages: tuple[StageSize, ...] | None = Field(
         None,
+        max_length=limits.STAGES,
         description="Stages between the first, which is as large as the model's window, and the recipe's size: "
         "multiples of the first such as 2, or sizes such as 1024x1024. By default every whole multiple.",
     )
@@ -92,7 +93,7 @@ class ProgressiveUpscaling(Plugin):
         description="A picture to enlarge: it takes the first stage's place, cropped to the recipe's aspect ratio.",
     )
     steps: Count | None = Field(
-        None, description="Sampling steps of each upscaling stage; by default the recipe's number."
+        None, le=limits.STEPS, description="Sampling steps of each upscaling stage; by default the recipe's number."
     )
     skip_residual: Exponent = Field(
         3.0,
