@@ -1,0 +1,162 @@
+"""Tries one input under limits, and says how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import signal
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from fuzz_cases import Case
+
+SECONDS, MEMORY = 5.0, 2**30
+MOST_PASSES = 60
+"""A picture that takes more forward passes than this is tried with two steps."""
+
+GOOD = ("valid", "refused", "drawn", "refused by plan", "refused by run", "too long")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended.
+
+    Args:
+        kind: One of `GOOD`, or "internal", "hang", "memory", "words", "black", "died".
+        told: What was printed, or where it failed.
+    """
+
+    kind: str
+    told: str = ""
+
+
+class Hang(BaseException):
+    """More CPU seconds than an input may cost."""
+
+
+@contextlib.contextmanager
+def limited() -> Iterator[None]:
+    """At most so many CPU seconds, and so much more memory than now."""
+    import resource
+
+    def ring(number: int, frame: Any) -> None:
+        raise Hang
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    before = signal.signal(signal.SIGPROF, ring)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * os.sysconf("SC_PAGE_SIZE") + MEMORY, hard))
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        signal.signal(signal.SIGPROF, before)
+
+
+def attempt(case: Case, what: Callable[[Case], Outcome]) -> Outcome:
+    """Try an input in a folder of its own."""
+    here = os.getcwd()
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        case.write(Path(folder))
+        os.chdir(folder)
+        try:
+            return what(case)
+        finally:
+            os.chdir(here)
+
+
+def validated(case: Case) -> Outcome:
+    """What `fusionkit validate` makes of an input."""
+    from fusionkit.cli import main
+    from fusionkit.errors import FusionError
+
+    try:
+        with limited(), quiet():
+            main.main(["--debug", "validate", *case.arguments], standalone_mode=False)
+    except FusionError as error:
+        return told(str(error), "refused")
+    except click.ClickException as error:
+        return told(error.format_message(), "refused")
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+        return failed(error)
+    return Outcome("valid")
+
+
+def drawn(case: Case) -> Outcome:
+    """What `fusionkit plan` and `fusionkit run` make of an input that is valid."""
+    from fusionkit.errors import FusionError
+
+    try:
+        with quiet():
+            return _draw(case)
+    except FusionError as error:
+        return told(str(error), "refused by run")
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+        return failed(error)
+
+
+def _draw(case: Case) -> Outcome:
+    import numpy as np
+
+    from fusionkit.checks import check_file
+    from fusionkit.errors import FusionError
+    from fusionkit.fusion import Fusion
+    from fusionkit.recipe_file import read_recipe
+    from fusionkit.run import prepare
+
+    sets = case.arguments[2::2]
+    file = read_recipe(case.arguments[0], sets)
+    try:
+        with limited():
+            infos = check_file(file)
+            plan = prepare(file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
+    except FusionError as error:
+        return told(str(error), "refused by plan")
+    if plan.forward_passes > MOST_PASSES:
+        try:
+            file = read_recipe(case.arguments[0], [*sets, "steps=2"])
+            infos = check_file(file)
+            plan = prepare(file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
+        except FusionError:
+            return Outcome("too long")
+        if plan.forward_passes > MOST_PASSES:
+            return Outcome("too long")
+    picture = np.asarray(Fusion.from_recipe(file.recipes[0]).run(progress=False).image)
+    return Outcome("black" if picture.max() == 0 else "drawn")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing of what commands and libraries print."""
+    nothing = io.StringIO()
+    with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def told(text: str, kind: str) -> Outcome:
+    """A refusal, if it is one in words: lines that can be printed, none of them empty or an exception's name."""
+    lines = text.split("\n")
+    unfit = re.search(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]|\b[A-Z]\w+(Error|Exception)\b|Traceback", text)
+    if unfit or not all(line.strip() for line in lines):
+        return Outcome("words", ascii(text[:600]))
+    return Outcome(kind, ascii(text[:300]))
+
+
+def failed(error: BaseException) -> Outcome:
+    """An attempt that ended in neither a picture nor a refusal."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "fusionkit" in frame.filename] or list(frames)
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(ours[-3:]))
+    kind = "hang" if isinstance(error, Hang) else "memory" if isinstance(error, MemoryError) else "internal"
+    return Outcome(kind, ascii(f"{type(error).__name__}: {str(error)[:200]} at {where}"))
