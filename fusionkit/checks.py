@@ -102,22 +102,29 @@ def named_scheduler(recipe: Recipe, info: ModelInfo) -> NamedScheduler:
     Whether it draws noise is told by its class, and by the options that turn noise on or off.
 
     Raises:
-        RecipeError: It is unknown, or can't make the recipe's steps as it is set.
+        RecipeError: It is unknown, has no such options, or can't make the recipe's steps as it is set; all problems.
     """
     spec = recipe.scheduler
     if problems := schedule_problems(info, spec, recipe.steps):
         raise RecipeError(problems)
     if spec is None:
-        name, options = info.scheduler, dict(info.scheduler_config)
+        name, options = str(info.scheduler), dict(info.scheduler_config)
     else:
         fixed = SHORT_NAMES.get(spec.name.lower().replace("_", "-"), ("", {}))[1]
-        name, options = (
-            resolve(spec),
-            {**fixed, **{key.replace("-", "_"): value for key, value in spec.options.items()}},
-        )
+        name, options = resolve(spec), {**fixed, **given_options(recipe)}
     return NamedScheduler(name, _draws_noise(name, options))
 
 
+def given_options(recipe: Recipe) -> dict[str, Any]:
+    """The options of a recipe's scheduler, spelt as in diffusers."""
+    return {} if recipe.scheduler is None else {k.replace("-", "_"): v for k, v in recipe.scheduler.options.items()}
+
+
+# Options of a scheduler that need no more than a right value; with others diffusers may refuse what they make together.
+_TOLD_BY_VALUE = frozenset(
+    {"beta_end", "beta_schedule", "beta_start", "clip_sample", "eta", "prediction_type", "s_churn", "s_noise"}
+    | {"set_alpha_to_one", "skip_prk_steps", "thresholding", "timestep_spacing", "use_karras_sigmas"}
+)
 _DRAW_ALWAYS = ("DDPM", "Ancestral", "LCM", "SASolver", "SDE")
 _DRAW_WITH = {"DDIM": ("eta", 0.0), "TCD": ("eta", 0.3), "Euler": ("s_churn", 0.0), "Heun": ("s_churn", 0.0)}
 
@@ -138,6 +145,8 @@ def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manag
     numbers = dict.fromkeys(plan.steps for plan in plans if plan.steps is not None)
     if problems := [line for steps in numbers for line in schedule_problems(info, recipe.scheduler, steps)]:
         return problems
+    if not given_options(recipe).keys() <= _TOLD_BY_VALUE:
+        return _planned_problems(recipe, infos)
     memory: dict[str, Any] = {}
     stages = [
         Stage(plan, index, recipe, info, scheduler, memory=memory, infos=infos) for index, plan in enumerate(plans)
@@ -146,10 +155,15 @@ def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manag
         return [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
     except PluginError:
         # The plugin asks for more than a scheduler's name: only the run's own check, with torch, can answer it.
-        from fusionkit.run import prepare
+        return _planned_problems(recipe, infos)
 
-        try:
-            prepare(recipe, info, infos=infos)
-        except FusionError as error:
-            return str(error).splitlines()
-        return []
+
+def _planned_problems(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> Sequence[str]:
+    """What planning finds, with torch: where names alone do not tell whether a scheduler works."""
+    from fusionkit.run import prepare
+
+    try:
+        prepare(recipe, next(iter(infos.values())), infos=infos, to_look_at=True)
+    except FusionError as error:
+        return str(error).split("\n")
+    return []

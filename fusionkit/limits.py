@@ -56,9 +56,6 @@ VIEWS = 10_000
 ALL_VIEWS = 400_000
 """Views of all steps of all stages together."""
 
-TRAINING_TIMESTEPS = 100_000
-"""Timesteps of a noise schedule, as an option of a scheduler."""
-
 BATCH = 10_000
 """Views of one forward pass."""
 

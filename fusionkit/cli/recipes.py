@@ -37,17 +37,12 @@ def text_of(path: Path) -> str:
         RecipeError: It has none.
     """
     from fusionkit.assemble import shown_path
-    from fusionkit.errors import RecipeError
+    from fusionkit.document import read_text
     from fusionkit.image import read_metadata
 
     if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
         return str(read_metadata(path)["recipe"])
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise RecipeError([f"{shown_path(path)}: not UTF-8, and so no recipe"]) from None
-    except OSError as error:
-        raise RecipeError([f"{shown_path(path)}: can't be read: {error.strerror or error}"]) from None
+    return read_text(path, shown_path(path))
 
 
 def summary(path: Path) -> str:

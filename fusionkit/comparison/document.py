@@ -8,8 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from fusionkit import limits
 from fusionkit.assemble import Change, find_recipe, shown_path
-from fusionkit.comparison.ranges import parse_seeds, parse_values
+from fusionkit.comparison.ranges import MOST_VALUES, parse_seeds, parse_values
 from fusionkit.comparison.spec import (
     SEEDS,
     Comparison,
@@ -24,6 +25,7 @@ from fusionkit.document import Node, read_yaml
 from fusionkit.errors import RecipeError, did_you_mean
 from fusionkit.problems import shown
 from fusionkit.recipe_file import read_recipe, recipe_of
+from fusionkit.texts import is_file, unfit_path
 
 KEYS = ("title", "recipe", "set", "settings", "vary", "prompts", "seeds", "reference", "metrics", "features")
 
@@ -40,7 +42,9 @@ def find_comparison(source: str) -> Path | None:
     Raises:
         RecipeError: A file can't be read.
     """
-    if (path := Path(source).expanduser()).is_file():
+    if unfit_path(source):
+        return None  # reading it as a recipe tells why
+    if is_file(path := Path(source).expanduser()):
         document = read_yaml(path, shown_path(path))
         return path if isinstance(document.value, dict) and is_comparison(document.value) else None
     return bundled_comparisons().get(source)
@@ -96,6 +100,8 @@ class _Reader:
         reference_seeds = self.seeds("seeds", "", reference) if reference else []
         metrics, features = self.plain("metrics", list), self.plain("features", str)
         title = self.plain("title", str) or self.path.stem
+        for key in [key for key, node in self.entries.items() if node.value is None]:
+            self.problems.append(f"{self.entries[key].key}: '{key}' is empty; give it a value, or leave it out")
         if self.problems or base is None:
             raise RecipeError(self.problems)
 
@@ -154,6 +160,9 @@ class _Reader:
     def values(self, key: str, node: Node) -> list[Change]:
         """The values of a varied key: a list, or a text such as 0:1:0.1."""
         if isinstance(node.value, list):
+            if not node.value or len(node.value) > MOST_VALUES:
+                what = "no values to vary" if not node.value else f"more than {MOST_VALUES} values"
+                self.problems.append(f"{node.place}: '{key}' has {what}")
             return [(key, value) for value in node.value]
         if isinstance(node.value, str):
             texts = self.ask(parse_values, node.value, f"{node.place}: '{key}'")
@@ -170,6 +179,9 @@ class _Reader:
             return parse_seeds(default) if default else []
         value = node.plain()
         text = ",".join(str(each) for each in value) if isinstance(value, list) else str(value)
+        if isinstance(value, list) and not all(type(each) is int or isinstance(each, str) for each in value):
+            self.problems.append(f"{node.place}: '{key}' must be a list of numbers, not {shown(value)}")
+            return []
         return self.ask(parse_seeds, text, f"{node.place}: '{key}'") or []
 
     def prompts(self) -> list[str] | None:
@@ -178,12 +190,18 @@ class _Reader:
         if node is None:
             return None
         if isinstance(node.value, str):
-            found: list[str] | None = collected(self.problems, lambda: read_prompts(self.path.parent / node.value))
+            if problem := unfit_path(node.value):
+                self.problems.append(f"{node.place}: 'prompts' {problem}")
+                return None
+            file = self.path.parent / Path(node.value).expanduser()
+            found: list[str] | None = collected(self.problems, lambda: read_prompts(file))
             return found
         texts = node.plain()
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             self.problems.append(f"{node.place}: 'prompts' must be a list of texts, or a text file with one a line")
             return None
+        if len(texts) > limits.PROMPTS:
+            self.problems.append(f"{node.place}: 'prompts' has {len(texts):,} prompts; the most are {limits.PROMPTS:,}")
         return list(dict.fromkeys(texts))
 
     def plain(self, key: str, kind: type) -> Any:

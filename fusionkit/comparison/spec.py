@@ -6,15 +6,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, product
+from math import prod
 from pathlib import Path
 from typing import Any
 
+from fusionkit import limits
 from fusionkit.assemble import Change, find_recipe, parse_change, parse_value, shown_path
 from fusionkit.comparison.ranges import parse_seeds, parse_values
-from fusionkit.document import Node, Place
+from fusionkit.document import Node, Place, read_text
 from fusionkit.errors import RecipeError
 from fusionkit.recipe import Recipe
 from fusionkit.recipe_file import RecipeFile, read_recipe
+from fusionkit.texts import unfit_text
 
 SEEDS = "0-3"
 """The seeds of a comparison that names none."""
@@ -218,14 +221,14 @@ def read_prompts(path: Path) -> list[str]:
     Raises:
         RecipeError: The file can't be read, or has no prompt.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8"
-        raise RecipeError([f"{shown_path(path)}: can't be read: {reason}"]) from None
+    lines = read_text(path, shown_path(path)).splitlines()
     prompts = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not prompts:
         raise RecipeError([f"{shown_path(path)}: has no prompt; write one a line"])
+    if len(prompts) > limits.PROMPTS:
+        raise RecipeError([f"{shown_path(path)}: has {len(prompts):,} prompts; the most are {limits.PROMPTS:,}"])
+    if problem := next((found for each in prompts if (found := unfit_text(each))), None):
+        raise RecipeError([f"{shown_path(path)}: a prompt {problem}"])
     return list(dict.fromkeys(prompts))
 
 
@@ -253,6 +256,8 @@ def put_together(
     problems: list[str] = []
     settings: list[Setting] = []
     notes: list[str] = []
+    if (count := len(sources) * prod(map(len, varied))) > limits.SETTINGS:
+        raise RecipeError([f"a comparison of {count:,} settings; the most are {limits.SETTINGS}: vary less"])
     given = [] if prompts is None else [("prompt", _texts(prompts))]
     for source in sources:
         for combination in product(*varied):
@@ -265,6 +270,9 @@ def put_together(
             settings.append(Setting("", _title(source, own, alone=len(sources) == 1), file, told))
     if problems:
         raise RecipeError(dict.fromkeys(problems))
+    pictures = len(settings) * len(seeds) * len(settings[0].file.recipes if prompts is None else prompts)
+    if pictures > limits.PICTURES:
+        raise RecipeError([f"a comparison of {pictures:,} pictures; the most are {limits.PICTURES:,}: use fewer seeds"])
     if prompts is None:
         prompts = [recipe.prompt for recipe in settings[0].file.recipes]
     if any([recipe.prompt for recipe in each.file.recipes] != list(prompts) for each in settings):

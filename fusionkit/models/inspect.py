@@ -29,8 +29,9 @@ PIPELINES: Mapping[str, str] = {
 }
 """Classes of pipelines that a caller may bring, and the kind of model of each."""
 
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-"""How the hub's ids are spelled."""
+_HUB_NAME = r"[A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*"
+HUB_ID = re.compile(rf"(?=.{{1,96}}$)(?!.*\.git$){_HUB_NAME}/{_HUB_NAME}")
+"""How the hub's ids are spelled: no part begins or ends with . or -, and neither comes twice."""
 
 
 def inspect_model(source: str, *, revision: str | None = None, variant: str | None = None) -> ModelInfo:
