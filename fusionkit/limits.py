@@ -62,7 +62,7 @@ BATCH = 10_000
 SEEDS = 100_000
 """Seeds of a comparison."""
 
-SETTINGS = 500
+SETTINGS = 200
 """Settings of a comparison, all combinations of what is varied."""
 
 PICTURES = 100_000

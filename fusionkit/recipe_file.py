@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,20 @@ def read_recipe(
     path = find_recipe(source)
     with pictures_beside(path.parent):
         return _checked(assembled(path), path.stem, shown_path(path), sets, options or {})
+
+
+def recipe_reader(path: Path) -> Callable[[Sequence[str | Change]], RecipeFile]:
+    """A function that reads one file with changes, again and again; the file itself is read once."""
+
+    @lru_cache(maxsize=1)
+    def entries() -> dict[str, Node]:
+        return assembled(path)
+
+    def read(sets: Sequence[str | Change]) -> RecipeFile:
+        with pictures_beside(path.parent):
+            return _checked(entries(), path.stem, shown_path(path), sets, {})
+
+    return read
 
 
 def parse_recipe(

@@ -50,10 +50,11 @@ def checked(path: Path, sets: Sequence[str], seed: int | None, device: str | Non
         RecipeError: They are not; all problems.
     """
     from fusionkit.comparison.document import read_comparison
-    from fusionkit.comparison.jobs import jobs_of
+    from fusionkit.comparison.jobs import checked_settings, count_of
     from fusionkit.comparison.spec import parse_changes
 
     found = read_comparison(path, parse_changes(sets, device), None if seed is None else str(seed))
+    checked_settings(found)
     counts = [(found.settings, "setting"), (found.prompts, "prompt"), (found.seeds, "seed")]
     parts = ", ".join(counted(len(each), noun) for each, noun in counts)
-    return f"{parts}: {counted(len(jobs_of(found)), 'picture')}"
+    return f"{parts}: {counted(count_of(found), 'picture')}"

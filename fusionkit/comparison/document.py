@@ -24,7 +24,7 @@ from fusionkit.comparison.spec import (
 from fusionkit.document import Node, read_yaml
 from fusionkit.errors import RecipeError, did_you_mean
 from fusionkit.problems import shown
-from fusionkit.recipe_file import read_recipe, recipe_of
+from fusionkit.recipe_file import recipe_of, recipe_reader
 from fusionkit.texts import is_file, unfit_path
 
 KEYS = ("title", "recipe", "set", "settings", "vary", "prompts", "seeds", "reference", "metrics", "features")
@@ -131,7 +131,7 @@ class _Reader:
             except RecipeError as error:
                 self.problems += [f"{node.place}: {line}" for line in error.problems]
             else:
-                return lambda changes: read_recipe(path, changes)
+                return recipe_reader(path)
         else:
             self.problems.append(
                 f"{node.place}: 'recipe' must be a name, a path, or a recipe, not {shown(node.plain())}"

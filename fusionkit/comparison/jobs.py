@@ -83,18 +83,7 @@ def jobs_of(comparison: Comparison) -> list[Job]:
     Raises:
         RecipeError: A setting's recipe can't be run; all problems of all settings.
     """
-    infos: dict[str, Mapping[str, ModelInfo]] = {}
-    problems: list[str] = []
-    settings = [*comparison.settings, *([comparison.reference] if isinstance(comparison.reference, Setting) else [])]
-    for setting in settings:
-        try:
-            infos[setting.name] = check_file(setting.file)
-        except RecipeError as error:
-            problems += [f"{line} (setting '{setting.title}')" for line in error.problems]
-        except FusionError as error:
-            problems += [f"{line} (setting '{setting.title}')" for line in str(error).splitlines()]
-    if problems:
-        raise RecipeError(_once(problems))
+    infos = checked_settings(comparison)
 
     def drawn(setting: Setting, seeds: Sequence[int]) -> list[Job]:
         info = next(iter(infos[setting.name].values()))
@@ -111,6 +100,35 @@ def jobs_of(comparison: Comparison) -> list[Job]:
     of_settings.sort(key=lambda job: first[job.weights])  # stable: the order within one model stays
     reference = comparison.reference
     return of_settings + (drawn(reference, comparison.reference_seeds) if isinstance(reference, Setting) else [])
+
+
+def checked_settings(comparison: Comparison) -> dict[str, Mapping[str, ModelInfo]]:
+    """What is known of each setting's models, by the settings' names, once all of their recipes are found right.
+
+    Raises:
+        RecipeError: A setting's recipe can't be run; all problems of all settings.
+    """
+    infos: dict[str, Mapping[str, ModelInfo]] = {}
+    problems: list[str] = []
+    settings = [*comparison.settings, *([comparison.reference] if isinstance(comparison.reference, Setting) else [])]
+    for setting in settings:
+        try:
+            infos[setting.name] = check_file(setting.file)
+        except RecipeError as error:
+            problems += [f"{line} (setting '{setting.title}')" for line in error.problems]
+        except FusionError as error:
+            problems += [f"{line} (setting '{setting.title}')" for line in str(error).splitlines()]
+    if problems:
+        raise RecipeError(_once(problems))
+
+    return infos
+
+
+def count_of(comparison: Comparison) -> int:
+    """How many pictures there are to be, the reference's included."""
+    drawn = len(comparison.settings) * len(comparison.prompts) * len(comparison.seeds)
+    is_drawn = isinstance(comparison.reference, Setting)
+    return drawn + (len(comparison.prompts) * len(comparison.reference_seeds) if is_drawn else 0)
 
 
 def part_of(jobs: Sequence[Job], part: int, parts: int) -> list[Job]:

@@ -16,7 +16,7 @@ from fusionkit.comparison.ranges import parse_seeds, parse_values
 from fusionkit.document import Node, Place, read_text
 from fusionkit.errors import RecipeError
 from fusionkit.recipe import Recipe
-from fusionkit.recipe_file import RecipeFile, read_recipe
+from fusionkit.recipe_file import RecipeFile, recipe_reader
 from fusionkit.texts import unfit_text
 
 SEEDS = "0-3"
@@ -128,7 +128,7 @@ def compared(
         except RecipeError as error:
             problems += error.problems
         else:
-            sources.append(Source(path.stem, lambda changes, path=path: read_recipe(path, changes)))
+            sources.append(Source(path.stem, recipe_reader(path)))
     changes = collected(problems, lambda: parse_changes(sets, device)) or []
     varied = collected(problems, lambda: parse_vary(vary)) or []
     numbers = collected(problems, lambda: named(parse_seeds, seeds, "--seeds"))
