@@ -79,7 +79,7 @@ class _Reader:
 
     def __init__(self, path: Path, document: Node) -> None:
         self.path, self.document = path, document
-        self.entries: dict[str, Node] = document.value
+        self.entries: dict[str, Node] = dict(document.value)
         self.problems: list[str] = []
 
     def comparison(self, sets: Sequence[Change], seeds: str | None) -> Comparison:
@@ -87,6 +87,9 @@ class _Reader:
         for key, node in self.entries.items():
             if key not in KEYS:
                 self.problems.append(f"{node.key}: a comparison has no option '{key}'{did_you_mean(key, KEYS)}")
+        for key in [key for key, node in self.entries.items() if node.value is None]:
+            place = self.entries.pop(key).key
+            self.problems.append(f"{place}: '{key}' is empty; give it a value, or leave it out")
         base = self.base()
         settings = [
             (title, self.changes(node, f"settings.{title}")) for title, node in self.mapping("settings").items()
@@ -100,8 +103,6 @@ class _Reader:
         reference_seeds = self.seeds("seeds", "", reference) if reference else []
         metrics, features = self.plain("metrics", list), self.plain("features", str)
         title = self.plain("title", str) or self.path.stem
-        for key in [key for key, node in self.entries.items() if node.value is None]:
-            self.problems.append(f"{self.entries[key].key}: '{key}' is empty; give it a value, or leave it out")
         if self.problems or base is None:
             raise RecipeError(self.problems)
 
