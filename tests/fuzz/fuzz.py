@@ -91,8 +91,11 @@ def main() -> int:
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     numbers = range(options.first, options.first + options.count)
-    began = time.monotonic()
-    checked = dict(tried(options.seed, numbers, options.workers, draw=False))
+    began, checked = time.monotonic(), dict[int, Outcome]()
+    for number, outcome in tried(options.seed, numbers, options.workers, draw=False):
+        checked[number] = outcome
+        if len(checked) % 1000 == 0:
+            print(f"{len(checked):,} after {time.monotonic() - began:.0f} s: {counts(checked)}", flush=True)
     seconds = time.monotonic() - began
     print(f"{len(checked):,} inputs in {seconds:.0f} s, {len(checked) / seconds:.0f} a second: {counts(checked)}")
     accepted = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,10 @@ ALL_SCHEDULERS = (*SHORT_NAMES, *CLASS_NAMES, *UNSUITABLE)
 
 def odd_value(dice: random.Random) -> Any:
     """A value that somebody might write by mistake, or on purpose."""
-    return dice.choice(dice.choice((NUMBERS, TEXTS, TREES, (0, 1, 2, 0.5, 8, 16, 32, True, False, None), WORDS)))
+    # A copy: what is put into a tree may be changed there.
+    return deepcopy(
+        dice.choice(dice.choice((NUMBERS, TEXTS, TREES, (0, 1, 2, 0.5, 8, 16, 32, True, False, None), WORDS)))
+    )
 
 
 def plain_value(dice: random.Random) -> Any:
