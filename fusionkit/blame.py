@@ -16,8 +16,8 @@ def blamed(tree: Node, problem: str) -> Node:
     that it speaks of, was given on the command line or by another file, that is what its reader has to change.
     """
     plugins = tree.value["plugins"].value if "plugins" in tree.value else []
-    entries = {str(plugin_name(entry)): entry for entry in plugins}
-    keys = {key: node for key, node in tree.value.items() if key != "plugins"}
+    entries: dict[str, Node] = {str(plugin_name(entry)): entry for entry in plugins}
+    keys: dict[str, Node] = {key: node for key, node in tree.value.items() if key != "plugins"}
     words = [word.strip("':,") for word in problem.split(" ", 3)[:3]]
     for word in words:
         if word in ("model", "models", "LoRA", "loras") and (found := _model(keys, problem)) is not None:
@@ -31,11 +31,12 @@ def blamed(tree: Node, problem: str) -> Node:
 
 def _model(keys: Mapping[str, Node], problem: str) -> Node | None:
     """The model that is named, or whose source or LoRA is; of two that don't fit, the later one."""
-    for node in reversed(keys["models"].value.values() if "models" in keys else []):
+    models: dict[str, Node] = keys["models"].value if "models" in keys else {}
+    for node in reversed(models.values()):
         for inner in _scalars(node):
             if f"'{inner.value}'" in problem:
                 return inner
-    for name, node in reversed(keys["models"].value.items() if "models" in keys else []):
+    for name, node in reversed(models.items()):
         if f"'{name}'" in problem:
             return node
     for node in (keys[key] for key in ("loras", "model", "models") if key in keys):

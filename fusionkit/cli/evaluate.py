@@ -110,7 +110,7 @@ def measure(
     from fusionkit.evaluation import Tools, evaluate, make_metrics, read_pictures, usable
     from fusionkit.evaluation.registry import FEATURES, METRICS
     from fusionkit.evaluation.report import Report
-    from fusionkit.recipe import check_device
+    from fusionkit.values import check_device
 
     problems = output_problems([outputs["json"], outputs["csv"]], outputs["overwrite"])
 

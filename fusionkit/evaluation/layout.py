@@ -75,7 +75,7 @@ def factor_of(recipe: Recipe, *, trusted: bool = True) -> int | None:
         return _info(next(iter(recipe.specs.values())), trusted).factor if recipe.specs else None
 
 
-def allowed(trusted: bool) -> AbstractContextManager[None]:
+def allowed(trusted: bool) -> AbstractContextManager[object]:
     """While a recipe is planned: that of a stranger's picture opens no file, and no recipe here asks the hub."""
     return nullcontext() if trusted else named_by_a_picture(paths=ADVICE, downloads="")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,7 @@ def read_configs(read: Callable[[str], Path], what: str) -> ModelConfigs:
     vae = collect(lambda: _read_vae(read("vae/config.json"), content, what))
     scheduler = collect(lambda: read_json(read("scheduler/scheduler_config.json"), what))
     encoders = {
-        part: collect(
-            lambda part=part: read_config(TextEncoder, read(f"{part}/config.json"), f"{part}/config.json", what)[0]
-        )  # type: ignore[misc]
+        part: collect(partial(_read_encoder, read, part, what))
         for part in parts
         if part.startswith("text_encoder") and isinstance(content.get(part), list)
     }

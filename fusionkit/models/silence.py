@@ -29,12 +29,13 @@ def quiet_finding() -> Iterator[None]:
     """Silence what the hub's client tells of a hub out of reach; downloads still show their bars."""
     from huggingface_hub.utils import logging
 
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
+    hub_logging: Any = logging
+    level = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        hub_logging.set_verbosity(level)
 
 
 @contextmanager
