@@ -53,7 +53,7 @@ STAGES = 100
 VIEWS = 10_000
 """Views of one step."""
 
-ALL_VIEWS = 400_000
+ALL_VIEWS = 200_000
 """Views of all steps of all stages together."""
 
 BATCH = 10_000

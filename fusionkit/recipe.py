@@ -216,7 +216,7 @@ class Recipe(Part):
     )
     steps: Count = Field(50, le=limits.STEPS, description="Sampling steps.")
     guidance_scale: Number = Field(7.5, ge=0, description="How strongly the prompt counts; 1 or less: no guidance.")
-    clip_skip: Count | None = Field(None, description="How many last layers of the text encoder to leave out.")
+    clip_skip: Count | None = Field(None, le=100, description="How many last layers of the text encoder to leave out.")
     seed: Annotated[int, BeforeValidator(refuse_bool)] = Field(
         0, ge=0, lt=2**63, description="The same seed gives the same picture, on any device."
     )

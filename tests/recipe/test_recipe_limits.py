@@ -99,7 +99,7 @@ COSTLY = {
     "steps": (f"{MODEL}steps: 1000000", "r.yaml:3:8: 'steps' must be at most 100000, not 1000000"),
     "views of all steps": (
         f"{MODEL}size: 2048x2048\nsteps: 1000",
-        "r.yaml:4:8: steps: the run has at least 1,024,000 views in all; the most are 400,000: use fewer steps",
+        "r.yaml:4:8: steps: the run has at least 1,024,000 views in all; the most are 200,000: use fewer steps",
     ),
     "a format's width": (
         "output: out/{seed:999999999}.png",
