@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from fusionkit.canvas import check_views, gather
+from fusionkit.costs import too_many_in_all
+from fusionkit.errors import CanvasError
 from fusionkit.finite import place
 from fusionkit.manager import Manager
 from fusionkit.stage import Fused, Patches, Prompt, Stage, Step, Tiling
@@ -75,7 +77,7 @@ def check_coverage(stage: Stage, hooks: Manager) -> tuple[int, int]:
         The number of views over all steps of the stage, and how many times one goes through a denoiser.
 
     Raises:
-        CanvasError: A step's views leave a hole or lie outside the canvas.
+        CanvasError: A step's views leave a hole or lie outside the canvas, or there are too many in all.
         PluginError: A plugin failed.
     """
     checked: list[Sequence[Patches]] = []
@@ -90,6 +92,8 @@ def check_coverage(stage: Stage, hooks: Manager) -> tuple[int, int]:
         for patches in groups:
             views += len(patches.views)
             passes += hooks.ask("forward_passes", stage=stage, at=at, patches=patches)
+        if problem := too_many_in_all(views):
+            raise CanvasError(problem)
     return views, passes
 
 
