@@ -182,10 +182,10 @@ def test_a_file_that_is_not_there_lists_no_recipes(name: str) -> None:
 
 
 SCHEDULERS = {
-    "eta: a": "'eta' of scheduler 'ddim' must be a number, not 'a'",
-    "eta: 1.5": "'eta' of scheduler 'ddim' must be 0 to 1, not 1.5",
+    "eta: a": "scheduler 'ddim': 'eta' must be a number, not 'a'",
+    "eta: 1.5": "scheduler 'ddim': 'eta' must be 0 to 1, not 1.5",
     "etaa: 1": "scheduler 'ddim' has no option 'etaa'; did you mean 'eta'?",
-    "num-train-timesteps: 1000000000": "'num-train-timesteps' of scheduler 'ddim' must be 1 to 10000, not 1000000000",
+    "num-train-timesteps: 1000000000": "scheduler 'ddim': 'num-train-timesteps' must be 1 to 10000, not 1000000000",
 }
 
 
