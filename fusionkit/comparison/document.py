@@ -110,7 +110,7 @@ class _Reader:
         found = put_together(title, sources, varied, common, prompts, numbers)
         return replace(
             found,
-            reference=drawn_reference(found.settings[0]) if reference_seeds else None,
+            reference=drawn_reference(found.settings[0], reference_seeds) if reference_seeds else None,
             reference_seeds=reference_seeds,
             metrics=metrics,
             features=features,

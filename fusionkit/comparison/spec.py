@@ -147,7 +147,7 @@ def compared(
     )
     return replace(
         comparison,
-        reference=reference if reference_seeds is None else drawn_reference(comparison.settings[0]),
+        reference=reference if reference_seeds is None else drawn_reference(comparison.settings[0], reference_numbers),
         reference_seeds=reference_numbers,
         metrics=metrics,
         features=features,
@@ -271,8 +271,7 @@ def put_together(
     if problems:
         raise RecipeError(dict.fromkeys(problems))
     pictures = len(settings) * len(seeds) * len(settings[0].file.recipes if prompts is None else prompts)
-    if pictures > limits.PICTURES:
-        raise RecipeError([f"a comparison of {pictures:,} pictures; the most are {limits.PICTURES:,}: use fewer seeds"])
+    check_pictures("a comparison", pictures)
     if prompts is None:
         prompts = [recipe.prompt for recipe in settings[0].file.recipes]
     if any([recipe.prompt for recipe in each.file.recipes] != list(prompts) for each in settings):
@@ -283,8 +282,27 @@ def put_together(
     return Comparison(title, _with_names(settings), list(prompts), list(seeds), notes=notes)
 
 
-def drawn_reference(setting: Setting) -> Setting:
-    """The model's own pictures for a setting's prompts: one window, no plugins, all else equal."""
+def check_pictures(what: str, count: int) -> None:
+    """Refuse more pictures than a comparison may have.
+
+    Args:
+        what: What they are, as the error begins: "a comparison".
+        count: How many.
+
+    Raises:
+        RecipeError: They are too many.
+    """
+    if count > limits.PICTURES:
+        raise RecipeError([f"{what} of {count:,} pictures; the most are {limits.PICTURES:,}: use fewer seeds"])
+
+
+def drawn_reference(setting: Setting, seeds: Sequence[int]) -> Setting:
+    """The model's own pictures for a setting's prompts and some seeds: one window, no plugins, all else equal.
+
+    Raises:
+        RecipeError: They are too many.
+    """
+    check_pictures("a reference", len(seeds) * len(setting.file.recipes))
     recipes = [_alone(recipe) for recipe in setting.file.recipes]
     return Setting("reference", "the model's own pictures", replace(setting.file, recipes=recipes))
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from fusionkit.errors import ModelError
 from fusionkit.models.reading import NUMBER_LIMIT, excesses, read_json
-from fusionkit.models.sources import arguments_of, fits
+from fusionkit.models.sources import Arguments, arguments_of, fields_of, fits
 from fusionkit.problems import problems_of, shown
 
 SIDE_LIMIT = 4_096
@@ -42,6 +42,11 @@ _REACHES = {
     "experts_implementation": "code of its own",
 }
 
+# Where transformers has the configurations of text encoders, by their type.
+_ENCODERS = {
+    "clip_text_model": ("models/clip/configuration_clip.py", "CLIPTextConfig"),
+    "bert": ("models/bert/configuration_bert.py", "BertConfig"),
+}
 # Where diffusers has the classes of which a file may be, and the one where it does not say.
 _CLASSES = {
     "Denoiser": ("models/controlnets/controlnet.py", "ControlNetModel"),
@@ -252,6 +257,13 @@ class TextEncoder(Config):
     max_position_embeddings: Annotated[int, _whole(1, 100_000)] = 77
     projection_dim: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
 
+    @model_validator(mode="after")
+    def _heads(self) -> TextEncoder:
+        if self.width % self.num_attention_heads:
+            heads = f"num_attention_heads {self.num_attention_heads}"
+            raise ValueError(f"must have a width that its {heads} divide, not {self.width}")
+        return self
+
     @property
     def width(self) -> int:
         """Length of a token's embedding; 0 where the configuration is silent."""
@@ -306,15 +318,21 @@ def parsed(model: type[C], content: Mapping[str, Any], file: str, what: str) -> 
 
 
 def _wrong_types(model: type[BaseModel], content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Entries that fusionkit does not read, and that diffusers would stumble over when it builds or runs the part."""
-    found = next((_CLASSES[each.__name__] for each in model.__mro__ if each.__name__ in _CLASSES), None)
-    if found is None:
-        return
-    files, name = found
-    known = arguments_of(files, name or str(content.get("_class_name"))).get("__init__", {})
-    for key, (annotation, default) in known.items():
+    """Entries that fusionkit does not read, and that the libraries would stumble over when they build or run the part."""
+    for key, (annotation, default) in _known_entries(model, content).items():
         if key in content and not fits(content[key], annotation, default):
             yield key, f"must be of another type ({annotation}), not {shown(content[key])}"
+
+
+def _known_entries(model: type[BaseModel], content: Mapping[str, Any]) -> Arguments:
+    if issubclass(model, TextEncoder):
+        where = _ENCODERS.get(str(content.get("model_type")))
+        return {} if where is None else fields_of(*where)
+    found = next((_CLASSES[each.__name__] for each in model.__mro__ if each.__name__ in _CLASSES), None)
+    if found is None:
+        return {}
+    files, name = found
+    return arguments_of(files, name or str(content.get("_class_name"))).get("__init__", {})
 
 
 def read_config(model: type[C], path: Path, file: str, what: str) -> tuple[C, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The arguments of diffusers' classes with their annotations, by diffusers' source alone: none of it is imported."""
+"""The arguments and fields of the libraries' classes with their annotations, by their source: nothing is imported."""
 
 from __future__ import annotations
 
@@ -21,20 +21,40 @@ def arguments_of(files: str, name: str) -> Mapping[str, Arguments]:
         files: Where to look, as a pattern of paths inside diffusers.
         name: The class' name.
     """
-    for path in _files(files):
+    body = _body("diffusers", files, name)
+    functions = [each for each in body if isinstance(each, ast.FunctionDef)]
+    return {each.name: _arguments(each) for each in functions if each.name in ("__init__", "step")}
+
+
+@lru_cache
+def fields_of(files: str, name: str) -> Arguments:
+    """The fields of a configuration's class in transformers; nothing where the class can't be found or has none.
+
+    Args:
+        files: Where to look, as a pattern of paths inside transformers.
+        name: The class' name.
+    """
+    return {
+        each.target.id: (ast.unparse(each.annotation), _value(each.value))
+        for each in _body("transformers", files, name)
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    }
+
+
+def _body(package: str, files: str, name: str) -> list[ast.stmt]:
+    for path in _files(package, files):
         source = path.read_text(encoding="utf-8")
         if f"class {name}(" not in source:
             continue
         for node in ast.parse(source).body:
             if isinstance(node, ast.ClassDef) and node.name == name:
-                functions = [each for each in node.body if isinstance(each, ast.FunctionDef)]
-                return {each.name: _arguments(each) for each in functions if each.name in ("__init__", "step")}
-    return {}
+                return node.body
+    return []
 
 
 @lru_cache
-def _files(pattern: str) -> tuple[Path, ...]:
-    found = find_spec("diffusers")
+def _files(package: str, pattern: str) -> tuple[Path, ...]:
+    found = find_spec(package)
     folders = found.submodule_search_locations if found is not None else None
     return tuple(sorted(Path(next(iter(folders))).glob(pattern))) if folders else ()
 

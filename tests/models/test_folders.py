@@ -463,3 +463,20 @@ def test_weights_that_are_not_all_there(copied: Callable[[str], Path]) -> None:
     save_file({**weights, "another.weight": torch.zeros(1)}, folder / UNET)
     with pytest.raises(ModelError, match=r"without a place in it: 1 weight, such as 'another.weight'$"):
         load_pipeline(str(folder), "sd", dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("initializer_range", "wide", "'initializer_range' of text_encoder/config.json must be of another type (float)"),
+        ("pad_token_id", [1], "'pad_token_id' of text_encoder/config.json must be of another type (int | None)"),
+        ("num_attention_heads", 7, "must have a width that its num_attention_heads 7 divide, not 32"),
+    ],
+)
+def test_a_text_encoder_that_its_library_could_not_build(
+    copied: Callable[[str], Path], key: str, value: Any, problem: str
+) -> None:
+    folder = copied("sd")
+    change(folder / "text_encoder" / "config.json", **{key: value})
+    (line,) = problems(folder)
+    assert problem in line

@@ -161,6 +161,10 @@ COMPARED = {
         "seeds: 0-99999\nprompts: [a, b]",
         "a comparison of 200,000 pictures; the most are 100,000: use fewer seeds",
     ),
+    "reference": (
+        "prompts: [a, b]\nreference: {seeds: 0-59999}",
+        "a reference of 120,000 pictures; the most are 100,000: use fewer seeds",
+    ),
     "settings": (
         "vary: {steps: '1:100:1', seed: '1:100:1'}",
         "a comparison of 10,000 settings; the most are 200: vary less",
