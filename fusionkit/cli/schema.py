@@ -19,13 +19,15 @@ def command(output: Path | None) -> None:
     # yaml-language-server: $schema=recipe.schema.json
     """  # noqa: D301 - click wants the character
     from fusionkit.errors import FusionError
-    from fusionkit.files import write_whole
+    from fusionkit.files import unwritable, write_whole
     from fusionkit.schema import TITLE, recipe_schema
 
     text = json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n"
     if output is None:
         click.echo(text, nl=False)
         return
+    if problem := unwritable(output, overwrite=True):
+        raise FusionError(problem)
     try:
         if output.exists() and f'"title": "{TITLE}"' not in output.read_text(encoding="utf-8", errors="replace"):
             raise FusionError(f"'{output}' is there and is no schema of fusionkit; it is left as it is")

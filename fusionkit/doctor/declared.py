@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 TABLE = "dependency_versions_table.py"
@@ -36,7 +36,8 @@ def declared(module: str) -> Iterator[str]:
 def folder_of(module: str) -> Path | None:
     """Where a package's modules lie, without importing it; None where there is none."""
     try:
-        spec = find_spec(module)
+        # Unlike `find_spec`, this looks at what is installed, not at what this process has imported.
+        spec = PathFinder.find_spec(module)
     except (ImportError, ValueError):
         return None
     places = list(spec.submodule_search_locations or []) if spec is not None else []

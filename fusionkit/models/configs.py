@@ -250,7 +250,7 @@ class TextEncoder(Config):
     hidden_size: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
     d_model: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
     hidden_act: str = "quick_gelu"
-    eos_token_id: Annotated[int, _whole(0, 2_000_000)] = 0
+    eos_token_id: Any = 49_407
     num_hidden_layers: Annotated[int, _whole(1, LAYER_LIMIT)] = 12
     num_attention_heads: Annotated[int, _whole(1, 1_024)] = 12
     intermediate_size: Count = 2_048
@@ -259,6 +259,9 @@ class TextEncoder(Config):
 
     @model_validator(mode="after")
     def _heads(self) -> TextEncoder:
+        if self.model_type == "clip_text_model" and type(self.eos_token_id) is not int:
+            # CLIP looks for it in the prompt, and makes the prompt's pooled form of what it finds there.
+            raise ValueError(f"must have a whole number for its 'eos_token_id', not {shown(self.eos_token_id)}")
         if self.width % self.num_attention_heads:
             heads = f"num_attention_heads {self.num_attention_heads}"
             raise ValueError(f"must have a width that its {heads} divide, not {self.width}")
@@ -318,7 +321,7 @@ def parsed(model: type[C], content: Mapping[str, Any], file: str, what: str) -> 
 
 
 def _wrong_types(model: type[BaseModel], content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Entries that fusionkit does not read, and that the libraries would stumble over when they build or run the part."""
+    """Entries that fusionkit does not read, and that would make a library stumble when it builds or runs the part."""
     for key, (annotation, default) in _known_entries(model, content).items():
         if key in content and not fits(content[key], annotation, default):
             yield key, f"must be of another type ({annotation}), not {shown(content[key])}"

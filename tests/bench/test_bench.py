@@ -98,7 +98,7 @@ def test_rounds_alternate_so_that_a_slower_machine_favours_nobody() -> None:
 
 
 BAD = {
-    "no recipe": (["nosuch.yaml"], "no recipe 'nosuch.yaml'; there are "),
+    "no recipe": (["nosuch.yaml"], "no recipe 'nosuch.yaml'; there is no such file"),
     "misspelt key": (["r.yaml", "--set", "step=3"], "--set step: a recipe has no option 'step'; did you mean 'steps'?"),
     "a size that can't be": (
         ["r.yaml", "--set", "size=250x128"],

@@ -235,15 +235,21 @@ def test_bad_changes_of_the_command_line(fusionkit: Run) -> None:
 
 
 def test_an_unexpected_error_is_one_line_and_debug_shows_more() -> None:
-    """A fault of a library: here a model whose weights are cut off behind their header."""
+    """What only loading finds: here a model that lacks one of its denoiser's weights."""
+    from safetensors.torch import load_file, save_file
+
     shutil.copytree(TINY, "model")
     weights = Path("model/unet/diffusion_pytorch_model.safetensors")
-    weights.write_bytes(weights.read_bytes()[:-1000])
+    held = load_file(weights)
+    del held["conv_out.bias"]
+    save_file(held, weights)
     Path("r.yaml").write_text(RECIPE.replace(str(TINY), "model"))
     command = [sys.executable, "-c", "from fusionkit.cli import main; main(prog_name='fusionkit')"]
     plain = subprocess.run([*command, "run", "r.yaml", "-q"], capture_output=True, text=True, timeout=120)
     assert plain.returncode == 1
-    assert plain.stderr.startswith("model 'model' can't be loaded: ")
+    assert plain.stderr.startswith(
+        "model 'model': unet does not fit its configuration; missing from its files: 1 weight"
+    )
     assert plain.stderr.count("\n") == 1
     debug = subprocess.run([*command, "--debug", "run", "r.yaml", "-q"], capture_output=True, text=True, timeout=120)
     assert debug.returncode == 1

@@ -123,5 +123,5 @@ def test_the_recipe_inside_is_printed(fusionkit: Run, told: dict[str, Any]) -> N
     line = "plain.png: carries no recipe; only pictures that fusionkit wrote do\n"
     assert fusionkit("recipes", "plain.png") == (2, "", line)
     Path("latin.yaml").write_bytes(b"prompt: \xe9\n")
-    assert fusionkit("recipes", "latin.yaml") == (2, "", "latin.yaml: not UTF-8, and so no recipe\n")
+    assert fusionkit("recipes", "latin.yaml") == (2, "", "latin.yaml:1:9: not UTF-8: byte 0xe9; save it as UTF-8\n")
     assert fusionkit("recipes", "r.yaml").out == RECIPE

@@ -138,8 +138,9 @@ def test_the_schema_is_printed_or_written_over_nothing_but_an_older_one(fusionki
     line = "'r.yaml' is there and is no schema of fusionkit; it is left as it is\n"
     assert fusionkit("schema", "-o", "r.yaml") == (1, "", line)
     assert Path("r.yaml").read_text() == before
-    assert fusionkit("schema", "-o", "none/s.json") == (
+    assert fusionkit("schema", "-o", "new/s.json") == (0, "new/s.json\n", "")
+    assert fusionkit("schema", "-o", "r.yaml/s.json") == (
         1,
         "",
-        "'none/s.json' can't be written: No such file or directory\n",
+        "'r.yaml/s.json' can't be written: 'r.yaml' is a file\n",
     )

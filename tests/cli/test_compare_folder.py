@@ -190,7 +190,7 @@ def test_fifos_are_not_waited_for(fusionkit: Run) -> None:
     assert fusionkit(*COMPARE, "--seeds", "0").code == 1
     os.mkfifo("prompts.txt")
     ran = fusionkit(*COMPARE, "--prompts", "prompts.txt")
-    assert (ran.code, ran.err) == (2, "prompts.txt: can't be read: is no ordinary file\n")
+    assert (ran.code, ran.err) == (2, "prompts.txt: is no regular file\n")
 
 
 @pytest.mark.usefixtures("drawn")

@@ -37,6 +37,9 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"c\d+_(e_t|x_prev|pred_x0|saliency_softmax_model_model0)$|set\d+_x$", "grid4"),
     (r"stage[2-9]_final_latents$|out$", "grid2"),
     (r"c\d+_out$", "grid4"),
+    # Of the nine views of the first pass with a ControlNet: a corner, the middle, and the opposite corner.
+    (r"unet_s2_i0_c0_in$", "three views"),
+    (r"unet_s2_i0_c0_out$", "three views, grid2"),
     # No test reads them, or they are another array's numbers again: the last canvas, the first views, an edge picture.
     (
         r"unet_|text_embeds|stage\d_(cosine_factor|c\d|value_|count_|latents_gaussian|condition)|(image|canny)_\d",
@@ -77,6 +80,9 @@ def _parts(name: str, array: Array) -> list[tuple[str, Array]]:
         rule = rule.split(" or ")[array.shape[-1] > 64 or array.shape[-2] > 32]
     if rule == "one step":
         return [("", array[:1])]
+    if rule.startswith("three views"):
+        # Recorded are, for each view, the unconditional and the conditional row.
+        array = array.reshape(-1, 2, *array.shape[1:])[[0, 4, 8]].reshape(6, *array.shape[1:])
     if rule.startswith("steps"):
         step = int(rule[-1])
         return [(f".steps{step}", _thinned(array[:-1], step)), (".last", array[-1])]

@@ -18,6 +18,8 @@ from fusionkit import ModelError, Patches, Stage, windows
 from fusionkit.canvas import gather
 from fusionkit.models.attention import ViewMaps, capture, cross_attention, map_size
 from fusionkit.models.base import Model
+from fusionkit.models.configs import UNet, Vae
+from fusionkit.models.folder import ModelConfigs
 from fusionkit.models.inspect import _of_configs
 from fusionkit.testing import tiny_model, tiny_pipeline, tiny_plan
 from fusionkit.testing.tiny import KINDS, Kind
@@ -201,16 +203,13 @@ def test_layers_are_those_of_the_down_and_up_blocks() -> None:
 def test_where_a_denoiser_attends_is_known_from_its_configuration(
     blocks: tuple[str, ...] | None, levels: tuple[int, ...]
 ) -> None:
-    config: dict[str, Any] = {"block_out_channels": (8,) * (len(blocks) if blocks else 4)}
+    config: dict[str, Any] = {"block_out_channels": [8] * (len(blocks) if blocks else 4)}
     if blocks:
-        config |= {"down_block_types": blocks}
+        config |= {"down_block_types": list(blocks)}
         config |= {"up_block_types": [name.replace("Down", "Up") for name in reversed(blocks)]}
-    configs = {
-        "unet/config.json": config,
-        "vae/config.json": {"block_out_channels": (8, 8)},
-        "scheduler/scheduler_config.json": {"_class_name": "DDIMScheduler"},
-    }
-    assert _of_configs("model", configs, {}, "sd").cross_attention == levels
+    unet, vae = UNet.model_validate(config), Vae.model_validate({"block_out_channels": [8, 8]})
+    configs = ModelConfigs("sd", unet, vae, {"_class_name": "DDIMScheduler"}, {}, {})
+    assert _of_configs("model", configs, {}).cross_attention == levels
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -468,7 +468,11 @@ def test_weights_that_are_not_all_there(copied: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("initializer_range", "wide", "'initializer_range' of text_encoder/config.json must be of another type (float)"),
+        (
+            "initializer_range",
+            "wide",
+            "'initializer_range' of text_encoder/config.json must be of another type (float)",
+        ),
         ("pad_token_id", [1], "'pad_token_id' of text_encoder/config.json must be of another type (int | None)"),
         ("num_attention_heads", 7, "must have a width that its num_attention_heads 7 divide, not 32"),
     ],

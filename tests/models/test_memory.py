@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_parts() -> None:
 
 def test_a_batch_holds_no_more_views_than_there_are() -> None:
     info = info_of("sd")
-    recipe = Recipe(model=str(CHECKPOINTS / "tiny-sd"), device="cpu", batch_size=10**6, size=(512, 128))
+    recipe = Recipe(model=str(CHECKPOINTS / "tiny-sd"), device="cpu", batch_size=10_000, size=(512, 128))
     stages = [StagePlan((512, 128))]
     one, five = (estimate_memory(info, recipe, stages, most=most).forward for most in (1, 5))
     assert five == 5 * one
@@ -115,10 +116,12 @@ def test_automatic_batches() -> None:
     assert views_per_pass(sd15, (256, 256), 2, GIB) == 1
 
 
-def test_a_canvas_larger_than_the_memory_is_refused_before_anything_else() -> None:
-    room = machine_memory(torch.device("cpu"))
-    assert room == psutil.virtual_memory().total
-    width = room // 8 // 4 * 4
+def test_a_canvas_larger_than_the_memory_is_refused_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine_memory(torch.device("cpu")) == psutil.virtual_memory().total
+    # A machine so small that a canvas within all other limits is too large for it.
+    room = 64 * 2**20
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=room))
+    width = room // 1024 // 4 * 4
     for to_look_at in (False, True):
         with pytest.raises(RecipeError, match=f"^size {width}x64 needs about .* of memory, and there") as e:
             prepare(Recipe(prompt="", size=(width, 64)), inspect_model("tinyworld/scenes"), to_look_at=to_look_at)

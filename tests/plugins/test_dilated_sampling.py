@@ -380,7 +380,7 @@ class Watching(Plugin):
         before = patches.latents
         try:
             return (yield)
-        except ArithmeticError:
+        except PluginError:
             self.left.append(patches.latents is before)
             raise
 

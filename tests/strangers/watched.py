@@ -70,7 +70,11 @@ def watch(world: World, commands: Sequence[Sequence[str]]) -> list[Watched]:
     plan.write_text(
         json.dumps({"commands": [list(map(str, each)) for each in commands], "guarded": guarded, "to": str(to)})
     )
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_", "TRANSFORMERS_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("HF_", "XDG_", "TORCH", "TRANSFORMERS_"))
+    }
     environment = {
         **kept,
         "HOME": str(world.home),
