@@ -1,9 +1,11 @@
 """Tries thousands of mutated recipes, comparison files, changes and model configurations, and says which end wrong.
 
     python tests/fuzz/fuzz.py --count 20000 --seed 0 --draw 450
+    python tests/fuzz/fuzz.py --seed 0 --only 17,4310
 
 Every input is decided by the seed and its number. Each may cost 5 CPU seconds and 1 GB of memory. Those that `validate`
-accepts are planned and drawn, until `--draw` of them are.
+accepts are planned and drawn, until `--draw` of them are. How each ended is in `results.jsonl` at once, and those that
+ended wrong have a folder each with what is needed to try them by hand.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import TextIO
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -36,7 +40,7 @@ def work(sender: Connection, seed: int, numbers: Sequence[int], draw: bool) -> N
     torch.set_num_threads(1)
     for number in numbers:
         outcome = attempt(make_case(seed, number), drawn if draw else validated)
-        sender.send((number, outcome.kind, outcome.told))
+        sender.send((number, outcome))
     sender.close()
 
 
@@ -60,7 +64,7 @@ def tried(seed: int, numbers: Sequence[int], workers: int, draw: bool) -> Iterat
         for receiver, (process, mine, since) in list(running.items()):
             if receiver in ready:
                 try:
-                    number, kind, told = receiver.recv()  # type: ignore[union-attr]
+                    number, outcome = receiver.recv()  # type: ignore[union-attr]
                 except EOFError:
                     del running[receiver]
                     process.join()
@@ -70,7 +74,7 @@ def tried(seed: int, numbers: Sequence[int], workers: int, draw: bool) -> Iterat
                     continue
                 mine.remove(number)
                 running[receiver] = process, mine, time.monotonic()
-                yield number, Outcome(kind, told)
+                yield number, outcome
             elif time.monotonic() - since > LONGEST:
                 process.kill()
                 process.join()
@@ -86,23 +90,28 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first one's number (0)")
     parser.add_argument("--seed", type=int, default=0, help="what decides them all (0)")
     parser.add_argument("--draw", type=int, default=450, help="how many accepted ones to draw (450)")
+    parser.add_argument("--only", help="numbers to try instead, with commas; each that is accepted is drawn")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--out", type=Path, default=Path("out/fuzz"), help="where those that end wrong go (out/fuzz)")
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
-    numbers = range(options.first, options.first + options.count)
-    began, checked = time.monotonic(), dict[int, Outcome]()
-    for number, outcome in tried(options.seed, numbers, options.workers, draw=False):
-        checked[number] = outcome
-        if len(checked) % 1000 == 0:
-            print(f"{len(checked):,} after {time.monotonic() - began:.0f} s: {counts(checked)}", flush=True)
-    seconds = time.monotonic() - began
-    print(f"{len(checked):,} inputs in {seconds:.0f} s, {len(checked) / seconds:.0f} a second: {counts(checked)}")
+    numbers: Sequence[int] = range(options.first, options.first + options.count)
+    if options.only:
+        numbers = [int(each) for each in options.only.split(",")]
+        options.draw = len(numbers)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (options.out / "results.jsonl").open("w", encoding="utf-8") as results:
+        return fuzz(options, numbers, results)
+
+
+def fuzz(options: argparse.Namespace, numbers: Sequence[int], results: TextIO) -> int:
+    """Try these, and say what was found: 1 if any ended wrong."""
+    checked = noted("validate", tried(options.seed, numbers, options.workers, draw=False), results)
     accepted = [
         n for n in sorted(checked) if checked[n].kind == "valid" and make_case(options.seed, n).kind != "comparison"
     ]
-    pictures = draw_some(options.seed, accepted, options.draw, options.workers)
-    print(f"{len(pictures):,} of {len(accepted):,} accepted ones tried: {counts(pictures)}")
+    pictures = noted("run", draw_some(options.seed, accepted, options.draw, options.workers), results)
+    print(f"{len(pictures):,} of {len(accepted):,} accepted ones tried")
     bad = {("validate", n): each for n, each in checked.items() if each.kind not in GOOD}
     bad |= {("run", n): each for n, each in pictures.items() if each.kind not in ("drawn", "too long")}
     write(options.out, options.seed, bad)
@@ -113,14 +122,44 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def draw_some(seed: int, accepted: Sequence[int], most: int, workers: int) -> dict[int, Outcome]:
-    """Outcomes of accepted inputs, until enough of them are drawn."""
-    pictures: dict[int, Outcome] = {}
-    place = 0
-    while place < len(accepted) and (left := most - sum(each.kind != "too long" for each in pictures.values())) > 0:
-        pictures |= dict(tried(seed, accepted[place : place + left], workers, draw=True))
-        place += left
-    return pictures
+def noted(command: str, outcomes: Iterator[tuple[int, Outcome]], results: TextIO) -> dict[int, Outcome]:
+    """All outcomes, each written as it comes; the counts, the time and what cost most are printed."""
+    began, before, found = time.monotonic(), children_seconds(), dict[int, Outcome]()
+    each_time = 1000 if command == "validate" else 50
+    for number, outcome in outcomes:
+        found[number] = outcome
+        results.write(json.dumps({"command": command, "number": number, **asdict(outcome)}) + "\n")
+        results.flush()
+        if len(found) % each_time == 0:
+            print(f"{command}: {len(found):,} after {time.monotonic() - began:.0f} s: {counts(found)}", flush=True)
+    if found:
+        seconds, spent = time.monotonic() - began, children_seconds() - before
+        print(f"{command}: {len(found):,} in {seconds:.0f} s, {spent:.0f} s of processors: {counts(found)}")
+        slowest = max(found, key=lambda n: found[n].seconds)
+        largest = max(found, key=lambda n: found[n].memory)
+        print(
+            f"{command}: the most that one took: {found[slowest].seconds:.2f} s of a processor (number {slowest}), "
+            f"{found[largest].memory / 1e6:.0f} MB (number {largest})",
+            flush=True,
+        )
+    return found
+
+
+def children_seconds() -> float:
+    """Of the processors' time, what the workers that have ended took."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+def draw_some(seed: int, accepted: Sequence[int], most: int, workers: int) -> Iterator[tuple[int, Outcome]]:
+    """Outcomes of accepted inputs, until enough of them are no longer than is tried."""
+    place = enough = 0
+    while place < len(accepted) and enough < most:
+        some = accepted[place : place + most - enough]
+        for number, outcome in tried(seed, some, workers, draw=True):
+            enough += outcome.kind != "too long"
+            yield number, outcome
+        place += len(some)
 
 
 def counts(outcomes: dict[int, Outcome]) -> str:

@@ -8,10 +8,11 @@ import os
 import re
 import signal
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ import click
 from fuzz_cases import Case
 
 SECONDS, MEMORY = 5.0, 2**30
+"""What `validate` may cost, and `plan`: of the processor's time, and bytes above what was taken before."""
+
+DRAWING_SECONDS, DRAWING_MEMORY = 60.0, 2**32
+"""What a picture may cost."""
+
 MOST_PASSES = 60
 """A picture that takes more forward passes than this is tried with two steps."""
 
@@ -32,59 +38,93 @@ class Outcome:
     Args:
         kind: One of `GOOD`, or "internal", "hang", "memory", "words", "black", "died".
         told: What was printed, or where it failed.
+        seconds: Of the processor's time.
+        memory: Bytes that it took at most, above what was taken before.
     """
 
     kind: str
     told: str = ""
+    seconds: float = 0.0
+    memory: int = 0
 
 
 class Hang(BaseException):
     """More CPU seconds than an input may cost."""
 
 
+@dataclass
+class Cost:
+    """What an attempt has cost so far.
+
+    Args:
+        seconds: Of the processor's time.
+        memory: The most bytes above what was taken before.
+        hung: Whether there were too many seconds. This is known even where an exception was made another one.
+    """
+
+    seconds: float = 0.0
+    memory: int = 0
+    hung: bool = False
+
+
 @contextlib.contextmanager
-def limited() -> Iterator[None]:
+def limited(cost: Cost, seconds: float, memory: int) -> Iterator[None]:
     """At most so many CPU seconds, and so much more memory than now."""
     import resource
 
     def ring(number: int, frame: Any) -> None:
+        cost.hung = True
         raise Hang
 
+    Path("/proc/self/clear_refs").write_text("5")
+    resident, began = _peak(), time.process_time()
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     before = signal.signal(signal.SIGPROF, ring)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * os.sysconf("SC_PAGE_SIZE") + MEMORY, hard))
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * os.sysconf("SC_PAGE_SIZE") + memory, hard))
+    # Again and again, for where it is caught.
+    signal.setitimer(signal.ITIMER_PROF, seconds, seconds / 10)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
         signal.signal(signal.SIGPROF, before)
+        cost.seconds += time.process_time() - began
+        cost.memory = max(cost.memory, _peak() - resident)
 
 
-def attempt(case: Case, what: Callable[[Case], Outcome]) -> Outcome:
-    """Try an input in a folder of its own."""
-    here = os.getcwd()
+def _peak() -> int:
+    """The most bytes of memory that were taken since this was last reset."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def attempt(case: Case, what: Callable[[Case, Cost], Outcome]) -> Outcome:
+    """Try an input in a folder of its own, and say what it cost."""
+    here, cost = os.getcwd(), Cost()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         case.write(Path(folder))
         os.chdir(folder)
         try:
-            return what(case)
+            outcome = what(case, cost)
         finally:
             os.chdir(here)
+    kind = "hang" if cost.hung else outcome.kind
+    return replace(outcome, kind=kind, seconds=cost.seconds, memory=cost.memory)
 
 
-def validated(case: Case) -> Outcome:
+def validated(case: Case, cost: Cost) -> Outcome:
     """What `fusionkit validate` makes of an input."""
     from fusionkit.cli import main
     from fusionkit.errors import FusionError
 
     try:
-        with limited(), quiet():
+        with limited(cost, SECONDS, MEMORY), quiet():
             main.main(["--debug", "validate", *case.arguments], standalone_mode=False)
     except FusionError as error:
-        return told(str(error), "refused")
+        return refused(error, "refused")
     except click.ClickException as error:
         return told(error.format_message(), "refused")
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for
@@ -92,20 +132,20 @@ def validated(case: Case) -> Outcome:
     return Outcome("valid")
 
 
-def drawn(case: Case) -> Outcome:
+def drawn(case: Case, cost: Cost) -> Outcome:
     """What `fusionkit plan` and `fusionkit run` make of an input that is valid."""
     from fusionkit.errors import FusionError
 
     try:
         with quiet():
-            return _draw(case)
+            return _draw(case, cost)
     except FusionError as error:
-        return told(str(error), "refused by run")
+        return refused(error, "refused by run")
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is looked for
         return failed(error)
 
 
-def _draw(case: Case) -> Outcome:
+def _draw(case: Case, cost: Cost) -> Outcome:
     import numpy as np
 
     from fusionkit.checks import check_file
@@ -117,11 +157,11 @@ def _draw(case: Case) -> Outcome:
     sets = case.arguments[2::2]
     file = read_recipe(case.arguments[0], sets)
     try:
-        with limited():
+        with limited(cost, SECONDS, MEMORY):
             infos = check_file(file)
             plan = prepare(file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
     except FusionError as error:
-        return told(str(error), "refused by plan")
+        return refused(error, "refused by plan")
     if plan.forward_passes > MOST_PASSES:
         try:
             file = read_recipe(case.arguments[0], [*sets, "steps=2"])
@@ -131,7 +171,8 @@ def _draw(case: Case) -> Outcome:
             return Outcome("too long")
         if plan.forward_passes > MOST_PASSES:
             return Outcome("too long")
-    picture = np.asarray(Fusion.from_recipe(file.recipes[0]).run(progress=False).image)
+    with limited(cost, DRAWING_SECONDS, DRAWING_MEMORY):
+        picture = np.asarray(Fusion.from_recipe(file.recipes[0]).run(progress=False).image)
     return Outcome("black" if picture.max() == 0 else "drawn")
 
 
@@ -142,6 +183,20 @@ def quiet() -> Iterator[None]:
     with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def refused(error: Exception, kind: str) -> Outcome:
+    """A refusal, if it is one, and not memory that ran out on the way to it."""
+    return failed(error) if "MemoryError" in causes(error) else told(str(error), kind)
+
+
+def causes(error: BaseException | None) -> list[str]:
+    """The kinds of an exception and of those that it was raised from, or while they were dealt with."""
+    found = []
+    while error is not None and len(found) < 100:
+        found.append(type(error).__name__)
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def told(text: str, kind: str) -> Outcome:
@@ -158,5 +213,5 @@ def failed(error: BaseException) -> Outcome:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "fusionkit" in frame.filename] or list(frames)
     where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(ours[-3:]))
-    kind = "hang" if isinstance(error, Hang) else "memory" if isinstance(error, MemoryError) else "internal"
+    kind = "memory" if "MemoryError" in causes(error) else "internal"
     return Outcome(kind, ascii(f"{type(error).__name__}: {str(error)[:200]} at {where}"))

@@ -8,6 +8,9 @@ import pytest
 from fuzz_attempts import GOOD, attempt, drawn, validated
 from fuzz_cases import Case, make_case
 
+from fusionkit.errors import FusionError
+from fusionkit.recipe_file import RecipeFile
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits are those of Linux")
 
 COUNT, DRAWN = 200, 8
@@ -55,8 +58,36 @@ def test_the_fuzzer_finds_what_it_looks_for(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(checks, "check_file", fails)
         return attempt(case, validated).kind
 
+    def refuses(file: object) -> None:
+        try:
+            raise MemoryError
+        except MemoryError as error:
+            raise FusionError("no") from error
+
     assert ending(ValueError("a")) == "internal"
     assert ending(SystemExit()) == "internal"
     assert ending(MemoryError()) == "memory"
-    monkeypatch.setattr("fuzz_attempts.SECONDS", 0.05)
+    monkeypatch.setattr(checks, "check_file", refuses)
+    assert attempt(case, validated).kind == "memory"
+    # The time is the process's own, so that no other one can matter; the command makes another exception of what rings.
+    monkeypatch.setattr("fuzz_attempts.SECONDS", 0.5)
     assert ending(None) == "hang"
+    outcome = attempt(case, validated)
+    assert 0.4 <= outcome.seconds < 5
+
+
+def test_what_an_input_costs_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fusionkit import checks
+
+    check = checks.check_file
+
+    def takes(file: RecipeFile) -> object:
+        assert len(b"x" * 300_000_000) == 300_000_000
+        return check(file)
+
+    monkeypatch.setattr(checks, "check_file", takes)
+    outcome = attempt(Case("recipe", ["r.yaml"], {"r.yaml": b"model: tinyworld/scenes"}), validated)
+    assert outcome.kind == "valid"
+    assert 280_000_000 < outcome.memory < 400_000_000
+    monkeypatch.setattr("fuzz_attempts.MEMORY", 200_000_000)
+    assert attempt(Case("recipe", ["r.yaml"], {"r.yaml": b"model: tinyworld/scenes"}), validated).kind == "memory"
