@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -42,11 +43,10 @@ _REACHES = {
     "experts_implementation": "code of its own",
 }
 
-# Where transformers has the configurations of text encoders, by their type.
-_ENCODERS = {
-    "clip_text_model": ("models/clip/configuration_clip.py", "CLIPTextConfig"),
-    "bert": ("models/bert/configuration_bert.py", "BertConfig"),
-}
+# Where transformers has the configurations of text encoders; the type that a file tells is not asked when one loads.
+_ENCODERS = {"CLIPTextConfig": "models/clip/*.py", "BertConfig": "models/bert/*.py"}
+_ANY_ENCODER = "models/*/configuration_*.py"
+_TYPES = {"clip_text_model": "CLIPTextModel", "bert": "BertModel"}
 # Where diffusers has the classes of which a file may be, and the one where it does not say.
 _CLASSES = {
     "Denoiser": ("models/controlnets/controlnet.py", "ControlNetModel"),
@@ -322,15 +322,23 @@ def parsed(model: type[C], content: Mapping[str, Any], file: str, what: str) -> 
 
 def _wrong_types(model: type[BaseModel], content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Entries that fusionkit does not read, and that would make a library stumble when it builds or runs the part."""
-    for key, (annotation, default) in _known_entries(model, content).items():
-        if key in content and not fits(content[key], annotation, default):
+    exact = issubclass(model, TextEncoder)
+    for key, (annotation, default) in known_entries(model, content).items():
+        if key in content and not fits(content[key], annotation, default, exact=exact):
             yield key, f"must be of another type ({annotation}), not {shown(content[key])}"
 
 
-def _known_entries(model: type[BaseModel], content: Mapping[str, Any]) -> Arguments:
+def known_entries(model: type[BaseModel], content: Mapping[str, Any]) -> Arguments:
+    """What the library's own class takes from a configuration file; nothing where that class can't be found.
+
+    Args:
+        model: What fusionkit reads of it.
+        content: The file's content, which tells its class.
+    """
     if issubclass(model, TextEncoder):
-        where = _ENCODERS.get(str(content.get("model_type")))
-        return {} if where is None else fields_of(*where)
+        kind = content.get("_class_name") or _TYPES.get(str(content.get("model_type")), "")
+        name = re.sub(r"(Encoder)?Model(WithProjection)?$", "Config", str(kind))
+        return fields_of(_ENCODERS.get(name, _ANY_ENCODER), name) if kind else {}
     found = next((_CLASSES[each.__name__] for each in model.__mro__ if each.__name__ in _CLASSES), None)
     if found is None:
         return {}

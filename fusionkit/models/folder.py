@@ -81,7 +81,7 @@ def read_configs(read: Callable[[str], Path], what: str) -> ModelConfigs:
     vae = collect(lambda: _read_vae(read("vae/config.json"), content, what))
     scheduler = collect(lambda: read_json(read("scheduler/scheduler_config.json"), what))
     encoders = {
-        part: collect(partial(_read_encoder, read, part, what))
+        part: collect(partial(_read_encoder, read, part, content[part], what))
         for part in parts
         if part.startswith("text_encoder") and isinstance(content.get(part), list)
     }
@@ -93,9 +93,11 @@ def read_configs(read: Callable[[str], Path], what: str) -> ModelConfigs:
     return ModelConfigs("sdxl" if unet.is_xl else "sd", unet, vae, scheduler, encoders, classes)
 
 
-def _read_encoder(read: Callable[[str], Path], part: str, what: str) -> TextEncoder:
+def _read_encoder(read: Callable[[str], Path], part: str, named: Sequence[Any], what: str) -> TextEncoder:
     name = f"{part}/config.json"
-    return read_config(TextEncoder, read(name), name, what)[0]
+    # It loads as what the index says, whatever its configuration does.
+    told = {"_class_name": named[1]} if len(named) == 2 else {}
+    return parsed(TextEncoder, {**read_json(read(name), what), **told}, name, what)
 
 
 def _read_vae(path: Path, index: Mapping[str, Any], what: str) -> Vae:

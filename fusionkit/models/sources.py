@@ -76,20 +76,24 @@ def _value(node: ast.expr | None) -> Any:
         return None
 
 
-def fits(value: Any, annotation: str, default: Any) -> bool:
+def fits(value: Any, annotation: str, default: Any, *, exact: bool = False) -> bool:
     """Whether a value of a JSON file is of a type that an annotation names.
 
     Args:
         value: The value.
         annotation: Such as `int | tuple[int, ...] | None`; an empty one takes all.
         default: What is taken without a value; where that is None, nothing will do.
+        exact: Whether the library compares the types itself: then 1 is no float, and null must be named.
     """
     # Published configurations say null for what is true or false.
-    if not annotation or (value is None and (default is None or "None" in annotation or "bool" in annotation)):
+    loose = value is None and not exact and (default is None or "bool" in annotation)
+    if not annotation or loose or (value is None and "None" in annotation):
         return True
     if isinstance(value, list):
         listed = any(word in annotation.lower() for word in ("tuple", "list", "ndarray"))
-        return listed and all(fits(each, annotation, default) for each in value)
+        return listed and all(fits(each, annotation, default, exact=exact) for each in value)
+    if exact and type(value) is int:
+        return "int" in annotation
     for kind, words in _WORDS.items():
         if isinstance(value, kind):
             return any(word in annotation for word in words)

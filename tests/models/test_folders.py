@@ -468,11 +468,8 @@ def test_weights_that_are_not_all_there(copied: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        (
-            "initializer_range",
-            "wide",
-            "'initializer_range' of text_encoder/config.json must be of another type (float)",
-        ),
+        ("initializer_range", "a", "'initializer_range' of text_encoder/config.json must be of another type (float)"),
+        ("initializer_range", 1, "'initializer_range' of text_encoder/config.json must be of another type (float)"),
         ("pad_token_id", [1], "'pad_token_id' of text_encoder/config.json must be of another type (int | None)"),
         ("num_attention_heads", 7, "must have a width that its num_attention_heads 7 divide, not 32"),
     ],
@@ -484,3 +481,35 @@ def test_a_text_encoder_that_its_library_could_not_build(
     change(folder / "text_encoder" / "config.json", **{key: value})
     (line,) = problems(folder)
     assert problem in line
+
+
+def test_a_text_encoder_of_a_type_that_nobody_knows_is_its_class(copied: Callable[[str], Path]) -> None:
+    folder = copied("sd")
+    change(folder / "text_encoder" / "config.json", model_type="x", bos_token_id=[792])
+    (line,) = problems(folder)
+    assert "'bos_token_id' of text_encoder/config.json must be of another type (int | None), not [792]" in line
+
+
+@pytest.mark.parametrize("name", ["CLIPTextModel", "CLIPTextModelWithProjection", "BertModel", "T5EncoderModel"])
+def test_the_types_of_a_text_encoder_are_those_that_its_library_takes(name: str) -> None:
+    import transformers
+
+    from fusionkit.models.configs import TextEncoder, known_entries
+    from fusionkit.models.sources import fits
+
+    kind = getattr(transformers, name).config_class
+    fields = known_entries(TextEncoder, {"_class_name": name})
+    assert len(fields) > 10
+    wrong = []
+    for key, (annotation, default) in fields.items():
+        for value in (1, 16, 1.5, True, "relu", None, [1], ["a"], {"a": 1}):
+            try:
+                kind(**{key: value})
+                taken = True
+            except Exception as error:  # noqa: BLE001 - its own kind of error has no public name
+                if "expected" not in str(error) and "any type" not in str(error):
+                    continue
+                taken = False
+            if fits(value, annotation, default, exact=True) != taken:
+                wrong.append((key, annotation, value, taken))
+    assert wrong == []
