@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fusionkit.errors import ModelError
 from fusionkit.models.reading import NUMBER_LIMIT, excesses, read_json
-from fusionkit.models.sources import Arguments, arguments_of, fields_of, fits
+from fusionkit.models.sources import Arguments, arguments_of, classes_in, fields_of, fits, keys_in
 from fusionkit.problems import problems_of, shown
 
 SIDE_LIMIT = 4_096
@@ -47,6 +47,11 @@ _REACHES = {
 _ENCODERS = {"CLIPTextConfig": "models/clip/*.py", "BertConfig": "models/bert/*.py"}
 _ANY_ENCODER = "models/*/configuration_*.py"
 _TYPES = {"clip_text_model": "CLIPTextModel", "bert": "BertModel"}
+# Where the libraries name the functions between layers.
+_ACTIVATIONS = {
+    "diffusers": ("models/activations.py", "(?:ACT2CLS|ACTIVATION_FUNCTIONS|ACT2FN)"),
+    "transformers": ("activations.py", "ACT2CLS"),
+}
 # Where diffusers has the classes of which a file may be, and the one where it does not say.
 _CLASSES = {
     "Denoiser": ("models/controlnets/controlnet.py", "ControlNetModel"),
@@ -55,6 +60,7 @@ _CLASSES = {
 }
 
 C = TypeVar("C", bound=BaseModel)
+D = TypeVar("D", bound="Denoiser")
 
 
 def _one(least: int, most: int) -> Callable[[Any], Any]:
@@ -114,6 +120,42 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _above_0(value: Any) -> Any:
+    if value is None or _number(value) <= 0:
+        raise ValueError(f"must be a number above 0, not {shown(value)}")
+    return value
+
+
+def _activation(package: str) -> AfterValidator:
+    def check(value: str | None) -> str | None:
+        known = keys_in(package, *_ACTIVATIONS[package])
+        if value is not None and known and value.lower() not in known:
+            raise ValueError(f"must be one of {', '.join(known)}, not {shown(value)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _blocks(direction: str) -> AfterValidator:
+    """Names of diffusers' kinds of blocks of one direction."""
+
+    def check(value: list[str] | None) -> list[str] | None:
+        known = [each for each in classes_in("diffusers", "models/unets/unet_2d_blocks.py") if direction in each]
+        for each in value or ():
+            # Old files begin these names otherwise.
+            if known and each.removeprefix("UNetRes") not in known:
+                raise ValueError(f"must name blocks that diffusers has, such as {known[0]}, not {shown(each)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _misfit_groups(groups: int | None, widths: Sequence[int]) -> str:
+    """Why a number of groups is none for channels that are normalised together; empty if it is one."""
+    wrong = next((each for each in widths if groups is not None and each % groups), None)
+    return f"must have levels that its norm_num_groups {groups} divide, not {wrong}" if wrong else ""
+
+
 def _texts(value: Any) -> Any:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise ValueError(f"must be a list of names, not {shown(value)}")
@@ -126,6 +168,11 @@ Widths = Annotated[list[int] | None, _each(1, CHANNEL_LIMIT, alone=False)]
 Number = Annotated[float | None, BeforeValidator(_number)]
 Numbers = Annotated[list[float] | None, BeforeValidator(_numbers)]
 Texts = Annotated[list[str], BeforeValidator(_texts)]
+Above0 = Annotated[float, BeforeValidator(_above_0)]
+Groups = Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)]
+DownBlocks = Annotated[list[str], BeforeValidator(_texts), _blocks("Down")]
+UpBlocks = Annotated[list[str], BeforeValidator(_texts), _blocks("Up")]
+Activation = Annotated[str, _activation("diffusers")]
 
 
 class Config(BaseModel):
@@ -140,8 +187,13 @@ class Denoiser(Config):
     in_channels: Count = 4
     out_channels: Count = 4
     block_out_channels: Widths = None
-    down_block_types: Texts | None = None
-    up_block_types: Texts | None = None
+    down_block_types: DownBlocks | None = None
+    up_block_types: UpBlocks | None = None
+    attention_head_dim: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = 8
+    num_attention_heads: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = None
+    act_fn: Activation = "silu"
+    norm_eps: Above0 = 1e-5
+    norm_num_groups: Groups = 32
     cross_attention_dim: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = None
     layers_per_block: Layers = 2
     transformer_layers_per_block: Layers = 1
@@ -155,6 +207,12 @@ class Denoiser(Config):
     num_class_embeds: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
     encoder_hid_dim_type: str | None = None
     attention_type: str | None = None
+
+    @model_validator(mode="after")
+    def _normalised(self: D) -> D:
+        if problem := _misfit_groups(self.norm_num_groups, self.block_out_channels or ()):
+            raise ValueError(problem)
+        return self
 
     @property
     def token_width(self) -> int:
@@ -171,6 +229,7 @@ class Denoiser(Config):
 class UNet(Denoiser):
     """A denoiser's configuration, with what text to image with SD or SDXL asks of it."""
 
+    class_name: str | None = Field(None, alias="_class_name")
     diffusers_version: Any = Field(None, alias="_diffusers_version")
 
     @model_validator(mode="after")
@@ -209,6 +268,11 @@ class Vae(Config):
     down_block_out_channels: Widths = None
     encoder_block_out_channels: Widths = None
     decoder_block_out_channels: Widths = None
+    up_block_out_channels: Widths = None
+    down_block_types: DownBlocks | None = None
+    up_block_types: UpBlocks | None = None
+    act_fn: Activation = "silu"
+    norm_num_groups: Groups = 32
     layers_per_block: Layers = 1
     scaling_factor: Number = None
     shift_factor: Number = None
@@ -228,6 +292,15 @@ class Vae(Config):
             raise ValueError("must have 'latents_std' above 0")
         if len(self.widths or ()) > BLOCK_LIMIT:
             raise ValueError(f"must have at most {BLOCK_LIMIT} levels, not {len(self.widths or ())}")
+        if self.kind == "AutoencoderTiny":
+            return self
+        if problem := _misfit_groups(self.norm_num_groups, self.widths or ()):
+            raise ValueError(problem)
+        others = self.up_block_out_channels if self.kind == "AsymmetricAutoencoderKL" else self.block_out_channels
+        for name, widths in {"down_block_types": self.widths, "up_block_types": others}.items():
+            given = getattr(self, name)
+            if given is not None and widths is not None and len(given) != len(widths):
+                raise ValueError(f"must name {len(widths)} {name}, one for each level, not {len(given)}")
         return self
 
     @property
@@ -249,7 +322,8 @@ class TextEncoder(Config):
     vocab_size: Annotated[int | None, _perhaps(1, 2_000_000)] = None
     hidden_size: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
     d_model: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
-    hidden_act: str = "quick_gelu"
+    hidden_act: Annotated[str, _activation("transformers")] = "quick_gelu"
+    layer_norm_eps: Above0 = 1e-5
     eos_token_id: Any = 49_407
     num_hidden_layers: Annotated[int, _whole(1, LAYER_LIMIT)] = 12
     num_attention_heads: Annotated[int, _whole(1, 1_024)] = 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from fusionkit.errors import ModelError
 from fusionkit.finite import check_finite, note_finite, wider_type
 from fusionkit.models.base import ModelInfo
 from fusionkit.models.controlnet import ControlNetInfo, check_hints, load_controlnet, residuals
+from fusionkit.models.guard import at_work
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.parameterisation import alpha_sigma, converted
 from fusionkit.models.prompt_encoding import Reader
@@ -137,7 +138,8 @@ class DiffusersModel(ABC):
         """
         check_finite(latents, "the canvas that is to be decoded", "nothing can be drawn of it")
         with self._vae() as vae:
-            image = vae.decode(self._unscaled(latents.to(self.device)).to(vae.dtype), return_dict=False)[0]
+            with self._at_work("vae"):
+                image = vae.decode(self._unscaled(latents.to(self.device)).to(vae.dtype), return_dict=False)[0]
             check_finite(image, "the picture as the VAE decodes it", wider_type(vae.dtype))
         picture: Image = self.postprocess(image.float())
         self.pipe.maybe_free_model_hooks()
@@ -159,7 +161,8 @@ class DiffusersModel(ABC):
             )
         pixels = self.pipe.image_processor.preprocess(image.convert("RGB"))
         with self._vae() as vae:
-            encoded = vae.encode(pixels.to(self.device, vae.dtype))
+            with self._at_work("vae"):
+                encoded = vae.encode(pixels.to(self.device, vae.dtype))
             # A tiny autoencoder tells latents, the others a distribution of them.
             latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
             check_finite(latents, "a picture, as the VAE encodes it,", wider_type(vae.dtype))
@@ -290,10 +293,15 @@ class DiffusersModel(ABC):
             for each in (*added["down_block_additional_residuals"], added["mid_block_additional_residual"]):
                 note_finite(stage, each, "what the ControlNet adds", "lower its scale, or use another dtype")
             conditions = {**conditions, **added}
-        output: Tensor = unet(latents.to(self.dtype), timestep, **conditions, return_dict=False)[0]
+        with self._at_work("unet"):
+            output: Tensor = unet(latents.to(self.dtype), timestep, **conditions, return_dict=False)[0]
         self.forward_seconds += self._now() - began
         self.forward_passes += len(latents)
         return output
+
+    def _at_work(self, part: str) -> AbstractContextManager[None]:
+        path = getattr(self.pipe, "name_or_path", None)
+        return at_work(f"model '{path}': {part}" if path else f"the model's {part}")
 
     def _now(self) -> float:
         # A GPU answers before it has computed.
@@ -323,7 +331,8 @@ class DiffusersModel(ABC):
     def _cached(self, text: str, clip_skip: int | None) -> Embedding:
         key = text, clip_skip
         if key not in self._embeddings:
-            embedding = self.encode_prompt(text, clip_skip)
+            with self._at_work("text encoder or tokenizer"):
+                embedding = self.encode_prompt(text, clip_skip)
             for part in embedding:
                 check_finite(part, f"the text encoder's answer to '{text:.40}'", wider_type(part.dtype))
             self._embeddings[key] = embedding

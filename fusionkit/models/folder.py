@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ PICKLE_ADVICE = (
 
 _ENCODER = re.compile(r"(?!Auto)[A-Z]\w*(Model|ModelWithProjection)")
 _TOKENIZER = re.compile(r"(?!Auto)[A-Z]\w*Tokenizer(Fast)?")
+_SCHEDULER = re.compile(r"[A-Z]\w*Scheduler")
 _KINDS = "fusionkit uses Stable Diffusion 1, 2 and XL pipelines"
 
 
@@ -136,6 +137,8 @@ def _wrong_parts(index: Mapping[str, Any], parts: Sequence[str]) -> Iterator[str
             yield f"has a {name} for its unet; fusionkit takes a UNet2DConditionModel"
         elif kind == "vae" and (library != "diffusers" or name not in VAES):
             yield f"has a {name} for its vae; fusionkit takes {', '.join(VAES)}"
+        elif kind == "scheduler" and (library != "diffusers" or not _SCHEDULER.fullmatch(name)):
+            yield f"has a {library}.{name:.40} for its scheduler, which is none"
         elif (kind == "text_encoder" and not _ENCODER.fullmatch(name)) or (
             kind == "tokenizer" and not _TOKENIZER.fullmatch(name)
         ):
@@ -259,11 +262,22 @@ def _wrong_shapes(configs: ModelConfigs, weights: Mapping[str, Weights]) -> Iter
             channels = f"{_cross(shape[:2])} channels, not {_cross(expected)}"
             yield f"unet/config.json does not fit its weights: conv_in has {channels}"
     for part, encoder in configs.encoders.items():
+        if part in weights and 0 < (layers := _layers(weights[part].shapes)) < encoder.num_hidden_layers:
+            yield (
+                f"{part}/config.json does not fit its weights: they have {layers} layers, "
+                f"not {encoder.num_hidden_layers}"
+            )
         for name, shape in weights[part].shapes.items() if part in weights else ():
             if name.endswith(("token_embedding.weight", "word_embeddings.weight")) and encoder.vocab_size:
                 known = encoder.vocab_size
                 if len(shape) == 2 and shape[0] != known:
                     yield f"{part}/config.json does not fit its weights: they know {shape[0]:,} tokens, not {known:,}"
+
+
+def _layers(names: Iterable[str]) -> int:
+    """How many layers a text encoder's weights have by their names; 0 where these do not tell."""
+    found = (re.search(r"\bencoder\.layers?\.(\d+)\.", name) for name in names)
+    return max((int(each[1]) + 1 for each in found if each), default=0)
 
 
 def _cross(numbers: Sequence[int]) -> str:

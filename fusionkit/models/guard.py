@@ -1,12 +1,53 @@
-"""While a model loads, nothing but safetensors is opened, and of a model that is here nothing is asked of the hub."""
+"""While a model loads, nothing but safetensors is opened, and of a model that is here nothing is asked of the hub.
+
+What a library raises while a model loads or works is told in words that name the model.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 
-from fusionkit.errors import ModelError
+from fusionkit.errors import FusionError, ModelError
+from fusionkit.foreign import owner_of
+from fusionkit.shortage import out_of_memory
+
+AGAIN = "get the model's files again, or save it where it works with pipe.save_pretrained(folder)"
+"""What to do where a library can't use what a model's files say."""
+
+_LIBRARIES = ("torch", "diffusers", "transformers")
+
+
+def reason_of(error: Exception) -> str:
+    """What a library's exception says, in one line and without the names of exceptions in it."""
+    return re.sub(r"\b[A-Z]\w*(Error|Exception): ?", "", " ".join(str(error).split()))[:300]
+
+
+@contextmanager
+def at_work(what: str) -> Iterator[None]:
+    """While a part of a model works, what its libraries raise is told with its name.
+
+    Faults of plugins and of fusionkit itself stay what they are, and so does memory that runs out.
+
+    Args:
+        what: The part: "model 'name': vae".
+
+    Raises:
+        ModelError: The part failed.
+    """
+    try:
+        yield
+    except FusionError:
+        raise
+    except Exception as error:
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        library = str(frame.f_globals.get("__name__", "")).partition(".")[0] in _LIBRARIES
+        if not library or owner_of(error) or out_of_memory(error):
+            raise
+        raise ModelError(f"{what} fails at its work: {reason_of(error)}; {AGAIN}") from error
 
 
 @contextmanager

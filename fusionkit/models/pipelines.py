@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError
 from fusionkit.models.folder import read_configs, read_weights
+from fusionkit.models.guard import AGAIN, reason_of
 from fusionkit.models.hub import download_model, hub_file
 from fusionkit.models.inspect import locate
 from fusionkit.models.lora import merge_embedded_lora
@@ -70,7 +71,7 @@ def load_pipeline(
         ) from error
     except Exception as error:
         # Weights are somebody else's: what diffusers raises for bad ones has no common type.
-        raise ModelError(f"{what} can't be loaded: {' '.join(str(error).split()):.300}") from error
+        raise ModelError(f"{what} can't be loaded: {reason_of(error)}; {AGAIN}") from error
     return pipe
 
 
@@ -113,7 +114,12 @@ def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any
         elif configs.vae.force_upcast:
             _upcast(parts["vae"], dtype)
         loader = pipeline_class(configs.kind)
-        pipe = loader.from_pretrained(folder, local_files_only=True, **_SAFE, **_extras(configs.kind), **parts)
+        try:
+            pipe = loader.from_pretrained(folder, local_files_only=True, **_SAFE, **_extras(configs.kind), **parts)
+        except Exception as error:
+            # All that is left to load are these.
+            others = " or ".join(part for part in configs.classes if part not in parts)
+            raise ModelError(f"{what}: {others} can't be loaded: {reason_of(error)}; {AGAIN}") from error
     check_tokenizers(pipe, configs.encoders, what)
     return pipe
 
@@ -160,6 +166,7 @@ def load_part(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, w
         ModelError: The file lacks weights, or holds a denoiser's that have no place.
     """
     import diffusers
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     option = dtype_option() if issubclass(cls, diffusers.ModelMixin) else "dtype"
     options: dict[str, Any] = {"variant": variant, "use_safetensors": True, "local_files_only": True, option: dtype}
@@ -167,8 +174,12 @@ def load_part(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, w
         part, told = cls.from_pretrained(folder, output_loading_info=True, **options)
     except (RuntimeError, ValueError) as error:
         if "shape" not in str(error) and "size" not in str(error):
-            raise
-        raise ModelError(f"{what} does not fit its configuration; weights are of another shape") from error
+            raise ModelError(f"{what} can't be loaded as its config.json says: {reason_of(error)}; {AGAIN}") from error
+        raise ModelError(f"{what} does not fit its configuration; weights are of another shape; {AGAIN}") from error
+    except LocalEntryNotFoundError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{what} can't be loaded as its config.json says: {reason_of(error)}; {AGAIN}") from error
     lacking, idle, wrong = (sorted(map(str, told.get(key) or ())) for key in _TOLD)
     idle = idle if issubclass(cls, diffusers.UNet2DConditionModel) else []
     found = {"missing from its files": lacking, "of another shape": wrong, "without a place in it": idle}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
@@ -39,6 +40,23 @@ def fields_of(files: str, name: str) -> Arguments:
         for each in _body("transformers", files, name)
         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
     }
+
+
+@lru_cache
+def classes_in(package: str, file: str) -> tuple[str, ...]:
+    """The names of the classes of a library's file; nothing where it is not there."""
+    return tuple(re.findall(r"^class (\w+)\b", "".join(_texts(package, file)), re.MULTILINE))
+
+
+@lru_cache
+def keys_in(package: str, file: str, name: str) -> tuple[str, ...]:
+    """The keys of a mapping that a library's file gives a name, as they are written there; nothing where it is not."""
+    found = (re.search(rf"^{name}\b[^{{]*{{(.*?)^}}", text, re.MULTILINE | re.DOTALL) for text in _texts(package, file))
+    return tuple(key for each in found if each for key in re.findall(r'^    "(\w+)":', each[1], re.MULTILINE))
+
+
+def _texts(package: str, file: str) -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in _files(package, file)]
 
 
 def _body(package: str, files: str, name: str) -> list[ast.stmt]:

@@ -513,3 +513,94 @@ def test_the_types_of_a_text_encoder_are_those_that_its_library_takes(name: str)
             if fits(value, annotation, default, exact=True) != taken:
                 wrong.append((key, annotation, value, taken))
     assert wrong == []
+
+
+def test_an_autoencoder_with_other_kinds_of_levels_than_levels(copied: Callable[[str], Path]) -> None:
+    folder = copied("sd")
+    change(folder / "vae" / "config.json", up_block_types=["UpDecoderBlock2D"] * 7)
+    (line,) = problems(folder)
+    assert line == "vae/config.json must name 4 up_block_types, one for each level, not 7"
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "problem"),
+    [
+        ("unet", "attention_head_dim", [-1, 4, 4], "must be 1 to 65,536, not -1"),
+        ("unet", "act_fn", "heun", "must be one of swish, silu, mish, gelu, relu, not 'heun'"),
+        ("unet", "norm_eps", 0, "must be a number above 0, not 0"),
+        ("unet", "norm_num_groups", 7, "must have levels that its norm_num_groups 7 divide, not "),
+        ("unet", "up_block_types", ["DownBlock2D"] * 3, "must name blocks that diffusers has, such as "),
+        ("vae", "down_block_types", ["cuda"] * 4, "must name blocks that diffusers has, such as "),
+        ("vae", "norm_num_groups", 7, "must have levels that its norm_num_groups 7 divide, not "),
+        ("text_encoder", "layer_norm_eps", None, "is empty; give it a value, or leave it out"),
+        ("text_encoder", "hidden_act", "heun", "must be one of gelu, "),
+    ],
+)
+def test_values_that_no_part_can_be_made_or_run_with(
+    copied: Callable[[str], Path], part: str, key: str, value: Any, problem: str
+) -> None:
+    folder = copied("sd")
+    change(folder / part / "config.json", **{key: value})
+    (line,) = problems(folder)
+    assert f"{part}/config.json" in line
+    assert problem in line
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "said"),
+    [
+        ("unet", "time_embedding_type", "nothing", "unet can't be loaded as its config.json says: "),
+        ("vae", "down_block_types", ["CrossAttnDownBlock2D"] * 4, "vae can't be loaded as its config.json says: "),
+        ("text_encoder", "torch_dtype", "nothing", "text_encoder can't be loaded as its config.json says: "),
+        ("tokenizer", "added_tokens_decoder", 3, "tokenizer can't be loaded: "),
+    ],
+)
+def test_what_only_loading_finds_names_the_part_and_what_to_do(
+    copied: Callable[[str], Path], part: str, key: str, value: Any, said: str
+) -> None:
+    folder = copied("sd")
+    change(folder / part / ("tokenizer_config.json" if part == "tokenizer" else "config.json"), **{key: value})
+    with pytest.raises(ModelError) as caught:
+        load_pipeline(str(folder), "sd", dtype=torch.float32)
+    line = str(caught.value)
+    assert line.startswith(f"model '{folder}': "), line
+    assert said in line
+    assert line.endswith("; get the model's files again, or save it where it works with pipe.save_pretrained(folder)")
+    assert "Error" not in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [("text_encoder", "text encoder or tokenizer"), ("unet", "unet"), ("vae", "vae")]
+)
+def test_a_part_that_fails_while_it_works_is_named(copied: Callable[[str], Path], part: str, said: str) -> None:
+    """Its weights fit, and yet the libraries can't compute with it."""
+    folder = copied("sd")
+    model = wrap_pipeline(load_pipeline(str(folder), "sd", dtype=torch.float32))
+    stage = stage_on(model)
+    module = model.pipe.vae.decoder if part == "vae" else getattr(model.pipe, part)
+    norm = next(each for each in module.modules() if isinstance(each, (torch.nn.LayerNorm, torch.nn.GroupNorm)))
+    norm.eps = None
+    work: dict[str, Callable[[], Any]] = {
+        "text_encoder": lambda: model.embed("a hill"),
+        "unet": lambda: run(stage),
+        "vae": lambda: model.decode(torch.zeros(1, 4, 8, 8)),
+    }
+    with pytest.raises(ModelError) as caught:
+        work[part]()
+    line = str(caught.value)
+    assert line.startswith(f"model '{folder}': {said} fails at its work: ")
+    assert line.endswith("; get the model's files again, or save it where it works with pipe.save_pretrained(folder)")
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_a_scheduler_that_is_none(copied: Callable[[str], Path]) -> None:
+    folder = copied("sd")
+    change(folder / "model_index.json", scheduler=["diffusers", "tinyworld/rocket"])
+    assert problems(folder) == ["has a diffusers.tinyworld/rocket for its scheduler, which is none"]
+
+
+def test_a_text_encoder_with_fewer_layers_than_it_says(copied: Callable[[str], Path]) -> None:
+    folder = copied("sd")
+    change(folder / "text_encoder" / "config.json", num_hidden_layers=12)
+    assert problems(folder) == [": text_encoder/config.json does not fit its weights: they have 2 layers, not 12"]
