@@ -603,4 +603,4 @@ def test_a_scheduler_that_is_none(copied: Callable[[str], Path]) -> None:
 def test_a_text_encoder_with_fewer_layers_than_it_says(copied: Callable[[str], Path]) -> None:
     folder = copied("sd")
     change(folder / "text_encoder" / "config.json", num_hidden_layers=12)
-    assert problems(folder) == [": text_encoder/config.json does not fit its weights: they have 2 layers, not 12"]
+    assert problems(folder) == ["text_encoder/config.json does not fit its weights: they have 2 layers, not 12"]
