@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from fusionkit import limits
@@ -26,11 +27,15 @@ class View(NamedTuple):
 
         Both index the last two axes; both are empty where the view lies wholly outside.
         """
-        (rows, own_rows), (columns, own_columns) = (
-            _overlap(start, count, self.dilation, length)
-            for start, count, length in zip(self[:2], self[2:4], canvas, strict=True)
-        )
-        return (rows, columns), (own_rows, own_columns)
+        return _inside(self, canvas)
+
+
+# The same views are asked about many times a step.
+@lru_cache(maxsize=8192)
+def _inside(view: View, canvas: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    rows, own_rows = _overlap(view.top, view.height, view.dilation, canvas[0])
+    columns, own_columns = _overlap(view.left, view.width, view.dilation, canvas[1])
+    return (rows, columns), (own_rows, own_columns)
 
 
 def _overlap(start: int, count: int, step: int, length: int) -> tuple[slice, slice]:

@@ -234,7 +234,8 @@ class DiffusersModel(ABC):
             conditions = self.conditions(stage, views, embeddings)
             output = self.forward(inputs, at.timestep, stage, conditions, list(zip(controls, hints, strict=True)))
             self.conditional_rows = 0
-            note_finite(stage, output, f"the prediction of {self._name(stage)}", wider_type(self.dtype, stage.recipe))
+            wider = partial(wider_type, self.dtype, stage.recipe)
+            note_finite(stage, output, f"the prediction of {self._name(stage)}", wider)
             output = into_main(output.float(), inputs)
             for half, values in zip(halves, output.chunk(len(halves)), strict=True):
                 half.append(values)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import Fused, Fusion, FusionError, NumericalError, Patches, Plugin, Result, Stage, Step, hookimpl
-from fusionkit.finite import Facts
+from fusionkit.finite import Facts, is_finite
 from fusionkit.observers import Preview
 from fusionkit.testing import tiny_model, tiny_pipeline, tiny_run
 from fusionkit.testing.tiny import controlnet_for
@@ -243,6 +243,21 @@ def test_a_preview_that_cannot_be_decoded_is_left_out() -> None:
         "no preview at stage 1, step 1 of 3: the canvas that is to be decoded has values that are not finite "
         "(NaN or infinity, in float32); nothing can be drawn of it"
     ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [1, 7, 64, 1000])
+def test_each_number_counts_and_the_largest_are_finite(dtype: torch.dtype, count: int) -> None:
+    widest = torch.finfo(dtype).max
+    values = torch.tensor([widest, -widest], dtype=dtype).repeat(count)[:count]
+    assert bool(is_finite(values))
+    for place in {0, count // 2, count - 1}:
+        for lost in (NAN, float("inf"), -float("inf")):
+            wrong = values.clone()
+            wrong[place] = lost
+            assert not bool(is_finite(wrong))
+            assert not bool(is_finite(wrong.expand(3, -1).t()))
+    assert bool(is_finite(values[:0]))
 
 
 def test_facts_are_looked_at_in_their_order_and_once() -> None:
