@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+
+from fusionkit.brightness import by_gamma, for_bright_screens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +22,7 @@ ON_THEIR_SIDE = (5, 6, 7, 8)
 _ORIENTATION = 0x0112
 _BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 339  # TIFF's tags
 _WHITE_IS_ZERO, _UNSIGNED = 0, 1
-_LARGEST_16, _LARGEST_32 = 2**16 - 1, 2**32 - 1
+_LARGEST_SIGNED_16, _LARGEST_16, _LARGEST_32 = 2**15 - 1, 2**16 - 1, 2**32 - 1
 
 
 class UnknownRange(ValueError):  # noqa: N818 - it is what it says
@@ -64,8 +68,10 @@ def in_rgb(image: ImageFile, raw: str) -> Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }.get(orientation(image))
+    if for_bright_screens(image.info):
+        raise UnknownRange("its colours are those of bright screens (HDR); save it in sRGB")
     colours, alpha = _split(image, raw)
-    rgb = _in_srgb(colours, image.info.get("icc_profile"))
+    rgb = _in_srgb(colours, image.info)
     if alpha is not None:
         from PIL import Image
 
@@ -79,7 +85,7 @@ def _split(image: ImageFile, raw: str) -> tuple[Image, Image | None]:
     """Colours without transparency, in a mode of 8 bits, and the opacity where there is one."""
     mode = image.mode
     if mode.startswith("I;16") or mode in ("I", "F"):
-        return _as_grey(image)
+        return _as_grey(image, raw)
     if mode == "La":
         return image.convert("LA").convert("L"), image.getchannel("a")
     if mode in ("RGBA", "RGBa", "LA", "PA"):
@@ -108,12 +114,15 @@ def _keyed(image: ImageFile, raw: str) -> tuple[Image, Image | None]:
     return whole.convert("RGB"), whole.getchannel("A")
 
 
-def _as_grey(image: ImageFile) -> tuple[Image, Image | None]:
+def _as_grey(image: ImageFile, raw: str) -> tuple[Image, Image | None]:
     """A picture of one number a pixel, of more than 8 bits, as 0..255."""
     import numpy as np
     from PIL import Image
 
     numbers: NDArray[Any] = np.asarray(image)
+    if raw == "F;32BF" and image.info.get("compression") != "raw" and sys.byteorder == "little":
+        # Whoever unpacked it had turned its bytes already.
+        numbers = numbers.byteswap()
     tags: Any = getattr(image, "tag_v2", {})
     key = image.info.get("transparency")
     # What is transparent may be of any number.
@@ -150,7 +159,10 @@ def _white(image: ImageFile, numbers: NDArray[Any]) -> float:
     if numbers.dtype.kind == "f" and high <= 1:
         return 1
     # Whole numbers have a range that programs use. Its upper half is empty in a picture that is all but black.
-    if whole and (largest := next((each for each in (255, _LARGEST_16) if high <= each), 0)):
+    # Without a sign, numbers of 16 bits would have been of another mode.
+    signed = image.mode == "I" and _first(getattr(image, "tag_v2", {}).get(_BITS, 0)) == 16
+    ranges = (255, _LARGEST_SIGNED_16 if signed else _LARGEST_16)
+    if whole and (largest := next((each for each in ranges if high <= each), 0)):
         return largest
     if whole and high > 2**24:
         return _LARGEST_32 if numbers.dtype == np.uint32 else 2**31 - 1
@@ -163,11 +175,12 @@ def _white(image: ImageFile, numbers: NDArray[Any]) -> float:
 _WORKS_ON = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
 
 
-def _in_srgb(image: Image, profile: bytes | None) -> Image:
+def _in_srgb(image: Image, info: Mapping[Any, Any]) -> Image:
     """A picture of 8 bits a colour, as RGB, by its colour profile where that is sound and of its kind."""
+    profile = info.get("icc_profile")
     if profile and (converted := _by_profile(image, profile)) is not None:
         return converted
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return by_gamma(image if image.mode == "RGB" else image.convert("RGB"), info)
 
 
 def _by_profile(image: Image, profile: bytes) -> Image | None:

@@ -197,6 +197,10 @@ def _image(path: Path, file: BinaryIO, kind: str, factory: Any) -> Iterator[Imag
     with image:
         if min(image.size) < 1:
             raise _damaged(path, f"it has {image.width}x{image.height} pixels")
+        if problem := pillow.misread(image):
+            raise _damaged(path, problem)
+        if kind == "PNG" and (coding := pillow.coding_of_png(file)):
+            image.info["cicp"] = coding
         yield image
 
 

@@ -71,8 +71,8 @@ def picture_problems(path: Path, what: str, least: tuple[int, int] | None = None
 def open_picture(path: Path, size: tuple[int, int] | None = None) -> Image:
     """A picture in RGB: the one way in which files become pixels, whoever made them.
 
-    It is turned upright as its EXIF says, brought to sRGB by its colour profile, and laid on white where it is
-    transparent. More than 8 bits are scaled. Of several frames or pages, it is the first.
+    It is turned upright as its EXIF says, brought to sRGB by its colour profile, or by a PNG's gamma, and laid on white
+    where it is transparent. More than 8 bits are scaled. Of several frames or pages, it is the first.
 
     Args:
         path: The file: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, or AVIF where Pillow has it.

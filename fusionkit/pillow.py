@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import struct
 import threading
 import warnings
 from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+# It tells of damaged files by logging, too, which prints where nobody listens.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # First bytes of what people take for pictures and Pillow can't name.
 _STRANGERS = {
@@ -15,13 +24,22 @@ _STRANGERS = {
     b"#?RADIANCE": "Radiance HDR",
     b"gimp xcf": "GIMP XCF",
 }
+_NO_SENSE = "its header makes no sense"
 # What Pillow says of damaged files, in lower case, and what it means.
 _OUR_WORDS = {
     "truncated": "it is cut off",
     "null byte": "no file's name holds the character 0",
     "null character": "no file's name holds the character 0",
     "max_text": "it holds more text than a picture's notes may take, 1 MB unpacked",
-    "not identified by this driver": "its header makes no sense",
+    "not identified by this driver": _NO_SENSE,
+    "samples per pixel": _NO_SENSE,
+    "invalid literal": _NO_SENSE,
+    "token too long": _NO_SENSE,
+    "unknown raw mode": _NO_SENSE,
+    "missing dimensions": _NO_SENSE,
+    "codec configuration": _NO_SENSE,
+    "could not create decoder object": "it is cut off, or its header makes no sense",
+    "failed to read next frame": "it is cut off",
     "unknown pixel mode": "its numbers are of a kind that is not known; save it with 8 or 16 bits a colour",
 }
 
@@ -50,7 +68,61 @@ def format_name(prefix: bytes, opened: Collection[str]) -> str:
 def in_our_words(error: Exception) -> str:
     """What an exception of Pillow's means for whoever has the file."""
     text = " ".join(str(error).split())[:200]
+    if isinstance(error, LookupError):
+        return _NO_SENSE
     return next((ours for theirs, ours in _OUR_WORDS.items() if theirs in text.lower()), text or type(error).__name__)
+
+
+# TIFF's tags.
+_BITS, _PHOTOMETRIC, _PLANAR, _SAMPLES = 258, 262, 284, 339
+_WHITE_IS_ZERO, _SEPARATE, _SIGNED = 0, 2, 2
+
+
+def misread(image: ImageFile) -> str:
+    """Why Pillow would make other pixels of a file than it holds, and what to do; empty where it does not.
+
+    Args:
+        image: An opened picture, not decoded yet.
+    """
+    tags: Any = getattr(image, "tag_v2", None)
+    if tags is None:
+        return ""
+    bits = {*_all(tags.get(_BITS, 1))}
+    unpacked = image.info.get("compression") == "raw"
+    if unpacked and tags.get(_PLANAR) == _SEPARATE and (bits != {8} or tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO):
+        return "its colours lie in planes, of more than 8 bits or counted from white; save it as PNG"
+    if bits == {8} and _SIGNED in _all(tags.get(_SAMPLES, 1)):
+        return "its numbers of 8 bits may be below 0; save it as PNG"
+    return ""
+
+
+def _all(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+_MOST_CHUNKS = 1000
+
+
+def coding_of_png(file: BinaryIO) -> bytes:
+    """The chunk `cICP` of a PNG, which says how its numbers become light (ITU-T H.273); empty where there is none.
+
+    Args:
+        file: The PNG; it is left where it was.
+    """
+    before = file.tell()
+    try:
+        file.seek(8)
+        for _ in range(_MOST_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
+                break
+            length = struct.unpack(">I", head[:4])[0]
+            if head[4:] == b"cICP":
+                return file.read(4) if length == 4 else b""
+            file.seek(length + 4, 1)
+        return b""
+    finally:
+        file.seek(before)
 
 
 class Shared:
