@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # How many steps a GPU may be ahead of what is known of its numbers.
 _AHEAD = 2
+# Scaled latents have numbers of a few units.
+_NO_LATENTS = 1e4
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,21 @@ def place(stage: Stage, at: Any = None) -> str:
     """Where a run is, as its errors say it: `stage 1, step 3 of 20`."""
     stage_name = f"stage {stage.index + 1}"
     return f"{stage_name}, before its first step" if at is None else f"{stage_name}, step {at.index + 1} of {at.total}"
+
+
+def smaller_numbers(inputs: Tensor) -> str:
+    """What to change where a model failed because of what it was given; empty where that was as it should be.
+
+    Args:
+        inputs: The latents that it was given, scaled as the scheduler scales them: numbers of a few units.
+    """
+    largest = float(inputs.abs().max())
+    if not largest > _NO_LATENTS:
+        return ""
+    return (
+        f"it was given numbers up to {largest:.0e} by the steps before: use a smaller guidance-scale, or leave out the "
+        "plugins that change predictions"
+    )
 
 
 def wider_type(dtype: torch.dtype, recipe: Recipe | None = None) -> str:

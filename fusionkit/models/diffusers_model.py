@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fusionkit.canvas import crop_pixels
 from fusionkit.errors import ModelError
-from fusionkit.finite import check_finite, note_finite, wider_type
+from fusionkit.finite import check_finite, note_finite, smaller_numbers, wider_type
 from fusionkit.models.base import ModelInfo
 from fusionkit.models.controlnet import ControlNetInfo, check_hints, load_controlnet, residuals
 from fusionkit.models.guard import at_work
@@ -234,12 +234,16 @@ class DiffusersModel(ABC):
             conditions = self.conditions(stage, views, embeddings)
             output = self.forward(inputs, at.timestep, stage, conditions, list(zip(controls, hints, strict=True)))
             self.conditional_rows = 0
-            wider = partial(wider_type, self.dtype, stage.recipe)
-            note_finite(stage, output, f"the prediction of {self._name(stage)}", wider)
+            instead = partial(self._instead, stage, inputs)
+            note_finite(stage, output, f"the prediction of {self._name(stage)}", instead)
             output = into_main(output.float(), inputs)
             for half, values in zip(halves, output.chunk(len(halves)), strict=True):
                 half.append(values)
         return tuple(torch.cat(half) for half in halves)
+
+    def _instead(self, stage: Stage, inputs: Tensor) -> str:
+        """What to change where a prediction is not finite."""
+        return smaller_numbers(inputs) or wider_type(self.dtype, stage.recipe)
 
     def _embedded(self, stage: Stage, patches: Patches, guided: bool) -> list[tuple[Embedding, ...]]:
         """For each view its prompt's embedding and, if guided, the negative one's, both of equally many chunks."""

@@ -136,6 +136,14 @@ def test_the_plugin_that_answered_first_is_named_with_the_step(hook: str, part: 
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_model_is_not_blamed_for_what_it_was_given() -> None:
+    with pytest.raises(NumericalError, match=r"^stage 1, step \d of 5: the prediction of the model .*; ") as error:
+        drawn(tiny_pipeline(), guidance_scale=1e30, steps=5)
+    assert "its weights" not in str(error.value)
+    assert str(error.value).partition("; ")[2].startswith("it was given numbers up to ")
+    assert "use a smaller guidance-scale, or leave out the plugins" in str(error.value)
+
+
 def test_no_step_is_drawn_after_the_one_that_was_lost() -> None:
     seen: list[int] = []
 
