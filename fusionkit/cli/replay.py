@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -18,7 +19,12 @@ OURS = ("output", "overwrite", "preview-every")
 
 @click.command("replay", short_help="Make a picture again and compare.")
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("-o", "--output", metavar="PATH", help="Where the new picture goes; by default beside the old one.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="Where the new picture goes: a folder, or a file; by default beside the old one.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file instead of adding a number.")
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change the recipe, as for 'run'; nothing is compared."
@@ -38,6 +44,7 @@ def command(image: Path, output: str | None, sets: tuple[str, ...], download: bo
     Where it is not, the exit code is 1. The recipe inside decides what is drawn, and nothing else: it writes over
     nothing, and nothing that it names is downloaded, unless you say so here.
     """
+    from fusionkit.foreign import printable
     from fusionkit.image import read_metadata
     from fusionkit.trust import hub_offline, named_by_a_picture
 
@@ -46,7 +53,7 @@ def command(image: Path, output: str | None, sets: tuple[str, ...], download: bo
     hub: AbstractContextManager[None] = nullcontext() if download else hub_offline()
     with hub, named_by_a_picture(downloads=None if download else "--download fetches it") as limits:
         line, equal = replayed(image, told, where, sets, limits.opened, **options)
-    click.echo(line)
+    click.echo(printable(line))
     if not equal:
         raise click.exceptions.Exit(1)
 
@@ -103,6 +110,8 @@ def destination(image: Path, output: str | None) -> str:
     from fusionkit.comparison.folder import MANIFEST
     from fusionkit.errors import RecipeError
 
+    if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
+        output = os.path.join(output, escaped(Path(image.name)))
     to = image if output is None else Path(output)
     # Its pictures lie two folders deep at most.
     inside = next((each for each in list(to.absolute().parents)[:3] if (each / MANIFEST).is_file()), None)

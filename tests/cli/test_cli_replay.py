@@ -56,10 +56,11 @@ def test_an_output_that_makes_no_sense_does_not_matter(fusionkit: Run, told: dic
             {"latents": "0" * 64, "versions": {"torch": {"a": 1}}},
             "not equal: the latents' hash was 0000000000000000 an",
         ),
+        ({"latents": "\ud800\x1b[2J"}, "not equal: the latents' hash was \\ud800\\x1b[2J and is "),
         ({"latents": None}, "not "),
         ({"latents": [1]}, "not "),
     ],
-    ids=["no-versions", "list-of-versions", "odd-version", "no-hash", "odd-hash"],
+    ids=["no-versions", "list-of-versions", "odd-version", "no-text", "no-hash", "odd-hash"],
 )
 def test_what_is_not_equal_fails(fusionkit: Run, told: dict[str, Any], changes: dict[str, Any], line: str) -> None:
     carried("other.png", told, **changes)

@@ -103,6 +103,14 @@ def test_replay_makes_an_equal_picture_beside_the_old_one(fusionkit: Run) -> Non
     assert read_metadata(Path("out/r-0-2.png")) == told
 
 
+def test_replay_writes_into_a_folder(fusionkit: Run) -> None:
+    fusionkit("run", "r.yaml", "-q", "-o", "{{a}}.png", "--set", "steps=1")
+    Path("there").mkdir()
+    for to in ("there", "new/"):
+        ran = fusionkit("replay", "{a}.png", "-q", "-o", to)
+        assert (ran.code, ran.out.splitlines()[0]) == (0, str(Path(to) / "{a}.png"))
+
+
 def test_replay_says_what_differs(fusionkit: Run) -> None:
     from fusionkit.image import save_image
 
