@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+_OUTPUT, _ERRORS = 1, 2
 
 
 def recipe_options(command: F) -> F:
@@ -44,10 +47,31 @@ def read(recipe: str, sets: Sequence[str], **options: Any) -> RecipeFile:
 def aside(ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Call a function in which plugins are at work: what they print goes to standard error.
 
-    Standard output is for what a command says, so that a script can read it.
+    Standard output is for what a command says, so that a script can read it. Programs that a plugin starts, and
+    libraries that are not written in Python, print past `sys.stdout`: theirs goes to standard error, too.
     """
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), _descriptor_aside():
         return ask(*args, **kwargs)
+
+
+@contextmanager
+def _descriptor_aside() -> Iterator[None]:
+    """Within the block, the process' own standard output is its standard error."""
+    try:
+        kept = os.dup(_OUTPUT)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        # What was said before is said before. It may be closed, or be none at all.
+        with suppress(AttributeError, OSError, ValueError):
+            sys.__stdout__.flush()  # type: ignore[union-attr]
+        with suppress(OSError):
+            os.dup2(_ERRORS, _OUTPUT)
+        yield
+    finally:
+        os.dup2(kept, _OUTPUT)
+        os.close(kept)
 
 
 def tell_notes(file: RecipeFile) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fusionkit.cli.common import aside
 from fusionkit.cli.scores import list_metrics, notes, scores_table
 from fusionkit.errors import Cancelled, FusionError, RecipeError
 from fusionkit.foreign import printable
@@ -69,11 +70,11 @@ def command(folder: Path | None, listing: bool, quiet: bool, **options: Any) -> 
     nothing more than is there, and the rest is named with the reason; nothing is downloaded unless its metric is named.
     """
     if listing:
-        click.echo(list_metrics())
+        click.echo(aside(list_metrics))
         return
     if folder is None:
         raise click.UsageError("Missing argument 'DIR', the folder of pictures; or give --list.")
-    report = measure(folder, quiet, **options)
+    report = aside(measure, folder, quiet, **options)
     click.echo(scores_table(report.metrics, report.evaluation))
     if not quiet:
         for line in notes(report):

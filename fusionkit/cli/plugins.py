@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionkit.cli.common import table
+from fusionkit.cli.common import aside, table
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -23,13 +23,13 @@ def command(name: str | None) -> None:
     from fusionkit.registry import offered, package_of
 
     if name is not None:
-        kind = checked(name)
+        kind = aside(checked, name)
         click.echo(describe(kind, offered()[name]))
         return
     rows = []
     for each, entry in offered().items():
         try:
-            about = summary(checked(each))
+            about = summary(aside(checked, each))
         except FusionError as error:
             about = f"broken: {error}"
         rows.append([each, package_of(entry), about])

@@ -18,11 +18,12 @@ def command(output: Path | None) -> None:
     and as the first line of a recipe, for editors with a YAML language server:
     # yaml-language-server: $schema=recipe.schema.json
     """  # noqa: D301 - click wants the character
+    from fusionkit.cli.common import aside
     from fusionkit.errors import FusionError
     from fusionkit.files import unwritable, write_whole
     from fusionkit.schema import TITLE, recipe_schema
 
-    text = json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(aside(recipe_schema), indent=2, ensure_ascii=False) + "\n"
     if output is None:
         click.echo(text, nl=False)
         return
