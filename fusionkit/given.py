@@ -44,11 +44,15 @@ class Inputs:
         """Memory of the copies."""
         return sum(before.nbytes for *_, before in self._tensors)
 
-    def changes(self) -> Iterator[tuple[Tensor | bool, str]]:
-        """For each of them whether it is as it was, and what is wrong if not."""
+    def numbers(self) -> Iterator[tuple[Tensor | bool, str]]:
+        """The same as `changes` for the tensors that were given, whatever holds them by now."""
         for what, path, tensor, shape, before in self._tensors:
             same = tensor.shape == shape and _same(_part(tensor), before)
             yield same, f"the {what}{path} in place; make a new tensor"
+
+    def changes(self) -> Iterator[tuple[Tensor | bool, str]]:
+        """For each of them whether it is as it was, and what is wrong if not."""
+        yield from self.numbers()
         for what, path, group, held in self._held:
             for name, value in vars(group).items():
                 if value is not held.get(name, value) and name not in _MAY_BE_SET:

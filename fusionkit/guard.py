@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from inspect import isgenerator
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.answers import Call, WrongAnswer, check_answer, check_gathered
-from fusionkit.errors import FusionError, PluginError
+from fusionkit.errors import Cancelled, FusionError, PluginError, RecipeError, UnfinishedError
 from fusionkit.finite import note_finite
 from fusionkit.given import Inputs
 from fusionkit.shortage import out_of_memory
@@ -84,6 +85,8 @@ class Guard:
                 raise whose.wrong("never yields; a wrapper yields once, for the answer of the others") from None
             except BaseException as error:  # noqa: BLE001 - as above
                 whose.blame(error, asked)
+            # The others are asked with the same numbers, and would be blamed.
+            given.unchanged(only_numbers=True)
             try:
                 inner = yield
             except BaseException as error:  # noqa: BLE001 - the wrapper decides
@@ -109,12 +112,28 @@ class _Whose:
     def blame(self, error: BaseException, asked: Call | None) -> None:
         """Raise the error as it is where it is nobody's fault or says enough, and else with the plugin's name."""
         running = asked is not None and asked.stage is not None and asked.stage.model is not None
-        if isinstance(error, (FusionError, KeyboardInterrupt)) or (running and out_of_memory(error)):
+        if isinstance(error, FusionError):
+            if (named := self._named(error)) is error:
+                raise error
+            raise named from error
+        # Of maps nobody is told, since the picture is safe by then.
+        short = running and self.hook != "maps" and out_of_memory(error)
+        if isinstance(error, KeyboardInterrupt) or short:
             raise error
         text = " ".join(str(error).split())
         raise PluginError(
             f"plugin '{self.plugin}' failed in hook '{self.hook}': {type(error).__name__}: {text}"
         ) from error
+
+    def _named(self, error: FusionError) -> FusionError:
+        """An error of fusionkit's own with the plugin's name, where the plugin raised it and does not name itself."""
+        if isinstance(error, Cancelled) or self.plugin in str(error) or not _raised_by_a_plugin(error):
+            return error
+        whose = f"plugin '{self.plugin}' in hook '{self.hook}' says: "
+        if isinstance(error, RecipeError):
+            return RecipeError(f"{whose}{' '.join(each.split())}" for each in error.problems)
+        kind = type(error) if isinstance(error, UnfinishedError) else PluginError
+        return kind(f"{whose}{' '.join(str(error).split())}")
 
     def resume(self, generator: Any, step: Callable[[Any], Any], value: Any, asked: Call | None) -> Any:
         """What a wrapper answers, once it knows the others' answer or error."""
@@ -147,9 +166,7 @@ class _Given:
     def done(self, answer: Any, inner: Any = None) -> Any:
         """The answer, checked."""
         whose, asked = self._whose, self._asked
-        for kept in self._kept:
-            for same, what in kept.changes():
-                self._unchanged(same, what)
+        self.unchanged()
         if asked is None:
             return answer
         try:
@@ -164,6 +181,12 @@ class _Given:
             _note(asked.stage, answer, name, f"change the options of '{whose.plugin}', or leave it out")
         return answer
 
+    def unchanged(self, only_numbers: bool = False) -> None:
+        """See whether what was given is as it was, or only its numbers: a wrapper may lend the others a group's parts."""
+        for kept in self._kept:
+            for same, what in kept.numbers() if only_numbers else kept.changes():
+                self._unchanged(same, what)
+
     def _unchanged(self, same: Tensor | bool, what: str) -> None:
         wrong = self._whose.wrong(f"changed {what}")
         stage = None if self._asked is None else self._asked.stage
@@ -175,6 +198,14 @@ class _Given:
                 raise wrong
         else:
             stage.facts.note(same, lambda _: wrong)
+
+
+def _raised_by_a_plugin(error: FusionError) -> bool:
+    """Whether the code that raised an error is none of fusionkit's own, whose errors say enough."""
+    module = "fusionkit"
+    for frame, _ in walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] != "fusionkit"
 
 
 # Arguments that the loop, or another plugin, goes on using.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from pydantic import (
 from pydantic_core import to_jsonable_python
 
 from fusionkit import limits
-from fusionkit.errors import FusionError
+from fusionkit.errors import FusionError, PluginError
 from fusionkit.plugin import Plugin, kebab
 from fusionkit.problems import problems_of as problems_of
 from fusionkit.problems import shown
@@ -133,7 +134,7 @@ def parse_plugin(entry: Any) -> Plugin:
     """One entry of a recipe's list: a `Plugin`, a name, or a name with its options.
 
     Raises:
-        PluginError: No package offers the name, or its class can't be imported.
+        PluginError: No package offers the name, its class can't be imported, or breaks while it takes its options.
         ValidationError: The options do not fit the plugin.
         ValueError: The entry is none of the three.
     """
@@ -142,7 +143,28 @@ def parse_plugin(entry: Any) -> Plugin:
     if isinstance(entry, Plugin):
         return entry
     name, options = plugin_entry(entry)
-    return load(name).model_validate(options)
+    return with_options(load(name), options)
+
+
+def with_options(kind: type[Plugin], options: Mapping[str, Any]) -> Plugin:
+    """A plugin of a class, with its options.
+
+    Raises:
+        ValidationError: They do not fit it.
+        PluginError: Its own code broke over them.
+    """
+    from pydantic import ValidationError
+
+    from fusionkit.foreign import owner_of, told
+
+    try:
+        return kind.model_validate(options)
+    except (ValidationError, FusionError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        # What ends programs is among it: a command must not end early as if all had gone well.
+        whose = f"plugin '{kind.plugin_name}' can't take its options"
+        raise PluginError(f"{whose}: {told(error)}{owner_of(error)}") from error
 
 
 def plugin_entry(entry: Any) -> tuple[str, dict[str, Any]]:

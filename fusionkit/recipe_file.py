@@ -23,12 +23,12 @@ from fusionkit.assemble import (
 )
 from fusionkit.blame import blamed
 from fusionkit.document import Node, Place, parse_yaml
-from fusionkit.errors import FusionError, RecipeError, did_you_mean
+from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
 from fusionkit.other_names import meant
 from fusionkit.picture import pictures_beside
 from fusionkit.plugin import Plugin
 from fusionkit.problems import Location, complaints, options_of, shown
-from fusionkit.recipe import Recipe, plugin_entry
+from fusionkit.recipe import Recipe, plugin_entry, with_options
 from fusionkit.registry import load
 
 Note = Callable[..., None]
@@ -246,7 +246,9 @@ def _plugins(entries: Node, note: Note) -> list[Plugin]:
             hint = did_you_mean(key, known) or f"; it has {', '.join(known) or 'none'}"
             note((*here, key), f"{name} has no option '{key}'{hint}", is_key=True)
         try:
-            plugins.append(kind.model_validate({key: value for key, value in options.items() if key in known}))
+            plugins.append(with_options(kind, {key: value for key, value in options.items() if key in known}))
+        except PluginError as error:
+            note(here, str(error), is_key=True)
         except ValidationError as error:
             for each in complaints(error, kind, name):
                 note((*here, *each.location), each.line, each.is_key)
