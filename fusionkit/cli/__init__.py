@@ -59,10 +59,14 @@ class Commands(click.Group):
         except FusionError as error:
             if ctx.params["debug"]:
                 raise
-            _fail(ctx, str(error), ended.code(error.exit_code))
+            # A library that is interrupted while it is imported may fail in another way, later.
+            lost = ended.signal is not None and error.exit_code != INTERRUPTED
+            _fail(ctx, "interrupted" if lost else str(error), ended.code(error.exit_code))
         except BrokenPipeError:
             raise
         except BaseException as error:
+            if ended.signal is not None and not ctx.params["debug"]:
+                _fail(ctx, "interrupted", ended.code(INTERRUPTED))
             # What is left is a fault of ours or of a library: its reader can do nothing with a traceback but report it.
             # What ends programs is among it: click never does so in here, and a command that ended early has failed.
             if ctx.params["debug"] and isinstance(error, Exception):

@@ -25,8 +25,8 @@ class Ended:
         raise KeyboardInterrupt
 
     def code(self, code: int) -> int:
-        """The exit code: 128 and the signal's number, where there was one and the command ended because of it."""
-        return code if self.signal is None or code != INTERRUPTED else 128 + self.signal
+        """The exit code: 128 and the signal's number where there was one, since it came before whatever failed."""
+        return code if self.signal is None else 128 + self.signal
 
 
 @contextmanager
@@ -36,8 +36,9 @@ def signals_interrupt() -> Iterator[Ended]:
     if threading.current_thread() is not threading.main_thread():
         yield ended
         return
-    before = {number: signal.getsignal(number) for number in _POLITE}
-    taken = {number: handler for number, handler in before.items() if handler == signal.SIG_DFL}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_POLITE)}
+    ours = (signal.SIG_DFL, signal.default_int_handler)
+    taken = {number: handler for number, handler in before.items() if handler in ours}
     for number in taken:
         signal.signal(number, ended)
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import CHECKPOINTS, RECIPE, Run
+from command_line import CHECKPOINTS, RECIPE, Install, Run
 from PIL import Image
 
 from fusionkit.cli.signals import interrupts_later, signals_interrupt
@@ -173,6 +173,24 @@ def test_a_run_that_is_ended_says_what_was_kept(name: str, code: int) -> None:
     kept = last.partition("kept: ")[2].split(", ")
     assert sorted(kept) == sorted(f"out/{name}" for name in os.listdir("out"))
     assert pixels(kept[0]).shape == (128, 256, 3)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("error", ["ImportError('half imported')", "fusionkit.ModelError('half imported')"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_fails_because_of_a_signal_is_not_told_in_its_place(
+    number: signal.Signals, error: str, fusionkit: Run, install: Install
+) -> None:
+    """A library may lose the interruption while it is imported, and then not work."""
+    code = (
+        "import os, signal, fusionkit\nfrom fusionkit import Plugin, hookimpl\n"
+        "class Broken(Plugin, name='a-broken-one'):\n    @hookimpl\n    def check(self):\n"
+        f"        try:\n            signal.raise_signal({int(number)})\n"
+        f"        except KeyboardInterrupt:\n            raise {error}\n"
+    )
+    install("a-broken-one", code)
+    Path("r.yaml").write_text(RECIPE.replace("  - guided-fusion", "  - a-broken-one"))
+    assert fusionkit("run", "r.yaml", "-q") == (128 + number, "", "interrupted\n")
 
 
 @pytest.mark.usefixtures("interruptible")
