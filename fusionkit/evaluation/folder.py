@@ -67,9 +67,7 @@ def files_in(folder: Path) -> list[Path]:
         raise RecipeError([f"folder '{folder}' can't be read: {error.strerror or error}"]) from None
     found = [each for each in entries if _is_picture(each)]
     if not found:
-        within = next(
-            (each for each in entries if each.is_dir() and any(map(_is_picture, sorted(each.iterdir())))), None
-        )
+        within = next((each for each in entries if each.is_dir() and _holds_pictures(each)), None)
         hint = f"; there are some in '{within}'" if within is not None else ""
         raise RecipeError([f"folder '{folder}' holds no pictures ({', '.join(SUFFIXES)}){hint}"])
     return found
@@ -80,8 +78,16 @@ def no_folder(path: Path) -> str:
     return f"'{path}' is a file, not a folder" if path.exists() else f"no such folder: '{path}'"
 
 
+def _holds_pictures(folder: Path) -> bool:
+    try:
+        return any(map(_is_picture, folder.iterdir()))
+    except OSError:
+        return False
+
+
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    """Whether a file is meant to be one: links that lead nowhere, and pipes, are refused by name, not passed over."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
 
 
 def _decoded_size(path: Path) -> tuple[int, int] | RecipeError:

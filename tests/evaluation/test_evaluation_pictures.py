@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +221,21 @@ def test_every_unreadable_file_is_named(tmp_path):
     assert [line.split(": ")[0] for line in found] == [str(tmp_path / name) for name in ("b.jpg", "c.jpg", "d.jpg")]
     assert all("can't be read: " in line for line in found[:2])
     assert found[2].endswith("d.jpg: is no picture of a known format")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pipes and devices")
+def test_what_has_a_pictures_name_and_is_none_is_not_passed_over(tmp_path):
+    noisy(tmp_path, [1, 2])
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / ".hidden.png").write_text("not meant")
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    (tmp_path / "zeros.png").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert problems(tmp_path) == [
+        f"{tmp_path / 'gone.png'}: no such file",
+        f"{tmp_path / 'pipe.png'}: is a pipe, not a picture",
+        f"{tmp_path / 'zeros.png'}: is a device, not a picture",
+    ]
 
 
 def test_pixels_of_a_file_that_is_gone_name_it(tmp_path):
