@@ -75,6 +75,8 @@ class Folder:
             jobs: All pictures.
             replace: Another comparison that is there will be cleared away.
         """
+        if self.path.is_symlink() and not self.path.exists():
+            return [f"{self.path}: is a link that leads nowhere; delete it, or give another folder: --out DIR"]
         if self.path.exists() and not self.path.is_dir():
             return [f"{self.path}: is a file; give a folder: --out DIR"]
         if self.path.is_dir() and (problem := self._other(jobs, replace)):
@@ -144,7 +146,7 @@ class Folder:
             return {"title": str(found["title"]), "pictures": dict(found["pictures"])}
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise FusionError(
-                f"{self.path / MANIFEST}: can't be read as a comparison: {error}; give another --out"
+                f"{self.path / MANIFEST}: can't be read as a comparison: {_unread(error)}; give another --out"
             ) from None
 
     def claim(self, title: str, jobs: Sequence[Job]) -> None:
@@ -254,3 +256,12 @@ class Folder:
             yield
         finally:
             lock.release()
+
+
+def _unread(error: Exception) -> str:
+    """Why a comparison's own file can't be read, in our words."""
+    if isinstance(error, OSError):
+        return error.strerror or "the system refuses"
+    if isinstance(error, (KeyError, TypeError)):
+        return "it has no title and pictures"
+    return str(error) if str(error).startswith("it is no") else "it is damaged"

@@ -214,3 +214,28 @@ def test_a_run_that_says_nonsense_is_named(fusionkit: Run) -> None:
     ran = fusionkit(*COMPARE, "--seeds", "0-1", "--reference-seeds", "0")
     assert ran.code == 2
     assert ran.err == f"{FIRST}: does not say what its run cost; delete it to have it drawn again\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "it is damaged"),
+        (b"\xff\xfe{", "it is damaged"),
+        (b'{"a":' * 3000, "it is damaged"),
+        (b"null", "it has no title and pictures"),
+        (b"[1]", "it has no title and pictures"),
+        (b"{}", "it has no title and pictures"),
+    ],
+)
+@pytest.mark.usefixtures("drawn")
+def test_a_comparisons_own_file_that_is_damaged_is_told_in_our_words(content: bytes, says: str, fusionkit: Run) -> None:
+    (OUT / "comparison.json").write_bytes(content)
+    line = f"{OUT / 'comparison.json'}: can't be read as a comparison: {says}; give another --out\n"
+    assert fusionkit(*COMPARE, "--seeds", "0-1", "-q") == (1, "", line)
+
+
+def test_a_folder_that_is_a_link_to_nowhere(fusionkit: Run) -> None:
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.symlink_to("nowhere")
+    line = f"{OUT}: is a link that leads nowhere; delete it, or give another folder: --out DIR\n"
+    assert fusionkit(*COMPARE, "--seeds", "0-1", "-q") == (2, "", line)
