@@ -182,7 +182,7 @@ class _Given:
         return answer
 
     def unchanged(self, only_numbers: bool = False) -> None:
-        """See whether what was given is as it was, or only its numbers: a wrapper may lend the others a group's parts."""
+        """See whether what was given is as it was, or only its numbers: a wrapper may lend the others parts of it."""
         for kept in self._kept:
             for same, what in kept.numbers() if only_numbers else kept.changes():
                 self._unchanged(same, what)

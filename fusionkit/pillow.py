@@ -68,6 +68,8 @@ def format_name(prefix: bytes, opened: Collection[str]) -> str:
 def in_our_words(error: Exception) -> str:
     """What an exception of Pillow's means for whoever has the file."""
     text = " ".join(str(error).split())[:200]
+    if isinstance(error, struct.error):
+        return _OUR_WORDS["truncated"]
     if isinstance(error, LookupError):
         return _NO_SENSE
     return next((ours for theirs, ours in _OUR_WORDS.items() if theirs in text.lower()), text or type(error).__name__)

@@ -141,6 +141,9 @@ def test_damaged_headers_are_told_in_our_words_and_nowhere_else(
     webp = tmp_path / "a.webp"
     Image.fromarray(COLOURS).save(webp)
     webp.write_bytes(webp.read_bytes()[:100])
+    (tmp_path / "one-letter").write_bytes(b"x")
+    (problem,) = picture_problems(tmp_path / "one-letter", "picture")
+    assert problem.endswith("can't be read: it is cut off")
     for path, says in ((many, ""), (header, ""), (webp, "it is cut off, or ")):
         (problem,) = picture_problems(path, "picture")
         assert problem == f"picture '{path}' can't be read: {says}its header makes no sense"
