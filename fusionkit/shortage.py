@@ -16,6 +16,7 @@ _SAYS_SO = (
     "can't allocate memory",
     "cannot allocate memory",
     "failed to allocate",
+    "could not create a primitive",  # what oneDNN makes of it
 )
 
 

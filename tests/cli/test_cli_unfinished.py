@@ -89,7 +89,13 @@ def exhausted(*args: Any, **kwargs: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "error", ["torch.OutOfMemoryError('Tried to allocate')", "MemoryError()", "RuntimeError('not enough memory')"]
+    "error",
+    [
+        "torch.OutOfMemoryError('Tried to allocate')",
+        "MemoryError()",
+        "RuntimeError('not enough memory')",
+        "RuntimeError('could not create a primitive')",
+    ],
 )
 def test_memory_that_runs_out_in_a_step(fusionkit: Run, install: Install, error: str) -> None:
     code = f"""
