@@ -27,7 +27,7 @@ def progress_bar(**options: Any) -> Any:
     """A bar of tqdm; where standard error is no terminal, it writes lines: at the start, the end, and seldom between.
 
     Args:
-        options: As for `tqdm`.
+        options: As for `tqdm`. A bar that is not to be left writes no line there before it has run for a while.
     """
     from tqdm import std
     from tqdm.auto import tqdm
@@ -35,5 +35,13 @@ def progress_bar(**options: Any) -> Any:
     # In a notebook, tqdm is another class, and draws no characters.
     if not issubclass(tqdm, std.tqdm) or tqdm.display is not std.tqdm.display or sys.stderr.isatty():
         return tqdm(dynamic_ncols=True, **options)
+
+    class Seldom(std.tqdm):
+        """One whose description, as it changes, is no line of its own."""
+
+        def set_description_str(self, desc: str | None = None, refresh: bool = True) -> None:
+            super().set_description_str(desc, refresh=False)
+
     seldom = {"mininterval": _SELDOM, "maxinterval": _SELDOM, "ncols": 0, "file": _Lines(), "leave": True}
-    return tqdm(**{**options, **seldom})
+    seldom["delay"] = 0 if options.get("leave", True) else _SELDOM
+    return Seldom(**{**options, **seldom})

@@ -121,9 +121,9 @@ def shown(wanted: bool) -> Iterator[Progress]:
     Raises:
         Cancelled: Ctrl-C.
     """
-    from tqdm.auto import tqdm
+    from fusionkit.bars import progress_bar
 
-    with tqdm(unit="run", disable=not wanted, dynamic_ncols=True, leave=False) as bar:
+    with progress_bar(unit="run", disable=not wanted, leave=False) as bar:
         progress = Progress(bar)
         try:
             yield progress

@@ -139,9 +139,9 @@ def measuring(shown: bool) -> Iterator[Told | None]:
     if not shown:
         yield None
         return
-    from tqdm.auto import tqdm
+    from fusionkit.bars import progress_bar
 
-    with tqdm(unit="", dynamic_ncols=True, leave=False, bar_format="{desc} {n_fmt}/{total_fmt} [{elapsed}]") as bar:
+    with progress_bar(unit="", leave=False, bar_format="{desc} {n_fmt}/{total_fmt} [{elapsed}]") as bar:
 
         def told(what: str, done: int, total: int) -> None:
             bar.set_description_str(what, refresh=False)

@@ -226,7 +226,7 @@ def progress(quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
     if quiet:
         yield None
         return
-    from tqdm.auto import tqdm
+    from fusionkit.bars import progress_bar
 
     bars: dict[str, Any] = {}
 
@@ -236,7 +236,7 @@ def progress(quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
                 bar.close()
             unit, leave = ("picture", True) if what == "pictures" else ("resample", False)
             title = "pictures" if what == "pictures" else f"interval of {what}"
-            bars[what] = tqdm(total=total, desc=title, unit=unit, leave=leave, dynamic_ncols=True)
+            bars[what] = progress_bar(total=total, desc=title, unit=unit, leave=leave)
         bars[what].update(done - bars[what].n)
 
     try:
