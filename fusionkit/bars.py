@@ -36,7 +36,7 @@ def progress_bar(**options: Any) -> Any:
     if not issubclass(tqdm, std.tqdm) or tqdm.display is not std.tqdm.display or sys.stderr.isatty():
         return tqdm(dynamic_ncols=True, **options)
 
-    class Seldom(std.tqdm):
+    class Seldom(std.tqdm):  # type: ignore[misc]
         """One whose description, as it changes, is no line of its own."""
 
         def set_description_str(self, desc: str | None = None, refresh: bool = True) -> None:
