@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from fusionkit import pillow
 from fusionkit.errors import FusionError
 from fusionkit.files import in_bytes
+from fusionkit.texts import odd_kind
 from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 """What is opened, by Pillow's names. Others are not even tried: some run other programs, and few have good readers."""
 
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
 _UNKNOWN, _CONVERT = "is no picture of a known format", "convert it to PNG"
 # Of one pixel: Pillow keeps 4 bytes of what is decoded, and 3 go to an array. Others are converted, some in floats.
 _BYTES_A_PIXEL, _BYTES_A_CONVERTED_PIXEL = 8, 24
@@ -142,8 +135,7 @@ def _ordinary(path: Path) -> Iterator[BinaryIO]:
     """An ordinary file, open. Pipes would let us wait for ever, and devices never end."""
 
     def check(mode: int) -> None:
-        if not stat.S_ISREG(mode):
-            kind = next((name for of_kind, name in _KINDS if of_kind(mode)), "no ordinary file")
+        if kind := odd_kind(mode):
             raise PictureError(path, f"is {kind}, not a picture")
 
     check(path.stat().st_mode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 
 from fusionkit import limits
@@ -11,6 +12,13 @@ from fusionkit import limits
 # Line breaks and tabs are text; the rest moves cursors, ends strings, or hides what is written.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _HALF = re.compile("[\ud800-\udfff]")
+_KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+    stat.S_ISSOCK: "a socket",
+}
 
 
 def unfit_text(text: str) -> str:
@@ -44,6 +52,13 @@ def unfit_path(text: str) -> str:
     if long := next((part for part in path.parts if len(part.encode()) > limits.NAME_BYTES), None):
         return f"has a name of {len(long.encode())} bytes; file systems hold {limits.NAME_BYTES}: {long[:40]}..."
     return ""
+
+
+def odd_kind(mode: int) -> str:
+    """What is no ordinary file, by its mode as `os.stat` tells it: "a pipe"; empty for an ordinary file."""
+    if stat.S_ISREG(mode):
+        return ""
+    return next((name for is_kind, name in _KINDS.items() if is_kind(mode)), "something else")
 
 
 def is_file(path: Path) -> bool:

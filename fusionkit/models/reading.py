@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Iterator
 from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
 from fusionkit.errors import ModelError
+from fusionkit.texts import odd_kind
 
 CONFIG_LIMIT = 4_000_000
 """Bytes that a configuration file may have."""
@@ -21,13 +21,6 @@ NUMBER_LIMIT = 10_000_000
 """What no number of a configuration may exceed."""
 
 _DEPTH, _ENTRIES = 20, 20_000
-_KINDS = {
-    stat.S_ISDIR: "a folder",
-    stat.S_ISFIFO: "a pipe",
-    stat.S_ISCHR: "a device",
-    stat.S_ISBLK: "a device",
-    stat.S_ISSOCK: "a socket",
-}
 
 
 def size_of(path: Path, what: str) -> int:
@@ -47,8 +40,7 @@ def size_of(path: Path, what: str) -> int:
         raise
     except (OSError, ValueError) as error:
         raise ModelError(f"{what}: {inner(path)} can't be read: {_reason(error)}") from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = next((name for test, name in _KINDS.items() if test(found.st_mode)), "no file")
+    if kind := odd_kind(found.st_mode):
         raise ModelError(f"{what}: {inner(path)} is {kind}, not a file")
     return found.st_size
 
