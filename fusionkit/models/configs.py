@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fusionkit.errors import ModelError
-from fusionkit.models.reading import NUMBER_LIMIT, excesses, read_json
-from fusionkit.models.sources import Arguments, arguments_of, classes_in, fields_of, fits, keys_in
+from fusionkit.models.config_values import (
+    BLOCK_LIMIT,
+    CHANNEL_LIMIT,
+    LAYER_LIMIT,
+    SIDE_LIMIT,
+    Above0,
+    Activation,
+    Count,
+    DownBlocks,
+    Groups,
+    Layers,
+    Number,
+    Numbers,
+    UpBlocks,
+    Widths,
+    activation,
+    each_of,
+    misfit_groups,
+    perhaps,
+    whole,
+)
+from fusionkit.models.reading import excesses, read_json
+from fusionkit.models.sources import Arguments, arguments_of, fields_of, fits
 from fusionkit.problems import problems_of, shown
-
-SIDE_LIMIT = 4_096
-"""Latent pixels of a model's own window, along a side."""
-
-LAYER_LIMIT = 200
-"""Layers of a text encoder, or of one block of a denoiser."""
-
-BLOCK_LIMIT = 12
-"""Blocks of a denoiser or an autoencoder: each halves the side."""
-
-CHANNEL_LIMIT = 65_536
-"""Channels of a layer, or numbers of a token."""
 
 VAES: Mapping[str, str] = {
     "AutoencoderKL": "block_out_channels",
@@ -47,11 +56,6 @@ _REACHES = {
 _ENCODERS = {"CLIPTextConfig": "models/clip/*.py", "BertConfig": "models/bert/*.py"}
 _ANY_ENCODER = "models/*/configuration_*.py"
 _TYPES = {"clip_text_model": "CLIPTextModel", "bert": "BertModel"}
-# Where the libraries name the functions between layers.
-_ACTIVATIONS = {
-    "diffusers": ("models/activations.py", "(?:ACT2CLS|ACTIVATION_FUNCTIONS|ACT2FN)"),
-    "transformers": ("activations.py", "ACT2CLS"),
-}
 # Where diffusers has the classes of which a file may be, and the one where it does not say.
 _CLASSES = {
     "Denoiser": ("models/controlnets/controlnet.py", "ControlNetModel"),
@@ -61,118 +65,6 @@ _CLASSES = {
 
 C = TypeVar("C", bound=BaseModel)
 D = TypeVar("D", bound="Denoiser")
-
-
-def _one(least: int, most: int) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"must be a whole number, not {shown(value)}")
-        if not least <= value <= most:
-            raise ValueError(f"must be {least:,} to {most:,}, not {shown(value)}")
-        return value
-
-    return check
-
-
-def _many(least: int, most: int, *, alone: bool, deep: bool = False) -> Callable[[Any], Any]:
-    """A list of whole numbers, or nothing; if `alone`, one of them will do; if `deep`, lists of them as well."""
-    one = _one(least, most)
-
-    def check(value: Any) -> Any:
-        if value is None:
-            return value
-        if isinstance(value, list) and 0 < len(value) <= LAYER_LIMIT:
-            return [check(each) if deep and each is not None else one(each) for each in value]
-        if alone:
-            return one(value)
-        raise ValueError(f"must be a list of whole numbers, not {shown(value)}")
-
-    return check
-
-
-def _whole(least: int, most: int) -> BeforeValidator:
-    return BeforeValidator(_one(least, most))
-
-
-def _each(least: int, most: int, *, alone: bool, deep: bool = False) -> BeforeValidator:
-    return BeforeValidator(_many(least, most, alone=alone, deep=deep))
-
-
-def _perhaps(least: int, most: int) -> BeforeValidator:
-    one = _one(least, most)
-    return BeforeValidator(lambda value: value if value is None else one(value))
-
-
-def _numbers(value: Any) -> Any:
-    if value is None:
-        return value
-    if not isinstance(value, list) or len(value) > CHANNEL_LIMIT:
-        raise ValueError(f"must be a list of numbers, not {shown(value)}")
-    return [_number(each) for each in value]
-
-
-def _number(value: Any) -> Any:
-    # The limit is that of all numbers, and no number is as large as infinity.
-    if value is not None and (
-        isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= NUMBER_LIMIT
-    ):
-        raise ValueError(f"must be a number, not {shown(value)}")
-    return value
-
-
-def _above_0(value: Any) -> Any:
-    if value is None or _number(value) <= 0:
-        raise ValueError(f"must be a number above 0, not {shown(value)}")
-    return value
-
-
-def _activation(package: str) -> AfterValidator:
-    def check(value: str | None) -> str | None:
-        known = keys_in(package, *_ACTIVATIONS[package])
-        if value is not None and known and value.lower() not in known:
-            raise ValueError(f"must be one of {', '.join(known)}, not {shown(value)}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _blocks(direction: str) -> AfterValidator:
-    """Names of diffusers' kinds of blocks of one direction."""
-
-    def check(value: list[str] | None) -> list[str] | None:
-        known = [each for each in classes_in("diffusers", "models/unets/unet_2d_blocks.py") if direction in each]
-        for each in value or ():
-            # Old files begin these names otherwise.
-            if known and each.removeprefix("UNetRes") not in known:
-                raise ValueError(f"must name blocks that diffusers has, such as {known[0]}, not {shown(each)}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _misfit_groups(groups: int | None, widths: Sequence[int]) -> str:
-    """Why a number of groups is none for channels that are normalised together; empty if it is one."""
-    wrong = next((each for each in widths if groups is not None and each % groups), None)
-    return f"must have levels that its norm_num_groups {groups} divide, not {wrong}" if wrong else ""
-
-
-def _texts(value: Any) -> Any:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ValueError(f"must be a list of names, not {shown(value)}")
-    return value
-
-
-Count = Annotated[int, _whole(1, CHANNEL_LIMIT)]
-Layers = Annotated[Any, _each(0, LAYER_LIMIT, alone=True, deep=True)]
-Widths = Annotated[list[int] | None, _each(1, CHANNEL_LIMIT, alone=False)]
-Number = Annotated[float | None, BeforeValidator(_number)]
-Numbers = Annotated[list[float] | None, BeforeValidator(_numbers)]
-Texts = Annotated[list[str], BeforeValidator(_texts)]
-Above0 = Annotated[float, BeforeValidator(_above_0)]
-Groups = Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)]
-DownBlocks = Annotated[list[str], BeforeValidator(_texts), _blocks("Down")]
-UpBlocks = Annotated[list[str], BeforeValidator(_texts), _blocks("Up")]
-Activation = Annotated[str, _activation("diffusers")]
 
 
 class Config(BaseModel):
@@ -189,28 +81,28 @@ class Denoiser(Config):
     block_out_channels: Widths = None
     down_block_types: DownBlocks | None = None
     up_block_types: UpBlocks | None = None
-    attention_head_dim: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = 8
-    num_attention_heads: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = None
+    attention_head_dim: Annotated[Any, each_of(1, CHANNEL_LIMIT, alone=True)] = 8
+    num_attention_heads: Annotated[Any, each_of(1, CHANNEL_LIMIT, alone=True)] = None
     act_fn: Activation = "silu"
     norm_eps: Above0 = 1e-5
     norm_num_groups: Groups = 32
-    cross_attention_dim: Annotated[Any, _each(1, CHANNEL_LIMIT, alone=True)] = None
+    cross_attention_dim: Annotated[Any, each_of(1, CHANNEL_LIMIT, alone=True)] = None
     layers_per_block: Layers = 2
     transformer_layers_per_block: Layers = 1
     reverse_transformer_layers_per_block: Layers = None
-    sample_size: Annotated[Any, _each(1, SIDE_LIMIT, alone=True)] = None
+    sample_size: Annotated[Any, each_of(1, SIDE_LIMIT, alone=True)] = None
     addition_embed_type: str | None = None
-    addition_time_embed_dim: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
-    projection_class_embeddings_input_dim: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
-    time_cond_proj_dim: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
+    addition_time_embed_dim: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
+    projection_class_embeddings_input_dim: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
+    time_cond_proj_dim: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
     class_embed_type: str | None = None
-    num_class_embeds: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
+    num_class_embeds: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
     encoder_hid_dim_type: str | None = None
     attention_type: str | None = None
 
     @model_validator(mode="after")
     def _normalised(self: D) -> D:
-        if problem := _misfit_groups(self.norm_num_groups, self.block_out_channels or ()):
+        if problem := misfit_groups(self.norm_num_groups, self.block_out_channels or ()):
             raise ValueError(problem)
         return self
 
@@ -263,7 +155,7 @@ class Vae(Config):
     class_name: str | None = Field(None, alias="_class_name")
     in_channels: Count = 3
     out_channels: Count = 3
-    latent_channels: Annotated[int, _whole(1, 1_024)] = 4
+    latent_channels: Annotated[int, whole(1, 1_024)] = 4
     block_out_channels: Widths = None
     down_block_out_channels: Widths = None
     encoder_block_out_channels: Widths = None
@@ -294,7 +186,7 @@ class Vae(Config):
             raise ValueError(f"must have at most {BLOCK_LIMIT} levels, not {len(self.widths or ())}")
         if self.kind == "AutoencoderTiny":
             return self
-        if problem := _misfit_groups(self.norm_num_groups, self.widths or ()):
+        if problem := misfit_groups(self.norm_num_groups, self.widths or ()):
             raise ValueError(problem)
         others = self.up_block_out_channels if self.kind == "AsymmetricAutoencoderKL" else self.block_out_channels
         for name, widths in {"down_block_types": self.widths, "up_block_types": others}.items():
@@ -319,17 +211,17 @@ class TextEncoder(Config):
     """`text_encoder/config.json`, of CLIP, BERT or another one."""
 
     model_type: str | None = None
-    vocab_size: Annotated[int | None, _perhaps(1, 2_000_000)] = None
-    hidden_size: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
-    d_model: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
-    hidden_act: Annotated[str, _activation("transformers")] = "quick_gelu"
+    vocab_size: Annotated[int | None, perhaps(1, 2_000_000)] = None
+    hidden_size: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
+    d_model: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
+    hidden_act: Annotated[str, activation("transformers")] = "quick_gelu"
     layer_norm_eps: Above0 = 1e-5
     eos_token_id: Any = 49_407
-    num_hidden_layers: Annotated[int, _whole(1, LAYER_LIMIT)] = 12
-    num_attention_heads: Annotated[int, _whole(1, 1_024)] = 12
+    num_hidden_layers: Annotated[int, whole(1, LAYER_LIMIT)] = 12
+    num_attention_heads: Annotated[int, whole(1, 1_024)] = 12
     intermediate_size: Count = 2_048
-    max_position_embeddings: Annotated[int, _whole(1, 100_000)] = 77
-    projection_dim: Annotated[int | None, _perhaps(1, CHANNEL_LIMIT)] = None
+    max_position_embeddings: Annotated[int, whole(1, 100_000)] = 77
+    projection_dim: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
 
     @model_validator(mode="after")
     def _heads(self) -> TextEncoder:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError, PluginError, did_you_mean
 from fusionkit.models.base import ModelInfo
-from fusionkit.models.configs import Count, Denoiser, Widths, read_config
+from fusionkit.models.config_values import Count, Widths
+from fusionkit.models.configs import Denoiser, read_config
 from fusionkit.models.embedded import embedded_controlnets, why_missing
 from fusionkit.models.folder import PICKLE_ADVICE, STEMS
 from fusionkit.models.hub import download_controlnet, hub_file, hub_listing
