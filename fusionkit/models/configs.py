@@ -52,6 +52,7 @@ _REACHES = {
     "experts_implementation": "code of its own",
 }
 
+_OWN_ATTENTION = ("eager", "sdpa")
 # Where transformers has the configurations of text encoders; the type that a file tells is not asked when one loads.
 _ENCODERS = {"CLIPTextConfig": "models/clip/*.py", "BertConfig": "models/bert/*.py"}
 _ANY_ENCODER = "models/*/configuration_*.py"
@@ -273,7 +274,7 @@ def parsed(model: type[C], content: Mapping[str, Any], file: str, what: str) -> 
     lines += [
         f"{what}: {file} asks for {reach} ('{key}'), which is not loaded"
         for key, reach in _REACHES.items()
-        if content.get(key)
+        if content.get(key) and not (key.endswith("attn_implementation") and content[key] in _OWN_ATTENTION)
     ]
     try:
         found = model.model_validate(dict(content))

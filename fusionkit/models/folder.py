@@ -80,7 +80,7 @@ def read_configs(read: Callable[[str], Path], what: str) -> ModelConfigs:
     unet = collect(lambda: read_config(UNet, read("unet/config.json"), "unet/config.json", what)[0])
     parts = _needed(content, xl=unet is not None and unet.is_xl)
     vae = collect(lambda: _read_vae(read("vae/config.json"), content, what))
-    scheduler = collect(lambda: read_json(read("scheduler/scheduler_config.json"), what))
+    scheduler = collect(lambda: _read_scheduler(read("scheduler/scheduler_config.json"), content, what))
     encoders = {
         part: collect(partial(_read_encoder, read, part, content[part], what))
         for part in parts
@@ -106,7 +106,17 @@ def _read_vae(path: Path, index: Mapping[str, Any], what: str) -> Vae:
     named = index.get("vae")
     # Where a configuration does not say, the index does.
     silent = {"_class_name": named[1]} if isinstance(named, list) and len(named) == 2 else {}
-    return parsed(Vae, {**silent, **content}, "vae/config.json", what)
+    vae = parsed(Vae, {**silent, **content}, "vae/config.json", what)
+    if silent and silent["_class_name"] in VAES and vae.kind in VAES and silent["_class_name"] != vae.kind:
+        told = f"is a {silent['_class_name']} by model_index.json, and a {vae.kind} by vae/config.json"
+        raise ModelError(f"{what}: its vae {told}: the files are of two models; get them again")
+    return vae
+
+
+def _read_scheduler(path: Path, index: Mapping[str, Any], what: str) -> dict[str, Any]:
+    named = index.get("scheduler")
+    silent = {"_class_name": named[1]} if isinstance(named, list) and len(named) == 2 else {}
+    return {**silent, **read_json(path, what)}
 
 
 def _needed(index: Mapping[str, Any], *, xl: bool) -> list[str]:

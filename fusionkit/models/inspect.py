@@ -61,7 +61,12 @@ def inspect_model(source: str, *, revision: str | None = None, variant: str | No
         parameters = {part: each.parameters for part, each in weights.items()}
         if chosen != variant:
             notes = (f"{what} has weights of variant '{chosen}' alone, which are used (variant)",)
-    info = replace(_of_configs(source, configs, parameters), notes=notes)
+    info = _of_configs(source, configs, parameters)
+    if (named := configs.classes["scheduler"]) != info.scheduler:
+        notes += (
+            f"{what} draws with {info.scheduler}, as its own file says; model_index.json says {named} (scheduler)",
+        )
+    info = replace(info, notes=notes)
     embedded = embedded_models().get(source)
     return info if embedded is None else replace(info, window=embedded.window, defaults=embedded.defaults)
 
@@ -208,10 +213,11 @@ def _most_clip_skip(configs: ModelConfigs) -> int | None:
     """How many last layers diffusers can leave out of a prompt: CLIP's, and of SDXL's one more is left out anyway."""
     if not configs.encoders:
         return None
-    encoders = configs.encoders.values()
-    if not all((encoder.model_type or "").startswith("clip") for encoder in encoders):
+    # Where a configuration does not say of which type it is, its class does.
+    kinds = [encoder.model_type or configs.classes.get(part, "") for part, encoder in configs.encoders.items()]
+    if not all(kind.lower().startswith("clip") for kind in kinds):
         return 0
-    return min(encoder.num_hidden_layers for encoder in encoders) - (configs.kind == "sdxl")
+    return min(encoder.num_hidden_layers for encoder in configs.encoders.values()) - (configs.kind == "sdxl")
 
 
 def _cross_attention(unet: UNet, blocks: int) -> tuple[int, ...]:

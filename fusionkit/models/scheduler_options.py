@@ -51,6 +51,21 @@ _LEAST_AND_MOST: Mapping[str, tuple[float, float]] = {
     "steps_offset": (0, STEP_LIMIT),
     "timestep_scaling": (1e-6, 1e6),
 }
+# Words of other solvers, which diffusers takes for the nearest of the class' own.
+_SOLVERS = ("midpoint", "heun", "logrho", "bh1", "bh2")
+_TAKEN_FOR: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "DEISMultistepScheduler": {"algorithm_type": ("dpmsolver", "dpmsolver++"), "solver_type": _SOLVERS},
+    "DPMSolverMultistepScheduler": {"algorithm_type": ("deis",), "solver_type": _SOLVERS},
+    "DPMSolverSinglestepScheduler": {"algorithm_type": ("deis",), "solver_type": _SOLVERS},
+    "EDMDPMSolverMultistepScheduler": {"algorithm_type": ("deis",), "solver_type": _SOLVERS},
+    "UniPCMultistepScheduler": {"solver_type": _SOLVERS},
+}
+# Options that count only where another one is on.
+_BELONGS_TO = {
+    "clip_sample_range": "clip_sample",
+    "dynamic_thresholding_ratio": "thresholding",
+    "sample_max_value": "thresholding",
+}
 # Objects, which no recipe can hold.
 _OBJECTS = ("solver_p", "tau_func")
 # diffusers annotates one of them as true or false.
@@ -137,11 +152,25 @@ def _wrong_values(
         if key not in known and not foreign:
             continue
         annotation, default = known.get(key, ("", None))
+        if foreign and _is_idle(name, key, value, annotation, given):
+            continue
         if key in _OBJECTS and value is not None:
             if not foreign:
                 yield key, "is an object of Python, which a recipe can't hold"
         elif problem := _wrong(name, key, value, annotation, default):
             yield key, problem
+
+
+def _is_idle(name: str, key: str, value: Any, annotation: str, given: Mapping[str, Any]) -> bool:
+    """Whether diffusers takes a value of a published configuration that a recipe should not give: it does nothing."""
+    if value is None:
+        # Those of kinds of noise levels are counted by adding them up.
+        return ("bool" in annotation and key not in _NUMBERS and not key.startswith("use_")) or (
+            key in _BELONGS_TO and not given.get(_BELONGS_TO[key])
+        )
+    if annotation == "bool" and type(value) is int:
+        return value in (0, 1)
+    return value in _TAKEN_FOR.get(name, {}).get(key, ())
 
 
 def _wrong(name: str, key: str, value: Any, annotation: str, default: Any) -> str:

@@ -103,8 +103,11 @@ def fits(value: Any, annotation: str, default: Any, *, exact: bool = False) -> b
         default: What is taken without a value; where that is None, nothing will do.
         exact: Whether the library compares the types itself: then 1 is no float, and null must be named.
     """
-    # Published configurations say null for what is true or false.
-    loose = value is None and not exact and (default is None or "bool" in annotation)
+    # Published configurations say null, or a number, for what is true or false.
+    loose = not exact and (
+        (value is None and (default is None or annotation == "bool"))
+        or (annotation == "bool" and type(value) is int and value in (0, 1))
+    )
     if not annotation or loose or (value is None and "None" in annotation):
         return True
     if isinstance(value, list):

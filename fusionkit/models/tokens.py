@@ -89,14 +89,24 @@ def _vocabulary(folder: Path, names: tuple[str, ...], what: str) -> tuple[int | 
         return count, count - 1
     else:
         return None, 0
-    # Some write down added tokens here alone.
-    added = folder / "added_tokens.json"
-    if added.exists():
-        tokens = {**tokens, **read_json(added, what, TABLE_LIMIT)}
+    tokens = {**tokens, **_added(folder, what)}
     numbers = [number for number in tokens.values() if isinstance(number, int) and not isinstance(number, bool)]
     if len(numbers) != len(tokens) or min(numbers, default=0) < 0:
         raise ModelError(f"{place} is no vocabulary: its tokens must have whole numbers")
     return len(set(numbers)), max(numbers, default=0)
+
+
+def _added(folder: Path, what: str) -> dict[str, Any]:
+    """Tokens that were added later, which some files tell here alone, by their texts."""
+    tokens: dict[str, Any] = {}
+    added, settings = folder / "added_tokens.json", folder / "tokenizer_config.json"
+    if added.exists():
+        tokens |= read_json(added, what, TABLE_LIMIT)
+    listed = read_json(settings, what, TABLE_LIMIT).get("added_tokens_decoder") if settings.exists() else None
+    for number, entry in listed.items() if isinstance(listed, dict) else ():
+        if number.isdecimal() and isinstance(entry, dict) and isinstance(entry.get("content"), str):
+            tokens[entry["content"]] = int(number[:12])
+    return tokens
 
 
 def _of_fast(content: dict[str, Any]) -> dict[str, Any]:

@@ -316,7 +316,8 @@ def changed(model: Mapping[str, Config], **parts: Config) -> dict[str, Config]:
 
 def publish(folder: Path, model: Mapping[str, Config]) -> Path:
     """Write a model's folder: its weights have a header, and as many bytes of nothing as that tells."""
-    for part, content in model.items():
+    index = {**model["model_index"], "scheduler": ["diffusers", model["scheduler"]["_class_name"]]}
+    for part, content in {**model, "model_index": index}.items():
         name = {"scheduler": "scheduler_config.json", "model_index": "../model_index.json"}.get(part, "config.json")
         (folder / part).mkdir(parents=True, exist_ok=True)
         if part.startswith("tokenizer"):

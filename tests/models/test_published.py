@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from published import BERT, DDIM_V, DPM, EDM, EULER, LCM, SD, SD2, SD2_TEXT, XL,
 
 from fusionkit.errors import ModelError
 from fusionkit.models.inspect import inspect_model
+from fusionkit.models.schedulers import make_scheduler
+from fusionkit.recipe import SchedulerSpec
 
 _NO_CHECKER = {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}
 _THREE: Config = {
@@ -281,3 +284,74 @@ def test_models_that_are_told_to_be_others(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError) as caught:
         inspect_model(str(publish(tmp_path / "model", model)))
     assert expected in str(caught.value)
+
+
+ODD: Mapping[str, Mapping[str, Config]] = {
+    "null for what is false": changed(SD, scheduler={**DPM, "thresholding": None, "lower_order_final": None}),
+    "numbers for what is true or false": changed(SD, scheduler={"skip_prk_steps": 1, "set_alpha_to_one": 0}),
+    "null for what is off": changed(SD, scheduler={**LCM, "sample_max_value": None, "clip_sample_range": None}),
+    "another solver's words": changed(SD, scheduler={**DPM, "_class_name": "UniPCMultistepScheduler"}),
+    "another algorithm's words": changed(SD, scheduler={**DPM, "_class_name": "DEISMultistepScheduler"}),
+    "a denoiser's switches": changed(SD, unet={"upcast_attention": None, "use_linear_projection": 0}),
+    "no attention but the libraries' own": changed(SD, text_encoder={"attn_implementation": "eager"}),
+    "a text encoder of no type": changed(SD, text_encoder={"model_type": None}),
+    "added tokens that are known": changed(
+        SD, tokenizer={"added_tokens_decoder": {"49407": {"content": "<|endoftext|>", "special": True}}}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_values_that_diffusers_takes(tmp_path: Path, name: str) -> None:
+    info = inspect_model(str(publish(tmp_path / "model", ODD[name])))
+    assert info.most_clip_skip == 12
+    assert info.notes == ()
+    for spec in (None, SchedulerSpec(name="dpm++-2m"), SchedulerSpec(name="deis"), SchedulerSpec(name="unipc")):
+        scheduler = make_scheduler(info, spec, 3, "cpu")
+        assert len(scheduler.timesteps) >= 3
+
+
+WRONG: Mapping[str, tuple[Mapping[str, Config], str]] = {
+    "a text encoder's number": (
+        changed(SD, text_encoder={"initializer_factor": 1}),
+        "'initializer_factor' of text_encoder/config.json must be of another type (float | None), not 1",
+    ),
+    "null for a denoiser's groups": (
+        changed(SD, unet={"norm_num_groups": None}),
+        "'norm_num_groups' of unet/config.json",
+    ),
+    "null for a list": (changed(SD, unet={"only_cross_attention": None}), "'only_cross_attention' of unet/config.json"),
+    "tokens that the encoder does not know": (
+        changed(SD, tokenizer={"added_tokens_decoder": {"49408": {"content": "<toy>", "special": False}}}),
+        "its tokens go up to 49,408, and the encoder knows 49,408",
+    ),
+    "a VAE of two kinds": (
+        changed(SD, model_index={"vae": ["diffusers", "AutoencoderTiny"]}),
+        "its vae is a AutoencoderTiny by model_index.json, and a AutoencoderKL by vae/config.json",
+    ),
+    "weights of another name": (changed(SD, text_encoder={"transformers_weights": "eager"}), "'transformers_weights'"),
+    "another algorithm that none takes": (
+        changed(SD, scheduler={**DPM, "_class_name": "DEISMultistepScheduler", "algorithm_type": "sde-dpmsolver"}),
+        "'algorithm_type' must be deis, not 'sde-dpmsolver'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_odd_values_that_their_libraries_do_not_take(tmp_path: Path, name: str) -> None:
+    model, expected = WRONG[name]
+    with pytest.raises(ModelError) as caught:
+        inspect_model(str(publish(tmp_path / "model", model)))
+    assert expected in str(caught.value)
+
+
+def test_a_scheduler_that_the_index_calls_otherwise_is_told(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "model", SD)
+    config = folder / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps({**EULER}))
+    (note,) = inspect_model(str(folder)).notes
+    assert note.endswith(
+        "draws with EulerDiscreteScheduler, as its own file says; model_index.json says PNDMScheduler (scheduler)"
+    )
+    config.write_text(json.dumps({key: value for key, value in SD["scheduler"].items() if key != "_class_name"}))
+    assert inspect_model(str(folder)).scheduler == "PNDMScheduler"
