@@ -20,7 +20,7 @@ HEADER_LIMIT = 20_000_000
 """Bytes of the longest header that is read; that of a large LoRA has less than a tenth of it."""
 _CONFIG_LIMIT = 1_000_000
 _LARGEST_ALPHA = 1e6
-_ONE = {"F64": "<d", "F32": "<f", "F16": "<e", "I64": "<q", "I32": "<i"}
+_ONE = {"F64": "<d", "F32": "<f", "F16": "<e", "I64": "<q", "I32": "<i", "I16": "<h", "I8": "<b", "U8": "<B"}
 
 
 @dataclass
@@ -92,6 +92,8 @@ def read_lora(path: Path) -> LoraFile:
     _set_alphas(layers, header.get("__metadata__") or {}, path)
     if wrong := [name for name, layer in layers.items() if not _sane(layer.alpha)]:
         raise ModelError(f"has an alpha that is no number of a sensible size, of {named(wrong)}")
+    if layers and not any(layer.scaling for layer in layers.values()):
+        raise ModelError("changes nothing: the alpha of each of its layers is 0")
     return LoraFile(path, list(layers.values()))
 
 
@@ -130,8 +132,21 @@ def _alpha(path: Path, entry: Mapping[str, Any], start: int) -> float | None:
     kind = entry["dtype"]
     if kind == "BF16" and len(raw) == 2:
         raw, kind = b"\0\0" + raw, "F32"
+    if kind == "F8_E5M2" and len(raw) == 1:
+        raw, kind = b"\0" + raw, "F16"
+    if kind == "F8_E4M3" and len(raw) == 1:
+        return _of_e4m3(raw[0])
     code = _ONE.get(kind)
     return float(struct.unpack(code, raw)[0]) if code and len(raw) == struct.calcsize(code) else float("nan")
+
+
+def _of_e4m3(byte: int) -> float:
+    """A number of 1 sign, 4 exponent and 3 fraction bits; all ones are NaN (arXiv 2209.05433, table 1)."""
+    exponent, fraction = byte >> 3 & 15, byte & 7
+    if byte & 127 == 127:
+        return float("nan")
+    size = (8 + fraction) * 2.0 ** (exponent - 10) if exponent else fraction * 2.0**-9
+    return -size if byte & 128 else size
 
 
 def _sane(alpha: float | None) -> bool:

@@ -19,6 +19,7 @@ Layers = Mapping[str, Mapping[str, Shape] | None]
 
 _DENOISER = "model.diffusion_model."
 _WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 1280: "the SDXL refiner", 2048: "SDXL"}
+_BLOCKS = ("down_blocks", "mid_block", "up_blocks", "input_blocks", "middle_block", "output_blocks")
 _OTHERS = (
     (("single_transformer_blocks", "single_blocks", "double_blocks"), "Flux, or a model like it"),
     (("joint_blocks", "transformer_blocks", "add_k_proj"), "Stable Diffusion 3, or another transformer"),
@@ -73,7 +74,9 @@ def family_problem(file: LoraFile, info: ModelInfo) -> str:
     marked = tuple(mark for marks, _ in _OTHERS for mark in marks)
     foreign = [each.name for each in file.layers if each.part == OTHER or plain(each.name).startswith(marked)]
     if foreign:
-        what = next((name for marks, name in _OTHERS if any(mark in each for mark in marks for each in foreign)), "")
+        # A UNet's blocks hold transformers as well.
+        told = [each for each in foreign if not any(block in each for block in _BLOCKS)]
+        what = next((name for marks, name in _OTHERS if any(mark in each for mark in marks for each in told)), "")
         return f"is for {what or 'another kind of model'}, not for {kind}: it changes {named(foreign)}"
     width = _text_width(file.layers)
     if width and info.cross_attention_dim and width != info.cross_attention_dim:

@@ -25,9 +25,9 @@ _METHODS = (
     (re.compile(r"[._](boft|oft)_"), "OFT"),
     (re.compile(r"[._]vera_lambda_"), "VeRA"),
     (re.compile(r"\.[ab][12]\.weight$"), "GLoRA"),
-    (re.compile(r"\.(diff|diff_b|w_norm|b_norm|set_weight)$|\.modules_to_save\."), "whole layers"),
-    (re.compile(r"\.lora_(up|down|A|B|bias)\b.*\bbias$|\.lora_bias\b"), "biases"),
-    (re.compile(r"\.lora_embedding_[AB]\b"), "embeddings"),
+    (re.compile(r"\.(diff|diff_b|w_norm|b_norm|set_weight)$|\.modules_to_save\."), "set of whole layers"),
+    (re.compile(r"\.lora_(up|down|A|B|bias)\b.*\bbias$|\.lora_bias\b"), "set of biases"),
+    (re.compile(r"\.lora_embedding_[AB]\b"), "set of embeddings"),
     (re.compile(r"^bundle_emb\.|^emb_params$|^clip_[lg]$|string_to_param"), "textual inversion"),
 )
 

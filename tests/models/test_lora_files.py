@@ -98,6 +98,10 @@ CASES: dict[str, tuple[Shapes, str]] = {
         "is for Stable Diffusion 3, or another transformer, not for Stable Diffusion 1 or 2: it changes "
         "transformer.transformer_blocks.0.attn.add_k_proj",
     ),
+    "another trainer's prefix": (
+        pair("module.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k", 32, 16),
+        "is for another kind of model, not for Stable Diffusion 1 or 2: it changes module.down_blocks.0.",
+    ),
     "dora": (
         {**pair(LAYER, 32, 16), f"{LAYER}.dora_scale": (32, 1)},
         f"is or holds a DoRA ({LAYER}.dora_scale), which can't be put on; merge it into its model with the tool that "
@@ -277,3 +281,21 @@ def test_other_models_are_told_by_their_text(tmp_path: Path) -> None:
 def test_names_of_stability(stability: str, diffusers: str) -> None:
     """As diffusers' own conversion has them."""
     assert of_stability(plain(stability)) == plain(diffusers)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.int16, torch.int8, torch.uint8])
+@pytest.mark.parametrize("alpha", [0.0625, -1.75, 448.0, 1.0, 0.001953125])
+def test_alphas_of_small_types(tmp_path: Path, dtype: torch.dtype, alpha: float) -> None:
+    path = tmp_path / "lora.safetensors"
+    number = torch.tensor(alpha if dtype.is_floating_point else round(alpha) % 100 + 1).to(dtype)
+    tensors = {key: torch.ones(shape) for key, shape in pair(LAYER, 32, 16).items()}
+    save_file({**tensors, f"{LAYER}.alpha": number}, path)
+    (layer,) = read_lora(path).layers
+    assert layer.alpha == float(number.float())
+
+
+def test_alphas_that_are_all_zero_are_told_before_loading(tmp_path: Path) -> None:
+    path = tmp_path / "lora.safetensors"
+    tensors = {key: torch.ones(shape) for key, shape in pair(LAYER, 32, 16).items()}
+    save_file({**tensors, f"{LAYER}.alpha": torch.tensor(0.0)}, path)
+    assert problems(path) == [f"LoRA '{path}' changes nothing: the alpha of each of its layers is 0"]

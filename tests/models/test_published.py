@@ -287,7 +287,7 @@ def test_models_that_are_told_to_be_others(tmp_path: Path, name: str) -> None:
 
 
 ODD: Mapping[str, Mapping[str, Config]] = {
-    "null for what is false": changed(SD, scheduler={**DPM, "thresholding": None, "lower_order_final": None}),
+    "null for what is false": changed(SD, scheduler={**DPM, "thresholding": None, "euler_at_final": None}),
     "numbers for what is true or false": changed(SD, scheduler={"skip_prk_steps": 1, "set_alpha_to_one": 0}),
     "null for what is off": changed(SD, scheduler={**LCM, "sample_max_value": None, "clip_sample_range": None}),
     "another solver's words": changed(SD, scheduler={**DPM, "_class_name": "UniPCMultistepScheduler"}),
