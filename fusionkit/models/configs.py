@@ -52,6 +52,8 @@ _REACHES = {
     "experts_implementation": "code of its own",
 }
 
+# Parts that a pipeline may do without, and whose place it expects to be named all the same.
+_PERHAPS = ("safety_checker", "feature_extractor", "image_encoder")
 _OWN_ATTENTION = ("eager", "sdpa")
 # Where transformers has the configurations of text encoders; the type that a file tells is not asked when one loads.
 _ENCODERS = {"CLIPTextConfig": "models/clip/*.py", "BertConfig": "models/bert/*.py"}
@@ -118,6 +120,16 @@ class Denoiser(Config):
         """Whether it is told where a picture was cropped, as SDXL is."""
         return self.addition_embed_type == "text_time"
 
+    @property
+    def strangeness(self) -> str:
+        """What it wants to be told that a prompt does not hold; empty for SD's and SDXL's own."""
+        if self.addition_embed_type not in (None, "text_time"):
+            return f"addition_embed_type '{self.addition_embed_type}'"
+        told = {name: getattr(self, name) for name in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type")}
+        if self.attention_type != "default":
+            told["attention_type"] = self.attention_type
+        return next((f"{name} {shown(value)}" for name, value in told.items() if value is not None), "")
+
 
 class UNet(Denoiser):
     """A denoiser's configuration, with what text to image with SD or SDXL asks of it."""
@@ -138,16 +150,6 @@ class UNet(Denoiser):
         if blocks > BLOCK_LIMIT:
             raise ValueError(f"must have at most {BLOCK_LIMIT} block_out_channels, not {blocks}")
         return self
-
-    @property
-    def strangeness(self) -> str:
-        """What it wants to be told that a prompt does not hold; empty for SD's and SDXL's own."""
-        if self.addition_embed_type not in (None, "text_time"):
-            return f"addition_embed_type '{self.addition_embed_type}'"
-        told = {name: getattr(self, name) for name in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type")}
-        if self.attention_type != "default":
-            told["attention_type"] = self.attention_type
-        return next((f"{name} {shown(value)}" for name, value in told.items() if value is not None), "")
 
 
 class Vae(Config):
@@ -255,6 +257,8 @@ class Index(Config):
                 len(part) != 2 or not all(each is None or isinstance(each, str) for each in part)
             ):
                 raise ValueError(f"must name '{name:.40}' by its library and its class, not {shown(part)}")
+            if part is None and name in _PERHAPS:
+                raise ValueError(f"must say [null, null] for a '{name}' that is not there, not null")
         return value
 
 

@@ -105,12 +105,16 @@ def inspect_controlnet(source: str) -> ControlNetInfo:
         path = hub_file(where, "config.json", None, what="controlnet", known=embedded_controlnets())
     config, content = read_config(ControlNetConfig, path, "config.json", what)
     name = content.get("_class_name")
-    if name != "ControlNetModel":
+    if name not in (None, "ControlNetModel"):
         raise ModelError(f"{what} is a {name!s:.80}; fusionkit uses diffusers' ControlNetModel")
     if config.global_pool_conditions:
         raise ModelError(f"{what} looks at the whole hint at once, which can't be cropped for each view; use another")
     if (hint_channels := config.conditioning_channels) != 3:
         raise ModelError(f"{what} takes hints of {hint_channels} channels; fusionkit's are RGB pictures")
+    if config.strangeness:
+        raise ModelError(f"{what} takes more than a prompt and a hint ({config.strangeness}); use another")
+    if content.get("conditioning_embedding_out_channels", 0) is None:
+        raise ModelError(f"{what}: 'conditioning_embedding_out_channels' of config.json must be a list, not null")
     if config.block_out_channels is None:
         raise ModelError(f"{what}: its configuration does not tell 'block_out_channels'")
     return ControlNetInfo(

@@ -190,7 +190,7 @@ def read_weights(
 ) -> tuple[dict[str, Weights], str | None]:
     """The weights of every part that has some, with each file's header checked, and which variant they are of.
 
-    Where the plain weights of a part are not there, and one variant is, that one is used.
+    Where the plain weights of a part are not there, and one variant is, that one is used unless another is asked for.
 
     Args:
         folder: The model's folder.
@@ -210,9 +210,9 @@ def read_weights(
     errors: list[ModelError] = []
     missing = []
     for part, variants in there.items():
-        picked = chosen if chosen in variants else None
+        alone = variants[0] if variant is None and len(variants) == 1 else None
         try:
-            found = weights_of(folder / part, STEMS[part], picked, what)
+            found = weights_of(folder / part, STEMS[part], chosen if chosen in variants else alone, what)
         except ModelError as error:
             errors.append(error)
             continue
@@ -221,7 +221,7 @@ def read_weights(
         else:
             weights[part] = found
     if missing:
-        errors.append(ModelError(f"{what} {_why_missing(folder, missing, there)}"))
+        errors.append(ModelError(f"{what} {_why_missing(folder, missing, there, variant)}"))
     errors += [ModelError(f"{what}: {line}") for line in _wrong_shapes(configs, weights)]
     for part, encoder in configs.encoders.items():
         if (folder / part / "adapter_config.json").exists():
@@ -249,10 +249,17 @@ def only_variant(there: Mapping[str, Sequence[str | None]]) -> str | None:
     return common.pop() if len(common) == 1 else None
 
 
-def _why_missing(folder: Path, parts: Sequence[str], there: Mapping[str, Sequence[str | None]]) -> str:
+def _why_missing(
+    folder: Path, parts: Sequence[str], there: Mapping[str, Sequence[str | None]], asked: str | None
+) -> str:
     variants = sorted({variant for part in parts for variant in there[part] if variant})
     if variants:
         listed = " and ".join(f"'{variant}'" for variant in variants)
+        if asked is not None:
+            whose = ", ".join(parts)
+            return (
+                f"has no weights of variant '{asked}' for its {whose}, nor plain ones, but {listed}; leave variant out"
+            )
         return f"has its weights in {listed} alone; say which: variant: {variants[0]}"
     files = [file for part in parts for file in (folder / part).glob("*")]
     if any(file.suffix in PICKLES for file in files):
@@ -271,6 +278,14 @@ def _wrong_shapes(configs: ModelConfigs, weights: Mapping[str, Weights]) -> Iter
         if shape is not None and shape[:2] != expected:
             channels = f"{_cross(shape[:2])} channels, not {_cross(expected)}"
             yield f"unet/config.json does not fit its weights: conv_in has {channels}"
+    if "unet" in weights and unet.cross_attention_dim:
+        given = unet.cross_attention_dim
+        widths = given if isinstance(given, list) else [given]
+        shapes = weights["unet"].shapes.items()
+        keys = ((name, each) for name, each in shapes if name.endswith("attn2.to_k.weight") and len(each) == 2)
+        if odd := next(((name, each) for name, each in keys if each[1] not in widths), None):
+            numbers = f"{odd[0]:.80} takes {odd[1][1]:,} numbers a token, not {unet.token_width:,}"
+            yield f"unet/config.json does not fit its weights: {numbers}"
     for part, encoder in configs.encoders.items():
         if part in weights and 0 < (layers := _layers(weights[part].shapes)) < encoder.num_hidden_layers:
             yield (

@@ -58,7 +58,9 @@ def hub_file(hub_id: str, name: str, revision: str | None, *, what: str = "model
         raise ModelError(f"{what} '{hub_id}' is no diffusers {what}: it has no {name}") from error
     except Exception as error:
         # The hub's client lets errors of its transport through, which differ from version to version.
-        problem = "is not in the local cache and the hub can't be reached; there is no such folder either"
+        version = f" in revision '{revision}'" if revision and cached_file(hub_id, name) is not None else ""
+        gone = "" if version else "; there is no such folder either"
+        problem = f"is not in the local cache{version} and the hub can't be reached{gone}"
         raise ModelError(f"{what} '{hub_id}' {problem}") from error
     raise ModelError(f"{what} '{hub_id}' {refused}")
 

@@ -57,14 +57,16 @@ def inspect_model(source: str, *, revision: str | None = None, variant: str | No
     if isinstance(where, str):
         parameters = _count_cached(where, read("model_index.json").parent, configs, variant)
     else:
-        weights, chosen = read_weights(where, configs, variant, what)
+        weights, _ = read_weights(where, configs, variant, what)
         parameters = {part: each.parameters for part, each in weights.items()}
-        if chosen != variant:
-            notes = (f"{what} has weights of variant '{chosen}' alone, which are used (variant)",)
+        chosen = sorted({each.variant for each in weights.values() if each.variant} - {variant})
+        if chosen:
+            named = " and ".join(f"'{each}'" for each in chosen)
+            notes = (f"{what} has weights of variant {named} alone, which are used (variant)",)
     info = _of_configs(source, configs, parameters)
-    if (named := configs.classes["scheduler"]) != info.scheduler:
+    if (listed := configs.classes["scheduler"]) != info.scheduler:
         notes += (
-            f"{what} draws with {info.scheduler}, as its own file says; model_index.json says {named} (scheduler)",
+            f"{what} draws with {info.scheduler}, as its own file says; model_index.json says {listed} (scheduler)",
         )
     info = replace(info, notes=notes)
     embedded = embedded_models().get(source)

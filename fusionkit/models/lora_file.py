@@ -109,7 +109,10 @@ def read_whole_header(path: Path) -> tuple[dict[str, Any], int]:
         raise ModelError("is no file")
     try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
+            start = file.read(8)
+            if start == b"version ":
+                raise ModelError("is a pointer of git-lfs, not the LoRA; get it: git lfs pull")
+            length = int.from_bytes(start, "little")
             if not 0 < length <= HEADER_LIMIT:
                 raise ModelError("is damaged, or no safetensors file: its header has no sensible length")
             header = json.loads(file.read(length))

@@ -15,6 +15,8 @@ from fusionkit.problems import shown
 _FILES = {
     "CLIPTokenizer": (("vocab.json", "merges.txt"), ("tokenizer.json",)),
     "BertTokenizer": (("vocab.txt",), ("tokenizer.json",)),
+    "T5Tokenizer": (("spiece.model",), ("tokenizer.json",)),
+    "XLMRobertaTokenizer": (("sentencepiece.bpe.model",), ("tokenizer.json",)),
 }
 _OTHERS = (
     *_FILES["CLIPTokenizer"],
@@ -24,6 +26,8 @@ _OTHERS = (
     ("tokenizer.model",),
 )
 _LEAST = 0.9
+# Tokens of a byte-pair vocabulary that no merge makes: 256 bytes, also as the ends of words, start and end.
+_LETTERS = 514
 
 
 def tokenizer_problems(folder: Path, kind: str, encoder: TextEncoder, what: str) -> Iterator[str]:
@@ -64,6 +68,8 @@ def tokenizer_problems(folder: Path, kind: str, encoder: TextEncoder, what: str)
         )
     elif count < _LEAST * rows:
         yield f"has a {folder.name} that is not its text encoder's: it knows {count:,} tokens, and the encoder {rows:,}"
+    elif complete[0] == "vocab.json" and (problem := _merges_problem(folder, count, what)):
+        yield f"has a {folder.name} that makes other tokens than its text encoder knows: {problem}; get its files again"
 
 
 def _length_problem(folder: Path, encoder: TextEncoder, what: str) -> str:
@@ -73,8 +79,23 @@ def _length_problem(folder: Path, encoder: TextEncoder, what: str) -> str:
     most = encoder.max_position_embeddings
     if isinstance(length, (int, float)) and not isinstance(length, bool) and 2 <= length <= most:
         return ""
+    if not path.exists():
+        whose = f"its {folder.name} has no {path.name}"
+        return f"can't read a prompt: {whose}, which tells how long one may be and what fills it up; get that file too"
     told = "is silent" if length is None else f"is {shown(length)}"
     return f"can't read a prompt: model_max_length of its {folder.name}/{path.name} {told}; it must be 2 to {most:,}"
+
+
+def _merges_problem(folder: Path, count: int, what: str) -> str:
+    """Why words would fall into letters, which no error tells: merges that are missing, or not the vocabulary's."""
+    tokens = read_json(folder / "vocab.json", what, TABLE_LIMIT)
+    lines = (folder / "merges.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = [line.split(" ") for line in lines if line.strip() and not line.startswith("#version")]
+    wanted = count - _LETTERS
+    if len(pairs) < _LEAST * wanted:
+        return f"merges.txt has {len(pairs):,} merges, and the vocabulary needs {wanted:,}"
+    strange = next((pair for pair in pairs if len(pair) == 2 and "".join(pair) not in tokens), None)
+    return f"merges.txt makes '{''.join(strange):.40}', which vocab.json does not have" if strange else ""
 
 
 def _vocabulary(folder: Path, names: tuple[str, ...], what: str) -> tuple[int | None, int]:

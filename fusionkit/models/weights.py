@@ -31,6 +31,9 @@ _BITS = {"BOOL": 8, "BF16": 16, "F4": 4}
 _BITS |= {f"{kind}{bits}": bits for kind in "IUF" for bits in (8, 16, 32, 64)} | {"C64": 64}
 _BITS |= {"F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6}
 
+# How the files begin that git has in place of large ones.
+_POINTER = b"version "
+
 _Natural = Annotated[int, Field(strict=True, ge=0, lt=2**60)]
 
 
@@ -85,7 +88,12 @@ def read_header(path: Path, what: str) -> dict[str, Shape]:
     try:
         size = size_of(path, what)
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
+            start = file.read(8)
+            if start == _POINTER:
+                raise ModelError(
+                    f"{what}: {path.name} is a pointer of git-lfs, not the weights; get them: git lfs pull"
+                )
+            length = int.from_bytes(start, "little")
             if 2**40 > length > size - 8 and file.read(2) == b'{"':
                 raise ModelError(f"{what}: {_missing(path, length + 8 - size)}")
             file.seek(8)

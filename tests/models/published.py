@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from tiny_models import CHECKPOINTS
 
 Config = dict[str, Any]
 
@@ -358,6 +355,6 @@ def _vocabulary(folder: Path, count: int, config: Config) -> None:
     elif kind == "T5Tokenizer":
         (folder / "spiece.model").write_bytes(b"\n\x0e\n\x05<unk>")
     else:
-        tokens = {f"t{number}": number for number in range(count)}
-        (folder / "vocab.json").write_text(json.dumps(tokens))
-        shutil.copy(CHECKPOINTS / "tiny-sd" / "tokenizer" / "merges.txt", folder)
+        (folder / "vocab.json").write_text(json.dumps({f"t{number}": number for number in range(count)}))
+        merges = (f"t {number}" for number in range(count - 514))
+        (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))

@@ -362,7 +362,16 @@ def test_a_variant_of_some_parts(copied: Callable[[str], Path]) -> None:
     assert inspect_model(str(folder)).parameters == 502371
     load_pipeline(str(folder), "sd", dtype=torch.float32)
     renamed(folder, "ema", "vae")
-    assert problems(folder) == ["has its weights in 'ema' and 'fp16' alone; say which: variant: ema"]
+    info = inspect_model(str(folder))
+    assert info.parameters == 502371
+    assert info.notes == (f"model '{folder}' has weights of variant 'ema' and 'fp16' alone, which are used (variant)",)
+    load_pipeline(str(folder), "sd", dtype=torch.float32)
+    assert problems(folder, variant="fp16") == [
+        "has no weights of variant 'fp16' for its vae, nor plain ones, but 'ema'; leave variant out"
+    ]
+    (vae,) = (folder / "vae").glob("*.safetensors")
+    shutil.copy(vae, folder / "vae" / "diffusion_pytorch_model.bf16.safetensors")
+    assert problems(folder) == ["has its weights in 'bf16' and 'ema' alone; say which: variant: bf16"]
 
 
 def test_a_controlnet_of_a_variant(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from tiny_models import CHECKPOINTS, info_of
 
 from fusionkit.models.lora import check_loras
+from fusionkit.models.lora_file import read_lora
 from fusionkit.models.lora_names import of_stability, plain
 from fusionkit.recipe import Lora, ModelSpec
 
