@@ -316,10 +316,6 @@ WRONG: Mapping[str, tuple[Mapping[str, Config], str]] = {
         changed(SD, text_encoder={"initializer_factor": 1}),
         "'initializer_factor' of text_encoder/config.json must be of another type (float | None), not 1",
     ),
-    "null for a denoiser's groups": (
-        changed(SD, unet={"norm_num_groups": None}),
-        "'norm_num_groups' of unet/config.json",
-    ),
     "null for a list": (changed(SD, unet={"only_cross_attention": None}), "'only_cross_attention' of unet/config.json"),
     "tokens that the encoder does not know": (
         changed(SD, tokenizer={"added_tokens_decoder": {"49408": {"content": "<toy>", "special": False}}}),
