@@ -28,8 +28,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fuzz_attempts import GOOD, Outcome, attempt, drawn, validated
 from fuzz_cases import make_case
 
-LONGEST = 120.0
-"""Seconds after which an input that can't be interrupted has hung."""
+LONGEST, IDLE = 120.0, 900.0
+"""Seconds of a worker's processor, and of the clock, after which an input that can't be interrupted has hung.
+
+A worker that compiles a model waits for compilers, and one on a busy machine waits for its turn.
+"""
 
 
 def work(sender: Connection, seed: int, numbers: Sequence[int], draw: bool) -> None:
@@ -47,7 +50,7 @@ def work(sender: Connection, seed: int, numbers: Sequence[int], draw: bool) -> N
 def tried(seed: int, numbers: Sequence[int], workers: int, draw: bool) -> Iterator[tuple[int, Outcome]]:
     """Each input's outcome; a worker that hangs or dies is replaced, and its input is to blame."""
     context = multiprocessing.get_context("spawn")
-    running: dict[Connection, tuple[multiprocessing.process.BaseProcess, list[int], float]] = {}
+    running: dict[Connection, tuple[multiprocessing.process.BaseProcess, list[int], float, float]] = {}
 
     def start(mine: list[int]) -> None:
         if mine:
@@ -55,13 +58,13 @@ def tried(seed: int, numbers: Sequence[int], workers: int, draw: bool) -> Iterat
             process = context.Process(target=work, args=(sender, seed, mine, draw), daemon=True)
             process.start()
             sender.close()
-            running[receiver] = process, mine, time.monotonic()
+            running[receiver] = process, mine, time.monotonic(), 0.0
 
     for worker in range(workers):
         start(list(numbers[worker::workers]))
     while running:
         ready = wait(list(running), timeout=5)
-        for receiver, (process, mine, since) in list(running.items()):
+        for receiver, (process, mine, since, spent) in list(running.items()):
             if receiver in ready:
                 try:
                     number, outcome = receiver.recv()  # type: ignore[union-attr]
@@ -73,14 +76,26 @@ def tried(seed: int, numbers: Sequence[int], workers: int, draw: bool) -> Iterat
                         start(mine[1:])
                     continue
                 mine.remove(number)
-                running[receiver] = process, mine, time.monotonic()
+                running[receiver] = process, mine, time.monotonic(), seconds_of(process.pid)
                 yield number, outcome
-            elif time.monotonic() - since > LONGEST:
+            elif time.monotonic() - since > IDLE or seconds_of(process.pid) - spent > LONGEST:
                 process.kill()
                 process.join()
                 del running[receiver]
-                yield mine[0], Outcome("hang", f"no answer in {LONGEST:g} seconds")
+                yield (
+                    mine[0],
+                    Outcome("hang", f"no answer in {LONGEST:g} seconds of a processor, or {IDLE:g} of the clock"),
+                )
                 start(mine[1:])
+
+
+def seconds_of(pid: int | None) -> float:
+    """A process's own time of processors; 0 once it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
