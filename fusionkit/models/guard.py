@@ -36,13 +36,17 @@ def at_work(what: str) -> Iterator[None]:
         what: The part: "model 'name': vae".
 
     Raises:
-        ModelError: The part failed.
+        ModelError: The part failed, or could not be compiled.
     """
     try:
         yield
     except FusionError:
         raise
     except Exception as error:
+        if any(each.__name__ == "TorchDynamoException" for each in type(error).__mro__):
+            first = str(error).strip().partition("\n")[0]
+            reason = re.sub(r"\b[A-Z]\w*(Error|Exception): ?", "", first)[:300]
+            raise ModelError(f"{what} can't be compiled here: {reason}; leave out 'compile'") from error
         *_, (frame, _) = walk_tb(error.__traceback__)
         library = str(frame.f_globals.get("__name__", "")).partition(".")[0] in _LIBRARIES
         if not library or owner_of(error) or out_of_memory(error):

@@ -613,3 +613,16 @@ def test_a_text_encoder_with_fewer_layers_than_it_says(copied: Callable[[str], P
     folder = copied("sd")
     change(folder / "text_encoder" / "config.json", num_hidden_layers=12)
     assert problems(folder) == ["text_encoder/config.json does not fit its weights: they have 2 layers, not 12"]
+
+
+def test_what_a_compiler_can_not_do_is_told_as_that() -> None:
+    from torch._dynamo.exc import TorchDynamoException
+
+    from fusionkit.models.guard import at_work
+
+    error = TorchDynamoException("ImportError: main.so: file too short\n\nSet TORCHDYNAMO_VERBOSE=1")
+    with pytest.raises(ModelError) as caught, at_work("model 'm': unet"):
+        raise error
+    line = str(caught.value)
+    assert line == "model 'm': unet can't be compiled here: main.so: file too short; leave out 'compile'"
+    assert "\n" not in line
