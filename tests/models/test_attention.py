@@ -203,11 +203,11 @@ def test_layers_are_those_of_the_down_and_up_blocks() -> None:
 def test_where_a_denoiser_attends_is_known_from_its_configuration(
     blocks: tuple[str, ...] | None, levels: tuple[int, ...]
 ) -> None:
-    config: dict[str, Any] = {"block_out_channels": [8] * (len(blocks) if blocks else 4)}
+    config: dict[str, Any] = {"block_out_channels": [32] * (len(blocks) if blocks else 4)}
     if blocks:
         config |= {"down_block_types": list(blocks)}
         config |= {"up_block_types": [name.replace("Down", "Up") for name in reversed(blocks)]}
-    unet, vae = UNet.model_validate(config), Vae.model_validate({"block_out_channels": [8, 8]})
+    unet, vae = UNet.model_validate(config), Vae.model_validate({"block_out_channels": [32, 32]})
     configs = ModelConfigs("sd", unet, vae, {"_class_name": "DDIMScheduler"}, {}, {})
     assert _of_configs("model", configs, {}).cross_attention == levels
 
