@@ -55,7 +55,7 @@ def _texture_bank() -> list[Image]:
         for cells, weight in ((16, 1.0), (32, 0.6), (64, 0.35)):
             noise = rng.standard_normal((cells, cells)).astype(np.float32)
             texture += weight * cv2.resize(noise, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_CUBIC)
-        bank.append(texture / texture.std())
+        bank.append((texture / texture.std()).astype(np.float32, copy=False))
     return bank
 
 

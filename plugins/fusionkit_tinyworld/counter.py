@@ -93,7 +93,7 @@ def objects(image: NDArray[np.uint8], thing: str, colour: str | None) -> NDArray
 def _is_fragment(blob: NDArray[np.int32], larger: NDArray[np.int32]) -> bool:
     ends, larger_ends = blob[:2] + blob[2:4], larger[:2] + larger[2:4]
     gap = np.maximum(blob[:2] - larger_ends, larger[:2] - ends).max()
-    return bool(blob[4] < FRAGMENT_SHARE * larger[4] and gap < FRAGMENT_GAP * larger[2:4].max())
+    return bool(blob[4] < FRAGMENT_SHARE * larger[4] and gap < FRAGMENT_GAP * np.max(larger[2:4]))
 
 
 def count_objects(image: NDArray[np.uint8], thing: str, colour: str | None) -> int:

@@ -64,7 +64,7 @@ def fill(world: World) -> None:
     for name, text in recipes(world).items():
         told = {"recipe": text, "latents": "0" * 64, "versions": None, "seed": [1]}
         save_image(photo, strange / f"{name}.png", told)
-    deep = json.dumps({"recipe": HARMLESS, "x": 0}).replace("0", "[" * 5000 + "]" * 5000)
+    deep = json.dumps({"recipe": HARMLESS, "x": 0}).replace("0", "[" * 100_000 + "]" * 100_000)
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
