@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from fusionkit.errors import FusionError
 from fusionkit.models.base import ModelInfo
 from fusionkit.models.hub import cached_file
 from fusionkit.models.inspect import locate
-from fusionkit.models.lora_file import LoraFile, LoraLayer, Shape, read_whole_header
+from fusionkit.models.lora_file import LoraFile, LoraLayer, Shape
 from fusionkit.models.lora_names import OTHER, TEXT, TEXT_2, UNET, layers_per_block, named, of_stability, plain
+from fusionkit.models.reading import read_json
+from fusionkit.models.weights import read_header
 
 Layers = Mapping[str, Mapping[str, Shape] | None]
 """The shapes of a model's layers, by the pipeline's part and the layer's name; None where they are not known."""
@@ -101,7 +102,7 @@ def layers_of_model(source: str, revision: str | None = None) -> Layers:
             if found is None:
                 return {UNET: None, TEXT: None, TEXT_2: None}
             folder = found.parent
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        index = read_json(folder / "model_index.json", f"model '{source}'")
         listed = {part: isinstance(index.get(part), list) and index[part][0] is not None for part in (TEXT, TEXT_2)}
         return {
             UNET: _layers_of_folder(folder / UNET),
@@ -114,18 +115,14 @@ def layers_of_model(source: str, revision: str | None = None) -> Layers:
 
 def _layers_of_folder(folder: Path) -> Mapping[str, Shape] | None:
     files = sorted(folder.glob("*.safetensors"))
-    return _weights((key, shape) for file in files for key, shape in _shapes(file)) if files else None
+    return _weights(item for file in files for item in read_header(file, file.name).items()) if files else None
 
 
 def _layers_of_file(path: Path) -> Layers:
     """Of a single file in Stability's layout, the denoiser: its text encoders have other names there."""
-    inner = ((key.removeprefix(_DENOISER), shape) for key, shape in _shapes(path) if key.startswith(_DENOISER))
+    shapes = read_header(path, path.name).items()
+    inner = ((key.removeprefix(_DENOISER), shape) for key, shape in shapes if key.startswith(_DENOISER))
     return {UNET: _weights(inner) or None, TEXT: None, TEXT_2: None}
-
-
-def _shapes(file: Path) -> list[tuple[str, Shape]]:
-    header, _ = read_whole_header(file)
-    return [(key, tuple(entry["shape"])) for key, entry in header.items() if key != "__metadata__"]
 
 
 def _weights(shapes: Iterable[tuple[str, Shape]]) -> dict[str, Shape]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from fusionkit.errors import FusionError, ModelError
 from fusionkit.models.hub import cached_file
 from fusionkit.models.inspect import locate
 from fusionkit.models.prompt_tokens import Frame, chunks_of, frame_of
+from fusionkit.models.reading import read_json
 from fusionkit.prompt_syntax import weighted_parts
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ def reader_of(spec: ModelSpec) -> PromptReader | None:
         folder = _folder(spec)
         if folder is None:
             return None
-        library, name = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["tokenizer"]
+        library, name = read_json(folder / "model_index.json", spec.model)["tokenizer"]
         if library != "transformers":
             return None
         tokenizer = getattr(transformers, name).from_pretrained(folder / "tokenizer", local_files_only=True)
-        config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "text_encoder" / "config.json", spec.model)
         positions = config.get("max_position_embeddings")
         return PromptReader(tokenizer, frame_of(tokenizer, positions if isinstance(positions, int) else None))
     except Exception:  # noqa: BLE001 - what is wrong with a model's files is said where the model is looked at
