@@ -157,6 +157,8 @@ def tests(device: Any, seconds: float) -> dict[str, Any]:
     if not folder.is_dir():
         return {"reason": "tests/gpu is not here"}
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HF_HUB_OFFLINE": "1"}
+    # As wide as what pytest has to say in one line of why a test failed.
+    environment["COLUMNS"] = "400"
     environment["PYTHONPATH"] = os.pathsep.join([*PATHS, *filter(None, [os.environ.get("PYTHONPATH")])])
     if device.type == "cpu":
         environment["FUSIONKIT_GPU_TESTS_ON"] = "cpu"

