@@ -13,7 +13,7 @@ import statistics
 import torch
 
 from fusionkit import Fusion, Recipe
-from fusionkit.recipe_file import load_recipes
+from fusionkit.recipe.recipe_file import load_recipes
 
 
 def alone(recipe: Recipe, name: str) -> Fusion:

@@ -23,7 +23,7 @@ from fusionkit.comparison.jobs import Job
 from fusionkit.comparison.measure import pictures_of
 from fusionkit.evaluation import Score, Tools
 from fusionkit.evaluation.evaluate import score
-from fusionkit.files import write_whole
+from fusionkit.pictures.files import write_whole
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EXPERIMENTS = ("table-1", "table-2-ddim", "table-2-ddpm", "figure-5", "table-3")

@@ -19,8 +19,8 @@ from fusionkit.comparison.jobs import Job, jobs_of
 from fusionkit.comparison.measure import Measured, measure
 from fusionkit.comparison.spec import Comparison
 from fusionkit.evaluation import Metric, Score, Tools, difference
-from fusionkit.map_pictures import below, captioned
-from fusionkit.picture import open_picture
+from fusionkit.pictures.map_pictures import below, captioned
+from fusionkit.pictures.picture import open_picture
 
 ARROWS = {"lower": "(low)", "higher": "(high)", "closer-to-1": "(1)", "none": ""}
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from fusionkit import Fusion, Patches, Plugin, Prompt, Stage, Step, hookimpl
-from fusionkit.picture import open_picture
+from fusionkit.pictures.picture import open_picture
 from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_tinyworld.captions import SCENE_PHRASES, SCENES, STYLES, TIMES
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusionkit import Fusion, Plugin
-from fusionkit.image import read_metadata
-from fusionkit.picture import open_picture
+from fusionkit.pictures.image import read_metadata
+from fusionkit.pictures.picture import open_picture
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_multidiffusion import MultiDiffusion
 from fusionkit_tinyworld.captions import Landscape, all_landscapes, caption

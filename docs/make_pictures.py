@@ -84,7 +84,7 @@ KEPT = tuple((scene, time) for scene in ("mountains", "a forest") for time in ("
 def run(changes: Sequence[str], recipe: str = RECIPE, shown: str = "") -> Image:
     """The picture of a recipe with some changes, or one of its maps."""
     from fusionkit import Fusion
-    from fusionkit.recipe_file import load_recipes
+    from fusionkit.recipe.recipe_file import load_recipes
 
     changes = [*changes, *SETS]
     result = Fusion.from_recipe(load_recipes(recipe, changes)[0])(progress=False, maps=bool(shown))
@@ -171,7 +171,7 @@ def averaged(recipe: str, changes: Sequence[str]) -> Image:
     import torch
 
     from fusionkit import Fusion, Plugin, Prompt, hookimpl
-    from fusionkit.recipe_file import load_recipes
+    from fusionkit.recipe.recipe_file import load_recipes
     from fusionkit_magicfusion import SaliencyNoiseBlending
 
     blended = load_recipes(recipe, [*changes, *SETS])[0]
@@ -206,7 +206,7 @@ def several(
         rows: What each row of blending changes, by its label, with {scene} and {time}.
         cases: Scenes and times; the number of a case is its seed.
     """
-    from fusionkit.recipe_file import load_recipes
+    from fusionkit.recipe.recipe_file import load_recipes
 
     made: dict[str, list[Image]] = {}
     sources = {name: spec.model for name, spec in load_recipes(recipe)[0].specs.items()}
@@ -322,7 +322,7 @@ def tinyworld() -> Image:
     from PIL import Image
 
     from fusionkit import Fusion
-    from fusionkit.recipe_file import load_recipes
+    from fusionkit.recipe.recipe_file import load_recipes
     from fusionkit_tinyworld.captions import SCENE_PHRASES, STYLES, TIMES
 
     fusion = Fusion.from_recipe(load_recipes(RECIPE, ["size=64x64", "scheduler=ddim", "steps=30", plugins(), *SETS])[0])

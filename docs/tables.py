@@ -101,7 +101,7 @@ def options(name: str, part: str = "") -> str:
 
 def recipe() -> str:
     """The keys of a recipe file."""
-    from fusionkit.schema import recipe_schema
+    from fusionkit.recipe.schema import recipe_schema
 
     return properties(recipe_schema()["properties"], {}, "key")
 
@@ -122,7 +122,7 @@ def model() -> str:
 
 def hooks() -> str:
     """Every hook with its signature and its purpose."""
-    from fusionkit.hookspecs import Hookspecs
+    from fusionkit.loop.hookspecs import Hookspecs
 
     return rows(
         ["hook", "answers", "purpose"],
@@ -164,7 +164,7 @@ def schedulers() -> str:
     from diffusers.utils import dummy_torch_and_scipy_objects
 
     from fusionkit.models.inspect import inspect_model
-    from fusionkit.models.schedulers import SHORT_NAMES, make_scheduler
+    from fusionkit.models.schedulers.by_name import SHORT_NAMES, make_scheduler
     from fusionkit.recipe import SchedulerSpec
 
     info = inspect_model("tinyworld/scenes")

@@ -15,37 +15,53 @@ from fusionkit.errors import (
     PluginError,
     RecipeError,
 )
-from fusionkit.hookspecs import hookimpl
+from fusionkit.loop.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from pydantic import Field
 
     from fusionkit.fusion import Fusion, Result
+    from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise
+    from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step
+    from fusionkit.loop.views import View, covering, windows
+    from fusionkit.pictures.map_pictures import below, beside, captioned
+    from fusionkit.pictures.picture import PicturePath, open_picture, picture_problems
     from fusionkit.plugin import Plugin
-    from fusionkit.recipe import Recipe
-    from fusionkit.stage import Fused, Patches, Prompt, Stage, StagePlan, Step
-    from fusionkit.views import View, windows
+    from fusionkit.recipe.recipe import Recipe
 
 # Loaded when they are first asked for: `import fusionkit` must not wait for torch, nor `--help` for pydantic.
 _LAZY = {
+    "Control": "fusionkit.loop.stage",
     "Field": "pydantic",
-    "Fused": "fusionkit.stage",
+    "Fused": "fusionkit.loop.stage",
     "Fusion": "fusionkit.fusion",
-    "Patches": "fusionkit.stage",
+    "Patches": "fusionkit.loop.stage",
+    "PicturePath": "fusionkit.pictures.picture",
     "Plugin": "fusionkit.plugin",
-    "Prompt": "fusionkit.stage",
-    "Recipe": "fusionkit.recipe",
+    "Prompt": "fusionkit.loop.stage",
+    "Recipe": "fusionkit.recipe.recipe",
     "Result": "fusionkit.fusion",
-    "Stage": "fusionkit.stage",
-    "StagePlan": "fusionkit.stage",
-    "Step": "fusionkit.stage",
-    "View": "fusionkit.views",
-    "windows": "fusionkit.views",
+    "Stage": "fusionkit.loop.stage",
+    "StagePlan": "fusionkit.loop.stage",
+    "Step": "fusionkit.loop.stage",
+    "View": "fusionkit.loop.views",
+    "WeightedMean": "fusionkit.loop.canvas",
+    "below": "fusionkit.pictures.map_pictures",
+    "beside": "fusionkit.pictures.map_pictures",
+    "captioned": "fusionkit.pictures.map_pictures",
+    "covering": "fusionkit.loop.views",
+    "gather": "fusionkit.loop.canvas",
+    "open_picture": "fusionkit.pictures.picture",
+    "picture_problems": "fusionkit.pictures.picture",
+    "scatter": "fusionkit.loop.canvas",
+    "view_noise": "fusionkit.loop.canvas",
+    "windows": "fusionkit.loop.views",
 }
 
 __all__ = [
     "Cancelled",
     "CanvasError",
+    "Control",
     "Field",
     "Fused",
     "Fusion",
@@ -54,6 +70,7 @@ __all__ = [
     "NumericalError",
     "OutOfMemory",
     "Patches",
+    "PicturePath",
     "Plugin",
     "PluginError",
     "Prompt",
@@ -64,15 +81,27 @@ __all__ = [
     "StagePlan",
     "Step",
     "View",
+    "WeightedMean",
+    "below",
+    "beside",
+    "captioned",
+    "covering",
+    "gather",
     "hookimpl",
+    "open_picture",
+    "picture_problems",
+    "scatter",
+    "view_noise",
     "windows",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'fusionkit' has no attribute '{name}'")
+if not TYPE_CHECKING:  # which would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return getattr(import_module(_LAZY[name]), name)
+        raise AttributeError(f"module 'fusionkit' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

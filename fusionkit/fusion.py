@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import OutOfMemory, RecipeError, UnfinishedError
-from fusionkit.observers import OnStepDone, Preview, Progress
 from fusionkit.plugin import Plugin
-from fusionkit.recipe import Recipe
-from fusionkit.run import RunPlan, ask_maps, execute, prepare, told_of_shortage
-from fusionkit.shortage import free_memory
+from fusionkit.recipe.recipe import Recipe
+from fusionkit.runs.observers import OnStepDone, Preview, Progress
+from fusionkit.runs.run import RunPlan, ask_maps, execute, prepare, told_of_shortage
+from fusionkit.runs.shortage import free_memory
 
 # What the weights were loaded with: a later call can't change it.
 WEIGHTS = ("model", "models", "revision", "variant", "loras", "dtype", "device", "offload", "compile", "channels_last")
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from fusionkit.models import Model, ModelInfo
+    from fusionkit.loop.model import Model, ModelInfo
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Result:
         Returns:
             Where the picture is.
         """
-        from fusionkit.image import metadata_of, save_image
+        from fusionkit.pictures.image import metadata_of, save_image
 
         return save_image(self.image, Path(path), metadata_of(self), overwrite=overwrite)
 
@@ -197,11 +197,11 @@ class Fusion:
             RecipeError: The recipe has errors; all of them.
             ModelError: Its model can't be found or is of no known kind.
         """
-        from fusionkit.checks import inspected
         from fusionkit.models.load import load_models
+        from fusionkit.runs.checks import inspected
 
         if not isinstance(recipe, Recipe):
-            from fusionkit.recipe_file import load_recipes
+            from fusionkit.recipe.recipe_file import load_recipes
 
             recipe = load_recipes(recipe)[0]
         recipe = changed(recipe, changes)
@@ -387,7 +387,7 @@ def make_recipe(**fields: Any) -> Recipe:
     """
     from pydantic import ValidationError
 
-    from fusionkit.recipe import problems_of
+    from fusionkit.recipe.recipe import problems_of
 
     try:
         return Recipe.model_validate(fields)

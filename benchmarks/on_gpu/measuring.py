@@ -21,7 +21,7 @@ from fusionkit.bench.passes import Passes
 from fusionkit.fusion import changed, make_recipe
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipelines
-from fusionkit.run import execute, prepare
+from fusionkit.runs.run import execute, prepare
 from on_gpu.models import forget
 
 NO_MEMORY = "out of memory"

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from fusionkit.bench.drawing import Drawing, Noted
     from fusionkit.bench.measure import Stopwatch
     from fusionkit.bench.passes import Passes
-    from fusionkit.models import ModelInfo
-    from fusionkit.recipe import Recipe
-    from fusionkit.run import RunPlan
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.recipe.recipe import Recipe
+    from fusionkit.runs.run import RunPlan
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def find(asked: str, options: Mapping[str, Any] | None = None) -> Baseline:
         RecipeError: There is no such baseline and no such recipe, or the recipe has errors; all of them.
         PluginError: The baseline can't be imported.
     """
-    from fusionkit.checks import check_file
-    from fusionkit.recipe_file import read_recipe
+    from fusionkit.recipe.recipe_file import read_recipe
+    from fusionkit.runs.checks import check_file
 
     if asked in BASELINES.entries:
         return load(asked)
@@ -157,7 +157,7 @@ def check_source(source: str) -> None:
     Raises:
         RecipeError: It is not.
     """
-    from fusionkit.assemble import bundled_recipes
+    from fusionkit.recipe.assemble import bundled_recipes
 
     if source in BASELINES.entries:
         raise RecipeError([f"'{source}' is no recipe: it takes what it needs from RECIPE and can't be changed"])

@@ -18,9 +18,9 @@ from fusionkit.foreign import guarded
 if TYPE_CHECKING:
     import torch
 
-    from fusionkit.models import ModelInfo
-    from fusionkit.recipe import Recipe
-    from fusionkit.run import RunPlan
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.recipe.recipe import Recipe
+    from fusionkit.runs.run import RunPlan
 
 
 def bench(
@@ -76,7 +76,7 @@ def planned(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> RunPlan:
         RecipeError: It can't be run, or not on this machine; all problems at once.
     """
     from fusionkit.models.load import check_machine
-    from fusionkit.run import prepare
+    from fusionkit.runs.run import prepare
 
     if problems := check_machine(recipe):
         raise RecipeError(problems)
@@ -121,7 +121,7 @@ def shown(wanted: bool) -> Iterator[Progress]:
     Raises:
         Cancelled: Ctrl-C.
     """
-    from fusionkit.bars import progress_bar
+    from fusionkit.runs.bars import progress_bar
 
     with progress_bar(unit="run", disable=not wanted, leave=False) as bar:
         progress = Progress(bar)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.baselines import Baseline, Contestant
 from fusionkit.errors import FusionError
-from fusionkit.misfits import is_hookimpl
+from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.models.silence import quiet_diffusers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.bench.drawing import Drawing, Noted
-    from fusionkit.run import RunPlan
+    from fusionkit.runs.run import RunPlan
 
 PIPELINE = "StableDiffusionPanoramaPipeline"
 # The largest difference of latents, whose standard deviation is about 1, that rounding explains; by the weights' type.
@@ -117,7 +117,7 @@ class DiffusersPanorama(Baseline):
 
 def plain_windows(plan: RunPlan) -> bool:
     """Whether all steps of the first stage have the same windows, none dilated or over the border, weighed alike."""
-    from fusionkit.loop import same
+    from fusionkit.loop.denoise import same
 
     stage = plan.stages[0]
     height, width = stage.canvas

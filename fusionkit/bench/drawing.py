@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.bench.measure import Stopwatch
 from fusionkit.bench.parts import Watch, taken_apart
 from fusionkit.bench.passes import Passes
-from fusionkit.hookspecs import hookimpl
+from fusionkit.loop.hookspecs import hookimpl
 from fusionkit.plugin import Plugin
-from fusionkit.run import execute, prepare
+from fusionkit.runs.run import execute, prepare
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from fusionkit.models import Model, ModelInfo
-    from fusionkit.recipe import Recipe
-    from fusionkit.run import RunPlan
+    from fusionkit.loop.model import Model, ModelInfo
+    from fusionkit.recipe.recipe import Recipe
+    from fusionkit.runs.run import RunPlan
 
 
 @dataclass(frozen=True)

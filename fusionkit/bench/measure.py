@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from fusionkit.models import Model
+    from fusionkit.loop.model import Model
 
 FORWARD, REST = "forward-passes", "everything-else"
 # Seconds between two looks at the memory, where the system does not keep the peak itself.

@@ -8,16 +8,16 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.measure import FORWARD, REST, Stopwatch
-from fusionkit.hookspecs import hookimpl
+from fusionkit.loop.hookspecs import hookimpl
+from fusionkit.loop.stage import Fused, Patches, Prompt, Stage
 from fusionkit.plugin import Plugin
-from fusionkit.stage import Fused, Patches, Prompt, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fusionkit.models import Model
-    from fusionkit.models.schedulers import Scheduler
-    from fusionkit.run import RunPlan
+    from fusionkit.loop.model import Model
+    from fusionkit.models.schedulers.by_name import Scheduler
+    from fusionkit.runs.run import RunPlan
 
 AROUND, TEXT, FUSION, SCHEDULER, DECODING = "around-the-passes", "text-encoding", "fusion", "scheduler", "decoding"
 

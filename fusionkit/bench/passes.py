@@ -13,7 +13,7 @@ from fusionkit.bench.parts import replaced
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fusionkit.models import Model
+    from fusionkit.loop.model import Model
 
 _PASS = "forward"
 """The adapter's method whose every call is one forward pass: (latents, timestep, stage, conditions, controls)."""

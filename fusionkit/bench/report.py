@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fusionkit.bench.baselines import Contestant
     from fusionkit.bench.measure import Memory
-    from fusionkit.run import RunPlan
+    from fusionkit.runs.run import RunPlan
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def about(plan: RunPlan, device: torch.device) -> dict[str, Any]:
     """The machine, where it computes, and the versions."""
     import torch
 
-    from fusionkit.image import versions
     from fusionkit.models.load import pick_dtype
+    from fusionkit.pictures.image import versions
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     return {

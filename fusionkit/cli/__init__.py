@@ -81,9 +81,9 @@ class Commands(click.Group):
 
 def explained(error: click.NoSuchOption) -> click.NoSuchOption:
     """The same, which says of a flag that is an option of a recipe how it is set."""
-    from fusionkit.other_names import meant_flag
-    from fusionkit.problems import options_of
-    from fusionkit.recipe import Recipe
+    from fusionkit.recipe.other_names import meant_flag
+    from fusionkit.recipe.problems import options_of
+    from fusionkit.recipe.recipe import Recipe
 
     line = meant_flag(error.option_name, options_of(Recipe))
     return click.NoSuchOption(error.option_name, line, ctx=error.ctx) if line else error

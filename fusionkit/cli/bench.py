@@ -12,9 +12,9 @@ from fusionkit.cli.common import aside, read, recipe_options
 from fusionkit.errors import FusionError, RecipeError
 
 if TYPE_CHECKING:
-    from fusionkit.models import ModelInfo
-    from fusionkit.recipe_file import RecipeFile
-    from fusionkit.run import RunPlan
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.recipe.recipe_file import RecipeFile
+    from fusionkit.runs.run import RunPlan
 
 T = TypeVar("T")
 
@@ -52,8 +52,8 @@ def command(
     change RECIPE; --device is for all.
     """
     from fusionkit.bench.baselines import find, problems_of
-    from fusionkit.checks import check_file
-    from fusionkit.files import unwritable, write_whole
+    from fusionkit.pictures.files import unwritable, write_whole
+    from fusionkit.runs.checks import check_file
 
     problems = [line] if to is not None and (line := unwritable(to, overwrite)) else []
 

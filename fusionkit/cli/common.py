@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from fusionkit.recipe_file import RecipeFile
+    from fusionkit.recipe.recipe_file import RecipeFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def recipe_options(command: F) -> F:
 
 def read(recipe: str, sets: Sequence[str], **options: Any) -> RecipeFile:
     """The recipe that a command was given, with the changes of its options."""
-    from fusionkit.recipe_file import read_recipe
+    from fusionkit.recipe.recipe_file import read_recipe
 
     return aside(read_recipe, recipe, sets, {name.replace("_", "-"): value for name, value in options.items()})
 
@@ -76,7 +76,7 @@ def _descriptor_aside() -> Iterator[None]:
 
 def tell_notes(file: RecipeFile) -> None:
     """Say what of a file's prompts is taken as written though it has a meaning elsewhere, a line each, on stderr."""
-    from fusionkit.prompt_syntax import prompt_notes
+    from fusionkit.recipe.prompt_syntax import prompt_notes
 
     named = [("prompt", recipe.prompt) for recipe in file.recipes]
     named += [("negative-prompt", recipe.negative_prompt) for recipe in file.recipes[:1]]

@@ -139,7 +139,7 @@ def measuring(shown: bool) -> Iterator[Told | None]:
     if not shown:
         yield None
         return
-    from fusionkit.bars import progress_bar
+    from fusionkit.runs.bars import progress_bar
 
     with progress_bar(unit="", leave=False, bar_format="{desc} {n_fmt}/{total_fmt} [{elapsed}]") as bar:
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.parts import PARTS
 from fusionkit.cli.common import counted, table
-from fusionkit.image import in_bytes
+from fusionkit.pictures.image import in_bytes
 
 if TYPE_CHECKING:
     from fusionkit.bench.report import Report

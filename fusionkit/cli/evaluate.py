@@ -111,7 +111,7 @@ def measure(
     from fusionkit.evaluation import Tools, evaluate, make_metrics, read_pictures, usable
     from fusionkit.evaluation.registry import FEATURES, METRICS
     from fusionkit.evaluation.report import Report
-    from fusionkit.values import check_device
+    from fusionkit.recipe.values import check_device
 
     problems = output_problems([outputs["json"], outputs["csv"]], outputs["overwrite"])
 
@@ -163,7 +163,7 @@ def crop_size(text: str) -> tuple[int, int]:
     Raises:
         RecipeError: It is no size.
     """
-    from fusionkit.recipe import parse_size
+    from fusionkit.recipe.recipe import parse_size
 
     try:
         width, height = parse_size(text)
@@ -198,7 +198,7 @@ def weight_files(given: Sequence[str]) -> dict[str, Path]:
 
 def output_problems(paths: Iterable[Path | None], overwrite: bool) -> list[str]:
     """Why files could not be written, one line each."""
-    from fusionkit.files import unwritable
+    from fusionkit.pictures.files import unwritable
 
     given = [path for path in paths if path is not None]
     problems = [line for path in given if (line := unwritable(path, overwrite))]
@@ -213,7 +213,7 @@ def write(path: Path, text: str, overwrite: bool) -> None:
     Raises:
         FusionError: It can't be written, or has come to exist while the pictures were measured.
     """
-    from fusionkit.files import write_whole
+    from fusionkit.pictures.files import write_whole
 
     if path.exists() and not overwrite:
         raise FusionError(f"'{path}' exists by now and is kept; give another file, or --overwrite")
@@ -226,7 +226,7 @@ def progress(quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
     if quiet:
         yield None
         return
-    from fusionkit.bars import progress_bar
+    from fusionkit.runs.bars import progress_bar
 
     bars: dict[str, Any] = {}
 

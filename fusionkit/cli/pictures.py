@@ -12,17 +12,17 @@ import click
 from fusionkit.cli.common import aside, counted
 from fusionkit.cli.signals import interrupts_later
 from fusionkit.errors import Cancelled, FusionError, OutOfMemory, RecipeError, UnfinishedError
-from fusionkit.image import free_path, metadata_of, output_path, save_image, save_or_keep
-from fusionkit.inputs import notes_on
-from fusionkit.names import beside
+from fusionkit.pictures.image import free_path, metadata_of, output_path, save_image, save_or_keep
+from fusionkit.pictures.inputs import notes_on
+from fusionkit.pictures.names import beside
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from fusionkit.fusion import Fusion, Result
-    from fusionkit.recipe import Recipe
-    from fusionkit.recipe_file import RecipeFile
-    from fusionkit.stage import Stage, Step
+    from fusionkit.loop.stage import Stage, Step
+    from fusionkit.recipe.recipe import Recipe
+    from fusionkit.recipe.recipe_file import RecipeFile
 
 
 @dataclass

@@ -10,10 +10,10 @@ import click
 from fusionkit.cli.common import aside, counted, read, recipe_options, table, tell_notes
 
 if TYPE_CHECKING:
-    from fusionkit.models import ModelInfo
-    from fusionkit.recipe import Recipe
-    from fusionkit.run import RunPlan
-    from fusionkit.stage import Stage
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.loop.stage import Stage
+    from fusionkit.recipe.recipe import Recipe
+    from fusionkit.runs.run import RunPlan
 
 
 @click.command("plan", short_help="Show the stages, views, forward passes and memory of a run.")
@@ -24,14 +24,14 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
 
     RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes').
     """
-    from fusionkit.checks import check_file
     from fusionkit.errors import FusionError, ModelError, RecipeError
+    from fusionkit.runs.checks import check_file
 
     file = read(recipe, sets, seed=seed, device=device)
     infos = aside(check_file, file)
     tell_notes(file)
 
-    from fusionkit.run import prepare
+    from fusionkit.runs.run import prepare
 
     try:
         plan = aside(prepare, file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
@@ -45,9 +45,9 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
 
 def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     """The plan of the first of a file's recipes, which differ in their prompts alone, in lines."""
-    from fusionkit.image import output_path
-    from fusionkit.inputs import notes_on
-    from fusionkit.models.prompt_plan import prompt_lines
+    from fusionkit.models.prompts.plan import prompt_lines
+    from fusionkit.pictures.image import output_path
+    from fusionkit.pictures.inputs import notes_on
 
     info, recipe = plan.info, plan.recipe
     width, height = recipe.window or info.window
@@ -89,7 +89,7 @@ def coverage(plan: RunPlan, stage: Stage) -> str:
     """In how many views the pixels of a stage are; that none is left out has been checked."""
     import torch
 
-    from fusionkit.canvas import scatter
+    from fusionkit.loop.canvas import scatter
 
     counts = torch.zeros(1, 1, *stage.canvas)
     for patches in plan.hooks.ask("views", stage=stage, at=stage.steps[0]):
@@ -100,9 +100,9 @@ def coverage(plan: RunPlan, stage: Stage) -> str:
 
 def memory(plan: RunPlan) -> str:
     """A rough estimate of what a run needs, where it computes."""
-    from fusionkit.image import in_bytes
     from fusionkit.models.load import pick_device
     from fusionkit.models.memory import estimate_memory, machine_memory, models_beside
+    from fusionkit.pictures.image import in_bytes
 
     beside = models_beside(plan.infos, plan.recipe)
     needs = estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside, plan.largest_group)

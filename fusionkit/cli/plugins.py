@@ -42,7 +42,7 @@ def checked(name: str) -> type[Plugin]:
     Raises:
         PluginError: It can't be imported, or a hook is misspelt or asks for what it can't have.
     """
-    from fusionkit.manager import Manager
+    from fusionkit.loop.manager import Manager
     from fusionkit.registry import load
 
     kind = load(name)
@@ -75,7 +75,7 @@ def describe(kind: type[Plugin], entry: EntryPoint) -> str:
 
 def hooks_of(kind: type[Plugin]) -> list[tuple[str, str]]:
     """The hooks that a plugin implements, and whether it replaces or changes their answer, or only listens."""
-    from fusionkit.hookspecs import PROJECT, Hookspecs
+    from fusionkit.loop.hookspecs import PROJECT, Hookspecs
 
     found = []
     for hook, spec in vars(Hookspecs).items():
@@ -90,7 +90,7 @@ def hooks_of(kind: type[Plugin]) -> list[tuple[str, str]]:
 
 def options_of_plugin(kind: type[Plugin]) -> list[str]:
     """Each option with its type, default and description."""
-    from fusionkit.schema import type_name
+    from fusionkit.recipe.schema import type_name
 
     properties = kind.model_json_schema()["properties"] if kind.model_fields else {}
     lines = []

@@ -20,8 +20,8 @@ def command(name: str | None) -> None:
     \b
     fusionkit recipes NAME > mine.yaml
     """  # noqa: D301 - click wants the character
-    from fusionkit.assemble import bundled_recipes, find_recipe
     from fusionkit.comparison.document import bundled_comparisons
+    from fusionkit.recipe.assemble import bundled_recipes, find_recipe
 
     comparisons = bundled_comparisons()
     if name is not None:
@@ -36,9 +36,9 @@ def text_of(path: Path) -> str:
     Raises:
         RecipeError: It has none.
     """
-    from fusionkit.assemble import shown_path
-    from fusionkit.document import read_text
-    from fusionkit.image import read_metadata
+    from fusionkit.pictures.image import read_metadata
+    from fusionkit.recipe.assemble import shown_path
+    from fusionkit.recipe.document import read_text
 
     if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
         return str(read_metadata(path)["recipe"])

@@ -45,7 +45,7 @@ def command(image: Path, output: str | None, sets: tuple[str, ...], download: bo
     nothing, and nothing that it names is downloaded, unless you say so here.
     """
     from fusionkit.foreign import printable
-    from fusionkit.image import read_metadata
+    from fusionkit.pictures.image import read_metadata
     from fusionkit.trust import hub_offline, named_by_a_picture
 
     told = read_metadata(image)
@@ -75,12 +75,12 @@ def replayed(
     Raises:
         RecipeError: The recipe inside can't be run; all problems.
     """
-    from fusionkit.checks import check_file
     from fusionkit.errors import RecipeError
     from fusionkit.foreign import printable
-    from fusionkit.inputs import Inputs
-    from fusionkit.picture import pictures_beside
-    from fusionkit.recipe_file import parse_recipe
+    from fusionkit.pictures.inputs import Inputs
+    from fusionkit.pictures.picture import pictures_beside
+    from fusionkit.recipe.recipe_file import parse_recipe
+    from fusionkit.runs.checks import check_file
 
     mine = {"output": output, "overwrite": overwrite, "device": device}
     inputs = Inputs(told.get("files", {}), image)
@@ -95,7 +95,7 @@ def replayed(
         click.echo(printable(f"the recipe inside names, and this opens: {', '.join(opened)}"), err=True)
 
     from fusionkit.cli.pictures import make_pictures
-    from fusionkit.image import versions
+    from fusionkit.pictures.image import versions
 
     (result,) = make_pictures(file, quiet, save_maps, batch_size(told))
     return verdict(told, result.latents_hash, versions(result.recipe.plugins), inputs.differing, changed=bool(sets))

@@ -36,7 +36,7 @@ def command(
     RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes'). Everything is checked before the model
     loads. Ctrl-C ends the run and keeps what is finished.
     """
-    from fusionkit.checks import check_file
+    from fusionkit.runs.checks import check_file
 
     if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         output = os.path.join(output, "{recipe}-{seed}.png")

@@ -20,8 +20,8 @@ def command(output: Path | None) -> None:
     """  # noqa: D301 - click wants the character
     from fusionkit.cli.common import aside
     from fusionkit.errors import FusionError
-    from fusionkit.files import unwritable, write_whole
-    from fusionkit.schema import TITLE, recipe_schema
+    from fusionkit.pictures.files import unwritable, write_whole
+    from fusionkit.recipe.schema import TITLE, recipe_schema
 
     text = json.dumps(aside(recipe_schema), indent=2, ensure_ascii=False) + "\n"
     if output is None:

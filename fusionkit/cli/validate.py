@@ -18,11 +18,11 @@ def command(recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, d
 
     RECIPE is a file, or the name of a bundled recipe or comparison (see 'fusionkit recipes').
     """
-    from fusionkit.assemble import shown_path
-    from fusionkit.checks import check_file
     from fusionkit.comparison.document import find_comparison
     from fusionkit.errors import RecipeError
-    from fusionkit.run import completed
+    from fusionkit.recipe.assemble import shown_path
+    from fusionkit.runs.checks import check_file
+    from fusionkit.runs.run import completed
 
     problems: list[str] = []
     for name in recipes:

@@ -8,8 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fusionkit import limits
-from fusionkit.assemble import Change, find_recipe, shown_path
 from fusionkit.comparison.ranges import MOST_VALUES, parse_seeds, parse_values
 from fusionkit.comparison.spec import (
     SEEDS,
@@ -21,11 +19,13 @@ from fusionkit.comparison.spec import (
     put_together,
     read_prompts,
 )
-from fusionkit.document import Node, read_yaml
 from fusionkit.errors import RecipeError, did_you_mean
-from fusionkit.problems import shown
-from fusionkit.recipe_file import recipe_of, recipe_reader
-from fusionkit.texts import is_file, unfit_path
+from fusionkit.recipe import limits
+from fusionkit.recipe.assemble import Change, find_recipe, shown_path
+from fusionkit.recipe.document import Node, read_yaml
+from fusionkit.recipe.problems import shown
+from fusionkit.recipe.recipe_file import recipe_of, recipe_reader
+from fusionkit.recipe.texts import is_file, unfit_path
 
 KEYS = ("title", "recipe", "set", "settings", "vary", "prompts", "seeds", "reference", "metrics", "features")
 
@@ -168,7 +168,7 @@ class _Reader:
         if isinstance(node.value, str):
             texts = self.ask(parse_values, node.value, f"{node.place}: '{key}'")
             # As `--vary` reads them.
-            from fusionkit.assemble import parse_value
+            from fusionkit.recipe.assemble import parse_value
 
             return [(key, parse_value(key, text, node.place)) for text in texts or ()]
         return [(key, node)]

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.bars import progress_bar
 from fusionkit.bench.measure import peak_memory, quick_collections
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
 from fusionkit.fusion import Fusion, Result
-from fusionkit.image import metadata_of
+from fusionkit.pictures.image import metadata_of
+from fusionkit.runs.bars import progress_bar
 
 if TYPE_CHECKING:
-    from fusionkit.stage import Stage, Step
+    from fusionkit.loop.stage import Stage, Step
 
 
 def draw(folder: Folder, jobs: Sequence[Job], *, progress: bool = True) -> int:
@@ -104,8 +104,8 @@ class Progress:
     def _planned(self, job: Job) -> int:
         """The forward passes of a picture; those of one setting have equally many."""
         if job.setting.name not in self._passes:
-            from fusionkit.checks import inspected
-            from fusionkit.run import prepare
+            from fusionkit.runs.checks import inspected
+            from fusionkit.runs.run import prepare
 
             infos = {name: inspected(spec) for name, spec in job.recipe.specs.items()}
             plan = prepare(job.recipe, next(iter(infos.values())), infos=infos)

@@ -11,7 +11,7 @@ from typing import Any
 from fusionkit.comparison.jobs import fingerprint_of
 from fusionkit.comparison.written import Written
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.metadata import KEY, read_metadata
+from fusionkit.pictures.metadata import KEY, read_metadata
 
 _NUMBERS = ("seconds", "forward-passes")
 
@@ -67,7 +67,7 @@ def run_in(told: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _is_whole(path: Path) -> bool:
-    from fusionkit.picture import open_picture
+    from fusionkit.pictures.picture import open_picture
 
     try:
         open_picture(path)
@@ -85,7 +85,7 @@ def _names_fusionkit(path: Path) -> bool:
 
 def _fingerprint_in(path: Path) -> str | None:
     """The fingerprint of the recipe that a picture carries together with what its run cost."""
-    from fusionkit.recipe_file import parse_recipe
+    from fusionkit.recipe.recipe_file import parse_recipe
     from fusionkit.trust import named_by_a_picture
 
     try:

@@ -14,9 +14,9 @@ from fusionkit.comparison.drawn import Condition, condition_of, run_in
 from fusionkit.comparison.jobs import Job
 from fusionkit.comparison.written import LIST, Written, files_below
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.files import clear_leftovers, write_whole
-from fusionkit.image import output_problems, read_metadata, save_or_keep
-from fusionkit.problems import shown
+from fusionkit.pictures.files import clear_leftovers, write_whole
+from fusionkit.pictures.image import output_problems, read_metadata, save_or_keep
+from fusionkit.recipe.problems import shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fusionkit.checks import check_file
 from fusionkit.comparison.spec import Comparison, Setting
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.fusion import ADAPTER, WEIGHTS
-from fusionkit.recipe import Recipe
-from fusionkit.run import completed
+from fusionkit.recipe.recipe import Recipe
+from fusionkit.runs.checks import check_file
+from fusionkit.runs.run import completed
 
 if TYPE_CHECKING:
-    from fusionkit.models import ModelInfo
+    from fusionkit.loop.model import ModelInfo
 
 # Where and how fast a picture is computed; the picture is the same.
 _OF_THE_MACHINE = ("device", "batch-size", "offload", "compile", "channels-last", "name")

@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from fusionkit.checks import inspected
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
 from fusionkit.comparison.spec import Comparison, Setting, collected
@@ -28,7 +27,8 @@ from fusionkit.evaluation import (
     usable,
 )
 from fusionkit.evaluation.libraries import missing
-from fusionkit.recipe import plugin_entry
+from fusionkit.recipe.recipe import plugin_entry
+from fusionkit.runs.checks import inspected
 
 Told = Callable[[str, int, int], None]
 """Called with what is measured, how much of it is done, and of how much."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 
-from fusionkit import limits
-from fusionkit.problems import shown
+from fusionkit.recipe import limits
+from fusionkit.recipe.problems import shown
 
 MOST_VALUES = 1000
 """More values than this are taken for a slip of the keyboard."""

@@ -16,7 +16,7 @@ from fusionkit.comparison.measure import Measured, costs
 from fusionkit.comparison.page import make_thumbnails, write_page
 from fusionkit.comparison.spec import Comparison
 from fusionkit.evaluation import Metric, Score
-from fusionkit.image import versions
+from fusionkit.pictures.image import versions
 
 COSTS = (
     {"name": "seconds", "title": "seconds a picture", "unit": "s"},

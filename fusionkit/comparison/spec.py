@@ -10,14 +10,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from fusionkit import limits
-from fusionkit.assemble import Change, find_recipe, parse_change, parse_value, shown_path
 from fusionkit.comparison.ranges import parse_seeds, parse_values
-from fusionkit.document import Node, Place, read_text
 from fusionkit.errors import RecipeError
-from fusionkit.recipe import Recipe
-from fusionkit.recipe_file import RecipeFile, recipe_reader
-from fusionkit.texts import unfit_text
+from fusionkit.recipe import limits
+from fusionkit.recipe.assemble import Change, find_recipe, parse_change, parse_value, shown_path
+from fusionkit.recipe.document import Node, Place, read_text
+from fusionkit.recipe.recipe import Recipe
+from fusionkit.recipe.recipe_file import RecipeFile, recipe_reader
+from fusionkit.recipe.texts import unfit_text
 
 SEEDS = "0-3"
 """The seeds of a comparison that names none."""

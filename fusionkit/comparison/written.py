@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fusionkit.errors import FusionError
-from fusionkit.files import write_whole
+from fusionkit.pictures.files import write_whole
 
 LIST = ".written"
 _LARGEST = 64 << 20

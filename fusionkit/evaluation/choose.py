@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fusionkit.errors import FusionError, RecipeError, did_you_mean
 from fusionkit.foreign import guarded
-from fusionkit.problems import options_of, problems_of
+from fusionkit.recipe.problems import options_of, problems_of
 
 if TYPE_CHECKING:
     from fusionkit.evaluation.metric import Metric
@@ -103,7 +103,7 @@ def _or_none(words: Sequence[str]) -> str:
 
 def _options(sets: Sequence[str], names: Sequence[str], problems: list[str]) -> Mapping[str, dict[str, Any]]:
     """Options by metric from `METRIC.OPTION=VALUE`; values as YAML has them."""
-    from fusionkit.document import parse_yaml
+    from fusionkit.recipe.document import parse_yaml
 
     found: dict[str, dict[str, Any]] = {}
     for change in sets:

@@ -13,11 +13,11 @@ from fusionkit.evaluation.layout import ADVICE, window_of
 from fusionkit.evaluation.needs import sized
 from fusionkit.evaluation.picture import Picture, upright_size
 from fusionkit.foreign import told
-from fusionkit.picture import has_more
+from fusionkit.pictures.picture import has_more
 from fusionkit.trust import named_by_a_picture
 
 if TYPE_CHECKING:
-    from fusionkit.recipe import Recipe
+    from fusionkit.recipe.recipe import Recipe
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 LONGEST = 100_000
@@ -144,8 +144,8 @@ def _picture(
 
 def _recipe_of(path: Path) -> tuple[Recipe | None, str]:
     """The recipe inside a picture; where it can't be read any more, why."""
-    from fusionkit.image import read_metadata
-    from fusionkit.recipe_file import parse_recipe
+    from fusionkit.pictures.image import read_metadata
+    from fusionkit.recipe.recipe_file import parse_recipe
 
     foreign = "counts as a foreign picture, its recipe can't be read here"
     try:

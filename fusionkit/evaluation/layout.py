@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, ModelError, RecipeError
 from fusionkit.foreign import told
+from fusionkit.loop.views import View, windows
 from fusionkit.trust import named_by_a_picture
-from fusionkit.views import View, windows
 
 if TYPE_CHECKING:
     from fusionkit.evaluation.picture import Box, Picture
-    from fusionkit.models import ModelInfo
-    from fusionkit.recipe import ModelSpec, Recipe
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.recipe.recipe import ModelSpec, Recipe
 
 Layout = Sequence[tuple["Box", float]]
 
@@ -103,7 +103,7 @@ def _of_recipe(recipe: Recipe, picture: Picture) -> Layout:
 
 
 def _planned(recipe: Recipe, picture: Picture) -> Layout | RecipeError:
-    from fusionkit.run import prepare
+    from fusionkit.runs.run import prepare
 
     try:
         if "size" in recipe.model_fields_set and recipe.size != picture.size:

@@ -7,7 +7,7 @@ from math import isnan, nan
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fusionkit.plugin import kebab
-from fusionkit.recipe import Part
+from fusionkit.recipe.recipe import Part
 
 if TYPE_CHECKING:
     from fusionkit.evaluation.picture import Picture

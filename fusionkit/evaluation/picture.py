@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.opening import PictureError
+from fusionkit.pictures.opening import PictureError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fusionkit.recipe import Recipe
+    from fusionkit.recipe.recipe import Recipe
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels; right and bottom are the first pixels outside."""
@@ -117,7 +117,7 @@ def read_pixels(path: Path) -> NDArray[np.uint8]:
     """
     import numpy as np
 
-    from fusionkit.picture import open_picture
+    from fusionkit.pictures.picture import open_picture
 
     with _reading(path):
         return np.array(open_picture(path), dtype=np.uint8)
@@ -167,7 +167,7 @@ def upright_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
     Raises:
         RecipeError: It can't be read.
     """
-    from fusionkit.picture import open_picture, picture_size
+    from fusionkit.pictures.picture import open_picture, picture_size
 
     with _reading(path):
         return open_picture(path).size if decode else picture_size(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.evaluation.metric import FEATURE_NEEDS
-from fusionkit.image import versions
+from fusionkit.pictures.image import versions
 
 if TYPE_CHECKING:
     from fusionkit.evaluation.evaluate import Evaluation

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.files import write_file
 from fusionkit.foreign import guarded
+from fusionkit.pictures.files import write_file
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fusionkit.models.base import Model, ModelInfo
+from fusionkit.loop.model import Model, ModelInfo
 
 __all__ = ["Model", "ModelInfo"]

@@ -13,7 +13,7 @@ from torch import Tensor
 from fusionkit.errors import ModelError
 
 if TYPE_CHECKING:
-    from fusionkit.models.base import Model
+    from fusionkit.loop.model import Model
 
 
 class ViewMaps:

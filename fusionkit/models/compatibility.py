@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from math import isclose
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.models.base import ModelInfo
+from fusionkit.loop.model import ModelInfo
 
 if TYPE_CHECKING:
-    from fusionkit.models.schedulers import Scheduler
+    from fusionkit.models.schedulers.by_name import Scheduler
 
 PARAMETERISATIONS = ("epsilon", "v_prediction", "sample")
 """What a denoiser may answer; `fusionkit.models.parameterisation` turns one into another."""

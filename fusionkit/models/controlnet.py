@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError, PluginError, did_you_mean
-from fusionkit.models.base import ModelInfo
-from fusionkit.models.config_values import Count, Widths
-from fusionkit.models.configs import Denoiser, read_config
+from fusionkit.loop.model import ModelInfo
 from fusionkit.models.embedded import embedded_controlnets, why_missing
-from fusionkit.models.folder import PICKLE_ADVICE, STEMS
-from fusionkit.models.hub import download_controlnet, hub_file, hub_listing
+from fusionkit.models.files.config_values import Count, Widths
+from fusionkit.models.files.configs import Denoiser, read_config
+from fusionkit.models.files.folder import PICKLE_ADVICE, STEMS
+from fusionkit.models.files.hub import download_controlnet, hub_file, hub_listing
+from fusionkit.models.files.weights import PICKLES, variants_of, weights_of
 from fusionkit.models.inspect import HUB_ID, expanded
-from fusionkit.models.weights import PICKLES, variants_of, weights_of
 from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from fusionkit.stage import Control, Stage
+    from fusionkit.loop.stage import Control, Stage
 
 _KINDS = {"sd": "Stable Diffusion 1 or 2", "sdxl": "Stable Diffusion XL"}
 

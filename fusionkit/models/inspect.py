@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.errors import ModelError, did_you_mean
-from fusionkit.models.base import ModelInfo
-from fusionkit.models.configs import TextEncoder, UNet, Vae, parsed
+from fusionkit.loop.model import ModelInfo
 from fusionkit.models.embedded import embedded_models, why_missing
-from fusionkit.models.folder import PICKLE_ADVICE, STEMS, ModelConfigs, read_configs, read_weights
-from fusionkit.models.hub import hub_file, hub_listing
-from fusionkit.models.reading import size_of
-from fusionkit.models.scheduler_options import config_problems
-from fusionkit.models.single_file import inspect_header
-from fusionkit.models.weights import PICKLES, variants_of
+from fusionkit.models.files.configs import TextEncoder, UNet, Vae, parsed
+from fusionkit.models.files.folder import PICKLE_ADVICE, STEMS, ModelConfigs, read_configs, read_weights
+from fusionkit.models.files.hub import hub_file, hub_listing
+from fusionkit.models.files.reading import size_of
+from fusionkit.models.files.single_file import inspect_header
+from fusionkit.models.files.weights import PICKLES, variants_of
+from fusionkit.models.schedulers.options import config_problems
 from fusionkit.trust import refusal
 
 PIPELINES: Mapping[str, str] = {

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import RecipeError
-from fusionkit.models.base import Model, ModelInfo
+from fusionkit.loop.model import Model, ModelInfo
 from fusionkit.models.inspect import info_of_pipeline
-from fusionkit.models.lora import add_loras, check_loras
+from fusionkit.models.lora.loras import add_loras, check_loras
 from fusionkit.models.pipelines import load_pipeline as load_pipeline
-from fusionkit.models.prompt_plan import length_problems
+from fusionkit.models.prompts.plan import length_problems
 from fusionkit.models.sharing import Turns, place, share_components
 
 if TYPE_CHECKING:
     import torch
 
-    from fusionkit.recipe import Recipe
+    from fusionkit.recipe.recipe import Recipe
 
 
 def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Model]:
@@ -151,7 +151,7 @@ def pick_dtype(asked: str, device: torch.device) -> torch.dtype:
 
 
 def _adapter(pipe: Any, info: ModelInfo, **options: Any) -> Model:
-    from fusionkit.models.sd import StableDiffusion
-    from fusionkit.models.sdxl import StableDiffusionXL
+    from fusionkit.models.families.sd import StableDiffusion
+    from fusionkit.models.families.sdxl import StableDiffusionXL
 
     return (StableDiffusionXL if info.kind == "sdxl" else StableDiffusion)(pipe, info, **options)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionkit.models.base import ModelInfo
+from fusionkit.loop.model import ModelInfo
 
 if TYPE_CHECKING:
     import torch
 
-    from fusionkit.recipe import Recipe
-    from fusionkit.stage import StagePlan
+    from fusionkit.loop.stage import StagePlan
+    from fusionkit.recipe.recipe import Recipe
 
 GIB = 2**30
 # The estimate is rough, so that only a run that needs clearly more than there is gets refused.
@@ -137,8 +137,8 @@ def memory_problems(
         canvas_only: Compare the canvas alone, which no option makes smaller, in place of everything.
         most: The number of views in the largest group, where it is known.
     """
-    from fusionkit.image import in_bytes
     from fusionkit.models.load import pick_device
+    from fusionkit.pictures.image import in_bytes
 
     needs, room = estimate_memory(info, recipe, stages, beside, most), machine_memory(pick_device(recipe.device))
     needed = needs.canvas if canvas_only else needs.total

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError
-from fusionkit.models.folder import read_configs, read_weights
+from fusionkit.models.files.folder import read_configs, read_weights
+from fusionkit.models.files.hub import download_model, hub_file
+from fusionkit.models.files.tokens import check_tokenizers
 from fusionkit.models.guard import AGAIN, reason_of
-from fusionkit.models.hub import download_model, hub_file
 from fusionkit.models.inspect import locate
-from fusionkit.models.lora import merge_embedded_lora
+from fusionkit.models.lora.loras import merge_embedded_lora
 from fusionkit.models.silence import quiet_loading
-from fusionkit.models.tokens import check_tokenizers
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fusionkit.models.base import ModelInfo
-    from fusionkit.recipe import Recipe
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.recipe.recipe import Recipe
 
 # Classes whose decoding can't be cut into tiles.
 _WHOLE = ("AsymmetricAutoencoderKL",)

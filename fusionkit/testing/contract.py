@@ -15,16 +15,16 @@ from unittest import SkipTest
 from pydantic import ValidationError
 
 from fusionkit.errors import CanvasError, RecipeError
+from fusionkit.loop.stage import Stage
 from fusionkit.plugin import Plugin
-from fusionkit.stage import Stage
 from fusionkit.testing.tiny import KINDS, Kind, execute_tiny, tiny_model, tiny_plan, tiny_run
 from fusionkit.testing.watch import Watch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fusionkit.manager import Manager
-    from fusionkit.run import RunPlan
+    from fusionkit.loop.manager import Manager
+    from fusionkit.runs.run import RunPlan
 
 SIZES = ((64, 64), (176, 64), (64, 200), (136, 72), (152, 184))
 """Canvases in pixels: one window; wide; tall; one latent pixel more than the grid; prime numbers of latent pixels."""

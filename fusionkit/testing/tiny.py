@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fusionkit.models import Model
+    from fusionkit.loop.model import Model
     from fusionkit.plugin import Plugin
-    from fusionkit.run import RunPlan
+    from fusionkit.runs.run import RunPlan
 
 Kind = Literal["sd", "sdxl"]
 KINDS: tuple[Kind, ...] = ("sd", "sdxl")
@@ -114,7 +114,7 @@ def tiny_plan(
     """
     from fusionkit.fusion import make_recipe
     from fusionkit.models.inspect import info_of_pipeline
-    from fusionkit.run import prepare
+    from fusionkit.runs.run import prepare
 
     default = {"prompt": "a hill", "size": (160, 80), "scheduler": "ddpm", "steps": 3, "guidance_scale": 4.0}
     recipe = make_recipe(**{**default, **fields, "plugins": list(plugins)})
@@ -148,7 +148,7 @@ def tiny_model(kind: Kind = "sd", seed: int = 0) -> Model:
 
 def execute_tiny(plan: RunPlan, kind: Kind = "sd") -> Tensor:
     """Run a plan of `tiny_plan` and answer its clean latents, (1, C, H, W)."""
-    from fusionkit.run import execute
+    from fusionkit.runs.run import execute
 
     models = {name: tiny_model(kind, seed) for seed, name in enumerate(plan.infos)}
     return execute(plan, next(iter(models.values())), models)

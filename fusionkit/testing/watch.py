@@ -10,9 +10,9 @@ import pluggy
 import torch
 from torch import Tensor
 
-from fusionkit.given import attributes, tensors_in
-from fusionkit.hookspecs import hookimpl
-from fusionkit.manager import Manager
+from fusionkit.loop.given import attributes, tensors_in
+from fusionkit.loop.hookspecs import hookimpl
+from fusionkit.loop.manager import Manager
 from fusionkit.plugin import Plugin
 
 

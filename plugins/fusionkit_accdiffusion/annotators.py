@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, did_you_mean
-from fusionkit.problems import shown
+from fusionkit.recipe.problems import shown
 
 if TYPE_CHECKING:
     import numpy as np

@@ -59,7 +59,7 @@ def on_canvas(maps: Tensor, patches: Patches, canvas: tuple[int, int], level: in
     """
     from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-    from fusionkit.canvas import WeightedMean
+    from fusionkit.loop.canvas import WeightedMean
     from fusionkit.models.attention import map_size
 
     if len(patches.views) == 1 and patches.size == canvas and patches.views[0][:2] == (0, 0):
@@ -81,9 +81,9 @@ def maps_of_picture(stage: Stage, levels: tuple[int, ...], looks: int) -> Canvas
     from dataclasses import replace
 
     from fusionkit import Patches
-    from fusionkit.canvas import gather
+    from fusionkit.loop.canvas import gather
+    from fusionkit.loop.views import covering
     from fusionkit.models.attention import capture
-    from fusionkit.views import covering
 
     assert stage.previous is not None
     canvas = (stage.previous.shape[-2], stage.previous.shape[-1])

@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BeforeValidator
 
 from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl
 from fusionkit.errors import ModelError
+from fusionkit.loop.stage import Control
 from fusionkit.models.controlnet import inspect_controlnet
-from fusionkit.picture import found, open_picture, picture_problems
-from fusionkit.stage import Control
-from fusionkit.values import Number, Source
+from fusionkit.pictures.picture import found, open_picture, picture_problems
+from fusionkit.recipe.values import Number, Source
 from fusionkit_accdiffusion.annotators import ANNOTATORS, annotate, annotator_problems, unknown_annotator
 
 if TYPE_CHECKING:

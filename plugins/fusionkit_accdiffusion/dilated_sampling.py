@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl, limits
-from fusionkit.costs import too_many_views
-from fusionkit.recipe import Number
+from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
+from fusionkit.recipe import Number, limits
+from fusionkit.recipe.costs import too_many_views
 from fusionkit_accdiffusion.cosine import cosine
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from fusionkit import Field, Patches, Plugin, Prompt, Stage, View, hookimpl
-from fusionkit.prompt_syntax import words_alone
 from fusionkit.recipe import Count, Number, refuse_bool
+from fusionkit.recipe.prompt_syntax import words_alone
 from fusionkit_accdiffusion.attention_maps import CanvasMaps, maps_of_picture
 from fusionkit_accdiffusion.masks import above_mean, opened, shares
 from fusionkit_accdiffusion.words import CONNECTIVES, Choice, Word, bare, tokens_of, words_of

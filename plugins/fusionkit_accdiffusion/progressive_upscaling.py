@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
 
-from fusionkit import Plugin, Recipe, Stage, StagePlan, Step, hookimpl, limits
-from fusionkit.picture import PicturePath, picture_problems
-from fusionkit.problems import shown
-from fusionkit.recipe import Count, Size, finite
+from fusionkit import Plugin, Recipe, Stage, StagePlan, Step, hookimpl
+from fusionkit.pictures.picture import PicturePath, picture_problems
+from fusionkit.recipe import Count, Size, finite, limits
+from fusionkit.recipe.problems import shown
 from fusionkit_accdiffusion.cosine import cosine
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fusionkit.models import ModelInfo
+    from fusionkit.loop.model import ModelInfo
 
 # In multiples of the first stage: a last step up by no more than this needs no stage of its own.
 _SMALLEST_STEP_UP = 0.25

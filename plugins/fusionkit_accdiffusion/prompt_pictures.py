@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageColor, ImageDraw, ImageFilter, ImageFont
 
-from fusionkit.map_pictures import GROUND, MARGIN, TEXT, beside, captioned
+from fusionkit.pictures.map_pictures import GROUND, MARGIN, TEXT, beside, captioned
 
 if TYPE_CHECKING:
     from fusionkit import View

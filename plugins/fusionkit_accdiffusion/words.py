@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unicodedata import category, normalize
 
-from fusionkit.models.prompt_tokens import Token, chunks_of, frame_of
-from fusionkit.prompt_syntax import Parsed, escaped, joined, parse
+from fusionkit.models.prompts.tokens import Token, chunks_of, frame_of
+from fusionkit.recipe.prompt_syntax import Parsed, escaped, joined, parse
 
 ARTICLES = frozenset({"a", "an", "the"})
 _CONNECTIVES = (

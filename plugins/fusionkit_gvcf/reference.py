@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from fusionkit import Stage
-from fusionkit.picture import PicturePath, open_picture, picture_problems
+from fusionkit.pictures.picture import PicturePath, open_picture, picture_problems
 from fusionkit.trust import check_opening
 
 if TYPE_CHECKING:

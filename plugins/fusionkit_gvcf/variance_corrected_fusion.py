@@ -28,7 +28,7 @@ class VarianceCorrectedFusion(Plugin):
     @hookimpl(wrapper=True)
     def fuse(self, stage: Stage, at: Step, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
         """Replace the step's noise by the views' noise, fused."""
-        from fusionkit.canvas import WeightedMean, view_noise
+        from fusionkit.loop.canvas import WeightedMean, view_noise
 
         fused = yield
         mean = WeightedMean(groups, fused.prediction)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from fusionkit.map_pictures import GROUND, MARGIN, TEXT, below, beside, captioned
+from fusionkit.pictures.map_pictures import GROUND, MARGIN, TEXT, below, beside, captioned
 
 if TYPE_CHECKING:
     import numpy as np

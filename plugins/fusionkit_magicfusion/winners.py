@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fusionkit.canvas import scatter
+from fusionkit.loop.canvas import scatter
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fusionkit.errors import FusionError, ModelError
 from fusionkit.evaluation.metric import Better, Metric
-from fusionkit.prompt_syntax import words_alone
+from fusionkit.recipe.prompt_syntax import words_alone
 from fusionkit_metrics.libraries import TORCHMETRICS
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _reach(source: str, download: bool) -> None:
     """
     from huggingface_hub import try_to_load_from_cache
 
-    from fusionkit.models.hub import hub_file
+    from fusionkit.models.files.hub import hub_file
 
     if any(isinstance(try_to_load_from_cache(source, name), str) for name in CACHED_AS):
         return

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, hookimpl, limits, windows
-from fusionkit.costs import too_many_views
-from fusionkit.problems import shown
-from fusionkit.recipe import Side, parse_size, refuse_bool
-from fusionkit.views import count, jittered
+from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, hookimpl, windows
+from fusionkit.loop.views import count, jittered
+from fusionkit.recipe import Side, limits, parse_size, refuse_bool
+from fusionkit.recipe.costs import too_many_views
+from fusionkit.recipe.problems import shown
 
 # So many integers that the remainder of a draw is as good as evenly drawn.
 _MANY = 2**31 - 1
@@ -120,7 +120,7 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
         fused = yield
         if self.noise == "canvas" or fused.noise is not None:
             return fused
-        from fusionkit.canvas import WeightedMean, view_noise
+        from fusionkit.loop.canvas import WeightedMean, view_noise
 
         mean = WeightedMean(groups, fused.prediction)
         return replace(fused, noise=mean(view_noise(stage, at, groups)))

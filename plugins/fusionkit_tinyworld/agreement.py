@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.errors import FusionError, did_you_mean
 from fusionkit.evaluation.metric import Better, Metric
-from fusionkit.prompt_syntax import words_alone
+from fusionkit.recipe.prompt_syntax import words_alone
 from fusionkit_tinyworld.captions import COLOURS, OBJECTS, SCENES, STYLES, TIMES, vocabulary
 
 if TYPE_CHECKING:

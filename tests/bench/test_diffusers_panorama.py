@@ -14,7 +14,7 @@ from fusionkit import Fused, Plugin, hookimpl
 from fusionkit.bench import diffusers_panorama
 from fusionkit.bench.diffusers_panorama import DiffusersPanorama
 from fusionkit.errors import FusionError
-from fusionkit.run import prepare
+from fusionkit.runs.run import prepare
 from fusionkit.testing.tiny import tiny_plan
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment

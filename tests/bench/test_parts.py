@@ -11,15 +11,16 @@ import pytest
 import torch
 from drawings import STEPS, drawing
 
-from fusionkit import Fused, Plugin, Stage, hookimpl, loop
+from fusionkit import Fused, Plugin, Stage, hookimpl
 from fusionkit.bench import measure
 from fusionkit.bench.drawing import Drawing
 from fusionkit.bench.measure import FORWARD, REST, Stopwatch
 from fusionkit.bench.parts import AROUND, DECODING, FUSION, PARTS, SCHEDULER, TEXT, Watch, WatchedScheduler, taken_apart
-from fusionkit.models import diffusers_model
-from fusionkit.models.scheduler_wrapper import DiffusersScheduler
-from fusionkit.models.sd import StableDiffusion
-from fusionkit.run import execute
+from fusionkit.loop import denoise
+from fusionkit.models.families import diffusers_model
+from fusionkit.models.families.sd import StableDiffusion
+from fusionkit.models.schedulers.wrapper import DiffusersScheduler
+from fusionkit.runs.run import execute
 from fusionkit.testing.tiny import tiny_model, tiny_plan
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, VarianceCorrectedFusion
@@ -115,7 +116,7 @@ def test_a_slow_plugin_shows_up_where_it_is_slow_and_nowhere_else(hook: str, par
         ((StableDiffusion, "decode"), DECODING, 1),
         ((DiffusersScheduler, "step"), SCHEDULER, STEPS),
         ((DiffusersScheduler, "scale_model_input"), SCHEDULER, STEPS),
-        ((loop, "gather"), FUSION, STEPS),
+        ((denoise, "gather"), FUSION, STEPS),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else None,
 )

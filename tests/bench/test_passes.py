@@ -15,7 +15,7 @@ from fusionkit.bench.baselines import contestant_of
 from fusionkit.bench.drawing import Drawing
 from fusionkit.bench.floors import ForwardPasses, Single
 from fusionkit.bench.report import a_pixel
-from fusionkit.stage import Control
+from fusionkit.loop.stage import Control
 from fusionkit.testing.tiny import controlnet_for
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_magicfusion import SaliencyNoiseBlending

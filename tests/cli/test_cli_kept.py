@@ -6,7 +6,7 @@ from pathlib import Path
 
 from command_line import Install, Run
 
-from fusionkit.image import read_metadata
+from fusionkit.pictures.image import read_metadata
 
 CODE = """
 from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from command_line import Run
 
-from fusionkit import bars
+from fusionkit.runs import bars
 
 
 @pytest.mark.parametrize("seldom", [0.0, 10.0])

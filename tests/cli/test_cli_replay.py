@@ -10,7 +10,7 @@ import pytest
 from command_line import CHECKPOINTS, RECIPE, Run
 from PIL import Image
 
-from fusionkit.image import read_metadata, save_image
+from fusionkit.pictures.image import read_metadata, save_image
 
 TINY = CHECKPOINTS / "tiny-sd"
 

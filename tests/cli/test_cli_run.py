@@ -16,7 +16,7 @@ from command_line import CHECKPOINTS, RECIPE, Install, Run
 from PIL import Image
 
 from fusionkit.cli.signals import interrupts_later, signals_interrupt
-from fusionkit.image import read_metadata
+from fusionkit.pictures.image import read_metadata
 
 
 def pixels(path: str) -> np.ndarray:
@@ -112,7 +112,7 @@ def test_replay_writes_into_a_folder(fusionkit: Run) -> None:
 
 
 def test_replay_says_what_differs(fusionkit: Run) -> None:
-    from fusionkit.image import save_image
+    from fusionkit.pictures.image import save_image
 
     fusionkit("run", "r.yaml", "-q")
     told = read_metadata(Path("out/r-0.png"))

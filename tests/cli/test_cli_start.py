@@ -80,8 +80,8 @@ def test_a_misspelt_command(fusionkit: Run) -> None:
 
 
 def test_recipes_are_listed_and_printed(fusionkit: Run) -> None:
-    from fusionkit.assemble import bundled_recipes
     from fusionkit.comparison.document import bundled_comparisons
+    from fusionkit.recipe.assemble import bundled_recipes
 
     listed = fusionkit("recipes").out.splitlines()
     assert [line.split()[0] for line in listed] == [*bundled_recipes(), *bundled_comparisons()]
@@ -128,7 +128,7 @@ def test_the_schema_is_printed_or_written_over_nothing_but_an_older_one(fusionki
     import json
     from pathlib import Path
 
-    from fusionkit.schema import recipe_schema
+    from fusionkit.recipe.schema import recipe_schema
 
     assert json.loads(fusionkit("schema").out) == recipe_schema()
     for _ in range(2):

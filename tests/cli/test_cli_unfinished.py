@@ -13,7 +13,7 @@ import torch
 from command_line import RECIPE, Install, Run
 from PIL import Image
 
-from fusionkit.image import read_metadata
+from fusionkit.pictures.image import read_metadata
 
 HEAD = """
 from fusionkit import Plugin, hookimpl
@@ -157,7 +157,7 @@ def test_a_picture_says_how_many_views_were_predicted_together(fusionkit: Run) -
 
 
 def test_replay_predicts_as_many_views_together(fusionkit: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fusionkit.models.diffusers_model import DiffusersModel
+    from fusionkit.models.families.diffusers_model import DiffusersModel
 
     monkeypatch.setattr(DiffusersModel, "_automatic_batch", lambda *_: 2)
     fusionkit("run", "r.yaml", "-q")

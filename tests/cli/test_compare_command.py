@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from command_line import Run
 
-from fusionkit.image import read_metadata
+from fusionkit.pictures.image import read_metadata
 
 OUT = Path("out/compare/r")
 COMPARE = ("compare", "r.yaml", "--set", "steps=1", "--metrics", "variance,ssim,coverage")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fusionkit.cli import main
 from fusionkit.comparison.folder import Folder
-from fusionkit.image import read_metadata
+from fusionkit.pictures.image import read_metadata
 
 OUT = Path("out/compare/r")
 COMPARE = ("compare", "r.yaml", "--set", "steps=1", "--metrics", "variance", "-q")
@@ -59,7 +59,7 @@ def test_replace_keeps_what_it_did_not_write_and_what_was_changed(fusionkit: Run
         path.write_bytes(data)
     # The picture that a metadata-keeping editor leaves.
     told = read_metadata(SECOND)
-    from fusionkit.image import save_image
+    from fusionkit.pictures.image import save_image
 
     save_image(Image.new("RGB", (256, 128)), SECOND, told, overwrite=True)
     changed = SECOND.read_bytes()
@@ -206,7 +206,7 @@ def test_a_replay_never_writes_into_a_comparison(fusionkit: Run) -> None:
 
 @pytest.mark.usefixtures("drawn")
 def test_a_run_that_says_nonsense_is_named(fusionkit: Run) -> None:
-    from fusionkit.image import save_image
+    from fusionkit.pictures.image import save_image
 
     told = read_metadata(FIRST)
     save_image(Image.new("RGB", (256, 128)), FIRST, {**told, "run": {**told["run"], "seconds": "x"}}, overwrite=True)

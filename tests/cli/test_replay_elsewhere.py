@@ -13,9 +13,9 @@ from command_line import CHECKPOINTS, Run
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-import fusionkit.inputs
-from fusionkit.image import read_metadata
-from fusionkit.inputs import fingerprint
+import fusionkit.pictures.inputs
+from fusionkit.pictures.image import read_metadata
+from fusionkit.pictures.inputs import fingerprint
 
 RECIPE = f"""model: {CHECKPOINTS / "tiny-sd"}
 prompt: start.png
@@ -111,7 +111,7 @@ def test_a_picture_names_no_file_that_its_recipe_does_not_read(
     info.add_itxt("fusionkit", json.dumps(told))
     Image.new("RGB", (8, 8)).save(drawn / "strange.png", pnginfo=info)
     looked: list[Path] = []
-    monkeypatch.setattr("fusionkit.inputs.fingerprint", lambda path: looked.append(path) or "")
+    monkeypatch.setattr("fusionkit.pictures.inputs.fingerprint", lambda path: looked.append(path) or "")
     replayed(fusionkit, drawn / "strange.png")
     assert looked
     assert secret not in looked
@@ -171,8 +171,8 @@ def test_fingerprints_tell_files_and_folders_apart(folder: Path, monkeypatch: py
         os.mkfifo(folder / "pipe.png")
         assert fingerprint(folder / "pipe.png") == ""
     # Of a large file parts are read, from its beginning to its end.
-    monkeypatch.setattr(fusionkit.inputs, "_WHOLE", 100)
-    monkeypatch.setattr(fusionkit.inputs, "_SAMPLE", 10)
+    monkeypatch.setattr(fusionkit.pictures.inputs, "_WHOLE", 100)
+    monkeypatch.setattr(fusionkit.pictures.inputs, "_SAMPLE", 10)
     data = bytearray(1000)
     found = set()
     for number, place in enumerate((None, 0, 500, 999)):

@@ -9,8 +9,8 @@ import pytest
 from fusionkit.comparison.document import bundled_comparisons, find_comparison, read_comparison
 from fusionkit.comparison.jobs import jobs_of, part_of
 from fusionkit.comparison.spec import Comparison, Setting, compared
-from fusionkit.document import Node, Place
 from fusionkit.errors import RecipeError
+from fusionkit.recipe.document import Node, Place
 
 RECIPE = """model: tinyworld/scenes
 prompt: a landscape photo of mountains at noon

@@ -113,7 +113,7 @@ class MixesNoiseLinearly(Plugin):
 class AveragesNoise(Plugin):
     @hookimpl(wrapper=True)
     def fuse(self, stage: Stage, at: Step, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
-        from fusionkit.canvas import WeightedMean, view_noise
+        from fusionkit.loop.canvas import WeightedMean, view_noise
 
         fused = yield
         return replace(fused, noise=WeightedMean(groups, fused.prediction)(view_noise(stage, at, groups)))

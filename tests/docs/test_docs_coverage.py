@@ -11,7 +11,7 @@ import pytest
 from docs_pages import DOCS, PAGES, ROOT, blocks
 
 import fusionkit
-from fusionkit.hookspecs import Hookspecs
+from fusionkit.loop.hookspecs import Hookspecs
 from fusionkit.recipe import Recipe
 from fusionkit.registry import load, offered
 

@@ -7,7 +7,7 @@ import pytest
 from docs_pages import DOCS, PAGES, ROOT, prose
 
 from fusionkit import Fusion
-from fusionkit.recipe_file import load_recipes
+from fusionkit.recipe.recipe_file import load_recipes
 
 LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)|(?:src|href)=\"(?P<html>[^\"]+)\"")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|work|tmp|opt|Users|mnt)/")

@@ -104,7 +104,7 @@ def check_console(block: Block, module: ModuleType) -> None:
 
 def check_yaml(block: Block, module: ModuleType) -> None:
     """A recipe or comparison: written where its first line says, and validated, or only read where that is skipped."""
-    from fusionkit.recipe_file import load_recipes
+    from fusionkit.recipe.recipe_file import load_recipes
 
     first = block.text.partition("\n")[0]
     named = re.match(r"# Run it:  fusionkit (?:run|compare) (.+)$", first)
@@ -146,7 +146,7 @@ def test_both_commands_of_the_readme_create_an_environment_and_the_second_one_is
 
 
 def test_the_first_picture_is_as_wide_as_its_captions_say():
-    from fusionkit.recipe_file import load_recipes
+    from fusionkit.recipe.recipe_file import load_recipes
 
     recipe = load_recipes("panorama-tinyworld")[0]
     windows = recipe.size[0] // embedded_models()["tinyworld/scenes"].window[0]

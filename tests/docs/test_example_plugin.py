@@ -11,7 +11,7 @@ import pytest
 from docs_pages import DOCS
 
 from fusionkit import Fusion, Plugin, hookimpl
-from fusionkit.recipe_file import load_recipes
+from fusionkit.recipe.recipe_file import load_recipes
 
 EXAMPLE = DOCS / "example_plugin"
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fusionkit.evaluation import Features, Metric, Picture, Tools
-from fusionkit.image import save_image
+from fusionkit.pictures.image import save_image
 
 SCENES = """\
 model: tinyworld/scenes

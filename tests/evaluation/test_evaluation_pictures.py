@@ -110,7 +110,7 @@ def test_windows_are_those_of_the_last_stage_without_views_of_other_kinds(tmp_pa
 
 
 def test_pictures_of_one_recipe_are_planned_once(tmp_path, monkeypatch):
-    from fusionkit import run
+    from fusionkit.runs import run
 
     planned = []
     prepare = run.prepare
@@ -142,7 +142,7 @@ def test_a_stride_by_hand_comes_before_the_recipe(tmp_path):
 
 
 def test_a_picture_that_was_resized_since_has_no_known_windows(tmp_path):
-    from fusionkit.image import read_metadata, save_image
+    from fusionkit.pictures.image import read_metadata, save_image
 
     told(tmp_path / "old" / "p.png")
     metadata = read_metadata(tmp_path / "old" / "p.png")
@@ -162,7 +162,7 @@ def test_a_recipe_that_cannot_be_read_any_more_makes_a_foreign_picture(tmp_path)
 
 def test_a_model_that_is_not_here_leaves_the_crops_unknown(tmp_path):
     path = told(tmp_path / "p.png")
-    from fusionkit.image import read_metadata, save_image
+    from fusionkit.pictures.image import read_metadata, save_image
 
     metadata = read_metadata(path)
     metadata["recipe"] = metadata["recipe"].replace("tinyworld/scenes", "tinyworld/mountains")
@@ -248,7 +248,7 @@ TINY = Path(__file__).parents[1] / "golden" / "checkpoints" / "tiny-sd"
 
 def test_what_a_picture_names_on_this_machine_is_opened_only_where_it_is_trusted(tmp_path):
     path = told(tmp_path / "p.png", size="256x128", plugins="  - multidiffusion: {stride: 64}")
-    from fusionkit.image import read_metadata, save_image
+    from fusionkit.pictures.image import read_metadata, save_image
 
     metadata = read_metadata(path)
     metadata["recipe"] = metadata["recipe"].replace("tinyworld/scenes", str(TINY)).replace("window: 64x64", "")
@@ -267,11 +267,11 @@ def test_what_a_picture_names_on_this_machine_is_opened_only_where_it_is_trusted
 
 
 def test_a_recipe_of_another_size_than_its_picture_is_not_even_planned(tmp_path, monkeypatch):
-    from fusionkit import run
+    from fusionkit.runs import run
 
     monkeypatch.setattr(run, "prepare", lambda *_, **__: pytest.fail("it was planned"))
     path = told(tmp_path / "p.png", size="192x64")
-    from fusionkit.image import read_metadata, save_image
+    from fusionkit.pictures.image import read_metadata, save_image
 
     metadata = read_metadata(path)
     metadata["recipe"] = metadata["recipe"].replace("192x64", "400000x400000")

@@ -148,11 +148,11 @@ def drawn(case: Case, cost: Cost) -> Outcome:
 def _draw(case: Case, cost: Cost) -> Outcome:
     import numpy as np
 
-    from fusionkit.checks import check_file
     from fusionkit.errors import FusionError
     from fusionkit.fusion import Fusion
-    from fusionkit.recipe_file import read_recipe
-    from fusionkit.run import prepare
+    from fusionkit.recipe.recipe_file import read_recipe
+    from fusionkit.runs.checks import check_file
+    from fusionkit.runs.run import prepare
 
     sets = case.arguments[2::2]
     file = read_recipe(case.arguments[0], sets)

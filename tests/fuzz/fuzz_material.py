@@ -8,12 +8,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from fusionkit.assemble import bundled_recipes
 from fusionkit.comparison.document import bundled_comparisons
-from fusionkit.document import read_yaml
-from fusionkit.models.schedulers import CLASS_NAMES, SHORT_NAMES, UNSUITABLE
-from fusionkit.problems import options_of
+from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES, UNSUITABLE
 from fusionkit.recipe import Recipe
+from fusionkit.recipe.assemble import bundled_recipes
+from fusionkit.recipe.document import read_yaml
+from fusionkit.recipe.problems import options_of
 from fusionkit.registry import load, offered
 
 CHECKPOINTS = Path(__file__).parents[1] / "golden" / "checkpoints"

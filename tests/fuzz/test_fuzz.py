@@ -9,7 +9,7 @@ from fuzz_attempts import GOOD, attempt, drawn, validated
 from fuzz_cases import Case, make_case
 
 from fusionkit.errors import FusionError
-from fusionkit.recipe_file import RecipeFile
+from fusionkit.recipe.recipe_file import RecipeFile
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits are those of Linux")
 
@@ -43,7 +43,7 @@ def test_a_case_is_decided_by_seed_and_number() -> None:
 
 
 def test_the_fuzzer_finds_what_it_looks_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fusionkit import checks
+    from fusionkit.runs import checks
 
     case = Case("recipe", ["r.yaml"], {"r.yaml": b"model: tinyworld/scenes"})
     assert attempt(case, validated).kind == "valid"
@@ -77,7 +77,7 @@ def test_the_fuzzer_finds_what_it_looks_for(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_an_input_costs_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fusionkit import checks
+    from fusionkit.runs import checks
 
     check = checks.check_file
 

@@ -15,10 +15,10 @@ from arrays import load
 from torch import Tensor
 
 from fusionkit import Fused, Patches, Plugin, Recipe, Stage, Step, hookimpl
-from fusionkit.canvas import scatter
+from fusionkit.loop.canvas import scatter
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.run import execute, prepare
+from fusionkit.runs.run import execute, prepare
 
 HERE = Path(__file__).parent
 SCHEDULERS = {"ddim": "DDIMScheduler", "ddpm": "DDPMScheduler"}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.run import execute
+from fusionkit.runs.run import execute
 from fusionkit_magicfusion import SaliencyNoiseBlending
 
 

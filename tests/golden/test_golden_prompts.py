@@ -19,7 +19,7 @@ from fusionkit import Plugin, Recipe, StagePlan, View, hookimpl
 from fusionkit.models.attention import ViewMaps
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.run import execute, prepare
+from fusionkit.runs.run import execute, prepare
 from fusionkit_accdiffusion import PatchContentPrompts
 from fusionkit_accdiffusion.masks import above_mean, eroded, opened, shares
 from fusionkit_accdiffusion.words import Choice, tokens_of

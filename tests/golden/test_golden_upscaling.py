@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from fusionkit import Patches, Plugin, Prompt, Recipe, Stage, Step, View, hookimpl, windows
+from fusionkit.loop.views import jittered
+from fusionkit.models.families.sdxl import StableDiffusionXL
 from fusionkit.models.inspect import info_of_pipeline
-from fusionkit.models.sdxl import StableDiffusionXL
-from fusionkit.run import execute, prepare
-from fusionkit.views import jittered
+from fusionkit.runs.run import execute, prepare
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, ProgressiveUpscaling
 from fusionkit_accdiffusion.dilated_sampling import gaussian_filter
 from fusionkit_multidiffusion import MultiDiffusion

@@ -30,7 +30,7 @@ from fusionkit import (
     View,
     hookimpl,
 )
-from fusionkit.hookspecs import Hookspecs
+from fusionkit.loop.hookspecs import Hookspecs
 from fusionkit.testing import tiny_pipeline, tiny_run
 
 SIZE = (160, 80)

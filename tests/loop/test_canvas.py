@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from fusionkit import Patches, View, windows
-from fusionkit.canvas import WeightedMean, gather, scatter, view_noise
 from fusionkit.errors import CanvasError
+from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise
+from fusionkit.loop.views import jittered, starts
 from fusionkit.testing import tiny_plan
-from fusionkit.views import jittered, starts
 
 
 def test_starts_and_windows() -> None:

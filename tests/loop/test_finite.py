@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from fusionkit import Fused, Fusion, FusionError, NumericalError, Patches, Plugin, Result, Stage, Step, hookimpl
-from fusionkit.finite import Facts, is_finite
-from fusionkit.observers import Preview
+from fusionkit.loop.finite import Facts, is_finite
+from fusionkit.runs.observers import Preview
 from fusionkit.testing import tiny_model, tiny_pipeline, tiny_run
 from fusionkit.testing.tiny import controlnet_for
 
@@ -180,7 +180,7 @@ class Steered(Plugin):
 
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, patches: Patches) -> Generator[None, Tensor, Tensor]:
-        from fusionkit.stage import Control
+        from fusionkit.loop.stage import Control
 
         width, height = stage.plan.size
         patches.controls = (Control(self.net, torch.ones(1, 3, height, width)),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fusionkit.given import WHOLE, Inputs
+from fusionkit.loop.given import WHOLE, Inputs
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 8, 8), (1, 4, 1024, 512), (40, 4, 128, 128)])

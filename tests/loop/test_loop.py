@@ -27,7 +27,7 @@ from fusionkit import (
     View,
     hookimpl,
 )
-from fusionkit.manager import Manager
+from fusionkit.loop.manager import Manager
 from fusionkit.testing import execute_tiny, tiny_plan, tiny_run
 from fusionkit_multidiffusion import MultiDiffusion
 

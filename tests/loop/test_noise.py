@@ -9,7 +9,7 @@ import torch
 from rounding import rounding
 
 from fusionkit import StagePlan
-from fusionkit.noise import generator, keyed_noise
+from fusionkit.loop.noise import generator, keyed_noise
 from fusionkit.testing import tiny_plan
 
 PINNED = [-0.404646, 0.786198, 0.4592, 0.449278]

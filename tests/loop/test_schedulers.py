@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from fusionkit import Fused, Patches, Plugin, RecipeError, Stage, Step, hookimpl
-from fusionkit.canvas import WeightedMean, gather
-from fusionkit.loop import denoise
-from fusionkit.models.schedulers import make_scheduler
+from fusionkit.loop.canvas import WeightedMean, gather
+from fusionkit.loop.denoise import denoise
+from fusionkit.models.schedulers.by_name import make_scheduler
 from fusionkit.testing import tiny_plan
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fusionkit import Plugin, RecipeError
-from fusionkit.canvas import check_views
+from fusionkit.loop.canvas import check_views
 from fusionkit.testing import tiny_plan, tiny_run
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion

@@ -10,7 +10,7 @@ import pytest
 from measured import noise, picture_of, tools
 from numpy.typing import NDArray
 
-from fusionkit.views import windows
+from fusionkit.loop.views import windows
 from fusionkit_metrics import Seam
 from fusionkit_metrics.seam import border_shares, jumps, phase_of, profile
 

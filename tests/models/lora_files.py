@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fusionkit.models.lora_layers import shapes_of
+from fusionkit.models.lora.layers import shapes_of
 
 PREFIXES = {"sd": {"unet": "lora_unet_", "text_encoder": "lora_te_"}}
 PREFIXES["sdxl"] = {"unet": "lora_unet_", "text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"}

@@ -15,11 +15,11 @@ from rounding import rounding
 from torch import Tensor, nn
 
 from fusionkit import ModelError, Patches, Stage, windows
-from fusionkit.canvas import gather
+from fusionkit.loop.canvas import gather
+from fusionkit.loop.model import Model
 from fusionkit.models.attention import ViewMaps, capture, cross_attention, map_size
-from fusionkit.models.base import Model
-from fusionkit.models.configs import UNet, Vae
-from fusionkit.models.folder import ModelConfigs
+from fusionkit.models.files.configs import UNet, Vae
+from fusionkit.models.files.folder import ModelConfigs
 from fusionkit.models.inspect import _of_configs
 from fusionkit.testing import tiny_model, tiny_pipeline, tiny_plan
 from fusionkit.testing.tiny import KINDS, Kind

@@ -18,15 +18,15 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from fusionkit import Patches, Plugin, Stage, View, hookimpl
-from fusionkit.canvas import crop_pixels, gather
 from fusionkit.errors import ModelError, PluginError
+from fusionkit.loop.canvas import crop_pixels, gather
+from fusionkit.loop.stage import Control
+from fusionkit.loop.views import windows
 from fusionkit.models.controlnet import ControlNetInfo, inspect_controlnet
+from fusionkit.models.families.sdxl import StableDiffusionXL
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.models.sdxl import StableDiffusionXL
 from fusionkit.models.silence import quiet_diffusers
-from fusionkit.stage import Control
-from fusionkit.views import windows
 
 GOLDEN = CHECKPOINTS.parent / "data" / "accdiffusion_v2" / "full_2x_ddim.npz"
 TINY = str(CHECKPOINTS / "tiny-controlnet")

@@ -12,10 +12,10 @@ from rounding import rounding
 from tiny_models import drawn, plain, run, stage_on
 
 from fusionkit import ModelError, Plugin, hookimpl
-from fusionkit.canvas import gather
+from fusionkit.loop.canvas import gather
+from fusionkit.loop.stage import Patches, Prompt, Stage
+from fusionkit.loop.views import View, windows
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.stage import Patches, Prompt, Stage
-from fusionkit.views import View, windows
 
 
 def patches_on(stage: Stage, views: Sequence[View], prompts: Sequence[str | Prompt]) -> Patches:

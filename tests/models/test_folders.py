@@ -503,8 +503,8 @@ def test_a_text_encoder_of_a_type_that_nobody_knows_is_its_class(copied: Callabl
 def test_the_types_of_a_text_encoder_are_those_that_its_library_takes(name: str) -> None:
     import transformers
 
-    from fusionkit.models.configs import TextEncoder, known_entries
-    from fusionkit.models.sources import fits
+    from fusionkit.models.files.configs import TextEncoder, known_entries
+    from fusionkit.models.files.sources import fits
 
     kind = getattr(transformers, name).config_class
     fields = known_entries(TextEncoder, {"_class_name": name})

@@ -16,9 +16,9 @@ from local_hub import hub
 from safetensors.torch import save_file
 from tiny_models import CHECKPOINTS, info_of
 
-from fusionkit.models.lora import check_loras
-from fusionkit.models.lora_file import read_lora
-from fusionkit.models.lora_names import of_stability, plain
+from fusionkit.models.lora.file import read_lora
+from fusionkit.models.lora.loras import check_loras
+from fusionkit.models.lora.names import of_stability, plain
 from fusionkit.recipe import Lora, ModelSpec
 
 MODEL = str(CHECKPOINTS / "tiny-sd")
@@ -202,7 +202,7 @@ def test_what_exists_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch: p
 ASK = """
 import json, sys
 from fusionkit.models.inspect import inspect_model
-from fusionkit.models.lora import check_loras
+from fusionkit.models.lora.loras import check_loras
 from fusionkit.recipe import Lora, ModelSpec
 
 model, cases = json.loads(sys.argv[1])
@@ -247,8 +247,8 @@ def test_the_hubs_files_are_listed_before_one_is_fetched(tmp_path: Path) -> None
 def test_other_models_are_told_by_their_text(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from fusionkit.models.lora_file import read_lora
-    from fusionkit.models.lora_fit import family_problem
+    from fusionkit.models.lora.file import read_lora
+    from fusionkit.models.lora.fit import family_problem
 
     path = written(tmp_path / "lora.safetensors", pair(LAYER, 2048, 32))
     first = replace(info_of("sd"), cross_attention_dim=768)

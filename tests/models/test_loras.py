@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import plain
 
 from fusionkit.errors import ModelError
-from fusionkit.models.lora import add_loras, remove_loras
-from fusionkit.models.lora_layers import shapes_of
+from fusionkit.models.lora.layers import shapes_of
+from fusionkit.models.lora.loras import add_loras, remove_loras
 from fusionkit.recipe import Lora
 
 
@@ -192,7 +192,7 @@ def test_numbers_that_can_not_be_meant(tmp_path: Path, change: Any, problem: str
 
 def test_a_layer_that_did_not_take_its_weights_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the libraries do: what is on the model is counted."""
-    from fusionkit.models import lora_layers
+    from fusionkit.models.lora import layers as lora_layers
 
     inject = lora_layers.inject_adapter_in_model
 

@@ -15,13 +15,13 @@ from torch.profiler import ProfilerActivity, profile
 
 from fusionkit import Fusion
 from fusionkit.errors import RecipeError
+from fusionkit.loop.stage import Patches, StagePlan
+from fusionkit.loop.views import View
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.load import load_pipeline, wrap_pipeline
 from fusionkit.models.memory import GIB, estimate_memory, machine_memory, memory_problems, views_per_pass
 from fusionkit.recipe import Recipe
-from fusionkit.run import prepare
-from fusionkit.stage import Patches, StagePlan
-from fusionkit.views import View
+from fusionkit.runs.run import prepare
 
 
 def peak(work: Callable[[], Any]) -> int:

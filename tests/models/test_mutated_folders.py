@@ -16,7 +16,7 @@ from fusionkit.errors import FusionError
 from fusionkit.models.controlnet import inspect_controlnet
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.memory import views_per_pass
-from fusionkit.models.schedules import schedule_problems
+from fusionkit.models.schedulers.schedules import schedule_problems
 
 FILES = (
     "model_index.json",

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fusionkit.errors import ModelError
 from fusionkit.models.parameterisation import alpha_sigma, converted
-from fusionkit.models.scheduler_wrapper import DiffusersScheduler
-from fusionkit.models.schedulers import SHORT_NAMES, make_scheduler
+from fusionkit.models.schedulers.by_name import SHORT_NAMES, make_scheduler
+from fusionkit.models.schedulers.wrapper import DiffusersScheduler
 from fusionkit.recipe import SchedulerSpec
 
 KINDS = ("epsilon", "v_prediction", "sample")

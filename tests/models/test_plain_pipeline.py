@@ -14,9 +14,9 @@ from rounding import rounding
 from tiny_models import drawn, plain, run, stage_on
 
 from fusionkit import Plugin, hookimpl
+from fusionkit.loop.stage import Fused
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.silence import quiet_diffusers
-from fusionkit.stage import Fused
 
 SCHEDULERS = {
     "ddim": diffusers.DDIMScheduler,

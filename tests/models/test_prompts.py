@@ -12,13 +12,13 @@ from torch import Tensor
 
 from fusionkit import Prompt, hookimpl
 from fusionkit.errors import ModelError
+from fusionkit.loop.stage import Patches
+from fusionkit.loop.views import View
 from fusionkit.models.attention import capture
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.models.prompt_tokens import chunks_of, frame_of
+from fusionkit.models.prompts.tokens import chunks_of, frame_of
 from fusionkit.plugin import Plugin
-from fusionkit.prompt_syntax import parse
-from fusionkit.stage import Patches
-from fusionkit.views import View
+from fusionkit.recipe.prompt_syntax import parse
 
 LONG = ", ".join(["a cat on the sea"] * 16)
 """80 words of one token, and 15 commas: two chunks of 75."""

@@ -14,7 +14,14 @@ from tiny_models import info_of
 from torch import Tensor
 
 from fusionkit.errors import RecipeError
-from fusionkit.models.schedulers import CLASS_NAMES, SHORT_NAMES, UNSUITABLE, known_schedulers, make_scheduler, resolve
+from fusionkit.models.schedulers.by_name import (
+    CLASS_NAMES,
+    SHORT_NAMES,
+    UNSUITABLE,
+    known_schedulers,
+    make_scheduler,
+    resolve,
+)
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.recipe import SchedulerSpec
 
@@ -161,7 +168,7 @@ def test_noise_of_another_shape_is_refused() -> None:
 
 
 def test_further_draws_in_one_step_follow_from_the_first() -> None:
-    from fusionkit.models.scheduler_wrapper import GivenNoise
+    from fusionkit.models.schedulers.wrapper import GivenNoise
 
     def draws(noise: Tensor) -> list[Tensor]:
         with GivenNoise(noise):

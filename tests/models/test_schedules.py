@@ -9,12 +9,12 @@ import pytest
 import torch
 from tiny_models import info_of
 
-from fusionkit.checks import named_scheduler
 from fusionkit.errors import RecipeError
-from fusionkit.models import ModelInfo
-from fusionkit.models.schedulers import CLASS_NAMES, SHORT_NAMES, make_scheduler
-from fusionkit.models.schedules import schedule_problems
+from fusionkit.loop.model import ModelInfo
+from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES, make_scheduler
+from fusionkit.models.schedulers.schedules import schedule_problems
 from fusionkit.recipe import Recipe, SchedulerSpec
+from fusionkit.runs.checks import named_scheduler
 
 TRAINED = 20
 STEPS = (1, 2, 3, TRAINED - 1, TRAINED, TRAINED + 1, 2 * TRAINED)
@@ -208,7 +208,7 @@ def test_options_are_read_as_diffusers_has_them(name: str) -> None:
 
     import diffusers
 
-    from fusionkit.models.scheduler_options import options_of
+    from fusionkit.models.schedulers.options import options_of
 
     found = options_of(name)
     assert found is not None

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from fusionkit import Fusion, Patches, Plugin, Prompt, RecipeError, Stage, Step, hookimpl, windows
 from fusionkit.cli.plan import describe
-from fusionkit.image import metadata_of, output_path
+from fusionkit.loop.stage import StagePlan
 from fusionkit.models.attention import capture
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.load import load_models
 from fusionkit.models.memory import estimate_memory, models_beside
+from fusionkit.pictures.image import metadata_of, output_path
 from fusionkit.recipe import Recipe
-from fusionkit.stage import StagePlan
 
 TINY = str(CHECKPOINTS / "tiny-sd")
 FIELDS: dict[str, Any] = {"prompt": "a cat", "size": (128, 128), "steps": 2, "device": "cpu"}

@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import save_file
 from tiny_models import CHECKPOINTS, plain, run, stage_on
 
-from fusionkit.checks import check_file
 from fusionkit.errors import RecipeError
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.models.schedulers import make_scheduler
+from fusionkit.models.schedulers.by_name import make_scheduler
 from fusionkit.recipe import Recipe
-from fusionkit.recipe_file import parse_recipe
-from fusionkit.run import prepare
+from fusionkit.recipe.recipe_file import parse_recipe
+from fusionkit.runs.checks import check_file
+from fusionkit.runs.run import prepare
 
 IN = "model.diffusion_model.input_blocks.0.0.weight"
 XL = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"

@@ -20,7 +20,7 @@ from fusionkit.errors import ModelError
 from fusionkit.models.controlnet import inspect_controlnet
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.load import load_pipeline, wrap_pipeline
-from fusionkit.models.lora import check_loras
+from fusionkit.models.lora.loras import check_loras
 from fusionkit.recipe import Lora, ModelSpec
 
 UNET = "unet/diffusion_pytorch_model.safetensors"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fusionkit.manager import Manager
-from fusionkit.models import ModelInfo
+from fusionkit.loop.manager import Manager
+from fusionkit.loop.model import ModelInfo
+from fusionkit.loop.stage import Stage, StagePlan
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.load import load_pipeline
-from fusionkit.models.schedulers import make_scheduler
+from fusionkit.models.schedulers.by_name import make_scheduler
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.recipe import Recipe, SchedulerSpec
-from fusionkit.stage import Stage, StagePlan
 
 CHECKPOINTS = Path(__file__).parents[1] / "golden" / "checkpoints"
 KINDS = ("sd", "sdxl")
@@ -47,7 +47,7 @@ def stage_on(model: Any, scheduler: str | None = None, options: dict[str, Any] |
 
 
 def run(stage: Stage, *plugins: Any) -> Any:
-    from fusionkit.loop import denoise
+    from fusionkit.loop.denoise import denoise
 
     return denoise(stage, Manager(plugins))
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from test_opening import GREY, chunk, grey, pixels, png
 
-from fusionkit.picture import picture_problems
+from fusionkit.pictures.picture import picture_problems
 
 COLOURS = np.stack([GREY, 255 - GREY, np.full_like(GREY, 7)], -1)
 

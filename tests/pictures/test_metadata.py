@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from test_opening import chunk, png
 
 from fusionkit.errors import RecipeError
-from fusionkit.image import read_metadata, save_image
+from fusionkit.pictures.image import read_metadata, save_image
 
 
 def said(path: Path, text: str) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.image import output_path, output_problems
-from fusionkit.names import beside, cut_to, name_problem, numbered, slug
+from fusionkit.pictures.image import output_path, output_problems
+from fusionkit.pictures.names import beside, cut_to, name_problem, numbered, slug
 from fusionkit.recipe import Recipe
 
 CHINESE = "一座山在中午的风景照片" * 6

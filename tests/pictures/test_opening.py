@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, features
 
-from fusionkit.opening import PictureError
-from fusionkit.picture import has_more, open_picture, picture_problems, picture_size
+from fusionkit.pictures.opening import PictureError
+from fusionkit.pictures.picture import has_more, open_picture, picture_problems, picture_size
 
 GREY = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (32, 1))
 HALF = np.where(GREY > 127, 255, 0).astype(np.uint8)

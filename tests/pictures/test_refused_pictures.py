@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from test_opening import chunk, png
 
-import fusionkit.opening
-from fusionkit.picture import open_picture, picture_problems
+import fusionkit.pictures.opening
+from fusionkit.pictures.picture import open_picture, picture_problems
 
 
 def problem(path: Path) -> str:
@@ -143,7 +143,7 @@ def test_a_small_file_that_announces_gigabytes_takes_none(tmp_path: Path) -> Non
     jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 65_000, 65_000)
     (tmp_path / "a.jpg").write_bytes(jpeg)
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom fusionkit.picture import picture_problems\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom fusionkit.pictures.picture import picture_problems\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
         "print(*picture_problems(Path(sys.argv[1]), 'picture'))\n"
         "print(*picture_problems(Path(sys.argv[2]), 'picture'))\n"
@@ -162,9 +162,9 @@ def test_a_small_file_that_announces_gigabytes_takes_none(tmp_path: Path) -> Non
 
 def test_memory_alone_limits_the_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (100, 50), (9, 8, 7)).save(tmp_path / "a.png")
-    monkeypatch.setattr(fusionkit.opening, "_LARGE", 1000)
+    monkeypatch.setattr(fusionkit.pictures.opening, "_LARGE", 1000)
     assert open_picture(tmp_path / "a.png").getpixel((3, 3)) == (9, 8, 7)
-    monkeypatch.setattr(fusionkit.opening, "available_memory", lambda: 39_999)
+    monkeypatch.setattr(fusionkit.pictures.opening, "available_memory", lambda: 39_999)
     assert problem(tmp_path / "a.png") == ("has 100x50 pixels, which take 40.0 kB of memory; 40.0 kB are free")
-    monkeypatch.setattr(fusionkit.opening, "available_memory", lambda: 40_000)
+    monkeypatch.setattr(fusionkit.pictures.opening, "available_memory", lambda: 40_000)
     assert open_picture(tmp_path / "a.png").size == (100, 50)

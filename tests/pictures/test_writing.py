@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import fusionkit.files
+import fusionkit.pictures.files
 from fusionkit.errors import FusionError
-from fusionkit.files import clear_leftovers, write_file, write_whole
-from fusionkit.image import read_metadata, save_image, save_or_keep
+from fusionkit.pictures.files import clear_leftovers, write_file, write_whole
+from fusionkit.pictures.image import read_metadata, save_image, save_or_keep
 
 TOLD = {"recipe": "prompt: a hill\n", "seed": 1}
 
@@ -25,8 +25,8 @@ SAVE = """
 import sys
 from pathlib import Path
 from PIL import Image
-from fusionkit.files import write_whole
-from fusionkit.image import save_image
+from fusionkit.pictures.files import write_whole
+from fusionkit.pictures.image import save_image
 image = Image.effect_noise((512, 512), 60).convert("RGB")
 for number in range(10_000):
     save_image(image, Path(sys.argv[1]), {"recipe": "prompt: a hill"}, overwrite="over" in sys.argv[1])
@@ -106,7 +106,7 @@ def test_what_another_thread_writes_is_not_cleared(tmp_path: Path) -> None:
 @posix
 def test_two_processes_that_write_one_name_keep_both(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom PIL import Image\nfrom fusionkit.image import save_image\n"
+        "import sys\nfrom pathlib import Path\nfrom PIL import Image\nfrom fusionkit.pictures.image import save_image\n"
         "for _ in range(10):\n    save_image(Image.new('RGB', (8, 8)), Path(sys.argv[1]), {'recipe': 'x'})\n"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a.png")]) for _ in range(2)]
@@ -139,8 +139,8 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
         assert Path(source).stat().st_size == 5
         link(source, target)
 
-    monkeypatch.setattr(fusionkit.files.os, "fsync", told)
-    monkeypatch.setattr(fusionkit.files.os, "link", linked)
+    monkeypatch.setattr(fusionkit.pictures.files.os, "fsync", told)
+    monkeypatch.setattr(fusionkit.pictures.files.os, "link", linked)
     write_file(tmp_path / "a", lambda file: file.write(b"whole"), replace=False)
     assert done == (["sync", "link", "sync"] if sys.platform != "win32" else ["sync"])
 
@@ -150,7 +150,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
 def test_a_full_disk_leaves_nothing_and_says_why(name: str, tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom PIL import Image\n"
-        "from fusionkit.image import save_image\n"
+        "from fusionkit.pictures.image import save_image\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "save_image(Image.effect_noise((64, 64), 50).convert('RGB'), Path(sys.argv[1]), {})\n"
     )
@@ -207,9 +207,9 @@ def test_a_recipe_that_a_jpeg_has_no_room_for(tmp_path: Path, monkeypatch: pytes
 
 
 def test_validate_says_so_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fusionkit.checks import check_file
     from fusionkit.errors import RecipeError
-    from fusionkit.recipe_file import parse_recipe
+    from fusionkit.recipe.recipe_file import parse_recipe
+    from fusionkit.runs.checks import check_file
 
     monkeypatch.chdir(tmp_path)
     recipe = f"model: tinyworld/scenes\nprompt: {'山' * 15_000}\n"

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from fusionkit import Patches, Plugin, Prompt, Recipe, Stage, Step, View
+from fusionkit.loop.stage import Control
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.run import RunPlan, execute, prepare
-from fusionkit.stage import Control
+from fusionkit.runs.run import RunPlan, execute, prepare
 from fusionkit.testing import Kind, tiny_pipeline
 from fusionkit_magicfusion import SaliencyNoiseBlending
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fusionkit import Patches, Plugin, Prompt, Stage, Step, hookimpl
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.prompt_syntax import parse
+from fusionkit.recipe.prompt_syntax import parse
 from fusionkit.testing import KINDS, Kind, execute_tiny, tiny_controlnet, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion

@@ -10,7 +10,7 @@ from blending import ROCKET, THREE, TWO, blending, plan_of
 from pydantic import ValidationError
 
 from fusionkit import RecipeError
-from fusionkit.problems import problems_of
+from fusionkit.recipe.problems import problems_of
 from fusionkit_magicfusion import SaliencyNoiseBlending
 
 

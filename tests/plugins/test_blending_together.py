@@ -11,11 +11,11 @@ from blending import TWO, blending, normal, plan_of, run
 from PIL import Image
 
 from fusionkit import Patches, Plugin, Prompt, Recipe, RecipeError, Stage, Step, View, hookimpl
-from fusionkit.canvas import gather
+from fusionkit.loop.canvas import gather
+from fusionkit.loop.stage import Control
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.run import prepare
-from fusionkit.stage import Control
+from fusionkit.runs.run import prepare
 from fusionkit.testing import Kind, tiny_controlnet, tiny_pipeline
 from fusionkit.testing.tiny import KINDS
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from fusionkit import Patches, Plugin, RecipeError, Stage, StagePlan, Step, hookimpl
-from fusionkit.problems import problems_of
+from fusionkit.recipe.problems import problems_of
 from fusionkit.testing import execute_tiny, tiny_controlnet, tiny_model, tiny_pipeline, tiny_plan
 from fusionkit.testing.tiny import KINDS, Kind, controlnet_for
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, ProgressiveUpscaling

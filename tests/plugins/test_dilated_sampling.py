@@ -14,10 +14,10 @@ from rounding import rounding
 from torch import Tensor
 
 from fusionkit import Fusion, Patches, Plugin, PluginError, Stage, Step, View, hookimpl
-from fusionkit.canvas import gather, scatter
-from fusionkit.loop import check_coverage, denoise
-from fusionkit.problems import problems_of
-from fusionkit.run import execute
+from fusionkit.loop.canvas import gather, scatter
+from fusionkit.loop.denoise import check_coverage, denoise
+from fusionkit.recipe.problems import problems_of
+from fusionkit.runs.run import execute
 from fusionkit.testing import KINDS, Kind, execute_tiny, tiny_model, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_accdiffusion.cosine import cosine

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from fusionkit import Patches, RecipeError, View
-from fusionkit.canvas import WeightedMean, view_noise
+from fusionkit.loop.canvas import WeightedMean, view_noise
 from fusionkit.testing import tiny_plan, tiny_run
 from fusionkit_gvcf import GuidedFusion, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion

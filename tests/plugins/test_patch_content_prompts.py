@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fusionkit import Patches, Plugin, Prompt, RecipeError, StagePlan, View, hookimpl, windows
 from fusionkit.models.inspect import inspect_model
-from fusionkit.run import RunPlan, ask_maps
+from fusionkit.runs.run import RunPlan, ask_maps
 from fusionkit.testing import tiny_model, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit.testing.tiny import KINDS, Kind, execute_tiny
 from fusionkit_accdiffusion import PatchContentPrompts
@@ -143,7 +143,7 @@ def test_what_makes_no_sense_with_a_model_is_said_before_it_loads(
 
 def test_a_level_coarser_than_the_window() -> None:
     from fusionkit import Recipe
-    from fusionkit.run import prepare
+    from fusionkit.runs.run import prepare
 
     info = inspect_model(str(CHECKPOINTS / "tiny-sdxl"))
     recipe = Recipe(prompt="a hill", size=(64, 16), window=(64, 16), plugins=[PatchContentPrompts()])
@@ -292,7 +292,7 @@ def test_each_distinct_prompt_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(model, "_embeddings", {})
     encode = model.encode_prompt
     monkeypatch.setattr(model, "encode_prompt", lambda text, skip: encoded.append(text) or encode(text, skip))
-    from fusionkit.run import execute
+    from fusionkit.runs.run import execute
 
     execute(plan_of(PatchContentPrompts(levels=(1,), threshold=0.45), steps=6), model)
     assert sorted(encoded) == sorted(set(encoded))

@@ -15,9 +15,9 @@ from torch.nn.functional import interpolate
 from upscaling import ODD, SIZE, STAGES, Size, close, plain, problem, sizes, watched
 
 from fusionkit import Plugin, Recipe, Stage, Step, hookimpl
-from fusionkit.document import parse_yaml
-from fusionkit.models.schedulers import SHORT_NAMES
-from fusionkit.problems import problems_of
+from fusionkit.models.schedulers.by_name import SHORT_NAMES
+from fusionkit.recipe.document import parse_yaml
+from fusionkit.recipe.problems import problems_of
 from fusionkit.testing import KINDS, Kind, execute_tiny, tiny_plan, tiny_run
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_accdiffusion.cosine import cosine

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from upscaling import Size, close, problem, watched
 
-from fusionkit.picture import open_picture, picture_problems
+from fusionkit.pictures.picture import open_picture, picture_problems
 from fusionkit.testing import KINDS, Kind, tiny_model
 from fusionkit_accdiffusion import ProgressiveUpscaling
 

@@ -9,7 +9,7 @@ import torch
 from rounding import rounding
 
 from fusionkit import Plugin, RecipeError, Stage, View, hookimpl
-from fusionkit.stage import Patches
+from fusionkit.loop.stage import Patches
 from fusionkit.testing import tiny_plan
 from fusionkit_gvcf import GuidedFusion, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from fusionkit import Cancelled, Fusion, Plugin
-from fusionkit.assemble import bundled_recipes
 from fusionkit.comparison.document import bundled_comparisons, read_comparison
+from fusionkit.loop.stage import Stage, Step
 from fusionkit.models.load import load_pipeline
 from fusionkit.recipe import Recipe
-from fusionkit.recipe_file import load_recipes
-from fusionkit.stage import Stage, Step
+from fusionkit.recipe.assemble import bundled_recipes
+from fusionkit.recipe.recipe_file import load_recipes
 from fusionkit.testing.tiny import tiny_pipeline
 
 CHECKPOINTS = Path(__file__).parents[1] / "golden" / "checkpoints"

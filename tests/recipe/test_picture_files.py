@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.image import free_path, in_bytes, output_path, output_problems, read_metadata, save_image
+from fusionkit.pictures.image import free_path, in_bytes, output_path, output_problems, read_metadata, save_image
 from fusionkit.recipe import Recipe
 
 TOLD = {"recipe": "prompt: a häuschen 山\n", "seed": 2**62}
@@ -81,7 +81,7 @@ def test_a_picture_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path)
     """The file's size is limited, as on a full disk."""
     code = (
         "import resource, signal\nfrom pathlib import Path\nfrom PIL import Image\n"
-        "from fusionkit.image import save_image\n"
+        "from fusionkit.pictures.image import save_image\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "image = Image.effect_noise((64, 64), 50)\n"
         f"save_image(image, Path({str(tmp_path / 'a.png')!r}), {{}})\n"

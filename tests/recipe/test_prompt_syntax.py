@@ -8,7 +8,7 @@ import pytest
 
 from fusionkit.errors import RecipeError
 from fusionkit.fusion import make_recipe
-from fusionkit.prompt_syntax import (
+from fusionkit.recipe.prompt_syntax import (
     LONGEST,
     escaped,
     parse,
@@ -17,7 +17,7 @@ from fusionkit.prompt_syntax import (
     weighted_parts,
     words_alone,
 )
-from fusionkit.recipe_file import parse_recipe
+from fusionkit.recipe.recipe_file import parse_recipe
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from fusionkit import hookimpl
-from fusionkit.assemble import bundled_recipes
 from fusionkit.errors import RecipeError
 from fusionkit.plugin import Plugin
 from fusionkit.recipe import Lora, ModelSpec, Recipe, SchedulerSpec
-from fusionkit.recipe_file import load_recipes, parse_recipe, read_recipe
+from fusionkit.recipe.assemble import bundled_recipes
+from fusionkit.recipe.recipe_file import load_recipes, parse_recipe, read_recipe
 
 BASE = """
 model: here/there

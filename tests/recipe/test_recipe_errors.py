@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fusionkit.errors import RecipeError
-from fusionkit.recipe_file import load_recipes, read_recipe
+from fusionkit.recipe.recipe_file import load_recipes, read_recipe
 
 MISTAKES = {
     "misspelt key": ("promt: a hill", "r.yaml:1:1: a recipe has no option 'promt'; did you mean 'prompt'?"),

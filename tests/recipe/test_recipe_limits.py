@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit import limits
-from fusionkit.checks import check_file
 from fusionkit.comparison.document import read_comparison
 from fusionkit.comparison.spec import read_prompts
-from fusionkit.document import parse_yaml, read_yaml
 from fusionkit.errors import RecipeError
-from fusionkit.recipe_file import parse_recipe, read_recipe
+from fusionkit.recipe import limits
+from fusionkit.recipe.document import parse_yaml, read_yaml
+from fusionkit.recipe.recipe_file import parse_recipe, read_recipe
+from fusionkit.runs.checks import check_file
 
 MODEL = "model: tinyworld/scenes\nprompt: a hill\n"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fusionkit.checks import check_file
 from fusionkit.errors import RecipeError
-from fusionkit.recipe_file import load_recipes, read_recipe
+from fusionkit.recipe.recipe_file import load_recipes, read_recipe
+from fusionkit.runs.checks import check_file
 
 
 @pytest.fixture(autouse=True)

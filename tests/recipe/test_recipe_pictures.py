@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fusionkit.recipe_file import load_recipes
+from fusionkit.recipe.recipe_file import load_recipes
 
 # An entry of a recipe that names a picture, and where its plugin holds the path.
 NAMING = [

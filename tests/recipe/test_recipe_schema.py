@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from fusionkit.problems import options_of
 from fusionkit.recipe import Recipe
+from fusionkit.recipe.problems import options_of
+from fusionkit.recipe.schema import recipe_schema, type_name
 from fusionkit.registry import load, offered
-from fusionkit.schema import recipe_schema, type_name
 
 
 def test_it_has_every_option_of_a_recipe_with_its_description() -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from watched import CHECKPOINTS, Watched, World, faults, watch
 
-from fusionkit.image import save_image
+from fusionkit.pictures.image import save_image
 
 TINY = CHECKPOINTS / "tiny-sd"
 RECIPE = "prompt: a hill\nsize: 64x64\nsteps: 1\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit.errors import FusionError
-from fusionkit.files import write_whole
-from fusionkit.opening import PictureError
-from fusionkit.picture import open_picture
+from fusionkit.pictures.files import write_whole
+from fusionkit.pictures.opening import PictureError
+from fusionkit.pictures.picture import open_picture
 
 SIZE = (480, 320)
 """What a thumbnail fits into, (width, height) in pixels; a smaller picture keeps its size."""

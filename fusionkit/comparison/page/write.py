@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.files import write_whole
+from fusionkit.pictures.files import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -1,0 +1,172 @@
+"""Between the canvas and its views: gather patches, put their weighted mean back, check that nothing is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fusionkit.errors import CanvasError
+from fusionkit.loop.stage import Patches, Stage, Step
+from fusionkit.loop.views import View
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+# Plugins import from here at their head, which must not wait for torch.
+_TINY = 2.0**-126  # the least normal float32
+
+
+def gather(canvas: Tensor, views: Sequence[View]) -> Tensor:
+    """The views of a canvas (1, ..., H, W), as (P, ..., h, w); zeros where a view reaches over the border."""
+    import torch
+
+    height, width = canvas.shape[-2:]
+    patches = []
+    for view in views:
+        (rows, columns), own = view.inside((height, width))
+        part = canvas[0, ..., rows, columns]
+        if part.shape[-2:] != (view.height, view.width):
+            whole = canvas.new_zeros(*canvas.shape[1:-2], view.height, view.width)
+            whole[..., own[0], own[1]] = part
+            part = whole
+        patches.append(part)
+    return torch.stack(patches)
+
+
+def crop_pixels(picture: Tensor, views: Sequence[View], factor: int) -> Tensor:
+    """Each view's own part of a picture of the canvas, as (P, C, h factor, w factor).
+
+    A latent pixel stands for factor x factor pixels, so that a dilated view takes one such block for each of its
+    samples. What lies outside the canvas is zeros.
+
+    Args:
+        picture: (1, C, H factor, W factor), in pixels.
+        views: P views of one size, in latent pixels.
+        factor: Pixels of the picture along one side of a latent pixel.
+    """
+    height, width = (side // factor for side in picture.shape[-2:])
+    # A view of the same memory: nothing is copied before the crops are taken.
+    blocks = picture.reshape(1, -1, height, factor, width, factor).permute(0, 1, 3, 5, 2, 4)
+    crops = gather(blocks, views)  # (P, C, factor, factor, h, w)
+    return crops.permute(0, 1, 4, 2, 5, 3).flatten(-2).flatten(-3, -2)
+
+
+def scatter(values: Tensor, views: Sequence[View], canvas: Tensor) -> Tensor:
+    """Add values (P, C, h, w) onto a canvas (1, C, H, W), in place, and return it; what lies outside is dropped."""
+    height, width = canvas.shape[-2:]
+    for value, view in zip(values, views, strict=True):
+        (rows, columns), own = view.inside((height, width))
+        canvas[0, :, rows, columns] += value[:, own[0], own[1]]
+    return canvas
+
+
+def weight_map(patches: Patches, like: Tensor) -> Tensor:
+    """The group's weights, (P, 1, h, w), on the device and in the type of `like`."""
+    shape = (len(patches.views), 1, *patches.size)
+    if patches.weights is None:
+        return like.new_ones(shape)
+    return patches.weights.to(like).expand(shape)
+
+
+def view_noise(stage: Stage, at: Step, groups: Sequence[Patches]) -> list[Tensor]:
+    """Each group's noise of this step, (P, C, h, w): its own where it has some, else N(0, 1) drawn for each view."""
+    return [
+        stage.noise(f"view {number}", (len(patches.views), stage.shape[1], *patches.size), at)
+        if patches.noise is None
+        else patches.noise
+        for number, patches in enumerate(groups)
+    ]
+
+
+class WeightedMean:
+    """The mean that fuses groups of views: normalised inside each group, then mixed by the groups' shares.
+
+    One pixel x of the canvas gets sum_i e_i(x) value_i(x), over all views i that hold it, with effective weights
+    e_i = share_g w_i / sum_{j in g} w_j, divided by the sum of the shares that reach the pixel, so that sum_i e_i = 1.
+
+    Args:
+        groups: The groups of views, with their weights and shares.
+        like: A canvas (1, C, H, W) that gives size, type and device.
+    """
+
+    def __init__(self, groups: Sequence[Patches], like: Tensor) -> None:
+        import torch
+
+        self.groups = groups
+        self.like = like
+        one = like[:, :1]
+        effective, reached = [], torch.zeros_like(one)
+        for patches in groups:
+            weights = weight_map(patches, like)
+            total = scatter(weights, patches.views, torch.zeros_like(one))
+            effective.append(patches.share * weights / gather(total, patches.views).clamp_min(_TINY))
+            reached += patches.share * (total > 0)
+        self.coverage = reached
+        self.effective = [
+            e / gather(reached, patches.views).clamp_min(_TINY) for e, patches in zip(effective, groups, strict=True)
+        ]
+
+    def __call__(self, values: Sequence[Tensor]) -> Tensor:
+        """Fuse one tensor (P, C, h, w) a group into a canvas (1, C, H, W)."""
+        import torch
+
+        fused = torch.zeros_like(self.like)
+        for value, effective, patches in zip(values, self.effective, self.groups, strict=True):
+            scatter(value * effective, patches.views, fused)
+        return fused
+
+    def norm(self) -> Tensor:
+        """sqrt(sum_i e_i^2): the standard deviation that averaging leaves of unit-variance noise, (1, 1, H, W)."""
+        import torch
+
+        total = torch.zeros_like(self.like[:, :1])
+        for effective, patches in zip(self.effective, self.groups, strict=True):
+            scatter(effective.square(), patches.views, total)
+        return total.sqrt()
+
+
+def check_views(stage: Stage, groups: Sequence[Patches]) -> None:
+    """Check that groups of views can be predicted and leave no hole in the canvas.
+
+    Raises:
+        CanvasError: A group is empty or of mixed sizes, a view lies outside the canvas, or a pixel has no weight.
+    """
+    import numpy as np
+
+    height, width = stage.canvas
+    covered = np.zeros((height, width), dtype=bool)
+    for patches in groups:
+        if not patches.views:
+            raise CanvasError(f"a group of kind '{patches.kind}' has no views")
+        counting = _counting(patches)
+        for number, view in enumerate(patches.views):
+            if (view.height, view.width) != patches.size:
+                raise CanvasError(f"a group of kind '{patches.kind}' mixes views of {patches.size} and {view[2:4]}")
+            (rows, columns), own = view.inside((height, width))
+            if rows.start == rows.stop or columns.start == columns.stop:
+                raise CanvasError(f"{view} lies outside the canvas of {width}x{height} latent pixels")
+            if counting is None:
+                covered[rows, columns] = True
+            else:
+                covered[rows, columns] |= counting[number][own]
+    if not covered.all():
+        y, x = (each[0] for each in np.nonzero(~covered))
+        holes = int((~covered).sum())
+        raise CanvasError(
+            f"{holes} of {height * width} latent pixels have no view, or no weight; the first is row {y}, column {x}"
+        )
+
+
+def _counting(patches: Patches) -> npt.NDArray[np.bool_] | None:
+    """Which pixels of a group's views have a weight, (P, h, w); None where all have."""
+    import numpy as np
+
+    shape = (len(patches.views), *patches.size)
+    if patches.share <= 0:
+        return np.zeros(shape, dtype=bool)
+    if patches.weights is None or bool((patches.weights > 0).all()):
+        return None
+    counting: npt.NDArray[np.bool_] = (patches.weights > 0).expand(shape[0], 1, *shape[1:])[:, 0].cpu().numpy()
+    return counting

@@ -1,0 +1,69 @@
+"""What the loop does without plugins, as a plugin that comes in through the same door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fusionkit.loop.hookspecs import hookimpl
+from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, StagePlan, Step
+from fusionkit.loop.views import covering
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.recipe.recipe import Recipe
+
+
+class Defaults:
+    """One stage, windows that overlap by a quarter, the recipe's prompt everywhere, the weighted mean, one step."""
+
+    @hookimpl
+    def plan_stages(self, recipe: Recipe) -> list[StagePlan]:
+        """One stage, at the recipe's size."""
+        return [StagePlan(recipe.size)]
+
+    @hookimpl
+    def views(self, stage: Stage) -> Sequence[Patches]:
+        """Windows at three quarters of their size apart; one window where the canvas is no larger."""
+        return [Patches(covering(stage.canvas, stage.window))]
+
+    @hookimpl
+    def init_noise(self, stage: Stage) -> Tensor:
+        """N(0, 1) from the recipe's seed."""
+        return stage.noise("init")
+
+    @hookimpl
+    def init_latents(self, stage: Stage, noise: Tensor) -> Tensor:
+        """The noise at the standard deviation that the scheduler starts from."""
+        return noise * stage.scheduler.init_noise_sigma
+
+    @hookimpl
+    def prompt_per_patch(self, stage: Stage, patches: Patches) -> Sequence[str | Prompt]:
+        """The recipe's prompt for every view."""
+        return [Prompt(stage.recipe.prompt)] * len(patches.views)
+
+    @hookimpl
+    def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
+        """The model, with guidance, in batches."""
+        return stage.model.predict(stage, at, patches)
+
+    @hookimpl
+    def forward_passes(self, stage: Stage, patches: Patches) -> int:
+        """Each view once, and with guidance once more without the prompt."""
+        return len(patches.views) * (2 if stage.recipe.guidance_scale > 1 else 1)
+
+    @hookimpl
+    def fuse(self, stage: Stage, groups: Sequence[Patches]) -> Fused:
+        """The weighted mean of the predictions; no noise of its own."""
+        from fusionkit.loop.canvas import WeightedMean
+
+        like = groups[0].prediction.new_zeros(stage.shape)
+        return Fused(WeightedMean(groups, like)([patches.prediction for patches in groups]))
+
+    @hookimpl
+    def step(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> Tensor:
+        """One call of the scheduler, with the fused noise, or N(0, 1) drawn for the whole canvas."""
+        noise = stage.noise("step", at=at) if fused.noise is None else fused.noise
+        following, fused.denoised = stage.scheduler.step(fused.prediction, at.timestep, latents, noise)
+        return following

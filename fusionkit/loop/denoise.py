@@ -1,0 +1,107 @@
+"""The loop: denoise a canvas that is larger than the model's window, by asking the hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from fusionkit.errors import CanvasError
+from fusionkit.loop.canvas import check_views, gather
+from fusionkit.loop.finite import place
+from fusionkit.loop.manager import Manager
+from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, Step, Tiling
+from fusionkit.recipe.costs import too_many_in_all
+
+
+@torch.inference_mode()
+def denoise(stage: Stage, hooks: Manager) -> Tensor:
+    """Denoise one stage's canvas and return its clean latents, (1, C, H, W).
+
+    Raises:
+        PluginError: A plugin failed in a hook, or its answer does not fit.
+        NumericalError: Something became NaN or infinite; at the end of the step at which it did, or soon after.
+    """
+    ask = partial(hooks.ask, stage=stage)
+    noise = ask("init_noise", shape=stage.shape)
+    latents: Tensor = ask("init_latents", shape=stage.shape, noise=noise)
+    stage.facts.step_ends(place(stage))
+
+    for at in stage.steps:
+        groups = ask_views(stage, at, hooks)
+        for patches in groups:
+            patches.latents = gather(latents, patches.views)  # (P, C, h, w)
+            patches.prompts = ask_prompts(stage, at, patches, hooks)
+            patches.prediction = ask("noise_prediction", shape=patches.latents.shape, at=at, patches=patches)
+        fused: Fused = ask("fuse", at=at, groups=groups)
+        latents = ask("step", shape=stage.shape, at=at, latents=latents, fused=fused)
+        stage.facts.step_ends(place(stage, at))
+        ask("step_done", at=at, latents=latents, fused=fused)
+
+    stage.facts.wait(place(stage, stage.steps[-1]))
+    ask("stage_done", latents=latents)
+    return latents
+
+
+def ask_views(stage: Stage, at: Step, hooks: Manager) -> list[Patches]:
+    """Ask for a step's groups of views, as copies of the loop's own.
+
+    Raises:
+        CanvasError: They are not those of the plan, and leave a hole or lie outside the canvas.
+        PluginError: A plugin failed, or the answer is anything else.
+    """
+    groups = [replace(patches, views=tuple(patches.views)) for patches in hooks.ask("views", stage=stage, at=at)]
+    known = stage.tilings.get(at.index)
+    if known is not None and known != Tiling.of(groups):
+        check_views(stage, groups)
+    return groups
+
+
+def ask_prompts(stage: Stage, at: Step, patches: Patches, hooks: Manager) -> list[Prompt]:
+    """Ask for P prompts, one a view.
+
+    Raises:
+        PluginError: A plugin failed, or the answer is anything else.
+    """
+    answer = hooks.ask("prompt_per_patch", stage=stage, at=at, patches=patches)
+    return [Prompt(prompt) if isinstance(prompt, str) else prompt for prompt in answer]
+
+
+def check_coverage(stage: Stage, hooks: Manager) -> tuple[int, int]:
+    """Ask for every step's views before the first step, check that they leave no hole, and count them.
+
+    Returns:
+        The number of views over all steps of the stage, and how many times one goes through a denoiser.
+
+    Raises:
+        CanvasError: A step's views leave a hole or lie outside the canvas, or there are too many in all.
+        PluginError: A plugin failed.
+    """
+    checked: list[Sequence[Patches]] = []
+    views = passes = 0
+    for at in stage.steps:
+        groups = ask_views(stage, at, hooks)
+        stage.tilings[at.index] = Tiling.of(groups)
+        # Most methods use the same views at every step: comparing is cheap, checking is not.
+        if not checked or not same(checked[-1], groups):
+            check_views(stage, groups)
+            checked = [groups]
+        for patches in groups:
+            views += len(patches.views)
+            passes += hooks.ask("forward_passes", stage=stage, at=at, patches=patches)
+        if problem := too_many_in_all(views):
+            raise CanvasError(problem)
+    return views, passes
+
+
+def same(some: Sequence[Patches], others: Sequence[Patches]) -> bool:
+    """Whether two answers of `views` are one tiling with the same weights, which covers the same pixels."""
+    return len(some) == len(others) and all(
+        a.views == b.views
+        and (a.share > 0) == (b.share > 0)
+        and (a.weights is b.weights or (a.weights is not None and b.weights is not None and a.weights.equal(b.weights)))
+        for a, b in zip(some, others, strict=True)
+    )

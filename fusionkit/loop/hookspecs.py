@@ -1,0 +1,92 @@
+"""The hooks of the loop: the contract between fusionkit and its plugins.
+
+All but the observers, `check` and `maps` take one answer. A plugin that *replaces* an answer implements the hook
+plainly; one that *changes* it implements it with `@hookimpl(wrapper=True)` around the others. What happens without any
+plugin is in `fusionkit/loop/defaults.py`. An implementation names only the arguments that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import pluggy
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, StagePlan, Step
+    from fusionkit.recipe.recipe import Recipe
+
+PROJECT = "fusionkit"
+F = TypeVar("F")
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Hookspecs:
+    """Every hook, in the order in which the loop asks them."""
+
+    @hookspec
+    def check(self, stage: Stage) -> Iterable[str]:  # type: ignore[empty-body]
+        """Asked once a stage, before the model's weights load: one line for each thing that makes no sense."""
+
+    @hookspec(firstresult=True)
+    def plan_stages(self, recipe: Recipe, info: ModelInfo) -> list[StagePlan]:  # type: ignore[empty-body]
+        """Asked once: the stages of the run, first to last."""
+
+    @hookspec(firstresult=True)
+    def views(self, stage: Stage, at: Step) -> Sequence[Patches]:  # type: ignore[empty-body]
+        """Asked for each step, and beforehand to check coverage: the groups of views to predict.
+
+        Must depend on its arguments alone, and not on the model or the latents.
+        """
+
+    @hookspec(firstresult=True)
+    def init_noise(self, stage: Stage) -> Tensor:  # type: ignore[empty-body]
+        """Asked once a stage: the canvas' unit-variance noise, (1, C, H, W)."""
+
+    @hookspec(firstresult=True)
+    def init_latents(self, stage: Stage, noise: Tensor) -> Tensor:  # type: ignore[empty-body]
+        """Asked once a stage, with the answer of `init_noise`: the latents to start from, (1, C, H, W)."""
+
+    @hookspec(firstresult=True)
+    def prompt_per_patch(self, stage: Stage, at: Step, patches: Patches) -> Sequence[str | Prompt]:  # type: ignore[empty-body]
+        """Asked for each group: P prompts, one a view."""
+
+    @hookspec(firstresult=True)
+    def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:  # type: ignore[empty-body]
+        """Asked for each group: the model's guided output, (P, C, h, w), in the model's own parameterisation."""
+
+    @hookspec(firstresult=True)
+    def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> int:  # type: ignore[empty-body]
+        """Asked for each group before the run: how many views `noise_prediction` will send through a denoiser.
+
+        For `plan` and the progress bar; the group has its views, and no latents, prompts or prediction yet.
+        """
+
+    @hookspec(firstresult=True)
+    def fuse(self, stage: Stage, at: Step, groups: Sequence[Patches]) -> Fused:  # type: ignore[empty-body]
+        """Asked each step: the groups' predictions, and possibly noise, as one of each on the canvas, (1, C, H, W)."""
+
+    @hookspec(firstresult=True)
+    def step(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> Tensor:  # type: ignore[empty-body]
+        """Asked each step: the next canvas, (1, C, H, W)."""
+
+    @hookspec
+    def step_done(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> None:
+        """Told after each step: progress, previews, checkpoints."""
+
+    @hookspec
+    def stage_done(self, stage: Stage, latents: Tensor) -> None:
+        """Told after each stage, with its clean latents (1, C, H, W)."""
+
+    @hookspec
+    def maps(self, stage: Stage, image: Image) -> Mapping[str, Image]:  # type: ignore[empty-body]
+        """Asked once after the run, if the user wants to see them: pictures of how the method worked, by short names.
+
+        Given the last stage and the finished picture.
+        """

@@ -1,0 +1,110 @@
+"""What the loop knows of a model: `ModelInfo` before its weights load, `Model` afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from fusionkit.loop.stage import Patches, Stage, Step
+    from fusionkit.models.controlnet import ControlNetInfo
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model's configuration tells without its weights.
+
+    Args:
+        name: As the recipe names it.
+        kind: "sd" or "sdxl".
+        channels: Latent channels C.
+        factor: Pixels of the picture along one side of a latent pixel.
+        window: The size the model was trained at, (width, height) in pixels.
+        scheduler: Class name of its own scheduler.
+        scheduler_config: That scheduler's configuration.
+        prediction_type: "epsilon", "v_prediction" or "sample".
+        parameters: Number of weights of all components; 0 if not known.
+        defaults: Recipe fields that suit the model, by their YAML names; they apply where a recipe is silent.
+        unet_channels: Channels of the denoiser at full latent resolution, for memory estimates.
+        vae_channels: Channels of the decoder at full resolution, for memory estimates.
+        cross_attention_dim: Length of a token's embedding as the denoiser takes it; 0 if not known.
+        block_out_channels: Channels of each of the denoiser's blocks, finest first; empty if not known.
+        cross_attention: Where the denoiser's down and up blocks look at the text: divisors of the latents' sides.
+        denoiser_parameters: Number of weights of the denoiser alone; 0 if not known.
+        scaling_factor: What the VAE's latents are multiplied by; 0 if not known.
+        latents_mean: What is taken from each channel of the VAE's latents before; empty for nothing.
+        latents_std: What each channel is divided by; empty for 1.
+        vae: The autoencoder's class.
+        most_clip_skip: How many last layers of the text encoders can be left out; None if not known.
+        notes: What was guessed or chosen, and the key of a recipe that changes it, a line each; `plan` tells them.
+    """
+
+    name: str
+    kind: str
+    channels: int
+    factor: int
+    window: tuple[int, int]
+    scheduler: str
+    scheduler_config: Mapping[str, Any] = field(default_factory=dict)
+    prediction_type: str = "epsilon"
+    parameters: int = 0
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    unet_channels: int = 320
+    vae_channels: int = 128
+    cross_attention_dim: int = 0
+    block_out_channels: tuple[int, ...] = ()
+    cross_attention: tuple[int, ...] = ()
+    denoiser_parameters: int = 0
+    scaling_factor: float = 0.0
+    latents_mean: tuple[float, ...] = ()
+    latents_std: tuple[float, ...] = ()
+    vae: str = "AutoencoderKL"
+    most_clip_skip: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Model(Protocol):
+    """A text-to-image model as the loop uses it; parameterisation, batching and text encoding stay inside.
+
+    Attributes:
+        info: What its configuration tells.
+        forward_passes: Views that went through the denoiser so far, conditional and unconditional counted apart.
+        forward_seconds: Time spent in the denoiser so far.
+        largest_batch: Most views that went through the denoiser together so far, with and without the prompt as one.
+        batch_size: Views in one forward pass where the recipe does not say; None chooses.
+        vae_tiling: Whether the VAE decodes and encodes in tiles.
+    """
+
+    info: ModelInfo
+    forward_passes: int
+    forward_seconds: float
+    largest_batch: int
+    batch_size: int | None
+    vae_tiling: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+
+    def predict(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+        """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
+
+        In the parameterisation of the stage's main model; a guidance scale of None is the recipe's.
+        """
+
+    def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
+        """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""
+
+    def controlnet(self, info: ControlNetInfo) -> Any:
+        """A ControlNet of diffusers in the model's type and on its device; loaded once."""
+
+    def encode(self, image: Image) -> Tensor:
+        """A picture as scaled latents, (1, C, H, W), float32; the mean of the VAE's distribution."""
+
+    def decode(self, latents: Tensor) -> Image:
+        """Scaled latents (1, C, H, W) as a picture."""

@@ -1,0 +1,270 @@
+"""What the hooks are asked about and answer with: stages, steps, patches, prompts, fused predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.loop.finite import Facts
+from fusionkit.loop.noise import generator, keyed_noise
+from fusionkit.loop.views import View
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from fusionkit.loop.model import Model, ModelInfo
+    from fusionkit.models.schedulers.by_name import Scheduler
+    from fusionkit.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What one view is to show.
+
+    Args:
+        text: The prompt.
+        negative: What to steer away from; None is the recipe's negative prompt.
+    """
+
+    text: str
+    negative: str | None = None
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage of a run, as `plan_stages` answers it.
+
+    Args:
+        size: (width, height) of the stage's picture, in pixels.
+        steps: Sampling steps; None is the recipe's number.
+        name: For the progress bar and `plan`.
+        picture: On the first stage: a picture that stands in for the stage before it. It is cropped to the stage's
+            aspect ratio, scaled to `picture_size` and encoded.
+        picture_size: (width, height) in pixels at which the picture is encoded; None is the stage's own size.
+    """
+
+    size: tuple[int, int]
+    steps: int | None = None
+    name: str = ""
+    picture: Path | None = None
+    picture_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a stage.
+
+    Args:
+        index: 0 for the first step.
+        total: The number of steps in the stage.
+        timestep: The scheduler's timestep, a tensor without axes.
+    """
+
+    index: int
+    total: int
+    timestep: Tensor
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no step follows."""
+        return self.index == self.total - 1
+
+
+@dataclass(frozen=True)
+class Control:
+    """An image that steers the noise prediction through a network beside the denoiser; each view gets its own crop.
+
+    Args:
+        net: The network, loaded, as the model adapter calls it.
+        hint: What it is shown, for the whole canvas: (1, 3, H, W) in pixels of the picture, 0..1.
+        scale: What its residuals are multiplied by.
+    """
+
+    net: Any = field(repr=False)
+    hint: Tensor = field(repr=False)
+    scale: float = 1.0
+
+
+@dataclass
+class Patches:
+    """A group: views of one kind, predicted together and averaged with each other.
+
+    A plugin that answers `views` gives `views`, and may give `kind`, `share`, `weights` and `noise`; the loop fills in
+    `latents`, `prompts` and `prediction`. All views of a group have one size.
+
+    Args:
+        views: P views.
+        kind: What they are ("window", "dilated", ...), so that a plugin can tell which groups are its business.
+        share: The group's part of the fused prediction; shares are divided by their sum.
+        weights: What each pixel of a view counts for, broadcastable to (P, 1, h, w); None is 1 everywhere.
+        noise: Per-view noise (P, C, h, w) of this step, for plugins that fuse noise from the views.
+        latents: The views of the canvas, (P, C, h, w).
+        prompts: P prompts.
+        prediction: The model's guided output for each view, (P, C, h, w).
+        controls: Images that steer the prediction; a plugin adds its own around `noise_prediction`.
+    """
+
+    views: tuple[View, ...]
+    kind: str = "window"
+    share: float = 1.0
+    weights: Tensor | None = None
+    noise: Tensor | None = None
+    latents: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
+    prompts: Sequence[str | Prompt] = ()
+    prediction: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
+    controls: tuple[Control, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of each view, in latent pixels."""
+        return self.views[0].height, self.views[0].width
+
+    def weighted(self, weights: Tensor) -> Patches:
+        """The same group with its weights multiplied by `weights`, broadcastable to (P, 1, h, w)."""
+        return replace(self, weights=weights if self.weights is None else self.weights * weights)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The groups of views of one step, in short: that of thousands of steps has to be kept.
+
+    Args:
+        fingerprint: Of the views, kinds and shares.
+        largest: The number of views in the largest group.
+    """
+
+    fingerprint: int
+    largest: int
+
+    @classmethod
+    def of(cls, groups: Sequence[Patches]) -> Tiling:
+        """That of an answer of `views`."""
+        told = tuple((tuple(patches.views), patches.kind, patches.share) for patches in groups)
+        return cls(hash(told), max(len(patches.views) for patches in groups))
+
+
+@dataclass
+class Fused:
+    """What `fuse` answers: one prediction, and possibly noise, for the whole canvas.
+
+    Args:
+        prediction: The fused model output, (1, C, H, W).
+        noise: The noise of a stochastic step, (1, C, H, W); None lets `step` draw N(0, 1) for the canvas.
+        denoised: The scheduler's estimate of the clean latents, (1, C, H, W), set by `step` where the scheduler tells.
+    """
+
+    prediction: Tensor
+    noise: Tensor | None = None
+    denoised: Tensor | None = None
+
+
+@dataclass
+class Stage:
+    """One stage of a run: a canvas, the model's window, the steps, and everything a hook may ask.
+
+    Args:
+        plan: The stage as planned.
+        index: 0 for the first stage.
+        recipe: The recipe of the run.
+        info: What is known of the model without its weights; of the main one, where there are several.
+        scheduler: The stage's own scheduler, with its timesteps set.
+        model: The model adapter, or the main one; None while a run is only planned.
+        previous: The clean latents (1, C, h, w) of the stage before, or of the picture that stands in for it; None in
+            a first stage without a picture.
+        memory: A place, shared by the stages of one run, where plugins keep what later stages need; by plugin name.
+        infos: What is known of each model, by the names that the recipe gives them, the main one first.
+        models: The model adapters by the same names; empty while a run is only planned.
+        tilings: The views that were checked before the run, by the step's index, in short.
+        facts: What must be true of this run's tensors, such as that they are finite; the loop looks at it.
+    """
+
+    plan: StagePlan
+    index: int
+    recipe: Recipe
+    info: ModelInfo
+    scheduler: Scheduler
+    model: Model = None  # type: ignore[assignment]
+    previous: Tensor | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
+    infos: Mapping[str, ModelInfo] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
+    tilings: dict[int, Tiling] = field(default_factory=dict, repr=False, compare=False)
+    facts: Facts = field(default_factory=Facts, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Where nothing else is said, there is one model."""
+        self.infos = self.infos or {"model": self.info}
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(1, C, H, W) of the canvas, in latent pixels."""
+        width, height = self.plan.size
+        return 1, self.info.channels, height // self.factor, width // self.factor
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """(H, W) of the canvas, in latent pixels."""
+        return self.shape[2], self.shape[3]
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(h, w) of the model's window, in latent pixels, cut to the canvas."""
+        width, height = self.recipe.window or self.info.window
+        return min(height // self.factor, self.canvas[0]), min(width // self.factor, self.canvas[1])
+
+    @property
+    def factor(self) -> int:
+        """How many pixels of the picture one latent pixel spans along a side."""
+        return self.info.factor
+
+    @property
+    def has_previous(self) -> bool:
+        """Whether a stage, or a picture, comes before this one; known while a run is only planned."""
+        return self.index > 0 or self.plan.picture is not None
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """The stage's steps, first to last."""
+        timesteps = self.scheduler.timesteps
+        return [Step(i, len(timesteps), t) for i, t in enumerate(timesteps)]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the canvas lives."""
+        import torch
+
+        return self.model.device if self.model is not None else torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The canvas' type: float32, whatever the model's, so that steps lose nothing."""
+        import torch
+
+        return torch.float32
+
+    def noise(self, purpose: str, shape: Sequence[int] | None = None, at: Step | None = None) -> Tensor:
+        """N(0, 1) noise that depends on the seed, the stage, the step and the purpose alone.
+
+        Args:
+            purpose: What it is for; two plugins that must not share a draw use two purposes.
+            shape: Shape of the draw; None is the canvas.
+            at: The step, for noise that differs from step to step.
+        """
+        drawn = keyed_noise(self.recipe.seed, *self._key(purpose, at), shape=self.shape if shape is None else shape)
+        return drawn.to(self.device, self.dtype)
+
+    def integers(self, purpose: str, count: int, low: int, high: int, at: Step | None = None) -> list[int]:
+        """`count` integers drawn evenly from low..high, both included, keyed as `noise` is."""
+        import torch
+
+        drawn = torch.randint(
+            low, high + 1, (count,), generator=generator(self.recipe.seed, *self._key(purpose, at))
+        ).tolist()
+        return [int(value) for value in drawn]
+
+    def _key(self, purpose: str, at: Step | None) -> tuple[str | int, ...]:
+        return self.index, -1 if at is None else at.index, purpose

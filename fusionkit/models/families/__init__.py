@@ -1,0 +1,1 @@
+"""The adapters: one family of models a file."""

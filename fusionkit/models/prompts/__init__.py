@@ -1,0 +1,1 @@
+"""Prompts: as tokens, in chunks, and encoded with their weights."""

@@ -1,0 +1,1 @@
+"""Schedulers: by name, with their options, their steps, and their noise from outside."""

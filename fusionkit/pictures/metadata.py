@@ -1,0 +1,85 @@
+"""What a picture's file says of how it was made: written beside the pixels, and read again whoever wrote it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.errors import RecipeError
+from fusionkit.pictures.opening import PictureError, opened
+
+if TYPE_CHECKING:
+    from fusionkit.fusion import Result
+    from fusionkit.plugin import Plugin
+
+KEY = "fusionkit"
+IMAGE_DESCRIPTION = 0x010E
+"""The EXIF tag that JPEG and WebP carry the text in."""
+
+
+def metadata_of(result: Result) -> dict[str, Any]:
+    """What a picture's file says of how it was made: recipe, seed, versions, batch size, and hashes."""
+    from fusionkit.pictures.inputs import fingerprints
+
+    told: dict[str, Any] = {
+        "recipe": result.recipe.to_yaml(),
+        "model": ", ".join(spec.model for spec in result.recipe.specs.values()) or None,
+        "seed": result.seed,
+        "latents": result.latents_hash,
+        "batch-size": result.batch_size,
+        "versions": versions(result.recipe.plugins),
+    }
+    if files := fingerprints(result.recipe):
+        told["files"] = files
+    return told
+
+
+def versions(plugins: Iterable[Plugin] = ()) -> dict[str, str]:
+    """The versions of what draws a picture, those of the plugins' packages among them."""
+    from fusionkit.registry import offered, package_of
+
+    packages = [KEY, "torch", "diffusers", "transformers"]
+    packages += [package_of(offered()[each.plugin_name]) for each in plugins if each.plugin_name in offered()]
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a picture that fusionkit wrote says of how it was made; its pixels are not decoded, whatever its size.
+
+    Of what it says, `recipe` and `latents` are texts, and `versions` and `files` map texts to texts, whoever wrote it.
+
+    Raises:
+        RecipeError: It is no picture, or not one of fusionkit's.
+    """
+    try:
+        with opened(path) as image:
+            text = image.info.get(KEY)
+            if text is None and image.format != "PNG":  # of a PNG, Pillow would decode the pixels to look behind them
+                text = image.getexif().get(IMAGE_DESCRIPTION)
+    except PictureError as error:
+        says = f"can't be read as a picture: {error.detail}" if error.detail else error.says
+        raise RecipeError([f"{path}: {'no such file' if says == 'does not exist' else says}"]) from None
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("recipe"), str):
+        raise RecipeError([f"{path}: carries no recipe; only pictures that fusionkit wrote do"])
+    if "latents" in found:
+        found["latents"] = str(found["latents"])
+    for name in {"versions", "files"} & set(found):
+        found[name] = _texts(found[name])
+    return found
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {name: each for name, each in value.items() if isinstance(each, str)} if isinstance(value, dict) else {}

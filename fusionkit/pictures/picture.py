@@ -1,0 +1,128 @@
+"""Pictures that a recipe names as input: checked before the model loads, opened upright and in RGB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator
+
+from fusionkit.pictures.opening import PictureError, decode, opened
+from fusionkit.recipe.texts import unfit_path
+from fusionkit.trust import refusal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+_recipe_folder: ContextVar[Path | None] = ContextVar("recipe folder", default=None)
+
+
+@contextmanager
+def pictures_beside(folder: Path) -> Iterator[None]:
+    """While a recipe is read: pictures that are not in the working folder are looked for in `folder`, the recipe's."""
+    token = _recipe_folder.set(folder)
+    try:
+        yield
+    finally:
+        _recipe_folder.reset(token)
+
+
+def found(path: Path) -> Path:
+    """A picture's path: from the working folder, or else beside the recipe that is being read.
+
+    Raises:
+        ValueError: No path can be so.
+    """
+    if problem := unfit_path(str(path)):
+        raise ValueError(problem)
+    folder = _recipe_folder.get()
+    # Unlike `Path.exists`, these answer for names that no file can have.
+    if folder is None or refusal(path) or os.path.exists(path) or not os.path.exists(folder / path):
+        return path
+    return folder / path
+
+
+PicturePath = Annotated[Path, AfterValidator(found)]
+"""Type of an option that names a picture."""
+
+
+def picture_problems(path: Path, what: str, least: tuple[int, int] | None = None) -> list[str]:
+    """Why a picture can't be used, in one line; none where it can.
+
+    Args:
+        path: The file.
+        what: What the picture is for, as the line begins: "reference image".
+        least: The smallest (width, height) in pixels that makes sense.
+    """
+    try:
+        width, height = open_picture(path).size
+    except PictureError as error:
+        return [f"{what} {error}"]
+    if least is not None and (width < least[0] or height < least[1]):
+        return [f"{what} '{path}' has {width}x{height} pixels; it takes at least {least[0]}x{least[1]}"]
+    return []
+
+
+def open_picture(path: Path, size: tuple[int, int] | None = None) -> Image:
+    """A picture in RGB: the one way in which files become pixels, whoever made them.
+
+    It is turned upright as its EXIF says, brought to sRGB by its colour profile, or by a PNG's gamma, and laid on white
+    where it is transparent. More than 8 bits are scaled. Of several frames or pages, it is the first.
+
+    Args:
+        path: The file: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, or AVIF where Pillow has it.
+        size: (width, height) in pixels: the picture is scaled to cover it, by Lanczos, and cropped around its centre.
+
+    Raises:
+        PictureError: It can't be used: missing, no ordinary file, of another format, damaged, larger than the memory,
+            of numbers of which nothing tells what is white, or named by a stranger's recipe.
+    """
+    from fusionkit.pictures.colours import UnknownRange, in_rgb, raw_mode
+
+    with opened(path) as image:
+        raw = raw_mode(image)
+        decode(image, path)
+        try:
+            picture = in_rgb(image, raw)
+        except UnknownRange as error:
+            raise PictureError(path, f"can't be used: {error}") from None
+        if size is None:
+            return picture
+        from PIL import ImageOps
+        from PIL.Image import Resampling
+
+        return ImageOps.fit(picture, size, Resampling.LANCZOS)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels of a picture file, upright; its pixels are not decoded, unless its EXIF is behind them.
+
+    Raises:
+        PictureError: It can't be used.
+    """
+    from fusionkit.pictures.colours import ON_THEIR_SIDE, orientation
+
+    with opened(path) as image:
+        if image.format == "PNG" and "exif" not in image.info:
+            decode(image, path)
+        # What a TIFF that is not decoded says of its size differs between Pillow's versions where it lies on its side.
+        tags = getattr(image, "tag_v2", {})
+        width, height = (tags.get(tag, side) for tag, side in zip((256, 257), image.size, strict=True))
+        lies = orientation(image)
+    return (height, width) if lies in ON_THEIR_SIDE else (width, height)
+
+
+def has_more(path: Path) -> bool:
+    """Whether a picture has frames or pages after its first, which is the one that counts.
+
+    Raises:
+        PictureError: It can't be used.
+    """
+    with opened(path) as image:
+        # Photos hold previews, and maps for bright screens, in the same way.
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))

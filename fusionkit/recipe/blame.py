@@ -1,0 +1,75 @@
+"""Finds what a problem that was found later is about: an option, a plugin or a model, wherever it was given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from fusionkit.recipe.assemble import plugin_name
+from fusionkit.recipe.document import Node
+
+
+def blamed(tree: Node, problem: str) -> Node:
+    """The node of a recipe's tree that the words of a problem name; the tree itself where they name none.
+
+    Its first words name an option, a plugin, or a model. Where the plugin's own option that it speaks of, or else a key
+    that it speaks of, was given on the command line or by another file, that is what its reader has to change.
+    """
+    plugins = tree.value["plugins"].value if "plugins" in tree.value else []
+    entries: dict[str, Node] = {str(plugin_name(entry)): entry for entry in plugins}
+    keys: dict[str, Node] = {key: node for key, node in tree.value.items() if key != "plugins"}
+    words = [word.strip("':,") for word in problem.split(" ", 3)[:3]]
+    for word in words:
+        if word in ("model", "models", "LoRA", "loras") and (found := _model(keys, problem)) is not None:
+            return found
+        if word in entries:
+            return _option(entries[word], keys, problem)
+        if (name := "loras" if word == "LoRA" else word) in keys:
+            return keys[name]
+    return _given_later(keys, problem) or tree
+
+
+def _model(keys: Mapping[str, Node], problem: str) -> Node | None:
+    """The model that is named, or whose source or LoRA is; of two that don't fit, the later one."""
+    models: dict[str, Node] = keys["models"].value if "models" in keys else {}
+    for node in reversed(models.values()):
+        for inner in _scalars(node):
+            if f"'{inner.value}'" in problem:
+                return inner
+    for name, node in reversed(models.items()):
+        if f"'{name}'" in problem:
+            return node
+    for node in (keys[key] for key in ("loras", "model", "models") if key in keys):
+        for inner in _scalars(node):
+            if f"'{inner.value}'" in problem:
+                return node
+    return keys.get("model", keys.get("models"))
+
+
+def _option(entry: Node, keys: Mapping[str, Node], problem: str) -> Node:
+    """An entry of the plugins, or what was given elsewhere than in it and is what the problem speaks of."""
+    options = entry.value[plugin_name(entry)].value if isinstance(entry.value, dict) else None
+    if isinstance(options, dict):
+        elsewhere = {key: node for key, node in options.items() if node.place.source != entry.place.source}
+        if (found := _first_named(elsewhere, problem)) is not None:
+            return found
+    return _given_later(keys, problem) or entry
+
+
+def _given_later(keys: Mapping[str, Node], problem: str) -> Node | None:
+    """The key of the command line that a problem speaks of."""
+    return _first_named({key: node for key, node in keys.items() if node.place.source.startswith("--")}, problem)
+
+
+def _first_named(nodes: Mapping[str, Node], problem: str) -> Node | None:
+    named = {key: re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", problem) for key in nodes}
+    spots = {key: found.start() for key, found in named.items() if found is not None}
+    return nodes[min(spots, key=lambda key: spots[key])] if spots else None
+
+
+def _scalars(node: Node) -> list[Node]:
+    if isinstance(node.value, dict):
+        return [scalar for inner in node.value.values() for scalar in _scalars(inner)]
+    if isinstance(node.value, list):
+        return [scalar for inner in node.value for scalar in _scalars(inner)]
+    return [node]

@@ -1,0 +1,156 @@
+"""YAML with places: every key and value knows its file, line and column, also after files were put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+from fusionkit.errors import RecipeError
+from fusionkit.recipe import limits
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something was written: a file with line and column, counted from 1, or an option of the command line."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass
+class Node:
+    """A value of a document: a mapping of nodes, a list of nodes, or a scalar.
+
+    Args:
+        value: `dict[str, Node]`, `list[Node]`, or a plain Python value.
+        place: Where the value is.
+        key: Where its key is; the value's place for an item of a list.
+    """
+
+    value: Any
+    place: Place
+    key: Place
+
+    def plain(self) -> Any:
+        """The value without places."""
+        if isinstance(self.value, dict):
+            return {name: node.plain() for name, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def find(self, location: tuple[int | str, ...]) -> Node:
+        """The node at a location, or the nearest one above it."""
+        inner: Node | None = None
+        if location and isinstance(self.value, dict):
+            inner = self.value.get(location[0])
+        elif location and isinstance(self.value, list) and isinstance(location[0], int):
+            inner = self.value[location[0]] if location[0] < len(self.value) else None
+        return self if inner is None else inner.find(location[1:])
+
+
+def read_yaml(path: Path, name: str) -> Node:
+    """A file as a tree of nodes.
+
+    Args:
+        path: The file.
+        name: What errors call it.
+
+    Raises:
+        RecipeError: It can't be read, is not UTF-8, is not YAML, or is larger than a recipe may be.
+    """
+    return parse_yaml(read_text(path, name), name)
+
+
+def read_text(path: Path, name: str) -> str:
+    """The text of a regular file in UTF-8, of at most `limits.FILE_BYTES`.
+
+    Args:
+        path: The file.
+        name: What errors call it.
+
+    Raises:
+        RecipeError: It can't be read, or is anything else.
+    """
+    try:
+        if not S_ISREG(path.stat().st_mode):
+            raise RecipeError([f"{name}: is no regular file"])
+        with path.open("rb") as file:
+            raw = file.read(limits.FILE_BYTES + 1)
+    except OSError as error:
+        raise RecipeError([f"{name}: can't be read: {error.strerror or error}"]) from error
+    if len(raw) > limits.FILE_BYTES:
+        raise RecipeError([f"{name}: is larger than {limits.FILE_BYTES:,} bytes"])
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        lines = raw[: error.start].split(b"\n")
+        place = Place(name, len(lines), len(lines[-1].decode("utf-8", "replace")) + 1)
+        hint = "; save it as UTF-8" if raw[:2] not in (b"\xff\xfe", b"\xfe\xff") else "; it looks like UTF-16"
+        raise RecipeError([f"{place}: not UTF-8: byte 0x{raw[error.start]:02x}{hint}"]) from None
+
+
+def parse_yaml(text: str, name: str, fixed: Place | None = None) -> Node:
+    """A text as a tree of nodes.
+
+    Args:
+        text: YAML 1.2.
+        name: What errors call it.
+        fixed: A place for all nodes, instead of line and column.
+
+    Raises:
+        RecipeError: It is not YAML, or holds what a recipe can't.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from fusionkit.recipe.yaml_tree import TreeReader
+
+    def at(mark: Any) -> Place:
+        return fixed or Place(name, mark.line + 1, mark.column + 1)
+
+    if len(text) > limits.FILE_BYTES:
+        raise RecipeError([f"{fixed or name}: is larger than {limits.FILE_BYTES:,} letters"])
+    try:
+        root = TreeReader(YAML(typ="safe", pure=True), at).read(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        place = at(mark) if mark is not None else _reader_place(error, text, name, fixed)
+        raise RecipeError([f"{place}: {_complaint(error)}"]) from None
+    except (ValueError, LookupError, ArithmeticError) as error:  # what ruamel makes of odd escapes and directives
+        raise RecipeError([f"{fixed or name}: not YAML: {' '.join(str(error).split())}"]) from None
+    start = fixed or Place(name, 1, 1)
+    return Node(None, start, start) if root is None else root
+
+
+def dump_yaml(value: Any) -> str:
+    """A plain value as YAML, in block style, keys in their order."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="rt", pure=True)
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    stream = StringIO()
+    yaml.dump(value, stream)
+    return stream.getvalue()
+
+
+def _complaint(error: Any) -> str:
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    context = getattr(error, "context", None)
+    return " ".join(f"not YAML: {f'{context}, ' if context else ''}{problem}".split())
+
+
+def _reader_place(error: Any, text: str, name: str, fixed: Place | None) -> Place:
+    position = getattr(error, "position", None)
+    if fixed is not None or position is None:
+        return fixed or Place(name)
+    before = text[: int(position)].split("\n")
+    return Place(name, len(before), len(before[-1]) + 1)

@@ -1,0 +1,312 @@
+"""A recipe: everything that decides a picture, checked before any model loads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import to_jsonable_python
+
+from fusionkit.errors import FusionError, PluginError
+from fusionkit.plugin import Plugin, kebab
+from fusionkit.recipe import limits
+from fusionkit.recipe.problems import problems_of as problems_of
+from fusionkit.recipe.problems import shown
+from fusionkit.recipe.values import OUTPUT_NAMES as OUTPUT_NAMES
+from fusionkit.recipe.values import Count as Count
+from fusionkit.recipe.values import Name, OptionalName, Source, check_device, check_output
+from fusionkit.recipe.values import Number as Number
+from fusionkit.recipe.values import PromptText as PromptText
+from fusionkit.recipe.values import Side as Side
+from fusionkit.recipe.values import Size as Size
+from fusionkit.recipe.values import finite as finite
+from fusionkit.recipe.values import parse_size as parse_size
+from fusionkit.recipe.values import refuse_bool as refuse_bool
+
+
+class Part(BaseModel):
+    """What a recipe and its parts have in common: kebab-case in YAML, nothing unknown, nothing changed later."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=kebab,
+        populate_by_name=True,
+    )
+
+
+class SchedulerSpec(Part):
+    """A scheduler by a short name or its class name, with options for its configuration or its steps.
+
+    In YAML `ddpm`, or `ddim: {eta: 1.0}`.
+    """
+
+    name: Name = Field(description="A short name such as ddim, or a class of diffusers such as DDIMScheduler.")
+    options: dict[str, Any] = Field({}, description="What is changed in its configuration, or given to its steps.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "name" not in value:
+            if len(value) != 1:
+                raise ValueError(
+                    f"must be a name, or one name with its options, such as ddim: {{eta: 1.0}}, not {shown(value)}"
+                )
+            ((name, options),) = value.items()
+            if options is not None and not isinstance(options, dict):
+                raise ValueError(f"must have a mapping of options, such as ddim: {{eta: 1.0}}, not {shown(options)}")
+            return {"name": str(name), "options": options or {}}
+        if not isinstance(value, (dict, cls)):
+            raise ValueError(
+                f"must be a name, or one name with its options, such as ddim: {{eta: 1.0}}, not {shown(value)}"
+            )
+        return value
+
+    @model_serializer
+    def _to_yaml(self) -> str | dict[str, Any]:
+        return {self.name: dict(self.options)} if self.options else self.name
+
+
+class Lora(Part):
+    """One LoRA: a hub id, a folder or a file, and how strongly it acts."""
+
+    path: Source = Field(description="A hub id, a folder, or a .safetensors file.")
+    weight_name: OptionalName = Field(None, description="The file's name, where the folder or the hub has several.")
+    scale: Number = Field(1.0, description="1 is its full strength, 0 none.")
+
+
+Loras = Annotated[list[Lora], Field(max_length=limits.LORAS)]
+
+
+class ModelSpec(Part):
+    """One model of a recipe that names several: where it is, and what is put on it.
+
+    In YAML its source alone, or `{model: source, loras: [...]}`.
+    """
+
+    model: Source = Field(
+        description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
+    )
+    revision: OptionalName = Field(None, description="Branch, tag or commit of a model from the hub.")
+    variant: OptionalName = Field(None, description="Variant of the weights' files, such as fp16.")
+    loras: Loras = Field([], description="LoRAs to put on the model, in order.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _to_yaml(self, handler: Any) -> Any:
+        given = {name: value for name, value in handler(self).items() if value not in (None, [])}
+        return self.model if set(given) == {"model"} else given
+
+
+def check_model_names(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+    """Names by which plugins and files can call models.
+
+    Raises:
+        ValueError: One can't be used.
+    """
+    for name in models:
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError(f"has the name {shown(name)}; use letters, digits and -")
+    if len(models) > limits.MODELS:
+        raise ValueError(f"are {len(models)}; the most are {limits.MODELS}")
+    return models
+
+
+def parse_plugin(entry: Any) -> Plugin:
+    """One entry of a recipe's list: a `Plugin`, a name, or a name with its options.
+
+    Raises:
+        PluginError: No package offers the name, its class can't be imported, or breaks while it takes its options.
+        ValidationError: The options do not fit the plugin.
+        ValueError: The entry is none of the three.
+    """
+    from fusionkit.registry import load
+
+    if isinstance(entry, Plugin):
+        return entry
+    name, options = plugin_entry(entry)
+    return with_options(load(name), options)
+
+
+def with_options(kind: type[Plugin], options: Mapping[str, Any]) -> Plugin:
+    """A plugin of a class, with its options.
+
+    Raises:
+        ValidationError: They do not fit it.
+        PluginError: Its own code broke over them.
+    """
+    from pydantic import ValidationError
+
+    from fusionkit.foreign import owner_of, told
+
+    try:
+        return kind.model_validate(options)
+    except (ValidationError, FusionError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        # What ends programs is among it: a command must not end early as if all had gone well.
+        whose = f"plugin '{kind.plugin_name}' can't take its options"
+        raise PluginError(f"{whose}: {told(error)}{owner_of(error)}") from error
+
+
+def plugin_entry(entry: Any) -> tuple[str, dict[str, Any]]:
+    """The name and the options of one entry of a recipe's list.
+
+    Raises:
+        ValueError: It is no plugin entry.
+    """
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        ((name, options),) = entry.items()
+        if options is None or isinstance(options, dict):
+            return str(name), options or {}
+        raise ValueError(f"options of '{name}' must be a mapping, such as {name}: {{...}}, not {shown(options)}")
+    raise ValueError(f"a plugin is a name, or one name with its options, such as name: {{...}}, not {shown(entry)}")
+
+
+def _parse_plugins(value: Any) -> Any:
+    """All entries, with all their problems at once."""
+    from pydantic import ValidationError
+
+    if not isinstance(value, (list, tuple)):
+        return value
+    plugins, problems = [], []
+    for entry in value:
+        try:
+            plugins.append(parse_plugin(entry))
+        except ValidationError as error:
+            name, _ = plugin_entry(entry)
+            from fusionkit.registry import load
+
+            problems += problems_of(error, load(name), name)
+        except (ValueError, FusionError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return plugins
+
+
+class Recipe(Part):
+    """Everything that decides a picture.
+
+    What a recipe leaves out, the model's own defaults decide, and then those that stand here.
+    """
+
+    name: Name = Field("recipe", description="What {recipe} stands for in `output`; by default the file's name.")
+    model: Source | None = Field(
+        None, description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
+    )
+    models: Annotated[dict[str, ModelSpec], AfterValidator(check_model_names)] = Field(
+        {},
+        description="In place of `model`, where several draw one picture: sources by name, or mappings with `model`, "
+        "`revision`, `variant` and `loras`. The first is the main one: its size, scheduler, defaults and VAE count.",
+    )
+    revision: OptionalName = Field(None, description="Branch, tag or commit of a model from the hub.")
+    variant: OptionalName = Field(None, description="Variant of the weights' files, such as fp16.")
+    loras: Loras = Field([], description="LoRAs to put on the model, in order.")
+    prompt: PromptText = Field("", description="What the picture shows.")
+    negative_prompt: PromptText = Field("", description="What to steer away from.")
+    size: Size = Field(
+        (512, 512), description="Width x height of the picture in pixels; by default the size the model was trained at."
+    )
+    window: Size | None = Field(
+        None, description="Width x height of one view in pixels; by default the size the model was trained at."
+    )
+    scheduler: SchedulerSpec | None = Field(
+        None,
+        description="A short name such as ddim, a class of diffusers, or either with options: ddim: {eta: 1.0}. "
+        "By default the model's own.",
+    )
+    steps: Count = Field(50, le=limits.STEPS, description="Sampling steps.")
+    guidance_scale: Number = Field(7.5, ge=0, description="How strongly the prompt counts; 1 or less: no guidance.")
+    clip_skip: Count | None = Field(None, le=100, description="How many last layers of the text encoder to leave out.")
+    seed: Annotated[int, BeforeValidator(refuse_bool)] = Field(
+        0, ge=0, lt=2**63, description="The same seed gives the same picture, on any device."
+    )
+    plugins: Annotated[list[SerializeAsAny[Plugin]], BeforeValidator(_parse_plugins)] = Field(
+        [], description="The methods, in order of application: names, or names with options."
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="Type of the model's weights; auto is float32 on a CPU and float16 on a GPU."
+    )
+    device: Annotated[str, AfterValidator(check_device)] = Field(
+        "auto",
+        description="auto, cpu, mps, cuda, xpu, or one of several: cuda:1. auto is a GPU where there is one.",
+    )
+    offload: Literal["none", "model", "sequential"] = Field(
+        "none", description="Keeps the model in the CPU's memory: whole components, or (slow) layer by layer."
+    )
+    vae_tiling: bool = Field(False, description="Decodes the picture in tiles, to need less memory.")
+    compile: bool = Field(False, description="Compiles the denoiser: a slow start, then quicker steps.")
+    channels_last: bool = Field(False, description="Keeps the denoiser's weights in channels-last order.")
+    batch_size: Count | None = Field(
+        None,
+        le=limits.BATCH,
+        description="Views predicted in one forward pass, for speed and memory; pixels may differ by one grey level.",
+    )
+    output: Annotated[Path, AfterValidator(check_output)] = Field(
+        Path("out/{recipe}-{seed}.png"),
+        description=f"Where the picture goes; {', '.join(f'{{{name}}}' for name in OUTPUT_NAMES)} are filled in.",
+    )
+    overwrite: bool = Field(False, description="Replaces an existing file instead of adding a number to the name.")
+    preview_every: Count | None = Field(None, description="Writes a preview beside the picture every so many steps.")
+
+    @model_validator(mode="after")
+    def _one_way_to_name_models(self) -> Recipe:
+        if self.models:
+            for name in ("model", "revision", "variant", "loras"):
+                if name in self.model_fields_set and getattr(self, name):
+                    where = "name it there" if name == "model" else f"give each model its own: models.NAME.{name}"
+                    raise ValueError(f"has both 'models' and '{name}'; {where}")
+        return self
+
+    @property
+    def specs(self) -> dict[str, ModelSpec]:
+        """The models by their names, the main one first; a recipe with one `model` calls it that."""
+        if self.models or self.model is None:
+            return dict(self.models)
+        one = ModelSpec(model=self.model, revision=self.revision, variant=self.variant, loras=self.loras)
+        return {"model": one}
+
+    def dump(self) -> dict[str, Any]:
+        """All that decides the picture, by YAML names, plugins with all their options; where it goes is left out."""
+        dumped: dict[str, Any] = _jsonable(self, exclude_none=True)
+        for name in ("output", "overwrite", "preview-every"):
+            dumped.pop(name, None)
+        # Without their names, and without those options whose absence means something, plugins could not be read back.
+        dumped["plugins"] = [
+            {each.plugin_name: options} if (options := _jsonable(each)) else each.plugin_name for each in self.plugins
+        ]
+        return {name: value for name, value in dumped.items() if value not in ([], {})}
+
+    def to_yaml(self) -> str:
+        """`dump` as YAML, which reads back as an equal recipe."""
+        from fusionkit.recipe.document import dump_yaml
+
+        return dump_yaml(self.dump())
+
+
+def _jsonable(value: Any, exclude_none: bool = False) -> Any:
+    # What only Python can hold, such as a tensor, is named: such a recipe can be read but not run again.
+    return to_jsonable_python(
+        value, by_alias=True, exclude_none=exclude_none, fallback=lambda other: f"<{type(other).__name__}>"
+    )

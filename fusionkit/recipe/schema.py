@@ -1,0 +1,139 @@
+"""The JSON schema of recipe files, with the options of every installed plugin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fusionkit.errors import FusionError
+from fusionkit.models.schedulers.by_name import known_schedulers
+from fusionkit.recipe.problems import options_of
+from fusionkit.recipe.recipe import Recipe
+from fusionkit.registry import load, offered
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TITLE = "A fusionkit recipe"
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The schema; plugins that can't be imported are left out."""
+    own = _inline(Recipe.model_json_schema(by_alias=True))
+    properties: dict[str, Any] = own["properties"]
+    for each in properties.values():
+        each.pop("title", None)
+    properties["scheduler"] = {"description": properties["scheduler"]["description"], **_scheduler()}
+    spec = properties["models"]["additionalProperties"]
+    properties["models"]["additionalProperties"] = {"anyOf": [{"type": "string"}, spec]}
+    properties["prompt"] = {
+        "description": "What the picture shows; a list makes one picture for each.",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+    }
+    entries = _plugins()
+    properties["plugins"] = {
+        "description": properties["plugins"]["description"],
+        "anyOf": [
+            {"type": "array", "items": {"anyOf": [each for entry in entries.values() for each in entry]}},
+            {
+                "description": "Changes to the plugins of the recipe that this one extends; false leaves one out.",
+                "type": "object",
+                "properties": {
+                    name: {"anyOf": [entry[-1]["properties"][name], {"type": "boolean"}]}
+                    for name, entry in entries.items()
+                },
+                "additionalProperties": False,
+            },
+        ],
+    }
+    return {
+        "$schema": DIALECT,
+        "title": TITLE,
+        "type": "object",
+        "properties": {
+            "extends": {"type": "string", "description": "A recipe that this one changes: a file, or a bundled one."},
+            **{name: properties[name] for name in options_of(Recipe)},
+        },
+        "additionalProperties": False,
+    }
+
+
+def type_name(schema: dict[str, Any]) -> str:
+    """A type as a person would say it: `number from 0 to 1`, `one of 'a', 'b'`."""
+    if "enum" in schema:
+        return "one of " + ", ".join(str(each) for each in schema["enum"])
+    if "const" in schema:
+        return str(schema["const"])
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(type_name(each) for each in schema["anyOf"]))
+    kind = schema.get("type")
+    if kind == "array":
+        return f"list of {type_name(schema.get('items', {}))}" if "items" in schema else "list"
+    words = {
+        "boolean": "true or false",
+        "integer": "whole number",
+        "null": "none",
+        "object": "options",
+        "string": "text",
+    }
+    name = words.get(str(kind), str(kind or "any"))
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    limits = [
+        f"from {low:g}" if low is not None else "",
+        f"above {above:g}" if above is not None else "",
+        f"to {high:g}" if high is not None else "",
+        f"below {below:g}" if below is not None else "",
+    ]
+    return " ".join([name, *(limit for limit in limits if limit)])
+
+
+def _plugins() -> dict[str, list[dict[str, Any]]]:
+    """For each plugin the two ways to list it: its name alone, if all its options have defaults, and with options."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in offered():
+        try:
+            kind = load(name)
+        except FusionError:
+            continue
+        options = _inline(kind.model_json_schema(by_alias=True))
+        options.pop("title", None)
+        about = (kind.__doc__ or "").strip().partition("\n")[0]
+        with_options = {
+            "type": "object",
+            "properties": {name: {**options, "description": about}},
+            "required": [name],
+            "additionalProperties": False,
+        }
+        alone = [] if options.get("required") else [{"const": name, "description": about}]
+        found[name] = [*alone, with_options]
+    return found
+
+
+def _scheduler() -> dict[str, Any]:
+    names = known_schedulers()
+    return {
+        "anyOf": [
+            {"enum": names},
+            {
+                "type": "object",
+                "properties": {name: {"type": ["object", "null"]} for name in names},
+                "additionalProperties": False,
+                "minProperties": 1,
+                "maxProperties": 1,
+            },
+        ]
+    }
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without references, so that schemas of several models can be put into one."""
+    definitions = schema.pop("$defs", {})
+
+    def resolved(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                rest = {key: value for key, value in node.items() if key != "$ref"}
+                return {**resolved(definitions[node["$ref"].rpartition("/")[2]]), **rest}
+            return {key: resolved(value) for key, value in node.items()}
+        return [resolved(each) for each in node] if isinstance(node, list) else node
+
+    whole: dict[str, Any] = resolved(schema)
+    return whole

@@ -1,0 +1,169 @@
+"""The kinds of values that a recipe and its plugins' options take, each checked in words that read on from its name."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from fusionkit.errors import did_you_mean
+from fusionkit.recipe import limits
+from fusionkit.recipe.problems import shown
+from fusionkit.recipe.prompt_syntax import prompt_problems
+from fusionkit.recipe.texts import unfit_line, unfit_path, unfit_text
+
+OUTPUT_NAMES = ("index", "model", "prompt", "recipe", "seed", "size")
+OUTPUT_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def parse_size(value: Any) -> Any:
+    """`3584x512` or [3584, 512] as (width, height).
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(value, str):
+        # More digits than any size has are no size, and no number that Python would read.
+        found = re.fullmatch(r"\s*(\d{1,20})\s*[xX\u00d7]\s*(\d{1,20})\s*", value)
+        if found is not None:
+            return int(found[1]), int(found[2])
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return value
+    raise ValueError(f"must be width x height in pixels, such as 3584x512, not {shown(value)}")
+
+
+def refuse_bool(value: Any) -> Any:
+    """A number that is not `true` or `false`, which Python would count as 1 and 0.
+
+    Raises:
+        ValueError: It is.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, not {str(value).lower()}")
+    return value
+
+
+def finite(value: Any) -> Any:
+    """A number that is neither `true` nor `false`, infinite or not a number.
+
+    Raises:
+        ValueError: It is.
+    """
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"must be a number, not {value}")
+    return refuse_bool(value)
+
+
+def check_text(text: str) -> str:
+    """A text without control characters and halves of letters.
+
+    Raises:
+        ValueError: It has one.
+    """
+    if problem := unfit_text(text):
+        raise ValueError(problem)
+    return text
+
+
+def check_prompt(prompt: str) -> str:
+    """A prompt that can be encoded; weights and brackets are told in `fusionkit.recipe.prompt_syntax`.
+
+    Raises:
+        ValueError: It holds what belongs elsewhere, or is too long.
+    """
+    if problems := prompt_problems(prompt):
+        raise ValueError("\n".join(problems))
+    return prompt
+
+
+def check_name(text: str) -> str:
+    """A text of one line.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if problem := unfit_line(text):
+        raise ValueError(problem)
+    return text
+
+
+def check_source(text: str) -> str:
+    """A text that may be a path, a hub id or an embedded model's name.
+
+    Raises:
+        ValueError: It can't be any.
+    """
+    if problem := unfit_path(text) or ("" if text.strip() else "is empty"):
+        raise ValueError(problem)
+    return text
+
+
+def nothing_as_none(value: Any) -> Any:
+    """None for an empty text."""
+    return None if value == "" else value
+
+
+def check_output(path: Path) -> Path:
+    """A path template whose names are known and whose format can be written.
+
+    Raises:
+        ValueError: One is not.
+    """
+    template = str(path)
+    try:
+        names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+        if names <= set(OUTPUT_NAMES):
+            _check_formats(template)
+            filled = template.format_map({name: 1 if name in ("index", "seed") else "text" for name in OUTPUT_NAMES})
+            if problem := unfit_path(filled):
+                raise ValueError(problem)
+    except (ValueError, OverflowError) as error:
+        ours = str(error).startswith(("begins ", "has ", "must "))
+        raise ValueError(str(error) if ours else f"is no path template: {error}") from None
+    for name in sorted(names - set(OUTPUT_NAMES)):
+        known = ", ".join(f"{{{each}}}" for each in OUTPUT_NAMES)
+        raise ValueError(f"has no name '{{{name}}}'{did_you_mean(name, OUTPUT_NAMES) or f'; there are {known}'}")
+    if path.suffix.lower() not in OUTPUT_FORMATS:
+        raise ValueError(f"must end in {', '.join(OUTPUT_FORMATS)}, not '{path.suffix}'")
+    return path
+
+
+def _check_formats(template: str) -> None:
+    """Refuse widths that would fill the memory, and fields inside of formats."""
+    for _, name, form, _ in Formatter().parse(template):
+        if name is not None and form and ("{" in form or re.search(r"\d{3}", form)):
+            raise ValueError(f"the format '{form}' of {{{name}}} is too wide")
+
+
+def check_device(device: str) -> str:
+    """A device that torch may know; whether this machine has it is asked when the model loads.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:[0-9]{1,3})?", device):
+        hint = did_you_mean(device, ("auto", "cpu", "cuda", "mps", "xpu"))
+        raise ValueError(
+            f"must be auto, cpu, cuda, mps, xpu, or one of several such as cuda:1, not {shown(device)}{hint}"
+        )
+    return device
+
+
+Side = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1, le=limits.SIDE)]
+Size = Annotated[
+    tuple[Side, Side],
+    BeforeValidator(parse_size),
+    PlainSerializer(lambda size: f"{size[0]}x{size[1]}", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+ ?x ?\d+$", "examples": ["3584x512"]}),
+]
+Count = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]
+Number = Annotated[float, BeforeValidator(finite)]
+Text = Annotated[str, AfterValidator(check_text)]
+PromptText = Annotated[str, AfterValidator(check_text), AfterValidator(check_prompt)]
+Name = Annotated[str, AfterValidator(check_name)]
+OptionalName = Annotated[Name | None, BeforeValidator(nothing_as_none)]
+Source = Annotated[str, AfterValidator(check_source)]

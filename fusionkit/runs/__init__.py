@@ -1,0 +1,1 @@
+"""A run: checked, planned and carried out, and whoever watches it."""

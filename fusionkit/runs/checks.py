@@ -1,0 +1,169 @@
+"""What can be said of a recipe without torch: its model, sizes, scheduler, plugins and output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.errors import FusionError, PluginError, RecipeError
+from fusionkit.loop.manager import Manager
+from fusionkit.loop.stage import Stage
+from fusionkit.models.compatibility import misfits
+from fusionkit.models.inspect import inspect_model
+from fusionkit.models.lora.loras import check_loras
+from fusionkit.models.schedulers.by_name import SHORT_NAMES, resolve
+from fusionkit.models.schedulers.schedules import schedule_problems
+from fusionkit.models.suits import unsuitable_options
+from fusionkit.pictures.image import output_path, output_problems, recipe_problem
+from fusionkit.recipe.costs import cost_problems
+from fusionkit.runs.run import completed, size_problems, unused_models
+
+if TYPE_CHECKING:
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.recipe.problems import Location
+    from fusionkit.recipe.recipe import ModelSpec, Recipe
+    from fusionkit.recipe.recipe_file import RecipeFile
+
+NO_MODEL = (
+    "a recipe needs a model: a hub id, a folder, a .safetensors file, or an embedded one (see 'fusionkit models')"
+)
+
+
+@dataclass(frozen=True)
+class NamedScheduler:
+    """A scheduler as far as its name and options tell; plugins' `check` may ask for no more without torch."""
+
+    name: str
+    stochastic: bool
+
+
+def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
+    """Check a recipe file as far as that goes without torch, and tell what is known of its models, by their names.
+
+    Raises:
+        RecipeError: All problems, each with its place in the file.
+    """
+    problems: list[tuple[str, Location]] = []
+
+    def collect(ask: Callable[[], Any], at: Location = ()) -> Any:
+        try:
+            return ask()
+        except FusionError as error:
+            add(str(error).split("\n"), at)
+
+    def add(lines: Iterable[str], at: Location = ()) -> None:
+        problems.extend((line, at) for line in lines)
+
+    recipe, too_large = file.recipes[0], list[str]()
+    infos: dict[str, ModelInfo] = {}
+    if not recipe.specs:
+        add([NO_MODEL])
+    for name, spec in recipe.specs.items():
+        at: Location = ("models", name) if recipe.models else ()
+        if (found := collect(partial(inspected, spec), at or ("model",))) is not None:
+            infos[name] = found
+        add(check_loras(spec, found), (*at, "loras"))
+    if complete := len(infos) == len(recipe.specs) > 0:
+        add([*misfits(infos), *unused_models(recipe, infos)])
+    hooks: Manager | None = collect(lambda: Manager(recipe.plugins))
+    if complete and (whole := collect(partial(completed, recipe, next(iter(infos.values()))))) is not None:
+        recipe = whole
+        info = next(iter(infos.values()))
+        add(unsuitable_options(recipe, infos))
+        scheduler = collect(lambda: named_scheduler(recipe, info))
+        wrong_sizes = size_problems(recipe, info)
+        add(wrong_sizes)
+        too_large = cost_problems(recipe, info)
+        if hooks is not None and scheduler is not None and not wrong_sizes and not too_large:
+            add(collect(lambda: _stage_problems(recipe, infos, hooks, scheduler)) or ())
+    paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
+    # A size that no disk could hold is told first.
+    add(output_problems(paths, recipe.size) or too_large)
+    add(line for each, path in zip(file.recipes, paths, strict=True) if (line := recipe_problem(each, path)))
+    if problems:
+        raise RecipeError(dict.fromkeys(file.located(problem, place) for problem, place in problems))
+    return infos
+
+
+def inspected(spec: ModelSpec) -> ModelInfo:
+    """What is known of one of a recipe's models.
+
+    Raises:
+        ModelError: The model can't be found, or is of no known kind.
+    """
+    return inspect_model(spec.model, revision=spec.revision, variant=spec.variant)
+
+
+def named_scheduler(recipe: Recipe, info: ModelInfo) -> NamedScheduler:
+    """The recipe's scheduler, or else the model's, without diffusers.
+
+    Whether it draws noise is told by its class, and by the options that turn noise on or off.
+
+    Raises:
+        RecipeError: It is unknown, has no such options, or can't make the recipe's steps as it is set; all problems.
+    """
+    spec = recipe.scheduler
+    if problems := schedule_problems(info, spec, recipe.steps):
+        raise RecipeError(problems)
+    if spec is None:
+        name, options = str(info.scheduler), dict(info.scheduler_config)
+    else:
+        fixed = SHORT_NAMES.get(spec.name.lower().replace("_", "-"), ("", {}))[1]
+        name, options = resolve(spec), {**fixed, **given_options(recipe)}
+    return NamedScheduler(name, _draws_noise(name, options))
+
+
+def given_options(recipe: Recipe) -> dict[str, Any]:
+    """The options of a recipe's scheduler, spelt as in diffusers."""
+    return {} if recipe.scheduler is None else {k.replace("-", "_"): v for k, v in recipe.scheduler.options.items()}
+
+
+# Options of a scheduler that need no more than a right value; with others diffusers may refuse what they make together.
+_TOLD_BY_VALUE = frozenset(
+    {"beta_end", "beta_schedule", "beta_start", "clip_sample", "eta", "prediction_type", "s_churn", "s_noise"}
+    | {"set_alpha_to_one", "skip_prk_steps", "thresholding", "timestep_spacing", "use_karras_sigmas"}
+)
+_DRAW_ALWAYS = ("DDPM", "Ancestral", "LCM", "SASolver", "SDE")
+_DRAW_WITH = {"DDIM": ("eta", 0.0), "TCD": ("eta", 0.3), "Euler": ("s_churn", 0.0), "Heun": ("s_churn", 0.0)}
+
+
+def _draws_noise(name: str, options: dict[str, Any]) -> bool:
+    if any(part in name for part in _DRAW_ALWAYS) or str(options.get("algorithm_type", "")).startswith("sde"):
+        return True
+    switch, default = next((each for part, each in _DRAW_WITH.items() if part in name), ("", 0.0))
+    return bool(options.get(switch, default))
+
+
+def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manager, scheduler: Any) -> Sequence[str]:
+    """What the plugins say of the stages."""
+    info = next(iter(infos.values()))
+    plans = hooks.ask("plan_stages", recipe=recipe, info=info)
+    if problems := size_problems(recipe, info, plans) or cost_problems(recipe, info, plans):
+        return problems
+    numbers = dict.fromkeys(plan.steps for plan in plans if plan.steps is not None)
+    if problems := [line for steps in numbers for line in schedule_problems(info, recipe.scheduler, steps)]:
+        return problems
+    if not given_options(recipe).keys() <= _TOLD_BY_VALUE:
+        return _planned_problems(recipe, infos)
+    memory: dict[str, Any] = {}
+    stages = [
+        Stage(plan, index, recipe, info, scheduler, memory=memory, infos=infos) for index, plan in enumerate(plans)
+    ]
+    try:
+        return [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
+    except PluginError:
+        # The plugin asks for more than a scheduler's name: only the run's own check, with torch, can answer it.
+        return _planned_problems(recipe, infos)
+
+
+def _planned_problems(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> Sequence[str]:
+    """What planning finds, with torch: where names alone do not tell whether a scheduler works."""
+    from fusionkit.runs.run import prepare
+
+    try:
+        prepare(recipe, next(iter(infos.values())), infos=infos, to_look_at=True)
+    except FusionError as error:
+        return str(error).split("\n")
+    return []

@@ -1,0 +1,244 @@
+"""A run: planned and checked without the model's weights, then executed stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, count
+from traceback import clear_frames
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from fusionkit.errors import CanvasError, FusionError, ModelError, RecipeError
+from fusionkit.loop.manager import Manager
+from fusionkit.loop.misfits import is_hookimpl
+from fusionkit.loop.stage import Stage, StagePlan
+from fusionkit.plugin import Plugin, kebab
+from fusionkit.recipe.problems import problems_of
+from fusionkit.runs.shortage import out_of_memory, shortage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from fusionkit.loop.model import Model, ModelInfo
+    from fusionkit.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that has been checked and can start.
+
+    Args:
+        recipe: The recipe, completed with the model's own defaults.
+        info: What is known of the model, or of the main one.
+        hooks: The run's plugins.
+        stages: The stages, with their schedulers set.
+        views: For each stage, how many views its steps predict altogether.
+        passes: For each stage, how many views go through a denoiser, with and without the prompt counted apart.
+        infos: What is known of all models, by the recipe's names, the main one first.
+    """
+
+    recipe: Recipe
+    info: ModelInfo
+    hooks: Manager
+    stages: Sequence[Stage]
+    views: Sequence[int]
+    passes: Sequence[int]
+    infos: Mapping[str, ModelInfo]
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages together."""
+        return sum(len(stage.steps) for stage in self.stages)
+
+    @property
+    def largest_group(self) -> int:
+        """The number of views in the largest group: no more than these are predicted together."""
+        return max(tiling.largest for stage in self.stages for tiling in stage.tilings.values())
+
+    @property
+    def forward_passes(self) -> int:
+        """How many views go through a denoiser, counted twice with guidance."""
+        return sum(self.passes)
+
+
+def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
+    """The recipe with the model's defaults, and its size, where the recipe is silent.
+
+    Raises:
+        ModelError: A default is none that a recipe can have.
+    """
+    given = {kebab(name): getattr(recipe, name) for name in recipe.model_fields_set}
+    try:
+        return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
+    except ValidationError as error:
+        raise ModelError("\n".join(f"defaults of model '{info.name}': {line}" for line in problems_of(error))) from None
+
+
+def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] = ()) -> list[str]:
+    """One line for each size that the model's latent factor does not divide."""
+    sizes = [("size", recipe.size), *((f"size of stage '{s.name}'", s.size) for s in stages)]
+    if recipe.window is not None:
+        sizes.append(("window", recipe.window))
+    factor, problems = info.factor, []
+    for what, (width, height) in dict(sizes).items():
+        if width % factor or height % factor:
+            near = f"{max(1, round(width / factor)) * factor}x{max(1, round(height / factor)) * factor}"
+            problems.append(f"{what} {width}x{height} is not divisible by {factor}, as {info.name} needs; try {near}")
+    return problems
+
+
+def unused_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:
+    """One line where a recipe has several models and no plugin that could ask more than the main one."""
+    if len(infos) < 2 or any(is_hookimpl(type(plugin), "noise_prediction") for plugin in recipe.plugins):
+        return []
+    main, *others = infos
+    return [
+        f"models {', '.join(repr(name) for name in others)}: no plugin of this recipe asks any model but '{main}'; "
+        f"add one that does, such as saliency-noise-blending, or name one 'model'"
+    ]
+
+
+def prepare(
+    recipe: Recipe,
+    info: ModelInfo,
+    observers: Sequence[Plugin] = (),
+    device: Any = "cpu",
+    *,
+    infos: Mapping[str, ModelInfo] | None = None,
+    to_look_at: bool = False,
+) -> RunPlan:
+    """Plan a run and check all of it, without the model's weights.
+
+    Args:
+        recipe: The recipe; where it is silent the model's defaults apply.
+        info: What is known of the model, or of the main one.
+        observers: Plugins beside the recipe's, for progress and previews.
+        device: Where the canvas will live.
+        infos: What is known of all models by the recipe's names, the main one first; None where there is one.
+        to_look_at: The plan is only shown: it may need more memory than this machine has, if the canvas fits.
+
+    Raises:
+        RecipeError: Something in the recipe makes no sense; holds all problems.
+        PluginError: A plugin does not fit the hooks.
+    """
+    from fusionkit.loop.denoise import check_coverage
+    from fusionkit.models.compatibility import misfits, mixing_problems
+    from fusionkit.models.memory import memory_problems, models_beside
+    from fusionkit.models.schedulers.by_name import make_scheduler
+    from fusionkit.models.suits import unsuitable_options
+    from fusionkit.recipe.costs import cost_problems, too_many_in_all
+
+    recipe = completed(recipe, info)
+    hooks = Manager([*recipe.plugins, *observers])
+    infos = infos or {"model": info}
+    problems = size_problems(recipe, info) + cost_problems(recipe, info) + misfits(infos)
+    if problems := problems + unused_models(recipe, infos) + unsuitable_options(recipe, infos):
+        raise RecipeError(problems)
+    plans = hooks.ask("plan_stages", recipe=recipe, info=info)
+    beside = models_beside(infos, recipe)
+    # How many views a group has is not known yet; one needs the least.
+    if (
+        problems := size_problems(recipe, info, plans)
+        or cost_problems(recipe, info, plans)
+        or memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=1)
+    ):
+        raise RecipeError(problems)
+
+    memory: dict[str, Any] = {}
+    stages = []
+    for index, stage_plan in enumerate(plans):
+        scheduler = make_scheduler(info, recipe.scheduler, stage_plan.steps or recipe.steps, device)
+        stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory, infos=infos))
+    problems = mixing_problems(infos, stages[0].scheduler)
+    problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
+    if problems:
+        raise RecipeError(dict.fromkeys(problems))
+    try:
+        counts: list[tuple[int, int]] = []
+        for stage in stages:
+            counts.append(check_coverage(stage, hooks))
+            if problem := too_many_in_all(sum(views for views, _ in counts)):
+                raise RecipeError([problem])
+    except CanvasError as error:
+        raise RecipeError(str(error).splitlines()) from error
+    views, passes = zip(*counts, strict=True)
+    plan = RunPlan(recipe, info, hooks, stages, views, passes, infos)
+    if problems := memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=plan.largest_group):
+        raise RecipeError(problems)
+    return plan
+
+
+def picture_latents(plan: RunPlan, model: Model) -> Tensor | None:
+    """The encoded picture (1, C, h, w) that stands in for a stage before the first; None without one."""
+    from fusionkit.pictures.picture import open_picture
+
+    first = plan.stages[0].plan
+    return (
+        None if first.picture is None else model.encode(open_picture(first.picture, first.picture_size or first.size))
+    )
+
+
+def ask_maps(plan: RunPlan, image: Image) -> dict[str, Image]:
+    """The plugins' pictures of how a run that has ended went, by name, in the recipe's order.
+
+    Raises:
+        PluginError: A plugin failed, or its answer does not fit.
+    """
+    maps: dict[str, Image] = {}
+    # The hook is asked of the last plugin first.
+    for answer in reversed(plan.hooks.ask("maps", stage=plan.stages[-1], image=image)):
+        for name, picture in answer.items():
+            free = next(each for each in chain([name], (f"{name}-{n}" for n in count(2))) if each not in maps)
+            maps[free] = picture
+    return maps
+
+
+def execute(plan: RunPlan, model: Model, models: Mapping[str, Model] | None = None) -> Tensor:
+    """Run all stages of a plan, once, and return the last one's clean latents, (1, C, H, W).
+
+    Args:
+        plan: The run.
+        model: The model, or the main one.
+        models: All models by the recipe's names, the main one first; None where there is one.
+    """
+    from fusionkit.loop.denoise import denoise
+
+    with told_of_shortage(plan, model, lambda: plan.hooks.where or "before the first stage"):
+        latents = picture_latents(plan, model)
+        for stage in plan.stages:
+            stage.model, stage.previous, stage.models = model, latents, models or {"model": model}
+            latents = denoise(stage, plan.hooks)
+    assert latents is not None, "a run has at least one stage"
+    return latents
+
+
+@contextmanager
+def told_of_shortage(
+    plan: RunPlan, model: Model, where: Callable[[], str], *, decoding: bool = False
+) -> Iterator[None]:
+    """Where memory runs out within the block, say what was computed and what would need less.
+
+    Args:
+        plan: The run.
+        model: The model, or the main one.
+        where: What is computed, as the error names it.
+        decoding: Whether a picture is decoded.
+
+    Raises:
+        OutOfMemory: It did.
+    """
+    try:
+        yield
+    except FusionError:
+        raise
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        # What the attempt held is let go, for whoever tries again with less.
+        clear_frames(error.__traceback__)
+        batch = min(plan.recipe.batch_size or model.largest_batch, plan.largest_group)
+        raise shortage(plan.recipe, where(), str(model.device), batch, decoding=decoding) from error

@@ -1,0 +1,67 @@
+"""When memory runs out: told from other errors, with what would need less."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fusionkit.errors import OutOfMemory
+
+if TYPE_CHECKING:
+    from fusionkit.recipe.recipe import Recipe
+
+# torch raises a plain RuntimeError where the CPU's memory, or that of an older backend, runs out.
+_SAYS_SO = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate",
+    "could not create a primitive",  # what oneDNN makes of it
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised from, says that memory ran out."""
+    seen: BaseException | None = error
+    while seen is not None:
+        text = str(seen).lower()
+        named = any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(seen).__mro__)
+        if named or (isinstance(seen, RuntimeError) and any(words in text for words in _SAYS_SO)):
+            return True
+        seen = seen.__cause__
+    return False
+
+
+def shortage(recipe: Recipe, where: str, device: str, batch: int, *, decoding: bool) -> OutOfMemory:
+    """The error for memory that ran out.
+
+    Args:
+        recipe: The recipe, which tells what is set already.
+        where: What was computed.
+        device: Whose memory it was.
+        batch: How many views went through the denoiser together.
+        decoding: Whether a picture was decoded or encoded: then the VAE is what needs less.
+    """
+    advice = []
+    if decoding and not recipe.vae_tiling:
+        advice.append("vae-tiling: true")
+    if not decoding and batch > 1:
+        advice.append(f"a batch-size below {batch}")
+    if recipe.offload == "none" and not device.startswith("cpu"):
+        advice.append("offload: model")
+    if not decoding and recipe.dtype == "float32" and not device.startswith("cpu"):
+        advice.append("dtype: float16")
+    advice.append("a smaller size")
+    choices = advice[0] if len(advice) == 1 else f"{', '.join(advice[:-1])} or {advice[-1]}"
+    return OutOfMemory(f"{where}: the memory of '{device}' ran out; use {choices}")
+
+
+def free_memory() -> None:
+    """Give back what an attempt that failed has left behind."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
