@@ -14,7 +14,7 @@ from fusionkit.errors import OutOfMemory, RecipeError, UnfinishedError
 from fusionkit.plugin import Plugin
 from fusionkit.recipe.recipe import Recipe
 from fusionkit.runs.observers import OnStepDone, Preview, Progress
-from fusionkit.runs.run import RunPlan, ask_maps, execute, prepare, told_of_shortage
+from fusionkit.runs.run import RunPlan, ask_maps, decoded, execute, prepare, told_of_shortage
 from fusionkit.runs.shortage import free_memory
 
 # What the weights were loaded with: a later call can't change it.
@@ -329,7 +329,7 @@ class Fusion:
         before, model.vae_tiling = model.vae_tiling, model.vae_tiling or tiled
         try:
             with told_of_shortage(replace(plan, recipe=recipe), model, lambda: "decoding", decoding=True):
-                image = model.decode(latents)
+                image = decoded(plan, model, latents)
         except UnfinishedError as error:
             error.latents = kept
             if isinstance(error, OutOfMemory) and not model.vae_tiling:

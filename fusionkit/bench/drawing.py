@@ -12,7 +12,7 @@ from fusionkit.bench.parts import Watch, taken_apart
 from fusionkit.bench.passes import Passes
 from fusionkit.loop.hookspecs import hookimpl
 from fusionkit.plugin import Plugin
-from fusionkit.runs.run import execute, prepare
+from fusionkit.runs.run import decoded, execute, prepare
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ class Drawing:
         with ExitStack() as stack:
             if clock is not None:
                 stack.enter_context(taken_apart(plan, self.models, clock))
-            self.model.decode(execute(plan, self.model, self.models))
+            decoded(plan, self.model, execute(plan, self.model, self.models))
 
     def note(self) -> Noted:
         """Make the picture once, and keep what others need to do the same."""
@@ -82,7 +82,7 @@ class Drawing:
         plan = self._plan(Start(keep=begun.append))
         with passes.noted(self.models):
             latents = execute(plan, self.model, self.models)
-        self.model.decode(latents)
+        decoded(plan, self.model, latents)
         return Noted(plan, passes, begun[-1], latents)
 
     def _forget_prompts(self) -> None:

@@ -107,6 +107,8 @@ def shown(answer: Any) -> str:
         return f"{tuple(answer.shape)} {answer.dtype}{layout} on {answer.device}"
     if isinstance(answer, (str, bytes, bool, int, float)):
         return f"{answer!r:.60}"
+    if isinstance(getattr(answer, "mode", None), str) and hasattr(answer, "size"):
+        return f"a picture, {answer.mode}, {answer.size[0]}x{answer.size[1]}"
     return type(answer).__name__
 
 
@@ -224,6 +226,25 @@ def _prediction(call: Call, answer: Any) -> Any:
     return answer
 
 
+def _encoded(call: Call, answer: Any) -> Any:
+    if (stage := call.stage) is not None:
+        width, height = call.given["picture"].size
+        shape = (1, stage.shape[1], height // stage.factor, width // stage.factor)
+        check_tensor(answer, shape, stage.dtype, stage.device)
+    return answer
+
+
+def _decoded(call: Call, answer: Any) -> Any:
+    from PIL.Image import Image
+
+    height, width = call.given["latents"].shape[-2:]
+    factor = 1 if call.stage is None else call.stage.factor
+    size = width * factor, height * factor
+    if not isinstance(answer, Image) or answer.mode != "RGB" or answer.size != size:
+        refuse(answer, f"a picture of Pillow, RGB, {size[0]}x{size[1]} pixels")
+    return answer
+
+
 def _prompts(call: Call, answer: Any) -> Any:
     count = len(call.given["patches"].views)
     fits = isinstance(answer, (list, tuple)) and len(answer) == count
@@ -299,6 +320,7 @@ _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
     "check": _lines,
     "plan_stages": _plans,
     "views": _groups,
+    "encode": _encoded,
     "init_noise": _canvas,
     "init_latents": _canvas,
     "prompt_per_patch": _prompts,
@@ -308,5 +330,6 @@ _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
     "step": _canvas,
     "step_done": _nothing,
     "stage_done": _nothing,
+    "decode": _decoded,
     "maps": _maps,
 }

@@ -10,6 +10,7 @@ from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, StagePlan, Step
 from fusionkit.loop.views import covering
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from fusionkit.recipe.recipe import Recipe
@@ -27,6 +28,11 @@ class Defaults:
     def views(self, stage: Stage) -> Sequence[Patches]:
         """Windows at three quarters of their size apart; one window where the canvas is no larger."""
         return [Patches(covering(stage.canvas, stage.window))]
+
+    @hookimpl
+    def encode(self, stage: Stage, picture: Image) -> Tensor:
+        """The model's own encoder."""
+        return stage.model.encode(picture)
 
     @hookimpl
     def init_noise(self, stage: Stage) -> Tensor:
@@ -67,3 +73,8 @@ class Defaults:
         noise = stage.noise("step", at=at) if fused.noise is None else fused.noise
         following, fused.denoised = stage.scheduler.step(fused.prediction, at.timestep, latents, noise)
         return following
+
+    @hookimpl
+    def decode(self, stage: Stage, latents: Tensor) -> Image:
+        """The model's own decoder."""
+        return stage.model.decode(latents)

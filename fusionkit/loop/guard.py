@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import Cancelled, FusionError, PluginError, RecipeError, UnfinishedError
 from fusionkit.loop.answers import Call, WrongAnswer, check_answer, check_gathered
-from fusionkit.loop.finite import note_finite
+from fusionkit.loop.finite import check_finite, note_finite
 from fusionkit.loop.given import Inputs
 from fusionkit.loop.stage import Fused, Stage
 from fusionkit.runs.shortage import out_of_memory
@@ -27,6 +27,9 @@ _OWN = {
 }
 # Of models, their adapters tell themselves; views are asked beforehand, and their numbers are looked at then.
 _TENSORS = (*_OWN, "noise_prediction")
+_LEAVE = "change the options of '{}', or leave it out"
+# Asked with numbers that were looked at: what a model says of them is for the plugin that gave it others.
+PICTURES = ("encode", "decode")
 
 
 class Guard:
@@ -127,7 +130,9 @@ class _Whose:
 
     def _named(self, error: FusionError) -> FusionError:
         """An error of fusionkit's own with the plugin's name, where the plugin raised it and does not name itself."""
-        if isinstance(error, Cancelled) or self.plugin in str(error) or not _raised_by_a_plugin(error):
+        given_others = self.hook in PICTURES and not isinstance(error, PluginError)
+        own = given_others or _raised_by_a_plugin(error)
+        if isinstance(error, Cancelled) or self.plugin in str(error) or not own:
             return error
         whose = f"plugin '{self.plugin}' in hook '{self.hook}' says: "
         if isinstance(error, RecipeError):
@@ -176,9 +181,12 @@ class _Given:
         except BaseException as error:  # noqa: BLE001 - as above
             # Lines that are made one by one are made here.
             whose.blame(error, asked)
-        if whose.hook in _TENSORS and answer is not inner:
+        if whose.hook == "encode":
+            # Computed once: looked at once, as what a model itself encodes.
+            check_finite(answer, f"the answer of plugin '{whose.plugin}' in hook 'encode'", _LEAVE.format(whose.plugin))
+        elif whose.hook in _TENSORS and answer is not inner:
             name = f"the answer of plugin '{whose.plugin}' in hook '{whose.hook}'"
-            _note(asked.stage, answer, name, f"change the options of '{whose.plugin}', or leave it out")
+            _note(asked.stage, answer, name, _LEAVE.format(whose.plugin))
         return answer
 
     def unchanged(self, only_numbers: bool = False) -> None:

@@ -46,6 +46,13 @@ class Hookspecs:
         """
 
     @hookspec(firstresult=True)
+    def encode(self, stage: Stage, picture: Image) -> Tensor:  # type: ignore[empty-body]
+        """Asked for a picture of the canvas, such as the one a run begins with: its scaled latents, (1, C, h, w).
+
+        By the run, or by a plugin through `stage.encode`; h and w are the picture's own sides by the latent factor.
+        """
+
+    @hookspec(firstresult=True)
     def init_noise(self, stage: Stage) -> Tensor:  # type: ignore[empty-body]
         """Asked once a stage: the canvas' unit-variance noise, (1, C, H, W)."""
 
@@ -83,6 +90,13 @@ class Hookspecs:
     @hookspec
     def stage_done(self, stage: Stage, latents: Tensor) -> None:
         """Told after each stage, with its clean latents (1, C, H, W)."""
+
+    @hookspec(firstresult=True)
+    def decode(self, stage: Stage, latents: Tensor) -> Image:  # type: ignore[empty-body]
+        """Asked for the picture of clean latents, (1, C, h, w): of the finished canvas, a preview, the stage before.
+
+        By the run, or by a plugin through `stage.decode`; the picture is RGB, its sides the latents' by the factor.
+        """
 
     @hookspec
     def maps(self, stage: Stage, image: Image) -> Mapping[str, Image]:  # type: ignore[empty-body]

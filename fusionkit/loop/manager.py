@@ -11,7 +11,7 @@ from fusionkit.errors import Cancelled, FusionError, NumericalError, PluginError
 from fusionkit.loop.answers import Call, WrongAnswer, check_tensor
 from fusionkit.loop.defaults import Defaults
 from fusionkit.loop.finite import place
-from fusionkit.loop.guard import Guard
+from fusionkit.loop.guard import PICTURES, Guard
 from fusionkit.loop.hookspecs import PROJECT, Hookspecs
 from fusionkit.loop.misfits import is_hookimpl, misfits, replaced_twice
 from fusionkit.loop.stage import Stage
@@ -67,7 +67,10 @@ class Manager(pluggy.PluginManager):
         """
         call = Call(name, arguments)
         stage = call.stage
-        if stage is not None and stage.model is not None:
+        if name in PICTURES:
+            if any(asked.hook == name for asked in self._calls):
+                raise RuntimeError(f"stage.{name} asks hook '{name}' from within; use stage.model.{name} there")
+        elif stage is not None and stage.model is not None:
             self.where = place(stage, arguments.get("at"))
         self._calls.append(call)
         try:
@@ -75,7 +78,7 @@ class Manager(pluggy.PluginManager):
         except Cancelled:
             raise
         except Exception as error:
-            if stage is not None:
+            if stage is not None and name not in PICTURES:
                 self._earlier(stage, error)
             raise
         finally:

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from fusionkit.loop.finite import Facts
+from fusionkit.loop.finite import Facts, check_finite
 from fusionkit.loop.noise import generator, keyed_noise
 from fusionkit.loop.views import View
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
     from torch import Tensor
 
     from fusionkit.loop.model import Model, ModelInfo
@@ -162,6 +163,13 @@ class Fused:
     denoised: Tensor | None = None
 
 
+class Hooks(Protocol):
+    """Whom a stage asks for the plugins' answers."""
+
+    def ask(self, name: str, **arguments: Any) -> Any:
+        """Call one hook."""
+
+
 @dataclass
 class Stage:
     """One stage of a run: a canvas, the model's window, the steps, and everything a hook may ask.
@@ -178,6 +186,7 @@ class Stage:
         memory: A place, shared by the stages of one run, where plugins keep what later stages need; by plugin name.
         infos: What is known of each model, by the names that the recipe gives them, the main one first.
         models: The model adapters by the same names; empty while a run is only planned.
+        hooks: The run's plugins, whom `encode` and `decode` ask; None for none.
         tilings: The views that were checked before the run, by the step's index, in short.
         facts: What must be true of this run's tensors, such as that they are finite; the loop looks at it.
     """
@@ -192,6 +201,7 @@ class Stage:
     memory: dict[str, Any] = field(default_factory=dict)
     infos: Mapping[str, ModelInfo] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)
+    hooks: Hooks | None = field(default=None, repr=False, compare=False)
     tilings: dict[int, Tiling] = field(default_factory=dict, repr=False, compare=False)
     facts: Facts = field(default_factory=Facts, repr=False, compare=False)
 
@@ -245,6 +255,38 @@ class Stage:
         import torch
 
         return torch.float32
+
+    def encode(self, picture: Image) -> Tensor:
+        """A picture of the canvas, at any size, as scaled latents (1, C, h, w), by the hook `encode`.
+
+        Raises:
+            ModelError: A side is not divisible by the latent factor.
+            NumericalError: The latents have values that are not finite.
+            PluginError: A plugin failed, or its answer does not fit.
+        """
+        latents: Tensor = self._ask("encode", picture=picture)
+        return latents
+
+    def decode(self, latents: Tensor) -> Image:
+        """Clean latents of the canvas (1, C, h, w), at any size, as a picture, by the hook `decode`.
+
+        Raises:
+            NumericalError: The latents, or the picture, have values that are not finite.
+            PluginError: A plugin failed, or its answer does not fit.
+        """
+        check_finite(latents, "the canvas that is to be decoded", "nothing can be drawn of it")
+        picture: Image = self._ask("decode", latents=latents)
+        return picture
+
+    def _ask(self, name: str, **arguments: Any) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            if self.hooks is not None:
+                return self.hooks.ask(name, stage=self, **arguments)
+            from fusionkit.loop.defaults import Defaults
+
+            return getattr(Defaults(), name)(self, **arguments)
 
     def noise(self, purpose: str, shape: Sequence[int] | None = None, at: Step | None = None) -> Tensor:
         """N(0, 1) noise that depends on the seed, the stage, the step and the purpose alone.

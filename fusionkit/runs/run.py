@@ -152,7 +152,7 @@ def prepare(
     stages = []
     for index, stage_plan in enumerate(plans):
         scheduler = make_scheduler(info, recipe.scheduler, stage_plan.steps or recipe.steps, device)
-        stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory, infos=infos))
+        stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory, infos=infos, hooks=hooks))
     problems = mixing_problems(infos, stages[0].scheduler)
     problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
     if problems:
@@ -172,14 +172,31 @@ def prepare(
     return plan
 
 
-def picture_latents(plan: RunPlan, model: Model) -> Tensor | None:
+def picture_latents(plan: RunPlan) -> Tensor | None:
     """The encoded picture (1, C, h, w) that stands in for a stage before the first; None without one."""
     from fusionkit.pictures.picture import open_picture
 
-    first = plan.stages[0].plan
-    return (
-        None if first.picture is None else model.encode(open_picture(first.picture, first.picture_size or first.size))
-    )
+    first = plan.stages[0]
+    if first.plan.picture is None:
+        return None
+    return first.encode(open_picture(first.plan.picture, first.plan.picture_size or first.plan.size))
+
+
+def decoded(plan: RunPlan, model: Model, latents: Tensor) -> Image:
+    """The picture of a run's last canvas.
+
+    Args:
+        plan: The run.
+        model: The model, or the main one.
+        latents: Clean latents, (1, C, H, W).
+
+    Raises:
+        NumericalError: The latents, or the picture, have values that are not finite.
+        PluginError: A plugin failed, or its answer does not fit.
+    """
+    last = plan.stages[-1]
+    last.model, last.models = model, last.models or {"model": model}
+    return last.decode(latents)
 
 
 def ask_maps(plan: RunPlan, image: Image) -> dict[str, Image]:
@@ -208,9 +225,11 @@ def execute(plan: RunPlan, model: Model, models: Mapping[str, Model] | None = No
     from fusionkit.loop.denoise import denoise
 
     with told_of_shortage(plan, model, lambda: plan.hooks.where or "before the first stage"):
-        latents = picture_latents(plan, model)
         for stage in plan.stages:
-            stage.model, stage.previous, stage.models = model, latents, models or {"model": model}
+            stage.model, stage.models = model, models or {"model": model}
+        latents = picture_latents(plan)
+        for stage in plan.stages:
+            stage.previous = latents
             latents = denoise(stage, plan.hooks)
     assert latents is not None, "a run has at least one stage"
     return latents

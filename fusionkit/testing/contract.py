@@ -15,6 +15,7 @@ from unittest import SkipTest
 from pydantic import ValidationError
 
 from fusionkit.errors import CanvasError, RecipeError
+from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.loop.stage import Stage
 from fusionkit.plugin import Plugin
 from fusionkit.testing.tiny import KINDS, Kind, execute_tiny, tiny_model, tiny_plan, tiny_run
@@ -86,8 +87,11 @@ class PluginContract:
         if not self.changes_latents:
             raise SkipTest(f"'{self.plugin.plugin_name}' only looks on")
         for kind in KINDS:
-            without = tiny_run(self.before, kind, self.models[:1], **self.fields)
-            assert _largest(self._watched(kind)[1], without) > 0, (
+            without = tiny_plan(self.before, kind, self.models[:1], **self.fields)
+            changes = self._has("decode", "encode") and (
+                _there_and_back(self._plan(kind), kind) != _there_and_back(without, kind)
+            )
+            assert changes or _largest(self._watched(kind)[1], execute_tiny(without, kind)) > 0, (
                 f"{kind}: options {dict(self.options)} change nothing; give `options` that do"
             )
 
@@ -98,6 +102,19 @@ class PluginContract:
             for hook, tensor in watch.tensors():
                 assert bool(tensor.isfinite().all()), f"{kind}: hook '{hook}' answered values that are not finite"
                 assert str(tensor.dtype) == "torch.float32", f"{kind}: hook '{hook}' answered {tensor.dtype}"
+
+    def test_pictures_fit(self) -> None:
+        """Pictures and latents fit at any size, are the same twice, and as without it where its options are neutral."""
+        if not self._has("decode", "encode"):
+            raise SkipTest(f"'{self.plugin.plugin_name}' neither decodes nor encodes")
+        for kind, size in product(KINDS, SIZES):
+            pictures = [_there_and_back(self._plan(kind, size=size), kind) for _ in range(2)]
+            assert pictures[0] == pictures[1], f"{kind}, {size}: one canvas, decoded and encoded twice, differs"
+            if self.neutral is not None:
+                fields = {"models": self.models, **self.fields, "size": size}
+                without = _there_and_back(tiny_plan(self.before, kind, **fields), kind)
+                with_it = _there_and_back(tiny_plan([*self.before, self.plugin(**self.neutral)], kind, **fields), kind)
+                assert with_it == without, f"{kind}, {size}: neutral options {dict(self.neutral)} change the picture"
 
     def test_inputs_are_not_changed(self) -> None:
         """No hook writes into what it was given, or into what the plugins before it answered."""
@@ -191,6 +208,9 @@ class PluginContract:
         found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         assert not found, f"importing {self.plugin.__module__} imports {found}; import them inside functions"
 
+    def _has(self, *hooks: str) -> bool:
+        return any(is_hookimpl(self.plugin, hook) for hook in hooks)
+
     def _plugin(self) -> Plugin:
         return self.plugin(**self.options)
 
@@ -205,6 +225,19 @@ class PluginContract:
         plan = cls()._plan(kind, watch.innermost)
         watch.on(plan.hooks)
         return watch, execute_tiny(plan, kind)
+
+
+def _there_and_back(plan: RunPlan, kind: Kind) -> bytes:
+    """A canvas as a picture, and that as latents; and the same for one of half the size, as of a stage before."""
+    stage = plan.stages[-1]
+    stage.models = {name: tiny_model(kind, seed) for seed, name in enumerate(plan.infos)}
+    stage.model = next(iter(stage.models.values()))
+    _, channels, height, width = stage.shape
+    found = b""
+    for shape in ((height, width), (max(1, height // 2), max(1, width // 2))):
+        picture = stage.decode(stage.noise("contract", (1, channels, *shape)))
+        found += picture.tobytes() + stage.encode(picture).numpy().tobytes()
+    return found
 
 
 def _step_noise(stage: Stage, hooks: Manager) -> Tensor | None:

@@ -66,6 +66,11 @@ class Innermost(Plugin):
         return self._see("fuse", (yield))
 
     @hookimpl(wrapper=True)
+    def encode(self) -> Generator[None, Any, Any]:
+        """See the latents of a picture."""
+        return self._see("encode", (yield))
+
+    @hookimpl(wrapper=True)
     def step(self) -> Generator[None, Any, Any]:
         """See the next canvas."""
         return self._see("step", (yield))

@@ -119,7 +119,7 @@ class ControlNet(Plugin, name="controlnet"):
         memory, previous = stage.memory.setdefault(self.plugin_name, {}), stage.previous
         assert previous is not None, "asked for in stages alone that have one before them"
         if "picture" not in memory:
-            memory["picture"] = stage.model.decode(previous)
+            memory["picture"] = stage.decode(previous)
         picture: Image = memory["picture"]
         return picture
 

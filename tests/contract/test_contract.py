@@ -9,6 +9,8 @@ from unittest import SkipTest
 
 import pytest
 import torch
+from PIL import ImageChops, ImageEnhance
+from PIL.Image import Image
 from torch import Tensor
 
 from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, View, hookimpl
@@ -229,3 +231,44 @@ def test_what_is_not_claimed_is_skipped() -> None:
     ):
         with pytest.raises(SkipTest):
             test()
+
+
+class Lightens(Plugin):
+    """Keeps the contract: pictures alone are changed, and by how much is an option."""
+
+    by: float = Field(default=1.5, gt=0, description="Factor of the brightness.")
+
+    @hookimpl(wrapper=True)
+    def decode(self) -> Generator[None, Image, Image]:
+        picture = yield
+        return ImageEnhance.Brightness(picture).enhance(self.by)
+
+
+class DecodesAtRandom(Plugin):
+    @hookimpl(wrapper=True)
+    def decode(self) -> Generator[None, Image, Image]:
+        picture = yield
+        return ImageChops.offset(picture, int(torch.randint(1, 1000, ())))
+
+
+class EncodesOneSize(Plugin):
+    @hookimpl
+    def encode(self, stage: Stage, picture: Image) -> Tensor:
+        return stage.model.encode(picture.resize(stage.plan.size))
+
+
+class TestLightens(PluginContract):
+    """A plugin that changes pictures and no latents keeps the contract like any other."""
+
+    plugin = Lightens
+    options = {"by": 1.2}
+    neutral = {"by": 1.0}
+    imports_lightly = False  # this module imports torch
+
+
+def test_decoding_and_encoding_that_break_the_contract_are_caught() -> None:
+    test = "test_pictures_fit"
+    fails(DecodesAtRandom, test, "decoded and encoded twice, differs")
+    fails(EncodesOneSize, test, r"hook 'encode' answered \(1, 4, 8, 8\).*expected \(1, 4, 4, 4\)")
+    fails(Lightens, test, "neutral options {'by': 0.5} change the picture", neutral={"by": 0.5})
+    fails(Lightens, "test_options_change_something", "change nothing; give `options` that do", options={"by": 1.0})

@@ -144,6 +144,11 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "noise NaN": lambda: group(noise=torch.full((1, 4, 10, 20), float("nan"))),
         "noise of another type": lambda: group(noise=tensor(dtype=torch.float16)),
     },
+    "encode": {
+        **NO_CANVAS,
+        "a picture": lambda: Image.new("RGB", SIZE),
+        "one of another size": lambda: tensor(1, 4, 5, 10),
+    },
     "init_noise": NO_CANVAS,
     "init_latents": NO_CANVAS,
     "prompt_per_patch": {
@@ -186,6 +191,18 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
     "step": NO_CANVAS,
     "step_done": {"a canvas": tensor, "no": lambda: False, "text": lambda: "done", "a generator": lambda: generator()},
     "stage_done": {"a canvas": tensor, "yes": lambda: True},
+    "decode": {
+        "latents": tensor,
+        "numpy": lambda: np.zeros((80, 160, 3), np.uint8),
+        "text": lambda: "a picture",
+        "a list": lambda: [Image.new("RGB", SIZE)],
+        "a class": lambda: Image.Image,
+        "another size": lambda: Image.new("RGB", SIZE[::-1]),
+        "latent pixels": lambda: Image.new("RGB", (20, 10)),
+        "grey": lambda: Image.new("L", SIZE),
+        "transparent": lambda: Image.new("RGBA", SIZE),
+        "a generator": lambda: generator(Image.new("RGB", SIZE)),
+    },
     "maps": {
         "a picture": lambda: Image.new("RGB", (8, 8)),
         "a list": lambda: [Image.new("RGB", (8, 8))],
@@ -220,8 +237,16 @@ def answering(hook: str, make: Callable[[], Any], *, wrapper: bool) -> Plugin:
     )()
 
 
+class Encodes(Plugin):
+    """Asks for what a run without a starting picture does not ask for."""
+
+    @hookimpl
+    def stage_done(self, stage: Stage) -> None:
+        stage.encode(Image.new("RGB", SIZE))
+
+
 def run(*plugins: Plugin) -> Any:
-    fusion = Fusion.from_pipe(tiny_pipeline(), plugins=plugins)
+    fusion = Fusion.from_pipe(tiny_pipeline(), plugins=[*plugins, Encodes()])
     options = {"size": SIZE, "steps": 2, "scheduler": "ddpm", "guidance_scale": 4.0, "progress": False}
     return fusion("a hill", maps=True, **options).maps  # type: ignore[arg-type]
 
