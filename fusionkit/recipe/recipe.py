@@ -54,7 +54,9 @@ class SchedulerSpec(Part):
     """
 
     name: Name = Field(description="A short name such as ddim, or a class of diffusers such as DDIMScheduler.")
-    options: dict[str, Any] = Field({}, description="What is changed in its configuration, or given to its steps.")
+    options: dict[str, Any] = Field(
+        default={}, description="What is changed in its configuration, or given to its steps."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -85,8 +87,10 @@ class Lora(Part):
     """One LoRA: a hub id, a folder or a file, and how strongly it acts."""
 
     path: Source = Field(description="A hub id, a folder, or a .safetensors file.")
-    weight_name: OptionalName = Field(None, description="The file's name, where the folder or the hub has several.")
-    scale: Number = Field(1.0, description="1 is its full strength, 0 none.")
+    weight_name: OptionalName = Field(
+        default=None, description="The file's name, where the folder or the hub has several."
+    )
+    scale: Number = Field(default=1.0, description="1 is its full strength, 0 none.")
 
 
 Loras = Annotated[list[Lora], Field(max_length=limits.LORAS)]
@@ -101,9 +105,9 @@ class ModelSpec(Part):
     model: Source = Field(
         description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
     )
-    revision: OptionalName = Field(None, description="Branch, tag or commit of a model from the hub.")
-    variant: OptionalName = Field(None, description="Variant of the weights' files, such as fp16.")
-    loras: Loras = Field([], description="LoRAs to put on the model, in order.")
+    revision: OptionalName = Field(default=None, description="Branch, tag or commit of a model from the hub.")
+    variant: OptionalName = Field(default=None, description="Variant of the weights' files, such as fp16.")
+    loras: Loras = Field(default=[], description="LoRAs to put on the model, in order.")
 
     @model_validator(mode="before")
     @classmethod
@@ -211,64 +215,76 @@ class Recipe(Part):
     What a recipe leaves out, the model's own defaults decide, and then those that stand here.
     """
 
-    name: Name = Field("recipe", description="What {recipe} stands for in `output`; by default the file's name.")
+    name: Name = Field(
+        default="recipe", description="What {recipe} stands for in `output`; by default the file's name."
+    )
     model: Source | None = Field(
-        None, description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
+        default=None,
+        description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes.",
     )
     models: Annotated[dict[str, ModelSpec], AfterValidator(check_model_names)] = Field(
-        {},
+        default={},
         description="In place of `model`, where several draw one picture: sources by name, or mappings with `model`, "
         "`revision`, `variant` and `loras`. The first is the main one: its size, scheduler, defaults and VAE count.",
     )
-    revision: OptionalName = Field(None, description="Branch, tag or commit of a model from the hub.")
-    variant: OptionalName = Field(None, description="Variant of the weights' files, such as fp16.")
-    loras: Loras = Field([], description="LoRAs to put on the model, in order.")
-    prompt: PromptText = Field("", description="What the picture shows.")
-    negative_prompt: PromptText = Field("", description="What to steer away from.")
+    revision: OptionalName = Field(default=None, description="Branch, tag or commit of a model from the hub.")
+    variant: OptionalName = Field(default=None, description="Variant of the weights' files, such as fp16.")
+    loras: Loras = Field(default=[], description="LoRAs to put on the model, in order.")
+    prompt: PromptText = Field(default="", description="What the picture shows.")
+    negative_prompt: PromptText = Field(default="", description="What to steer away from.")
     size: Size = Field(
-        (512, 512), description="Width x height of the picture in pixels; by default the size the model was trained at."
+        default=(512, 512),
+        description="Width x height of the picture in pixels; by default the size the model was trained at.",
     )
     window: Size | None = Field(
-        None, description="Width x height of one view in pixels; by default the size the model was trained at."
+        default=None, description="Width x height of one view in pixels; by default the size the model was trained at."
     )
     scheduler: SchedulerSpec | None = Field(
-        None,
+        default=None,
         description="A short name such as ddim, a class of diffusers, or either with options: ddim: {eta: 1.0}. "
         "By default the model's own.",
     )
-    steps: Count = Field(50, le=limits.STEPS, description="Sampling steps.")
-    guidance_scale: Number = Field(7.5, ge=0, description="How strongly the prompt counts; 1 or less: no guidance.")
-    clip_skip: Count | None = Field(None, le=100, description="How many last layers of the text encoder to leave out.")
+    steps: Count = Field(default=50, le=limits.STEPS, description="Sampling steps.")
+    guidance_scale: Number = Field(
+        default=7.5, ge=0, description="How strongly the prompt counts; 1 or less: no guidance."
+    )
+    clip_skip: Count | None = Field(
+        default=None, le=100, description="How many last layers of the text encoder to leave out."
+    )
     seed: Annotated[int, BeforeValidator(refuse_bool)] = Field(
-        0, ge=0, lt=2**63, description="The same seed gives the same picture, on any device."
+        default=0, ge=0, lt=2**63, description="The same seed gives the same picture, on any device."
     )
     plugins: Annotated[list[SerializeAsAny[Plugin]], BeforeValidator(_parse_plugins)] = Field(
-        [], description="The methods, in order of application: names, or names with options."
+        default=[], description="The methods, in order of application: names, or names with options."
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
-        "auto", description="Type of the model's weights; auto is float32 on a CPU and float16 on a GPU."
+        default="auto", description="Type of the model's weights; auto is float32 on a CPU and float16 on a GPU."
     )
     device: Annotated[str, AfterValidator(check_device)] = Field(
-        "auto",
+        default="auto",
         description="auto, cpu, mps, cuda, xpu, or one of several: cuda:1. auto is a GPU where there is one.",
     )
     offload: Literal["none", "model", "sequential"] = Field(
-        "none", description="Keeps the model in the CPU's memory: whole components, or (slow) layer by layer."
+        default="none", description="Keeps the model in the CPU's memory: whole components, or (slow) layer by layer."
     )
-    vae_tiling: bool = Field(False, description="Decodes the picture in tiles, to need less memory.")
-    compile: bool = Field(False, description="Compiles the denoiser: a slow start, then quicker steps.")
-    channels_last: bool = Field(False, description="Keeps the denoiser's weights in channels-last order.")
+    vae_tiling: bool = Field(default=False, description="Decodes the picture in tiles, to need less memory.")
+    compile: bool = Field(default=False, description="Compiles the denoiser: a slow start, then quicker steps.")
+    channels_last: bool = Field(default=False, description="Keeps the denoiser's weights in channels-last order.")
     batch_size: Count | None = Field(
-        None,
+        default=None,
         le=limits.BATCH,
         description="Views predicted in one forward pass, for speed and memory; pixels may differ by one grey level.",
     )
     output: Annotated[Path, AfterValidator(check_output)] = Field(
-        Path("out/{recipe}-{seed}.png"),
+        default=Path("out/{recipe}-{seed}.png"),
         description=f"Where the picture goes; {', '.join(f'{{{name}}}' for name in OUTPUT_NAMES)} are filled in.",
     )
-    overwrite: bool = Field(False, description="Replaces an existing file instead of adding a number to the name.")
-    preview_every: Count | None = Field(None, description="Writes a preview beside the picture every so many steps.")
+    overwrite: bool = Field(
+        default=False, description="Replaces an existing file instead of adding a number to the name."
+    )
+    preview_every: Count | None = Field(
+        default=None, description="Writes a preview beside the picture every so many steps."
+    )
 
     @model_validator(mode="after")
     def _one_way_to_name_models(self) -> Recipe:

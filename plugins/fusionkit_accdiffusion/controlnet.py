@@ -59,21 +59,28 @@ class ControlNet(Plugin, name="controlnet"):
         "id; made for the recipe's family of models."
     )
     annotator: Annotated[str, AfterValidator(known_annotator)] = Field(
-        "canny",
+        default="canny",
         description="What turns a picture into a hint; 'none' where the picture is the hint.",
         json_schema_extra={"enum": list(ANNOTATORS)},
     )
     from_: Annotated[PathText, AfterValidator(beside_the_recipe)] = Field(
-        PREVIOUS,
+        default=PREVIOUS,
         alias="from",
         description="Which picture: 'previous' is that of the stage before; or a file, cropped to the canvas' shape.",
     )
     sigma: Number = Field(
-        0.3, ge=0, le=1, description="Of canny: its thresholds are 1 - sigma and 1 + sigma times the picture's median."
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Of canny: its thresholds are 1 - sigma and 1 + sigma times the picture's median.",
     )
-    scale: Number = Field(0.5, ge=0, description="How strongly the ControlNet steers; 0 leaves it out.")
-    start: Number = Field(0.0, ge=0, le=1, description="Where in a stage's steps it begins: 0 is the first step.")
-    end: Number = Field(1.0, ge=0, le=1, description="Where in a stage's steps it ends: 1 is after the last step.")
+    scale: Number = Field(default=0.5, ge=0, description="How strongly the ControlNet steers; 0 leaves it out.")
+    start: Number = Field(
+        default=0.0, ge=0, le=1, description="Where in a stage's steps it begins: 0 is the first step."
+    )
+    end: Number = Field(
+        default=1.0, ge=0, le=1, description="Where in a stage's steps it ends: 1 is after the last step."
+    )
 
     @hookimpl
     def check(self, stage: Stage) -> list[str]:

@@ -28,22 +28,25 @@ class DilatedSampling(Plugin):
     """
 
     window_interaction: bool = Field(
-        True,
+        default=True,
         description="Whether the samples exchange latent pixels while they are predicted, at random at each place and "
         "channel, and get them back afterwards (arXiv 2407.10738, eq. 10): smoother than samples that know nothing of "
         "each other (DemoFusion).",
     )
     gaussian_filter: bool = Field(
-        True,
+        default=True,
         description="Whether the samples are taken from a smoothed canvas, so that noise does not pass for detail.",
     )
     sigma: Annotated[Number, Field(gt=0)] = Field(
-        0.8, description="Standard deviation of that filter at the first step, in latent pixels; it falls by cosine."
+        default=0.8,
+        description="Standard deviation of that filter at the first step, in latent pixels; it falls by cosine.",
     )
-    sigma_exponent: Exponent = Field(1.0, description="Exponent of the cosine by which the filter narrows.")
-    weight_exponent: Exponent = Field(1.0, description="Exponent of the cosine by which the samples lose their weight.")
+    sigma_exponent: Exponent = Field(default=1.0, description="Exponent of the cosine by which the filter narrows.")
+    weight_exponent: Exponent = Field(
+        default=1.0, description="Exponent of the cosine by which the samples lose their weight."
+    )
     skip_below: Annotated[Number, Field(ge=0, lt=0.5)] = Field(
-        0.0,
+        default=0.0,
         description="Leave out the samples, or the windows, in steps where they would weigh less than this: saves "
         "forward passes; 0 is exact.",
     )

@@ -56,33 +56,37 @@ class PatchContentPrompts(Plugin):
     """Give each view of an upscaled picture only the words that attend to it (arXiv 2407.10738, section 3.2)."""
 
     threshold: Number = Field(
-        0.3, ge=0, le=1, description="Share of a view that a word's mask must cover; at 0 every view has every word."
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Share of a view that a word's mask must cover; at 0 every view has every word.",
     )
     levels: Annotated[tuple[Count, ...], AfterValidator(_levels)] = Field(
-        (4,),
+        default=(4,),
         description="Where the denoiser's attention is read: divisors of the latents' sides. [4] suits SDXL; small "
         "models have theirs at [1, 2]. Several are averaged, at the finest.",
     )
     opening: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=1000)] | None = Field(
-        None,
+        default=None,
         description="Times that a mask is eroded and dilated again by 3x3, which removes specks; by default a "
         "sixteenth of its rows, and none below 16 rows.",
     )
     unit: Literal["word", "token"] = Field(
-        "word",
+        default="word",
         description="What is kept or struck: whole words with their articles and punctuation, or pieces of words (the "
         "reference code's way, for comparison).",
     )
     empty: Literal["best", "prompt", "nothing"] = Field(
-        "best",
+        default="best",
         description="What a view gets where no word passes, or only words such as 'of' and 'with': its best word, the "
         "whole prompt, or an empty prompt.",
     )
     keep: tuple[str, ...] = Field(
-        (), description="Words that every view has, such as [photo, cartoon], which say how and not what."
+        default=(), description="Words that every view has, such as [photo, cartoon], which say how and not what."
     )
     drop: tuple[str, ...] = Field(
-        (), description="Words that no view of an upscaled stage has, such as [landscape], which name a composition."
+        default=(),
+        description="Words that no view of an upscaled stage has, such as [landscape], which name a composition.",
     )
 
     @model_validator(mode="after")

@@ -82,21 +82,23 @@ class ProgressiveUpscaling(Plugin):
     """
 
     stages: tuple[StageSize, ...] | None = Field(
-        None,
+        default=None,
         max_length=limits.STAGES,
         description="Stages between the first, which is as large as the model's window, and the recipe's size: "
         "multiples of the first such as 2, or sizes such as 1024x1024. By default every whole multiple.",
     )
     from_: PicturePath | None = Field(
-        None,
+        default=None,
         alias="from",
         description="A picture to enlarge: it takes the first stage's place, cropped to the recipe's aspect ratio.",
     )
     steps: Count | None = Field(
-        None, le=limits.STEPS, description="Sampling steps of each upscaling stage; by default the recipe's number."
+        default=None,
+        le=limits.STEPS,
+        description="Sampling steps of each upscaling stage; by default the recipe's number.",
     )
     skip_residual: Exponent = Field(
-        3.0,
+        default=3.0,
         description="Exponent of the cosine by which the enlarged picture of the last stage lets go: a smaller one "
         "holds longer and is softer, a larger one brings copies back; 'off' leaves it out.",
     )

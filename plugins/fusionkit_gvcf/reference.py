@@ -25,10 +25,13 @@ class Reference(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    patch: tuple[int, int] | None = Field(None, description="Left and top, in pixels, of a window of the canvas.")
-    image: PicturePath | None = Field(None, description="A picture; it is scaled to the window and cropped.")
+    patch: tuple[int, int] | None = Field(
+        default=None, description="Left and top, in pixels, of a window of the canvas."
+    )
+    image: PicturePath | None = Field(default=None, description="A picture; it is scaled to the window and cropped.")
     noise: Any = Field(
-        None, description="A .safetensors file of one tensor (C, h, w), or from Python that tensor; N(0, 1) noise."
+        default=None,
+        description="A .safetensors file of one tensor (C, h, w), or from Python that tensor; N(0, 1) noise.",
     )
 
     @field_validator("noise")

@@ -54,10 +54,10 @@ class StyleAlignment(Plugin):
     """Move every patch of the starting noise towards one reference, in one shot (arXiv 2412.12771, eq. 15)."""
 
     alpha: Number = Field(
-        0.4, ge=0, le=1, description="How far: 0 leaves the noise as it is, 1 repeats the reference everywhere."
+        default=0.4, ge=0, le=1, description="How far: 0 leaves the noise as it is, 1 repeats the reference everywhere."
     )
     reference: Annotated[Reference, ReferenceOption] = Field(
-        Reference(),
+        default=Reference(),
         description="What the patches move towards: 'random' noise, {patch: [x, y]} of the canvas' own noise (its top "
         "left in pixels), {image: FILE}, encoded and noised to the first timestep, or {noise: FILE} (.safetensors).",
     )

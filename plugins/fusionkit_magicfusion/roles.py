@@ -11,12 +11,14 @@ class Role(Part):
     """What one model draws, and how readily it wins."""
 
     prompt: PromptText | None = Field(
-        None, description="What it draws; of the main model, by default the recipe's prompt."
+        default=None, description="What it draws; of the main model, by default the recipe's prompt."
     )
-    negative_prompt: PromptText | None = Field(None, description="What it steers away from; by default the recipe's.")
-    guidance_scale: Number | None = Field(None, ge=0, description="By default the recipe's.")
+    negative_prompt: PromptText | None = Field(
+        default=None, description="What it steers away from; by default the recipe's."
+    )
+    guidance_scale: Number | None = Field(default=None, ge=0, description="By default the recipe's.")
     k: Number = Field(
-        1.0,
+        default=1.0,
         gt=0,
         le=1e6,
         description="Factor of its saliency in the softmax: the larger, the more it wins at its peaks, and loses "
@@ -30,9 +32,11 @@ class Span(Part):
     A number up to 1 is the fraction of the noise schedule that is left, 1 at its start; a larger one is a timestep.
     """
 
-    from_: Number = Field(1.0, alias="from", ge=0, description="Where the models begin to take part.")
-    to: Number = Field(0.0, ge=0, description="Where they stop: below it one model draws alone; 0 is the run's end.")
-    otherwise: str | None = Field(None, description="The model that draws outside; by default the main one.")
+    from_: Number = Field(default=1.0, alias="from", ge=0, description="Where the models begin to take part.")
+    to: Number = Field(
+        default=0.0, ge=0, description="Where they stop: below it one model draws alone; 0 is the run's end."
+    )
+    otherwise: str | None = Field(default=None, description="The model that draws outside; by default the main one.")
 
     @model_validator(mode="after")
     def _not_reversed(self) -> Span:

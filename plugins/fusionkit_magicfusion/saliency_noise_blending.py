@@ -47,17 +47,17 @@ class SaliencyNoiseBlending(Plugin):
         "the recipe's, and k on 1."
     )
     smoothing: bool = Field(
-        True,
+        default=True,
         description="Whether saliency is smoothed over 4 x 4 latent pixels, which gives masks of whole objects; off to "
         "mix two domains, such as cartoon and photo, detail by detail.",
     )
     baseline: Literal["own", "shared"] = Field(
-        "own",
+        default="own",
         description="What saliency compares a model's prediction with: its 'own' unconditional one (the paper), or one "
         "'shared' by all, the main model's (the published code).",
     )
     blend: Span = Field(
-        Span(),
+        default=Span(),
         description="When the models take part, {from, to, otherwise}: fractions of the noise schedule that is left, "
         "or timesteps above 1; outside, the model named by 'otherwise' (by default the main one) draws alone.",
     )

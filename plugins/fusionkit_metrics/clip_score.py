@@ -39,7 +39,9 @@ class CLIPScore(Metric, name="clip-score"):
     weights: ClassVar[tuple[str, ...]] = ("clip",)
     libraries: ClassVar[Mapping[str, str]] = TORCHMETRICS
 
-    model: str = Field(USUAL_MODEL, description="CLIP model of the hub; --weights clip=FOLDER names a local one.")
+    model: str = Field(
+        default=USUAL_MODEL, description="CLIP model of the hub; --weights clip=FOLDER names a local one."
+    )
 
     def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:
         """The base's problems, and a model that can't be loaded."""

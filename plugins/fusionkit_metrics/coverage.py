@@ -31,9 +31,12 @@ class Coverage(Metric):
     title: ClassVar[str] = "coverage"
     better: ClassVar[Better] = "closer-to-1"
 
-    block: Count = Field(8, ge=2, description="Side in pixels of the smallest hole.")
+    block: Count = Field(default=8, ge=2, description="Side in pixels of the smallest hole.")
     tolerance: int = Field(
-        1, ge=0, le=255, description="By how many of 256 steps a hole's pixels may differ in a channel, as by rounding."
+        default=1,
+        ge=0,
+        le=255,
+        description="By how many of 256 steps a hole's pixels may differ in a channel, as by rounding.",
     )
 
     def describe(self, picture: Picture, tools: Tools) -> Any:

@@ -29,7 +29,7 @@ class _NearestNeighbours(OfCrops):
     libraries: ClassVar[Mapping[str, str]] = SKLEARN
 
     k: Count | None = Field(
-        None,
+        default=None,
         description="Nearest neighbours that count, at most all; none is a fifth of the crops to choose from, as the "
         "3500 of 17,500 in arXiv 2412.12771.",
     )

@@ -33,9 +33,11 @@ class KID(OfCrops, name="kid"):
     resamples: ClassVar[int] = 100
     libraries: ClassVar[Mapping[str, str]] = TORCHMETRICS
 
-    subsets: Count = Field(100, description="How many subsets the estimate is the mean of.")
+    subsets: Count = Field(default=100, description="How many subsets the estimate is the mean of.")
     subset_size: Count | None = Field(
-        None, ge=2, description="Crops of a subset; none is 1000, or all crops of the smaller set if it has fewer."
+        default=None,
+        ge=2,
+        description="Crops of a subset; none is 1000, or all crops of the smaller set if it has fewer.",
     )
 
     def crop_problems(self, count: int, reference_count: int) -> list[str]:

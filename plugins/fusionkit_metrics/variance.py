@@ -40,12 +40,14 @@ class Variance(Metric):
     needs: ClassVar[frozenset[str]] = frozenset({"crop"})
 
     measure: Measure = Field(
-        "local",
+        default="local",
         description="local: the variance in each block, as a mean over the blocks; laplacian: the variance of the "
         "Laplacian (Pech-Pacheco et al. 2000), which looks at the finest detail; pixels: the variance of the crop.",
     )
     block: Count | None = Field(
-        None, ge=2, description="Side of a block in pixels; none is two latent pixels, or 16 where those are not known."
+        default=None,
+        ge=2,
+        description="Side of a block in pixels; none is two latent pixels, or 16 where those are not known.",
     )
 
     def describe(self, picture: Picture, tools: Tools) -> Any:

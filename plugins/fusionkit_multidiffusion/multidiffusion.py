@@ -50,20 +50,20 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
     """Windows at a stride of your choice, averaged where they overlap (arXiv 2302.08113, eq. 5)."""
 
     stride: Stride | None = Field(
-        None,
+        default=None,
         description="Pixels from one window to the next, one number or WIDTHxHEIGHT; by default half of the window, "
         "so that two windows at least share every pixel inside the canvas. Less is smoother and slower.",
     )
     jitter: Annotated[int, BeforeValidator(refuse_bool)] = Field(
-        0, ge=0, description="Pixels by which each step may move a window off the grid; hides faint seams."
+        default=0, ge=0, description="Pixels by which each step may move a window off the grid; hides faint seams."
     )
     jitter_edges: Literal["keep", "cross"] = Field(
-        "keep",
+        default="keep",
         description="Whether jitter leaves windows at an edge of the canvas there, or moves them across it, where they "
         "see zeros (DemoFusion's and AccDiffusion's way, for comparison).",
     )
     noise: Literal["canvas", "averaged"] = Field(
-        "canvas",
+        default="canvas",
         description="Noise of stochastic steps: drawn once for the canvas, or drawn for each window and averaged, "
         "which loses variance where windows overlap and blurs (the paper's way, for comparison).",
     )

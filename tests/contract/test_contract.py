@@ -196,7 +196,7 @@ class Careless(Plugin, extra="allow"):
 
 
 class Idle(Plugin):
-    strength: float = Field(0.5, description="Of nothing.")
+    strength: float = Field(default=0.5, description="Of nothing.")
 
 
 def test_careless_options_are_caught() -> None:

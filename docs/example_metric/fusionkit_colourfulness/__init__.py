@@ -12,7 +12,7 @@ class Colourfulness(Metric):
 
     better = "higher"
 
-    mean_weight: float = Field(0.3, ge=0, description="What the distance from grey counts beside the spread.")
+    mean_weight: float = Field(default=0.3, ge=0, description="What the distance from grey counts beside the spread.")
 
     def describe(self, picture: Picture, tools: Tools) -> float:
         """The spread of the opponent colours, and how far they are from grey (Hasler and Suesstrunk 2003, eq. 1)."""

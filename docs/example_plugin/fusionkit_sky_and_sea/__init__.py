@@ -10,9 +10,15 @@ from fusionkit import Field, Patches, Plugin, Prompt, Stage, View, hookimpl
 class SkyAndSea(Plugin):
     """Give the views above the horizon one prompt, and the views below it another."""
 
-    above: str | None = Field(None, description="Prompt of the views above the horizon; none is the recipe's prompt.")
-    below: str | None = Field(None, description="Prompt of the views below the horizon; none is the recipe's prompt.")
-    horizon: float = Field(0.5, ge=0, le=1, description="Where the horizon is: 0 is the top edge, 1 the bottom edge.")
+    above: str | None = Field(
+        default=None, description="Prompt of the views above the horizon; none is the recipe's prompt."
+    )
+    below: str | None = Field(
+        default=None, description="Prompt of the views below the horizon; none is the recipe's prompt."
+    )
+    horizon: float = Field(
+        default=0.5, ge=0, le=1, description="Where the horizon is: 0 is the top edge, 1 the bottom edge."
+    )
 
     @hookimpl(wrapper=True)
     def prompt_per_patch(

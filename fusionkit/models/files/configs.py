@@ -134,8 +134,8 @@ class Denoiser(Config):
 class UNet(Denoiser):
     """A denoiser's configuration, with what text to image with SD or SDXL asks of it."""
 
-    class_name: str | None = Field(None, alias="_class_name")
-    diffusers_version: Any = Field(None, alias="_diffusers_version")
+    class_name: str | None = Field(default=None, alias="_class_name")
+    diffusers_version: Any = Field(default=None, alias="_diffusers_version")
 
     @model_validator(mode="after")
     def _text_to_image(self) -> UNet:
@@ -155,7 +155,7 @@ class UNet(Denoiser):
 class Vae(Config):
     """`vae/config.json`."""
 
-    class_name: str | None = Field(None, alias="_class_name")
+    class_name: str | None = Field(default=None, alias="_class_name")
     in_channels: Count = 3
     out_channels: Count = 3
     latent_channels: Annotated[int, whole(1, 1_024)] = 4
@@ -245,7 +245,7 @@ class TextEncoder(Config):
 class Index(Config):
     """`model_index.json`: which class each part is of; only the parts' names and classes are read."""
 
-    class_name: Any = Field(None, alias="_class_name")
+    class_name: Any = Field(default=None, alias="_class_name")
     requires_aesthetics_score: bool | None = None
     force_zeros_for_empty_prompt: bool | None = None
 
