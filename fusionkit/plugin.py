@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 
 def kebab(name: str) -> str:
-    """`StyleAlignment` or `style_alignment` as YAML spells it: `style-alignment`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", name).lower()
+    """`StyleAlignment` or `style_alignment` as YAML spells it: `style-alignment`; Python's `from_` is `from`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", name.rstrip("_")).lower()
 
 
 class Plugin(BaseModel):

@@ -65,7 +65,6 @@ class ControlNet(Plugin, name="controlnet"):
     )
     from_: Annotated[PathText, AfterValidator(beside_the_recipe)] = Field(
         default=PREVIOUS,
-        alias="from",
         description="Which picture: 'previous' is that of the stage before; or a file, cropped to the canvas' shape.",
     )
     sigma: Number = Field(

@@ -89,7 +89,6 @@ class ProgressiveUpscaling(Plugin):
     )
     from_: PicturePath | None = Field(
         default=None,
-        alias="from",
         description="A picture to enlarge: it takes the first stage's place, cropped to the recipe's aspect ratio.",
     )
     steps: Count | None = Field(

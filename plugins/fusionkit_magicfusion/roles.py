@@ -32,7 +32,7 @@ class Span(Part):
     A number up to 1 is the fraction of the noise schedule that is left, 1 at its start; a larger one is a timestep.
     """
 
-    from_: Number = Field(default=1.0, alias="from", ge=0, description="Where the models begin to take part.")
+    from_: Number = Field(default=1.0, ge=0, description="Where the models begin to take part.")
     to: Number = Field(
         default=0.0, ge=0, description="Where they stop: below it one model draws alone; 0 is the run's end."
     )
