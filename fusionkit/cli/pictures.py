@@ -133,12 +133,14 @@ def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, ma
 def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage, Step], None]:
     def show(image: Image, stage: Stage, at: Step) -> None:
         # The stage's recipe is complete: its size, which a name may hold, is the model's where the file has none.
-        path = free_path(output_path(stage.recipe, index))
+        path = output_path(stage.recipe, index)
+        path = path if recipe.overwrite else free_path(path)
         part = f"-stage{stage.index + 1}" if stage.index else ""
         name = beside(path, f"{part}-step{at.index + 1:03}")
         with interrupts_later():
             try:
-                kept.files.append(save_image(image, name, {}))
+                # A run that was killed has left the same ones.
+                kept.files.append(save_image(image, name, {}, overwrite=recipe.overwrite, once=True))
             except FusionError as error:  # the picture itself may still find a place
                 click.echo(f"note: no preview: {error}", err=True)
 

@@ -174,14 +174,9 @@ class Folder:
         """
         path = self.file(job)
         # Noted before it takes its name: what is there under that name is noted, whenever this process is killed.
-        whole = save_or_keep(image, path.with_name(f".{path.stem}-{os.getpid()}.png"), metadata, overwrite=True)
-        try:
-            self.written.note(path, whole.read_bytes())
-            os.replace(whole, path)
-        except OSError as error:
-            raise FusionError(f"'{path}' can't be written: {error.strerror or error}") from error
-        finally:
-            whole.unlink(missing_ok=True)
+        save_or_keep(
+            image, path, metadata, overwrite=True, before=lambda whole: self.written.note(path, whole.read_bytes())
+        )
 
     def clear(self) -> list[Path]:
         """Delete what fusionkit wrote for the comparison that is in the folder, and return what else is kept.

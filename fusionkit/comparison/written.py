@@ -40,6 +40,7 @@ class Written:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(self._list(), "ab", buffering=0) as file:
                 file.write(line)
+                os.fsync(file.fileno())
         except OSError as error:
             raise FusionError(f"'{self.folder / LIST}' can't be written: {error.strerror or error}") from error
 

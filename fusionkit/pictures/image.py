@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zlib import Z_RLE
 
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.pictures.files import existing, write_file
+from fusionkit.pictures.files import existing, folder_problem, write_file
 from fusionkit.pictures.files import in_bytes as in_bytes
 from fusionkit.pictures.metadata import IMAGE_DESCRIPTION, KEY
 from fusionkit.pictures.metadata import metadata_of as metadata_of
 from fusionkit.pictures.metadata import read_metadata as read_metadata
 from fusionkit.pictures.metadata import versions as versions
 from fusionkit.pictures.names import free_path as free_path
-from fusionkit.pictures.names import name_problem
+from fusionkit.pictures.names import leads_nowhere, name_problem
 from fusionkit.pictures.names import output_path as output_path
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def output_problems(paths: Iterable[Path], size: tuple[int, int]) -> list[str]:
             problems.append(_no_format(path))
         elif side > _LARGEST_SIDE.get(kind, side):
             problems.append(f"output '{path}': {kind} holds at most {_LARGEST_SIDE[kind]} pixels a side, not {side}")
-        folder = existing(path.parent)
+        elif path.is_dir():
+            problems.append(f"output '{path}' is a folder; give a file's name")
+        folder = path.parent if leads_nowhere(path.parent) else existing(path.parent)
         needed[folder] = needed.get(folder, 0) + size[0] * size[1] * 3 + _MARGIN
     for folder, size_in_bytes in needed.items():
         if problem := _folder_problem(folder, size_in_bytes):
@@ -57,7 +59,15 @@ def output_problems(paths: Iterable[Path], size: tuple[int, int]) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def save_image(image: Image, path: Path, metadata: Mapping[str, Any], *, overwrite: bool = False) -> Path:
+def save_image(
+    image: Image,
+    path: Path,
+    metadata: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    once: bool = False,
+    before: Callable[[Path], object] | None = None,
+) -> Path:
     """Write a picture, whole or not at all, with its metadata.
 
     Args:
@@ -65,6 +75,8 @@ def save_image(image: Image, path: Path, metadata: Mapping[str, Any], *, overwri
         path: The file; its folder is made. PNG, JPEG or WebP by its name.
         metadata: As from `metadata_of`.
         overwrite: Replace an existing file; otherwise a number is added to the new one's name.
+        once: As for `files.write_file`.
+        before: As for `files.write_file`.
 
     Returns:
         Where the picture is.
@@ -76,10 +88,17 @@ def save_image(image: Image, path: Path, metadata: Mapping[str, Any], *, overwri
     if path.suffix.lower() not in _FORMATS:
         raise RecipeError([_no_format(path)])
     kind, text = _FORMATS[path.suffix.lower()], json.dumps(metadata, ensure_ascii=True)
-    return write_file(path, lambda file: _write(image, file, kind, text), replace=overwrite)
+    return write_file(path, lambda file: _write(image, file, kind, text), replace=overwrite, once=once, before=before)
 
 
-def save_or_keep(image: Image, path: Path, metadata: Mapping[str, Any], *, overwrite: bool = False) -> Path:
+def save_or_keep(
+    image: Image,
+    path: Path,
+    metadata: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    before: Callable[[Path], object] | None = None,
+) -> Path:
     """Write a picture that took its time, as `save_image` does; where it can't be written, keep it somewhere else.
 
     Raises:
@@ -87,7 +106,7 @@ def save_or_keep(image: Image, path: Path, metadata: Mapping[str, Any], *, overw
             temporary files.
     """
     try:
-        return save_image(image, path, metadata, overwrite=overwrite)
+        return save_image(image, path, metadata, overwrite=overwrite, before=before)
     except FusionError as error:
         # PNG holds any size and any recipe.
         for folder in dict.fromkeys((path.parent, Path(), Path(tempfile.gettempdir()))):
@@ -136,17 +155,9 @@ def _no_format(path: Path) -> str:
 
 
 def _folder_problem(folder: Path, size_in_bytes: int) -> str:
-    if not folder.is_dir():
-        return f"output folder '{folder}' is a file"
-    try:
-        # Permissions alone do not tell: a read-only mount, or a full quota, shows when something is written.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        return f"output folder '{folder}' is not writable: {error.strerror}"
-    free = shutil.disk_usage(folder).free
+    if problem := folder_problem(folder):
+        return f"output folder {problem}"
+    free = shutil.disk_usage(there := existing(folder)).free
     if free < size_in_bytes:
-        return (
-            f"output folder '{folder}' has {in_bytes(free)} free, and the pictures may need {in_bytes(size_in_bytes)}"
-        )
+        return f"output folder '{there}' has {in_bytes(free)} free, and the pictures may need {in_bytes(size_in_bytes)}"
     return ""

@@ -75,6 +75,8 @@ def name_problem(path: Path, room: int = 0) -> str:
         whole = len(os.fsencode(path.absolute())) + room
     except ValueError:
         return "holds a character that no file's name can have"
+    except FileNotFoundError:
+        return "lies in the working folder, which was deleted"
     return f"is a path of {whole} bytes; at most {_USUAL_PATH} are possible" if whole > _USUAL_PATH else ""
 
 
@@ -127,6 +129,14 @@ def free_path(path: Path) -> Path:
 def existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     return next((each for each in (folder, *folder.parents) if os.path.exists(each)), Path())
+
+
+def leads_nowhere(folder: Path) -> str:
+    """What of a folder's path is a link to nothing, or to itself, in one line; empty where nothing is."""
+    broken = next(
+        (each for each in (folder, *folder.parents) if os.path.islink(each) and not os.path.exists(each)), None
+    )
+    return "" if broken is None else f"'{broken}' is a link that leads nowhere"
 
 
 _JOINERS = "\u200c\u200d"

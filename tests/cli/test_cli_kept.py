@@ -8,6 +8,7 @@ from command_line import Install, Run
 
 from fusionkit.pictures.image import read_metadata
 
+WHY = "can't be written: 'out' is a file, not a folder"
 CODE = """
 from pathlib import Path
 from fusionkit import Plugin, hookimpl
@@ -27,7 +28,7 @@ def test_a_folder_that_becomes_a_file_while_the_run_draws(fusionkit: Run, instal
     ran = fusionkit("run", "r.yaml", "-q")
     assert ran.code == 1
     assert ran.out == ""
-    assert ran.err == "'out/r-0.png' can't be written: File exists; the picture is kept as 'fusionkit-kept.png'\n"
+    assert ran.err == f"'out/r-0.png' {WHY}; the picture is kept as 'fusionkit-kept.png'\n"
     assert "takes-the-folder" in read_metadata(Path("fusionkit-kept.png"))["recipe"]
     assert Path("out").read_text() == "a file"
 
@@ -38,7 +39,5 @@ def test_a_preview_that_can_not_be_written_does_not_end_the_run(fusionkit: Run, 
     ran = fusionkit("run", "r.yaml", "-q", "--preview-every", "1")
     assert ran.code == 1
     *previews, last = ran.err.splitlines()
-    assert previews == [
-        f"note: no preview: 'out/r-0-step00{step}.png' can't be written: File exists" for step in (1, 2)
-    ]
-    assert last == "'out/r-0.png' can't be written: File exists; the picture is kept as 'fusionkit-kept.png'"
+    assert previews == [f"note: no preview: 'out/r-0-step00{step}.png' {WHY}" for step in (1, 2)]
+    assert last == f"'out/r-0.png' {WHY}; the picture is kept as 'fusionkit-kept.png'"

@@ -1,0 +1,175 @@
+"""Kills `fusionkit run` at random moments and inside its saves, and looks at what lies in the folder then.
+
+    python tests/kills/kills.py --kills 200 --inside 50
+
+After each kill every picture that has its name is byte for byte the one of an undisturbed run, and nothing else has a
+name. The same command then goes on, and in the end the folder is that of the undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import PIL.ImageFile
+import PIL.PngImagePlugin
+from killing import Work, finished, killed_after, killed_at, lines_in
+
+import fusionkit.pictures.files
+import fusionkit.pictures.image
+
+MODEL = Path(__file__).parents[1] / "golden" / "checkpoints" / "tiny-sd"
+PROMPTS = ("a hill", "a lake", "a wood")
+RECIPE = f"""model: {MODEL}
+size: 192x128
+window: 128x128
+steps: 2
+preview-every: 1
+plugins:
+  - multidiffusion: {{stride: 64}}
+output: "{{prompt}}-{{seed}}.png"
+prompt:
+"""
+WRITES = {each.__file__ for each in (fusionkit.pictures.files, fusionkit.pictures.image, PIL.ImageFile, PIL.PngImagePlugin)}
+"""Whose lines count as inside of a save."""
+
+
+def command(folder: Path, *options: str) -> Work:
+    """`fusionkit run` in a folder, as work for a child."""
+
+    def work() -> None:
+        from fusionkit.cli import main
+
+        os.chdir(folder)
+        main(["run", "r.yaml", "-q", *options], prog_name="fusionkit")
+
+    return work
+
+
+def named(folder: Path) -> dict[str, str]:
+    """The files of a folder that have a name of their own, with a hash of each."""
+    found = (path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "r.yaml")
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def hidden(folder: Path) -> list[str]:
+    """What else lies in a folder."""
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+class Kills:
+    """Kills, and what was found after each.
+
+    Args:
+        folder: Where all of it happens.
+        pictures: How many a run draws.
+        seed: Of the moments.
+    """
+
+    def __init__(self, folder: Path, pictures: int, seed: int) -> None:
+        self.recipe = RECIPE + "".join(f"  - {each}\n" for each in PROMPTS[:pictures])
+        self.folder, self.told = folder / "pictures", folder / "told"
+        self.random = random.Random(seed)
+        self.count: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        command_warm(self._fresh(folder / "warm"))
+        whole = self._fresh(folder / "whole")
+        began = time.perf_counter()
+        self._run(whole)
+        self.seconds = time.perf_counter() - began
+        self.expected = named(whole)
+        self.lines = lines_in(WRITES, command(self._fresh(folder / "counted")), self.told)
+
+    def _fresh(self, folder: Path) -> Path:
+        """An empty folder with the recipe."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "r.yaml").write_text(self.recipe)
+        return folder
+
+    def _run(self, folder: Path, *options: str) -> None:
+        if code := finished(command(folder, *options), self.told):
+            raise RuntimeError(f"the run ended with {code}: {self.told.read_text()}")
+
+    def at_any_moment(self) -> None:
+        """Kill a run somewhere between its first moment and its last."""
+        work = command(self._fresh(self.folder))
+        while not killed_after(work, self.random.uniform(0, self.seconds), self.told):
+            self._fresh(self.folder)
+        self._look("at any moment")
+
+    def inside_a_save(self) -> None:
+        """Kill a run before a line of what writes its pictures."""
+        number = self.random.randint(1, self.lines)
+        if not killed_at(WRITES, number, command(self._fresh(self.folder)), self.told):
+            raise RuntimeError(f"it did not come to line {number} of {self.lines}")
+        self._look("inside a save")
+
+    def _look(self, when: str) -> None:
+        found, left = named(self.folder), hidden(self.folder)
+        self.count[when] += 1
+        self.count["left a temporary file"] += bool(left)
+        self.count[f"left {len(found)} of {len(self.expected)} pictures"] += 1
+        self.wrong += [f"{when}: {self._what(name)}" for name in found if found[name] != self.expected.get(name)]
+        self._run(self.folder, "--overwrite")
+        if (after := named(self.folder)) != self.expected:
+            self.wrong.append(f"{when}: the next run left {sorted(after)}, not {sorted(self.expected)}")
+        self.wrong += [f"{when}: the next run left {name}" for name in hidden(self.folder)]
+
+    def _what(self, name: str) -> str:
+        if name not in self.expected:
+            return f"'{name}' is no picture of this run"
+        size = (self.folder / name).stat().st_size
+        return f"'{name}' is empty" if size == 0 else f"'{name}' of {size} bytes is torn"
+
+
+def command_warm(folder: Path) -> None:
+    """Run once in this process, so that its children have imported all that they need."""
+    here, out = Path.cwd(), os.dup(1)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            command(folder)()
+        except SystemExit as ended:
+            if ended.code:
+                raise
+        finally:
+            sys.stdout.flush()
+            os.dup2(out, 1)
+            os.close(out)
+            os.chdir(here)
+
+
+def main() -> int:
+    """Kill, tell, and end with 1 where something was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200, help="all of them")
+    parser.add_argument("--inside", type=int, default=50, help="those of them that are inside a save")
+    parser.add_argument("--pictures", type=int, default=len(PROMPTS), help="that a run draws")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--folder", type=Path, help="where; by default among the temporary files")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        kills = Kills(Path(folder), options.pictures, options.seed)
+        wrote = f"{len(kills.expected)} files in {kills.seconds:.2f} s"
+        print(f"a run writes {wrote}; its saves are {kills.lines:,} lines long")
+        for number in range(options.kills):
+            (kills.inside_a_save if number < options.inside else kills.at_any_moment)()
+    for what, count in sorted(kills.count.items()):
+        print(f"{what}: {count}")
+    for line in kills.wrong:
+        print(f"wrong: {line}")
+    print(f"{len(kills.wrong)} wrong of {options.kills} kills")
+    return bool(kills.wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
