@@ -21,6 +21,7 @@ import click
 from safetensors import safe_open
 
 from fusionkit.errors import FusionError
+from fusionkit.files import write_whole
 
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -291,7 +292,7 @@ def main() -> None:
     """Bring every page up to date and name those that changed."""
     for page in pages():
         if (text := updated(page)) != page.read_text(encoding="utf-8"):
-            page.write_text(text, encoding="utf-8")
+            write_whole(page, text)
             print(page.relative_to(DOCS.parent))
 
 

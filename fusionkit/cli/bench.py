@@ -82,8 +82,8 @@ def command(
     report = aside(bench, file.recipes[0], infos, baselines, runs, progress=not quiet)
     click.echo(described(report))
     if to is not None:
-        write_whole(to, json.dumps(report.as_json(), indent=1) + "\n")
-        click.echo(f"\nwritten: {to}")
+        written = write_whole(to, json.dumps(report.as_json(), indent=1) + "\n", replace=overwrite)
+        click.echo(f"\nwritten: {written}")
 
 
 def planned(file: RecipeFile, infos: Mapping[str, ModelInfo]) -> RunPlan:

@@ -79,11 +79,15 @@ def command(folder: Path | None, listing: bool, quiet: bool, **options: Any) -> 
     if not quiet:
         for line in notes(report):
             click.echo(printable(line))
+    failed: list[str] = []
     for path, text in ((options["json"], report.json), (options["csv"], report.csv)):
         if path is not None:
-            write(path, text(), options["overwrite"])
-            if not quiet:
-                click.echo(f"wrote {path}", err=True)
+            try:
+                write(path, text(), options["overwrite"], quiet)
+            except FusionError as error:  # the other one may still find its place
+                failed.append(str(error))
+    if failed:
+        raise FusionError("\n".join(failed))
 
 
 def measure(
@@ -207,17 +211,19 @@ def output_problems(paths: Iterable[Path | None], overwrite: bool) -> list[str]:
     return problems
 
 
-def write(path: Path, text: str, overwrite: bool) -> None:
-    """Write a file, whole or not at all.
+def write(path: Path, text: str, overwrite: bool, quiet: bool) -> None:
+    """Write a file, whole or not at all, and say so; beside one that has come to exist meanwhile.
 
     Raises:
-        FusionError: It can't be written, or has come to exist while the pictures were measured.
+        FusionError: It can't be written.
     """
     from fusionkit.pictures.files import write_whole
 
-    if path.exists() and not overwrite:
-        raise FusionError(f"'{path}' exists by now and is kept; give another file, or --overwrite")
-    write_whole(path, text)
+    written = write_whole(path, text, replace=overwrite)
+    if written != path:
+        click.echo(f"'{path}' exists by now and is kept", err=True)
+    if not quiet or written != path:
+        click.echo(f"wrote {written}", err=True)
 
 
 @contextmanager

@@ -27,8 +27,7 @@ MADE = ("report.json", "scores.csv", "pictures.csv", "costs.csv", "index.html")
 FOLDERS = ("pictures", "reference", "recipes", "thumbnails", ".features")
 """The folders that are a comparison's own."""
 _LARGEST_MANIFEST = 256 << 20
-# What a killed process leaves of a picture, and the cache's files: names that nobody else gives.
-_HALF_DRAWN = re.compile(r"\.+p\d{3,}-s\d+-[\w-]+\.png")
+# The cache's files: names that nobody else gives.
 _CACHED = re.compile(r"\.?[0-9a-f]{64}(\.\d+)?\.npy")
 
 
@@ -213,9 +212,6 @@ class Folder:
                 continue
             for folder, _, _ in os.walk(self.path / name):
                 clear_leftovers(Path(folder))
-            for path in files_below(self.path / name):
-                if _HALF_DRAWN.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
 
     def told(self, job: Job) -> dict[str, Any] | None:
         """What a picture's file says of its run; None where the picture is not drawn yet.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,4 +178,6 @@ class Tools:
 
         if self.cache is None:
             return
-        write_file(self.cache / f"{key}.npy", lambda file: np.save(file, found), replace=True)
+        # What can't be kept is computed again the next time.
+        with suppress(FusionError):
+            write_file(self.cache / f"{key}.npy", lambda file: np.save(file, found), replace=True)

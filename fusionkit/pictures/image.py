@@ -115,7 +115,7 @@ def save_or_keep(
             except FusionError:
                 continue
             raise FusionError(f"{error}; the picture is kept as '{kept}'") from error
-        raise
+        raise FusionError(f"{error}; nowhere else can the picture be kept, either") from error
 
 
 def _write(image: Image, file: BinaryIO, kind: str, text: str) -> None:

@@ -77,7 +77,7 @@ def test_replace_keeps_what_it_did_not_write_and_what_was_changed(fusionkit: Run
 
 @pytest.mark.usefixtures("drawn")
 def test_replace_leaves_nothing_of_ours(fusionkit: Run) -> None:
-    (OUT / "pictures/r/.p000-s7-123.png").write_bytes(b"half a picture")
+    (OUT / "pictures/r/.fusionkit-123-0123456789abcdef.part").write_bytes(b"half a picture")
     assert Folder(OUT).clear() == []
     assert [name for name in everything(OUT) if not name.startswith(".lock")] == ["comparison.json"]
     assert not (OUT / "pictures").exists()
