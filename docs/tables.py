@@ -21,7 +21,7 @@ import click
 from safetensors import safe_open
 
 from fusionkit.errors import FusionError
-from fusionkit.files import write_whole
+from fusionkit.pictures.files import write_whole
 
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

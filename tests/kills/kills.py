@@ -23,8 +23,7 @@ import PIL.ImageFile
 import PIL.PngImagePlugin
 from killing import Work, finished, killed_after, killed_at, lines_in
 
-import fusionkit.pictures.files
-import fusionkit.pictures.image
+from fusionkit.pictures import files, image
 
 MODEL = Path(__file__).parents[1] / "golden" / "checkpoints" / "tiny-sd"
 PROMPTS = ("a hill", "a lake", "a wood")
@@ -38,7 +37,9 @@ plugins:
 output: "{{prompt}}-{{seed}}.png"
 prompt:
 """
-WRITES = {each.__file__ for each in (fusionkit.pictures.files, fusionkit.pictures.image, PIL.ImageFile, PIL.PngImagePlugin)}
+WRITES = {
+    each.__file__ for each in (fusionkit.pictures.files, fusionkit.pictures.image, PIL.ImageFile, PIL.PngImagePlugin)
+}
 """Whose lines count as inside of a save."""
 
 

@@ -14,17 +14,17 @@ from typing import BinaryIO
 import pytest
 from PIL import Image
 
-import fusionkit.files
+import fusionkit.pictures.files
 from fusionkit.errors import FusionError
-from fusionkit.files import clear_leftovers, unwritable, write_file, write_whole
-from fusionkit.image import output_problems, save_image
+from fusionkit.pictures.files import clear_leftovers, unwritable, write_file, write_whole
+from fusionkit.pictures.image import output_problems, save_image
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="no such files there")
 
 WITHOUT_LINKS = """
 import os, sys
 from pathlib import Path
-from fusionkit import files
+from fusionkit.pictures import files
 def refuse(*_, **__):
     raise PermissionError(1, "Operation not permitted")
 os.link = refuse
@@ -73,7 +73,7 @@ def test_two_that_write_one_name_without_links_keep_both(locks: str, tmp_path: P
 
 
 def test_leftovers_where_nothing_can_be_locked_go_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusionkit.files, "_lock", lambda handle, wait=False: None)
+    monkeypatch.setattr(fusionkit.pictures.files, "_lock", lambda handle, wait=False: None)
     old, new = (tmp_path / f".fusionkit-1-{letter * 16}.part" for letter in "ab")
     for each in (old, new):
         each.touch()
@@ -89,7 +89,7 @@ def test_a_file_system_that_can_not_be_asked_to_sync(
     def refuse(handle: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fusionkit.files.os, "fsync", refuse)
+    monkeypatch.setattr(fusionkit.pictures.files.os, "fsync", refuse)
     assert write_whole(tmp_path / "a", "whole").read_text() == "whole"
 
 
@@ -97,7 +97,7 @@ def test_what_does_not_come_to_the_disk_gets_no_name(tmp_path: Path, monkeypatch
     def refuse(handle: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(fusionkit.files.os, "fsync", refuse)
+    monkeypatch.setattr(fusionkit.pictures.files.os, "fsync", refuse)
     with pytest.raises(FusionError, match=r"can't be written: Input/output error$"):
         write_whole(tmp_path / "a", "whole")
     assert os.listdir(tmp_path) == []
@@ -177,7 +177,7 @@ cd work
 "$0" -c "
 from pathlib import Path
 from PIL import Image
-from fusionkit.image import save_image, save_or_keep
+from fusionkit.pictures.image import save_image, save_or_keep
 noise = Image.effect_noise((400, 400), 60).convert('RGB')
 save_image(noise.crop((0, 0, 32, 32)), Path('../full/first.png'), {})
 save_or_keep(noise, Path('../full/a.png'), {'recipe': 'prompt: a hill'})
