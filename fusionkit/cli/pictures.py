@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,12 @@ import click
 from fusionkit.cli.common import aside, counted
 from fusionkit.cli.signals import interrupts_later
 from fusionkit.errors import Cancelled, FusionError, OutOfMemory, RecipeError, UnfinishedError
+from fusionkit.foreign import printable
+from fusionkit.pictures.finished import drawn_already
 from fusionkit.pictures.image import free_path, metadata_of, output_path, save_image, save_or_keep
 from fusionkit.pictures.inputs import notes_on
 from fusionkit.pictures.names import beside
+from fusionkit.runs.run import completed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,7 +46,12 @@ class Kept:
 
 
 def make_pictures(
-    file: RecipeFile, quiet: bool, save_maps: bool = False, batch_size: int | None = None
+    file: RecipeFile,
+    quiet: bool,
+    save_maps: bool = False,
+    batch_size: int | None = None,
+    *,
+    skip_existing: bool = False,
 ) -> list[Result]:
     """Make and write one picture for each of a file's recipes, with the plugins' maps if they are wanted.
 
@@ -54,6 +62,7 @@ def make_pictures(
         quiet: Print the pictures' paths and nothing else.
         save_maps: Write the plugins' maps.
         batch_size: Views in one forward pass where the recipe does not say; None chooses.
+        skip_existing: Leave out the pictures that are there, whole, and drawn from the same recipe.
 
     Raises:
         RecipeError: Something makes no sense; with its place in the file.
@@ -68,7 +77,11 @@ def make_pictures(
             click.echo(f"note: {note}", err=True)
         fusion = Fusion.from_recipe(file.recipes[0])
         fusion.batch_size = batch_size
+        there = drawn_before(file.recipes, fusion) if skip_existing else {}
         for index, recipe in enumerate(file.recipes, 1):
+            if path := there.get(index):
+                click.echo(path if quiet else f"{path}\n  was there, whole, and drawn from the same recipe")
+                continue
             result = aside(make, fusion, recipe, index, kept, quiet, save_maps)
             with interrupts_later():
                 to = output_path(result.recipe, index)
@@ -86,6 +99,28 @@ def make_pictures(
     except KeyboardInterrupt:
         raise Cancelled(str(kept)) from None
     return results
+
+
+def drawn_before(recipes: Sequence[Recipe], fusion: Fusion) -> dict[int, Path]:
+    """Which of a file's pictures are there, by their number from 1; says of a file that is none why not.
+
+    Args:
+        recipes: The recipes.
+        fusion: Knows what the model's defaults are.
+    """
+    there: dict[int, Path] = {}
+    taken: set[Path] = set()
+    for index, recipe in enumerate(recipes, 1):
+        whole = completed(recipe, fusion.info)
+        to = output_path(whole, index)
+        found, reason = drawn_already(to, whole, taken, gaps=len(recipes))
+        if found is not None:
+            there[index] = found
+            taken.add(found)
+        elif reason:
+            instead = "is replaced" if recipe.overwrite else "is kept: the new one gets a number"
+            click.echo(printable(f"note: '{to}' {reason}, and {instead}"), err=True)
+    return there
 
 
 def write_maps(path: Path, result: Result, kept: Kept, quiet: bool) -> None:

@@ -20,6 +20,11 @@ from fusionkit.cli.common import aside, read, recipe_options, tell_notes
     help="Where the picture goes: a folder, or a path that may hold {recipe}, {seed}, {index}, ...",
 )
 @click.option("--overwrite", is_flag=True, default=None, help="Replace an existing file instead of adding a number.")
+@click.option(
+    "--skip-existing",
+    is_flag=True,
+    help="Draw only the pictures that are not there yet: a whole one of the same recipe, under its name, is kept.",
+)
 @click.option("--preview-every", type=int, metavar="K", help="Write a preview beside the picture every K steps.")
 @click.option(
     "--save-maps",
@@ -29,7 +34,13 @@ from fusionkit.cli.common import aside, read, recipe_options, tell_notes
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print the path of each picture and nothing else.")
 def command(
-    recipe: str, sets: tuple[str, ...], output: str | None, save_maps: bool, quiet: bool, **options: Any
+    recipe: str,
+    sets: tuple[str, ...],
+    output: str | None,
+    save_maps: bool,
+    quiet: bool,
+    skip_existing: bool,
+    **options: Any,
 ) -> None:
     """Make the picture of a recipe.
 
@@ -46,4 +57,4 @@ def command(
 
     from fusionkit.cli.pictures import make_pictures
 
-    make_pictures(file, quiet, save_maps)
+    make_pictures(file, quiet, save_maps, skip_existing=skip_existing)

@@ -8,9 +8,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from fusionkit.comparison.jobs import fingerprint_of
 from fusionkit.comparison.written import Written
 from fusionkit.errors import FusionError, RecipeError
+from fusionkit.pictures.finished import damage, fingerprint_of
 from fusionkit.pictures.metadata import KEY, read_metadata
 
 _NUMBERS = ("seconds", "forward-passes")
@@ -45,7 +45,7 @@ def condition_of(path: Path, fingerprint: str, written: Written) -> Condition:
         return Condition(damaged=True)
     if written.is_ours(path):
         return Condition(drawn=True)
-    if not _is_whole(path):
+    if damage(path):
         was_ours = written.was_ours(path) or _names_fusionkit(path)
         return Condition(damaged=True) if was_ours else Condition(foreign=written.why_foreign(path))
     # A whole picture that is not noted may have been copied here together with its folder.
@@ -64,16 +64,6 @@ def run_in(told: Mapping[str, Any]) -> Mapping[str, Any] | None:
         numbers.append(run["peak-memory"])
     counted = all(isinstance(each, (int, float)) and not isinstance(each, bool) and isfinite(each) for each in numbers)
     return run if counted else None
-
-
-def _is_whole(path: Path) -> bool:
-    from fusionkit.pictures.picture import open_picture
-
-    try:
-        open_picture(path)
-    except FusionError:
-        return False
-    return True
 
 
 def _names_fusionkit(path: Path) -> bool:

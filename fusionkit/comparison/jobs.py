@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,15 +10,13 @@ from typing import TYPE_CHECKING
 from fusionkit.comparison.spec import Comparison, Setting
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.fusion import ADAPTER, WEIGHTS
+from fusionkit.pictures.finished import fingerprint_of
 from fusionkit.recipe.recipe import Recipe
 from fusionkit.runs.checks import check_file
 from fusionkit.runs.run import completed
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
-
-# Where and how fast a picture is computed; the picture is the same.
-_OF_THE_MACHINE = ("device", "batch-size", "offload", "compile", "channels-last", "name")
 
 
 @dataclass(frozen=True)
@@ -67,12 +64,6 @@ class Job:
     def weights(self) -> str:
         """Which loaded models can draw it: jobs with equal ones share them."""
         return repr([getattr(self.recipe, name) for name in (*WEIGHTS, *ADAPTER)])
-
-
-def fingerprint_of(recipe: Recipe) -> str:
-    """What decides a recipe's picture, in short."""
-    dumped = {name: value for name, value in recipe.dump().items() if name not in _OF_THE_MACHINE}
-    return hashlib.sha256(repr(sorted(dumped.items())).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def jobs_of(comparison: Comparison) -> list[Job]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -125,6 +127,36 @@ def coding_of_png(file: BinaryIO) -> bytes:
         return b""
     finally:
         file.seek(before)
+
+
+_BLOCK = 1 << 20
+
+
+def breaks_off(file: BinaryIO, kind: str) -> bool:
+    """Whether a file of a format ends before its end, or a checksum of a PNG is wrong; Pillow passes over some of it.
+
+    Args:
+        file: The file, at its beginning.
+        kind: Its format, by Pillow's name.
+    """
+    if kind == "PNG":
+        file.seek(8)
+        return not any(name == b"IEND" for name in iter(lambda: _whole_chunk(file), b""))
+    if kind == "JPEG":
+        file.seek(-2, os.SEEK_END)
+        return file.read(2) != b"\xff\xd9"
+    return False
+
+
+def _whole_chunk(file: BinaryIO) -> bytes:
+    """The name of a PNG's next chunk; empty where there is none, or it is not whole."""
+    head = file.read(8)
+    if len(head) < 8:
+        return b""
+    left, checksum = struct.unpack(">I", head[:4])[0], zlib.crc32(head[4:])
+    while left and (block := file.read(min(left, _BLOCK))):
+        left, checksum = left - len(block), zlib.crc32(block, checksum)
+    return head[4:] if not left and file.read(4) == struct.pack(">I", checksum) else b""
 
 
 class Shared:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import PIL.ImageFile
@@ -37,9 +38,7 @@ plugins:
 output: "{{prompt}}-{{seed}}.png"
 prompt:
 """
-WRITES = {
-    each.__file__ for each in (fusionkit.pictures.files, fusionkit.pictures.image, PIL.ImageFile, PIL.PngImagePlugin)
-}
+WRITES = {each.__file__ for each in (files, image, PIL.ImageFile, PIL.PngImagePlugin)}
 """Whose lines count as inside of a save."""
 
 
@@ -120,10 +119,18 @@ class Kills:
         self.count["left a temporary file"] += bool(left)
         self.count[f"left {len(found)} of {len(self.expected)} pictures"] += 1
         self.wrong += [f"{when}: {self._what(name)}" for name in found if found[name] != self.expected.get(name)]
-        self._run(self.folder, "--overwrite")
+        before = self._kept(found)
+        self._run(self.folder, "--skip-existing")
+        again = [name for name, what in self._kept(found).items() if what != before[name]]
+        self.wrong += [f"{when}: '{name}' was there, whole, and is written again" for name in again]
         if (after := named(self.folder)) != self.expected:
             self.wrong.append(f"{when}: the next run left {sorted(after)}, not {sorted(self.expected)}")
         self.wrong += [f"{when}: the next run left {name}" for name in hidden(self.folder)]
+
+    def _kept(self, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """What tells that files are still the same ones."""
+        found = {name: (self.folder / name).stat() for name in names}
+        return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
 
     def _what(self, name: str) -> str:
         if name not in self.expected:
