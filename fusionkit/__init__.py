@@ -20,12 +20,13 @@ from fusionkit.loop.hookspecs import hookimpl
 if TYPE_CHECKING:
     from pydantic import Field
 
-    from fusionkit.fusion import Fusion, Result
+    from fusionkit.fusion import Fusion
     from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise
     from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step
     from fusionkit.loop.views import View, covering, windows
     from fusionkit.pictures.map_pictures import below, beside, captioned
     from fusionkit.pictures.picture import PicturePath, open_picture, picture_problems
+    from fusionkit.pictures.result import Result
     from fusionkit.plugin import Plugin
     from fusionkit.recipe.recipe import Recipe
 
@@ -40,7 +41,7 @@ _LAZY = {
     "Plugin": "fusionkit.plugin",
     "Prompt": "fusionkit.loop.stage",
     "Recipe": "fusionkit.recipe.recipe",
-    "Result": "fusionkit.fusion",
+    "Result": "fusionkit.pictures.result",
     "Stage": "fusionkit.loop.stage",
     "StagePlan": "fusionkit.loop.stage",
     "Step": "fusionkit.loop.stage",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from fusionkit.fusion import Result
 
 
 class FusionError(Exception):
@@ -45,12 +43,12 @@ class UnfinishedError(FusionError):
 
     Attributes:
         latents: The clean latents (1, C, H, W), where all steps were done and decoding alone failed; else None.
-        decode_in_tiles: Makes the picture of these latents in tiles, which needs less memory; None where that is no
-            help.
+        decode_in_tiles: Makes the `Result` of these latents in tiles, which needs less memory; None where that is
+            no help.
     """
 
     latents: Tensor | None = None
-    decode_in_tiles: Callable[[], Result] | None = None
+    decode_in_tiles: Callable[[], Any] | None = None
 
 
 class NumericalError(UnfinishedError):

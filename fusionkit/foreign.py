@@ -12,6 +12,15 @@ from unicodedata import category
 
 from fusionkit.errors import FusionError, PluginError
 
+# torch raises a plain RuntimeError where the CPU's memory, or that of an older backend, runs out.
+_SAYS_SO = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate",
+    "could not create a primitive",  # what oneDNN makes of it
+)
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
@@ -74,6 +83,18 @@ def _extensions() -> dict[str, str]:
         for entry in entries
         if entry.dist is not None and (top := entry.module.partition(".")[0]) != "fusionkit" and top in sys.modules
     }
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised from, says that memory ran out."""
+    seen: BaseException | None = error
+    while seen is not None:
+        text = str(seen).lower()
+        named = any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(seen).__mro__)
+        if named or (isinstance(seen, RuntimeError) and any(words in text for words in _SAYS_SO)):
+            return True
+        seen = seen.__cause__
+    return False
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.loop.model import Model
-    from fusionkit.models.schedulers.by_name import Scheduler
+    from fusionkit.loop.scheduler import Scheduler
     from fusionkit.runs.run import RunPlan
 
 AROUND, TEXT, FUSION, SCHEDULER, DECODING = "around-the-passes", "text-encoding", "fusion", "scheduler", "decoding"

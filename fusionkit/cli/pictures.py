@@ -22,8 +22,9 @@ from fusionkit.runs.run import completed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fusionkit.fusion import Fusion, Result
+    from fusionkit.fusion import Fusion
     from fusionkit.loop.stage import Stage, Step
+    from fusionkit.pictures.result import Result
     from fusionkit.recipe.recipe import Recipe
     from fusionkit.recipe.recipe_file import RecipeFile
 
@@ -162,7 +163,8 @@ def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, ma
         if error.decode_in_tiles is None:
             raise
         click.echo(f"{error}; all steps are done, so it is decoded again with vae-tiling: true", err=True)
-        return error.decode_in_tiles()
+        decoded: Result = error.decode_in_tiles()
+        return decoded
 
 
 def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage, Step], None]:

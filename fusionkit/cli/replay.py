@@ -78,7 +78,7 @@ def replayed(
     from fusionkit.errors import RecipeError
     from fusionkit.foreign import printable
     from fusionkit.pictures.inputs import Inputs
-    from fusionkit.pictures.picture import pictures_beside
+    from fusionkit.recipe.beside import pictures_beside
     from fusionkit.recipe.recipe_file import parse_recipe
     from fusionkit.runs.checks import check_file
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.bench.measure import peak_memory, quick_collections
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
-from fusionkit.fusion import Fusion, Result
+from fusionkit.fusion import Fusion
 from fusionkit.pictures.image import metadata_of
+from fusionkit.pictures.result import Result
 from fusionkit.runs.bars import progress_bar
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import Cancelled, FusionError, PluginError, RecipeError, UnfinishedError
+from fusionkit.foreign import out_of_memory
 from fusionkit.loop.answers import Call, WrongAnswer, check_answer, check_gathered
 from fusionkit.loop.finite import check_finite, note_finite
 from fusionkit.loop.given import Inputs
 from fusionkit.loop.stage import Fused, Stage
-from fusionkit.runs.shortage import out_of_memory
 
 if TYPE_CHECKING:
     import pluggy

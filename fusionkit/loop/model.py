@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from PIL.Image import Image
     from torch import Tensor
 
     from fusionkit.loop.stage import Patches, Stage, Step
-    from fusionkit.models.controlnet import ControlNetInfo
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,18 @@ class ModelInfo:
     notes: tuple[str, ...] = ()
 
 
+class NetInfo(Protocol):
+    """What is known of a network beside the denoiser before its weights load."""
+
+    @property
+    def source(self) -> str:
+        """As the recipe names it."""
+
+    @property
+    def where(self) -> Path | str:
+        """Its folder, or its hub id."""
+
+
 class Model(Protocol):
     """A text-to-image model as the loop uses it; parameterisation, batching and text encoding stay inside.
 
@@ -100,7 +113,7 @@ class Model(Protocol):
     def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
         """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""
 
-    def controlnet(self, info: ControlNetInfo) -> Any:
+    def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the model's type and on its device; loaded once."""
 
     def encode(self, image: Image) -> Tensor:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.loop.model import Model, ModelInfo
-    from fusionkit.models.schedulers.by_name import Scheduler
+    from fusionkit.loop.scheduler import Scheduler
     from fusionkit.recipe.recipe import Recipe
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.loop.model import ModelInfo
 
 if TYPE_CHECKING:
-    from fusionkit.models.schedulers.by_name import Scheduler
+    from fusionkit.loop.scheduler import Scheduler
 
 PARAMETERISATIONS = ("epsilon", "v_prediction", "sample")
 """What a denoiser may answer; `fusionkit.models.parameterisation` turns one into another."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError, PluginError, did_you_mean
-from fusionkit.loop.model import ModelInfo
+from fusionkit.loop.model import ModelInfo, NetInfo
 from fusionkit.models.embedded import embedded_controlnets, why_missing
 from fusionkit.models.files.config_values import Count, Widths
 from fusionkit.models.files.configs import Denoiser, read_config
@@ -129,7 +129,7 @@ def inspect_controlnet(source: str) -> ControlNetInfo:
     )
 
 
-def load_controlnet(info: ControlNetInfo, device: torch.device, dtype: torch.dtype) -> Any:
+def load_controlnet(info: NetInfo, device: torch.device, dtype: torch.dtype) -> Any:
     """A ControlNet of diffusers, from safetensors only.
 
     Raises:
@@ -158,7 +158,7 @@ def load_controlnet(info: ControlNetInfo, device: torch.device, dtype: torch.dty
         raise ModelError(f"{what} can't be loaded: {reason:.300}") from error
 
 
-def _folder(info: ControlNetInfo) -> Path:
+def _folder(info: NetInfo) -> Path:
     """Where a ControlNet's files are, downloaded if they are not."""
     if isinstance(info.where, Path):
         return info.where

@@ -12,8 +12,7 @@ from traceback import walk_tb
 from typing import Any
 
 from fusionkit.errors import FusionError, ModelError
-from fusionkit.foreign import owner_of
-from fusionkit.runs.shortage import out_of_memory
+from fusionkit.foreign import out_of_memory, owner_of
 
 AGAIN = "get the model's files again, or save it where it works with pipe.save_pretrained(folder)"
 """What to do where a library can't use what a model's files say."""

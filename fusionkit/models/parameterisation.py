@@ -15,7 +15,7 @@ from fusionkit.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fusionkit.models.schedulers.by_name import Scheduler
+    from fusionkit.loop.scheduler import Scheduler
 
 
 def converted(prediction: Tensor, noisy: Tensor, alpha: float, sigma: float, source: str, target: str) -> Tensor:

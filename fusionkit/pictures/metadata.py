@@ -8,21 +8,41 @@ from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fusionkit.errors import RecipeError
 from fusionkit.pictures.opening import PictureError, opened
 
 if TYPE_CHECKING:
-    from fusionkit.fusion import Result
     from fusionkit.plugin import Plugin
+    from fusionkit.recipe.recipe import Recipe
 
 KEY = "fusionkit"
 IMAGE_DESCRIPTION = 0x010E
 """The EXIF tag that JPEG and WebP carry the text in."""
 
 
-def metadata_of(result: Result) -> dict[str, Any]:
+class Made(Protocol):
+    """What a picture's file says of a run."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe, completed with all defaults."""
+
+    @property
+    def seed(self) -> int:
+        """The seed that was used."""
+
+    @property
+    def latents_hash(self) -> str:
+        """SHA-256 of the latents' bytes."""
+
+    @property
+    def batch_size(self) -> int:
+        """Most views that went through the denoiser together."""
+
+
+def metadata_of(result: Made) -> dict[str, Any]:
     """What a picture's file says of how it was made: recipe, seed, versions, batch size, and hashes."""
     from fusionkit.pictures.inputs import fingerprints
 

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator
 
 from fusionkit.pictures.opening import PictureError, decode, opened
+from fusionkit.recipe.beside import recipe_folder
 from fusionkit.recipe.texts import unfit_path
 from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-_recipe_folder: ContextVar[Path | None] = ContextVar("recipe folder", default=None)
-
-
-@contextmanager
-def pictures_beside(folder: Path) -> Iterator[None]:
-    """While a recipe is read: pictures that are not in the working folder are looked for in `folder`, the recipe's."""
-    token = _recipe_folder.set(folder)
-    try:
-        yield
-    finally:
-        _recipe_folder.reset(token)
 
 
 def found(path: Path) -> Path:
@@ -40,7 +25,7 @@ def found(path: Path) -> Path:
     """
     if problem := unfit_path(str(path)):
         raise ValueError(problem)
-    folder = _recipe_folder.get()
+    folder = recipe_folder()
     # Unlike `Path.exists`, these answer for names that no file can have.
     if folder is None or refusal(path) or os.path.exists(path) or not os.path.exists(folder / path):
         return path

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fusionkit.recipe import limits
 
 if TYPE_CHECKING:
-    from fusionkit.loop.model import ModelInfo
-    from fusionkit.loop.stage import StagePlan
     from fusionkit.recipe.recipe import Recipe
 
 
-def cost_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] = ()) -> list[str]:
+class Planned(Protocol):
+    """A stage, as far as it costs."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+
+    @property
+    def steps(self) -> int | None:
+        """Sampling steps; None is the recipe's number."""
+
+
+def cost_problems(recipe: Recipe, window: tuple[int, int], stages: Sequence[Planned] = ()) -> list[str]:
     """One line for each way in which a run is larger than any that could be planned.
 
     Args:
         recipe: The completed recipe.
-        info: The model, or the main one.
+        window: The size the model was trained at, (width, height) in pixels.
         stages: The planned stages; none where they are not planned yet.
     """
     if len(stages) > limits.STAGES:
@@ -29,7 +39,7 @@ def cost_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] =
         if width * height > limits.PIXELS:
             problems.append(f"size {_written(size)} has {width * height:,} pixels; the most are {limits.PIXELS:,}")
             continue
-        views = least_views(size, recipe.window or info.window)
+        views = least_views(size, recipe.window or window)
         asked = steps or recipe.steps
         if views > limits.VIEWS:
             problems.append(too_many_views(f"size {_written(size)}", views))

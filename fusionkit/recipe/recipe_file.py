@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
-from fusionkit.pictures.picture import pictures_beside
 from fusionkit.plugin import Plugin
 from fusionkit.recipe import limits
 from fusionkit.recipe.assemble import (
@@ -24,6 +23,7 @@ from fusionkit.recipe.assemble import (
     set_option,
     shown_path,
 )
+from fusionkit.recipe.beside import pictures_beside
 from fusionkit.recipe.blame import blamed
 from fusionkit.recipe.document import Node, Place, parse_yaml
 from fusionkit.recipe.other_names import meant

@@ -75,7 +75,7 @@ def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
         scheduler = collect(lambda: named_scheduler(recipe, info))
         wrong_sizes = size_problems(recipe, info)
         add(wrong_sizes)
-        too_large = cost_problems(recipe, info)
+        too_large = cost_problems(recipe, info.window)
         if hooks is not None and scheduler is not None and not wrong_sizes and not too_large:
             add(collect(lambda: _stage_problems(recipe, infos, hooks, scheduler)) or ())
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
@@ -140,7 +140,7 @@ def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manag
     """What the plugins say of the stages."""
     info = next(iter(infos.values()))
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
-    if problems := size_problems(recipe, info, plans) or cost_problems(recipe, info, plans):
+    if problems := size_problems(recipe, info, plans) or cost_problems(recipe, info.window, plans):
         return problems
     numbers = dict.fromkeys(plan.steps for plan in plans if plan.steps is not None)
     if problems := [line for steps in numbers for line in schedule_problems(info, recipe.scheduler, steps)]:

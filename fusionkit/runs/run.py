@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from fusionkit.errors import CanvasError, FusionError, ModelError, RecipeError
+from fusionkit.foreign import out_of_memory
 from fusionkit.loop.manager import Manager
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.loop.stage import Stage, StagePlan
 from fusionkit.plugin import Plugin, kebab
 from fusionkit.recipe.problems import problems_of
-from fusionkit.runs.shortage import out_of_memory, shortage
+from fusionkit.runs.shortage import shortage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -135,7 +136,7 @@ def prepare(
     recipe = completed(recipe, info)
     hooks = Manager([*recipe.plugins, *observers])
     infos = infos or {"model": info}
-    problems = size_problems(recipe, info) + cost_problems(recipe, info) + misfits(infos)
+    problems = size_problems(recipe, info) + cost_problems(recipe, info.window) + misfits(infos)
     if problems := problems + unused_models(recipe, infos) + unsuitable_options(recipe, infos):
         raise RecipeError(problems)
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
@@ -143,7 +144,7 @@ def prepare(
     # How many views a group has is not known yet; one needs the least.
     if (
         problems := size_problems(recipe, info, plans)
-        or cost_problems(recipe, info, plans)
+        or cost_problems(recipe, info.window, plans)
         or memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=1)
     ):
         raise RecipeError(problems)

@@ -9,28 +9,6 @@ from fusionkit.errors import OutOfMemory
 if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
 
-# torch raises a plain RuntimeError where the CPU's memory, or that of an older backend, runs out.
-_SAYS_SO = (
-    "out of memory",
-    "not enough memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "failed to allocate",
-    "could not create a primitive",  # what oneDNN makes of it
-)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that it was raised from, says that memory ran out."""
-    seen: BaseException | None = error
-    while seen is not None:
-        text = str(seen).lower()
-        named = any(kind.__name__ in ("MemoryError", "OutOfMemoryError") for kind in type(seen).__mro__)
-        if named or (isinstance(seen, RuntimeError) and any(words in text for words in _SAYS_SO)):
-            return True
-        seen = seen.__cause__
-    return False
-
 
 def shortage(recipe: Recipe, where: str, device: str, batch: int, *, decoding: bool) -> OutOfMemory:
     """The error for memory that ran out.

@@ -15,10 +15,10 @@ from torch import Tensor
 from fusionkit.errors import ModelError
 from fusionkit.loop.canvas import crop_pixels
 from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
-from fusionkit.loop.model import ModelInfo
+from fusionkit.loop.model import ModelInfo, NetInfo
 from fusionkit.loop.stage import Control, Patches, Prompt, Stage, Step
 from fusionkit.loop.views import View
-from fusionkit.models.controlnet import ControlNetInfo, check_hints, load_controlnet, residuals
+from fusionkit.models.controlnet import check_hints, load_controlnet, residuals
 from fusionkit.models.guard import at_work
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.parameterisation import alpha_sigma, converted
@@ -69,7 +69,7 @@ class DiffusersModel(ABC):
         self.conditional_rows = 0
         self._embeddings: dict[tuple[str, int | None], Embedding] = {}
         self._batches: dict[tuple[int, int], int] = {}
-        self._controlnets: dict[ControlNetInfo, Any] = {}
+        self._controlnets: dict[NetInfo, Any] = {}
         self._places: dict[tuple[torch.device, torch.dtype], tuple[torch.device, torch.dtype]] = {}
 
     @property
@@ -119,7 +119,7 @@ class DiffusersModel(ABC):
         cond, uncond = self._run(stage, at, patches, guided=True)
         return cond, uncond
 
-    def controlnet(self, info: ControlNetInfo) -> Any:
+    def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the denoiser's type and on its device; loaded once.
 
         Raises:

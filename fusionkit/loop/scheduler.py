@@ -1,0 +1,48 @@
+"""What the loop knows of a scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Scheduler(Protocol):
+    """A scheduler whose timesteps are set, for one stage.
+
+    Attributes:
+        name: The diffusers class name.
+        timesteps: 1-D tensor of the timesteps, first to last.
+        init_noise_sigma: Standard deviation of the latents before the first step.
+    """
+
+    name: str
+    timesteps: Tensor
+    init_noise_sigma: float
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration, as diffusers holds it."""
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether its steps draw noise."""
+
+    def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """The latents as the model expects them."""
+
+    def remaining(self, timestep: Tensor) -> float:
+        """How much of the noise schedule lies ahead: 1 at pure noise, 0 at clean latents."""
+
+    def starting_at(self, index: int) -> Scheduler:
+        """A scheduler of its own with the same timesteps, whose next step is the one of that index."""
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        """Clean latents noised to a timestep."""
+
+    def step(
+        self, prediction: Tensor, timestep: Tensor, latents: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The next latents, and the clean estimate where the scheduler tells it; a stochastic step draws `noise`."""
