@@ -1,0 +1,182 @@
+"""The content of one drawing, and how one is chosen at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fusionkit_vista.drawer.geography import HORIZON, headlands, open_water, turf
+from fusionkit_vista.drawer.words import SCENES, STYLES, THINGS, TIMES, things_of, weathers_of
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing: its name, its place (the foot of what stands, the centre of what flies) and its size.
+
+    All are measured in heights of the picture, from its upper left corner.
+    """
+
+    name: str
+    x: float
+    y: float
+    size: float
+
+    @property
+    def box(self) -> Box:
+        """The box around the thing, its shadow, smoke and mirror image left out."""
+        left, top, right, bottom = THINGS[self.name].extent
+        return (
+            self.x + left * self.size,
+            self.y + top * self.size,
+            self.x + right * self.size,
+            self.y + bottom * self.size,
+        )
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a drawing shows; `seed` decides all that has no word, and `width` is in heights of the picture.
+
+    `things` holds one to three of one kind, or nothing.
+    """
+
+    scene: str
+    time: str
+    weather: str
+    style: str
+    things: tuple[Thing, ...] = ()
+    seed: int = 0
+    width: float = 1.0
+
+    @property
+    def thing(self) -> str | None:
+        """The kind of its things."""
+        return self.things[0].name if self.things else None
+
+
+def labels(spec: Spec) -> dict[str, Any]:
+    """What a judge reads off the drawing: style, scene, time, weather, thing ("" for none) and number of things."""
+    return {
+        "style": spec.style,
+        "scene": spec.scene,
+        "time": spec.time,
+        "weather": spec.weather,
+        "thing": spec.thing or "",
+        "number": len(spec.things),
+    }
+
+
+def sample_spec(rng: np.random.Generator, *, width: float = 1.0, **fixed: Any) -> Spec:
+    """A drawing at random: style, scene, time and weather uniform; things in three of four, mostly one of a kind.
+
+    Keyword arguments fix a part: style, scene, time, weather, thing ("" for none) or number. What is left open is
+    chosen so that it goes with them.
+
+    Raises:
+        ValueError: If the fixed parts don't go together, such as a whale in a city.
+    """
+    style = fixed.get("style") or str(rng.choice(STYLES))
+    scene, time, weather = _setting(rng, fixed)
+    thing, number = fixed.get("thing"), fixed.get("number")
+    if thing is None:
+        thing = str(rng.choice(things_of(scene, time, weather))) if rng.random() < 0.75 else ""
+    if thing and number is None:
+        number = 1 if rng.random() < 0.7 else int(rng.integers(1, THINGS[thing].most + 1))
+    for attempt in range(30):
+        spec = Spec(scene, time, weather, style, (), int(rng.integers(2**31)), width)
+        if not thing:
+            return spec
+        few = number if fixed.get("number") else max(1, int(number) - attempt // 3)
+        if found := place(rng, spec, thing, few):
+            return replace(spec, things=found)
+    raise ValueError(f"there is no room for {number} {thing}s on {scene}")
+
+
+def _setting(rng: np.random.Generator, fixed: dict[str, Any]) -> tuple[str, str, str]:
+    """A scene, a time and a weather that go with each other and with what is fixed."""
+    thing = fixed.get("thing")
+    fits = [
+        (scene, time, weather)
+        for scene in SCENES
+        for time in TIMES
+        for weather in weathers_of(scene, time)
+        if fixed.get("scene") in (None, scene)
+        and fixed.get("time") in (None, time)
+        and fixed.get("weather") in (None, weather)
+        and (not thing or thing in things_of(scene, time, weather))
+    ]
+    if not fits:
+        asked = " ".join(str(fixed[k]) for k in ("scene", "time", "weather", "thing") if fixed.get(k))
+        raise ValueError(f"{asked!r} don't go together")
+    scene = str(rng.choice(list(dict.fromkeys(s for s, _, _ in fits))))
+    time = str(rng.choice(list(dict.fromkeys(t for s, t, _ in fits if s == scene))))
+    return scene, time, str(rng.choice([w for s, t, w in fits if s == scene and t == time]))
+
+
+def place(rng: np.random.Generator, spec: Spec, name: str, number: int) -> tuple[Thing, ...]:
+    """Things of one kind at places where they can stand, apart from each other; none if so many have no room."""
+    kind = THINGS[name]
+    small, large = (size * (1.0, 1.0, 0.84, 0.72)[min(number, 3)] for size in kind.sizes)
+    stretches = _stretches(spec, name)
+    for _ in range(60 if stretches else 0):
+        found: list[Thing] = []
+        for _ in range(number):
+            size = float(rng.uniform(small, large))
+            low, high = stretches[int(rng.integers(len(stretches)))]
+            left, right = low - kind.extent[0] * size + 0.02, high - kind.extent[2] * size - 0.02
+            if right <= left:
+                break
+            x = float(rng.uniform(left, right))
+            found.append(Thing(name, x, _height(rng, spec, name, x, size), size))
+        if len(found) == number and _apart(found):
+            return tuple(sorted(found, key=lambda thing: thing.y))
+    return ()
+
+
+def _stretches(spec: Spec, name: str) -> tuple[tuple[float, float], ...]:
+    """Where along x a thing can be."""
+    if spec.scene == "a rocky coast":
+        if THINGS[name].stands == "water":
+            return open_water(spec.seed, spec.width, spec.scene)
+        if THINGS[name].stands == "cliff":
+            cliffs = headlands(spec.seed, spec.width)
+            shores = [(max(cliff.left + 0.02, 0.0), min(cliff.right - 0.02, spec.width)) for cliff in cliffs]
+            return tuple(shore for shore in shores if shore[1] - shore[0] > 0.33)
+    return ((0.0, spec.width),)
+
+
+def _height(rng: np.random.Generator, spec: Spec, name: str, x: float, size: float) -> float:
+    """The height at which a thing stands or flies."""
+    scene, stands = spec.scene, THINGS[name].stands
+    if name == "sun":
+        low = scene in ("the sea", "a rocky coast", "a desert", "green hills") and spec.time != "at noon"
+        return float(rng.uniform(0.33, 0.46) if low else rng.uniform(0.18, 0.27))
+    if stands == "sky":
+        extent = THINGS[name].extent
+        return float(rng.uniform(0.04 - extent[1] * size, max(0.30, 0.05 - extent[1] * size)))
+    if stands == "water":
+        return float(rng.uniform(HORIZON + 0.1, 0.86) if scene != "a city" else rng.uniform(HORIZON + 0.14, 0.88))
+    if stands == "cliff" and scene == "a rocky coast":
+        cliff = next(c for c in headlands(spec.seed, spec.width) if c.left <= x <= c.right)
+        return turf(cliff, x) + 0.012
+    if stands == "cliff":
+        return float(rng.uniform(0.70, 0.78) if scene in ("the sea", "a mountain lake") else rng.uniform(0.74, 0.84))
+    if name == "train":
+        return float(rng.uniform(0.78, 0.86))
+    return float(rng.uniform(0.84, 0.93))
+
+
+def _apart(things: list[Thing]) -> bool:
+    """Whether no two boxes touch."""
+    boxes = [thing.box for thing in things]
+    gap = 0.015
+    return not any(
+        a[0] < b[2] + gap and b[0] < a[2] + gap and a[1] < b[3] + gap and b[1] < a[3] + gap
+        for i, a in enumerate(boxes)
+        for b in boxes[:i]
+    )

@@ -1,0 +1,223 @@
+"""Water: it mirrors what is drawn above it, the more broken the less calm it is; waves, glitter, islands and cliffs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import skia
+
+from fusionkit_vista.drawer.geography import HORIZON, Headland, headlands, turf
+from fusionkit_vista.drawer.light import GRASS, PINE, ROCK, SNOW, Colour, mix
+from fusionkit_vista.drawer.pen import box, lens, oval, path
+from fusionkit_vista.drawer.view import View
+from fusionkit_vista.drawer.world import World
+
+STEEP = 1.25
+"""How much of the land above one height of water mirrors."""
+
+
+def water(world: World, view: View, above: Any, calm: float, tint: Colour) -> None:
+    """Water below the horizon that mirrors the recorded picture `above`; `calm` is 1 for a mirror, 0 for a rough sea."""
+    light, pen, rng = world.light, world.pen, world.rng("water")
+    first = max(0, int(np.floor(view.row(HORIZON))))
+    deep = mix(light.dim(tint), light.lit(tint), 0.5)
+    if first < view.height:
+        mirrored = _mirror(world, view, above, calm, rng, first)
+        y = view.ys()[first:]
+        t = np.clip((y - HORIZON) / (1 - HORIZON), 0, 1.5)
+        amount = ((0.16 + 0.45 * t**0.8) * (1 - 0.5 * light.veil))[:, None, None]
+        if pen.woodcut:
+            amount = np.where(t[:, None, None] < 0.25, 0.42, 0.6)
+        colour = np.array(_rgb(pen.colour(deep)))
+        result = (mirrored * (1 - amount) + colour * amount) * (1 - 0.1 * np.minimum(t, 1)[:, None, None])
+        view.put(pen.canvas, np.clip(result, 0, 255).astype(np.uint8), first)
+    _waves(world, calm)
+
+
+def _rgb(c: int) -> tuple[int, int, int]:
+    return (skia.ColorGetR(c), skia.ColorGetG(c), skia.ColorGetB(c))
+
+
+def _mirror(world: World, view: View, above: Any, calm: float, rng: np.random.Generator, first: int) -> np.ndarray:
+    """What is above, turned upside down at the horizon, shifted by ripples and blurred, for the rows from `first` on."""
+    pad = int(np.ceil(0.06 * view.scale)) + 2
+    pixels, canvas = view.blank(pad)
+    canvas.translate(0, HORIZON)
+    canvas.scale(1, -1 / STEEP)
+    canvas.translate(0, -HORIZON)
+    canvas.drawPicture(above)
+    del canvas
+    picture = pixels[:, :, :3]
+    rough = 1 - calm
+    if not world.pen.woodcut:
+        sigma = view.scale * np.array([0.018 * rough + 0.002, 0.022 * rough + 0.003])
+        picture = cv2.GaussianBlur(picture, (0, 0), sigmaX=float(sigma[0]), sigmaY=float(sigma[1]))
+    y, x = view.ys()[first:, None], view.xs()[None]
+    t = np.clip((y - HORIZON) / (1 - HORIZON), 0.0, 1.4)
+    wobble = np.zeros((len(y), len(x[0])))
+    for _ in range(3):
+        wobble += np.sin(rng.uniform(22, 48) * t**0.6 + rng.uniform(2, 6) * x + rng.uniform(0, 6.3))
+    wobble *= (0.25 + t) * (0.0016 + 0.010 * rough) * view.scale
+    columns = (np.arange(view.width)[None] + pad + wobble).astype(np.float32)
+    rows = np.repeat(np.arange(first, view.height, dtype=np.float32)[:, None], view.width, 1)
+    mode = cv2.INTER_LINEAR
+    return np.asarray(cv2.remap(picture, columns, rows, mode, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _waves(world: World, calm: float) -> None:
+    """Light strokes that lie on the water, and a pale line at the horizon."""
+    rng, pen, light = world.rng("waves"), world.pen, world.light
+    shine = mix(light.haze, (255, 255, 255), 0.25)
+    many = 16 if pen.woodcut else 9
+    bright, dark = skia.Path(), skia.Path()
+    for k in range(world.count(rng, many, many + 8 * (1 - calm))):
+        t = rng.random() ** 1.2 * 1.2
+        y = HORIZON + 0.008 + (1 - HORIZON) * t
+        stroke = lens(rng.uniform(world.left, world.right), y, rng.uniform(0.04, 0.13) * (0.4 + t), 0.002 + 0.007 * t)
+        (dark if k % 3 == 0 else bright).addPath(stroke)
+    pen.fill(bright, shine, 0.5 if pen.woodcut else 0.22)
+    pen.fill(dark, pen.ink if pen.woodcut else light.dim((60, 90, 130)), 0.55 if pen.woodcut else 0.16)
+    pen.fill(box(world.left, HORIZON - 0.0025, world.right, HORIZON + 0.003), light.haze, 0.5)
+
+
+def glitter(world: World, strength: float) -> None:
+    """The light's path on the water."""
+    rng, pen, light = world.rng("glitter"), world.pen, world.light
+    c = mix(light.sun, (255, 255, 255), 0.2)
+    for near in (False, True):
+        sparks = skia.Path()
+        for _ in range(36):
+            t = rng.random() * 0.5 + (0.5 if near else 0.0)
+            x = light.x + rng.normal() * (0.02 + 0.07 * t)
+            sparks.addPath(
+                lens(
+                    x,
+                    HORIZON + 0.006 + (1 - HORIZON) * t,
+                    rng.uniform(0.012, 0.042) * (0.5 + 1.2 * t),
+                    0.0026 + 0.008 * t,
+                )
+            )
+        pen.fill(sparks, c, (0.45 if near else 0.75) * strength)
+
+
+def islands(world: World, few: float, many: float) -> None:
+    """Islands and far shores at the horizon."""
+    rng, pen, light = world.rng("islands"), world.pen, world.light
+    for haze in np.linspace(0.72, 0.42, world.count(rng, few, many)):
+        x, w, h = rng.uniform(world.left, world.right), rng.uniform(0.14, 0.34), rng.uniform(0.04, 0.11)
+        at = np.linspace(-1, 1, 40)
+        bumps = np.interp(at, np.linspace(-1, 1, 13), rng.uniform(-0.3, 0.3, 13))
+        ys = HORIZON + 0.003 - h * np.clip(1 - np.abs(at) ** 1.6, 0, 1) * (1 + bumps)
+        stone = mix(ROCK, PINE, 0.4)
+        shape = path(zip(x + at * w, ys, strict=True))
+        pen.fade(
+            shape,
+            HORIZON - h,
+            HORIZON,
+            mix(light.lit(stone, haze), light.dim(stone, haze), 0.3),
+            mix(light.dim(PINE, haze), light.haze, 0.4),
+            steps=2,
+        )
+        pen.edge(shape, 0.007, 1 - haze)
+
+
+def far_cliffs(world: World) -> None:
+    """Hazy headlands in the distance."""
+    rng, light, pen = world.rng("far cliffs"), world.light, world.pen
+    xs = world.xs(60)
+    up = np.clip(0.5 + 1.5 * world.wave(rng, xs, 0.8), 0, 1)
+    ys = HORIZON + 0.004 - up * (0.075 + 0.014 * world.noise(rng, xs, 7, 3))
+    shape = path([(world.left, HORIZON + 0.004), *zip(xs, ys, strict=True), (world.right, HORIZON + 0.004)])
+    stone = mix(ROCK, (170, 120, 96), 0.4)
+    pen.fade(shape, HORIZON - 0.1, HORIZON, light.lit(stone, 0.5), light.dim(stone, 0.55), steps=2)
+    pen.edge(path(zip(xs, ys, strict=True), False), 0.007, 0.6)
+
+
+def cliffs(world: World) -> None:
+    """The near headlands, with turf on top and surf at their feet."""
+    stone = mix(ROCK, (172, 120, 92), float(world.rng("stone").random()))
+    for number, cliff in enumerate(headlands(world.spec.seed, world.spec.width)):
+        if cliff.left < world.right and cliff.right > world.left:
+            _cliff(world, cliff, stone, number)
+
+
+def _cliff(world: World, cliff: Headland, stone: Colour, number: int) -> None:
+    rng, light, pen = world.rng(f"cliff {number}"), world.light, world.pen
+    n = 14
+    xs = np.linspace(cliff.left, cliff.right, 40)
+    ridge = np.array([turf(cliff, x) for x in xs]) + 0.004 * np.sin(xs * 17)
+    steps = np.linspace(0, 1, n)
+    ends = []
+    for way, x, y in ((-1, cliff.left, ridge[0]), (1, cliff.right, ridge[-1])):
+        out = np.cumsum(rng.uniform(0, 1, n))
+        ends.append(
+            [(x + way * (0.10 * o / out[-1]), y + (cliff.foot - y) * t) for o, t in zip(out, steps, strict=True)]
+        )
+    foot_xs = np.linspace(cliff.right + 0.10, cliff.left - 0.10, 40)
+    foot = [(x, cliff.foot + 0.012 * np.sin(x * 23) + 0.01 * np.sin(x * 51)) for x in foot_xs]
+    whole = path([*zip(xs, ridge, strict=True), *ends[1], *foot, *ends[0][::-1]])
+    surf = path([(x, y + 0.014 + 0.006 * np.sin(x * 80)) for x, y in foot] + [(x, y - 0.02) for x, y in foot[::-1]])
+    pen.fill(surf, light.lit(SNOW), 0.8, soft=0.004)
+    pen.fade(whole, cliff.top, cliff.foot, light.lit(stone), light.dim(stone), steps=3)
+    with pen.inside(whole):
+        clefts, glints = skia.Path(), skia.Path()
+        x = cliff.left
+        while x < cliff.right + 0.1:
+            w, lean = rng.uniform(0.022, 0.06), 0.04 * light.side
+            middle = (cliff.top + cliff.foot) / 2
+            clefts.addPath(
+                path(
+                    [
+                        (x, cliff.top),
+                        (x + w, cliff.top),
+                        (x + w * 0.8 - lean, cliff.foot + 0.05),
+                        (x + w * 0.1 - lean, cliff.foot + 0.05),
+                        (x + w * 0.45, middle),
+                    ]
+                )
+            )
+            if light.side:
+                glints.addPath(
+                    path([(x + w, cliff.top), (x + w * 1.5, cliff.top), (x + w * 1.2 - lean, cliff.foot - 0.06)])
+                )
+            x += w + rng.uniform(0.03, 0.09)
+        pen.fill(clefts, light.dim(stone), 0.62)
+        pen.fill(glints, light.lit(mix(stone, (255, 255, 255), 0.2)), 0.4)
+        hem = 0.03 + 0.012 * world.noise(rng, xs, 14, 2)
+        grass = light.lit(mix(GRASS, PINE, 0.35))
+        turf_path = path([*zip(xs, ridge - 0.02, strict=True), *zip(xs[::-1], (ridge + hem)[::-1], strict=True)])
+        pen.fade(turf_path, cliff.top, cliff.top + 0.06, grass, mix(grass, light.dim(PINE), 0.3), steps=2)
+        if pen.woodcut:
+            pen.stroke(path(zip(xs, ridge + hem, strict=True), False), pen.ink, 0.005, 0.7)
+    pen.edge(whole)
+
+
+def rock(world: World, x: float, y: float, size: float) -> None:
+    """A small rocky island for a thing to stand on, with its mirror image and surf."""
+    rng, light, pen = world.rng("rock"), world.light, world.pen
+    at = np.linspace(-1, 1, 25)
+    bumps = np.interp(at, np.linspace(-1, 1, 12), rng.uniform(-0.16, 0.16, 12))
+    up = np.clip((1 - np.abs(at) ** 2.4) * (1 + bumps), 0, None)
+    half, high = 1.15 * size, 0.34 * size
+    foot = y + high - 0.012
+    stone = mix(ROCK, (150, 110, 96), 0.4)
+    pen.fill(path([(x + a * half, foot + u * high * 0.8) for a, u in zip(at, up, strict=True)]), light.dim(stone), 0.4)
+    pen.fill(lens(x, foot + 0.003, half * 1.2, 0.02), light.lit(SNOW), 0.7, soft=0.003)
+    shape = path([(x + a * half, foot - u * high) for a, u in zip(at, up, strict=True)])
+    pen.fade(shape, y, foot, light.lit(stone), light.dim(stone), steps=2)
+    with pen.inside(shape):
+        away = -light.side
+        pen.shape(
+            [
+                (x + away * 0.1 * half, y - 0.2),
+                (x + away * 2 * half, y - 0.2),
+                (x + away * 2 * half, foot),
+                (x + away * 0.4 * half, foot),
+            ],
+            light.dim(stone),
+            0.5,
+        )
+        pen.fill(oval(x, y + 0.01, half * 0.7, high * 0.22), light.lit(mix(GRASS, PINE, 0.5)), 0.8)
+    pen.edge(shape, 0.007)
