@@ -253,34 +253,29 @@ def dunes(world: World, name: str, base: float, height: float, haze: float, sand
     count = max(2, round(world.span * 0.9))
     at = world.left + (np.arange(count) + 0.5 + rng.uniform(-0.35, 0.35, count)) / count * world.span
     crest = np.max(
-        rng.uniform(0.6, 1, (count, 1)) * np.exp(-np.abs(xs - at[:, None]) * rng.uniform(2.4, 3.8, (count, 1))), 0
+        rng.uniform(0.6, 1, (count, 1)) * np.exp(-np.abs(xs - at[:, None]) * np.where((xs - at[:, None]) * light.side > 0, 2.0, 4.2)), 0
     )
     ys = base - height * crest - 0.012 * world.wave(rng, xs)
     lit = light.lit(sand, haze)
     whole = layer(world, xs, ys, lit, mix(lit, light.dim(sand, haze), 0.35), 0.22)
     t = np.linspace(0, 1, 16)
+    shade = light.dim(sand, haze)
     with pen.inside(whole):
-        for x in at:
+        for x in at:  # from the crest down in a swing, and back up to where the crest ends
             i = int(np.argmin(np.abs(xs - x)))
-            swing = xs[i] + light.side * (0.10 * np.sin(t * 3.0) + 0.07 * t)
-            far = np.clip(np.arange(i, i - light.side * 40, -light.side), 0, len(xs) - 1)
-            points = [
-                *zip(xs[far], ys[far] - 0.003, strict=True),
-                (xs[far[-1]], ys[i] + 0.34),
-                *zip(swing[::-1], ys[i] + t[::-1] * 0.32, strict=True),
-            ]
-            shape = path(points)
-            away = xs[far[-1]]
-            pen.fade(
-                shape,
-                float(xs[i]),
-                float(away),
-                light.dim(sand, haze),
-                light.dim(sand, haze),
-                (0.62, 0.0),
-                across=True,
-                steps=2,
-            )
+            far = i - light.side * np.arange(1, 30)
+            far = far[(far >= 0) & (far < len(xs))]
+            if not len(far):
+                continue
+            far = far[: int(np.argmax(ys[far])) + 1]
+            low = 0.12 + 0.9 * height
+            swing = xs[i] + light.side * (0.07 * np.sin(t * 3.4) + 0.02 * t)
+            points = [(xs[i], ys[i] - 0.003), *zip(xs[far], ys[far] - 0.003, strict=True)]
+            points += zip(swing[::-1], ys[i] + t[::-1] * low, strict=True)
+            if pen.woodcut:
+                pen.shape(points, shade, 0.6)
+            else:
+                pen.fade(path(points), float(ys[i]), float(ys[i]) + low, shade, shade, (0.66, 0.2))
     return xs, ys
 
 
@@ -296,3 +291,36 @@ def hatching(world: World, name: str, y0: float, y1: float, c: Colour, alpha: fl
                 lens(x, y + rng.uniform(-0.01, 0.01), rng.uniform(0.04, 0.13) * (0.6 + t), 0.005 + 0.007 * t)
             )
     world.pen.fill(strokes, c, alpha)
+
+
+def meadow_details(world: World, name: str, curve: Curve, c: Colour) -> None:
+    """A stream that winds down to the viewer here and there, patches of light and tufts of grass."""
+    rng, light, pen = world.rng(name + " details"), world.light, world.pen
+    xs, ys = curve
+    patches, tufts = skia.Path(), skia.Path()
+    top = float(np.mean(ys))
+    for _ in range(world.count(rng, 5, 8)):
+        t = rng.random()
+        patches.addPath(lens(rng.uniform(world.left, world.right), top + 0.04 + 0.3 * t, rng.uniform(0.08, 0.22), 0.008 + 0.014 * t))
+    with pen.inside(path([(world.left, FLOOR), *zip(xs, ys, strict=True), (world.right, FLOOR)])):
+        if not pen.woodcut:
+            pen.fill(patches, mix(light.lit(c), light.sun, 0.12), 0.4, soft=0.006)
+        for x in world.left + np.cumsum(rng.uniform(0.9, 2.6, int(world.span) + 2)) - 0.8:
+            if rng.random() < 0.6 and all(not t.box[0] - 0.1 < x < t.box[2] + 0.1 for t in world.spec.things):
+                _stream(world, float(x), top, rng)
+    for x in rng.uniform(world.left, world.right, world.count(rng, 6, 10)):
+        y, h = rng.uniform(top + 0.08, 1.06), rng.uniform(0.012, 0.022)
+        tufts.addPath(path([(x - h, y), (x - 0.9 * h, y - h), (x - 0.35 * h, y - 0.3 * h), (x, y - 1.5 * h), (x + 0.4 * h, y - 0.3 * h), (x + h, y - 1.1 * h), (x + h, y)]))
+    if c != SNOW:
+        pen.fill(tufts, light.half(mix(c, PINE, 0.45), 0.4), 0.7)
+
+
+def _stream(world: World, x: float, top: float, rng: np.random.Generator) -> None:
+    pen, light = world.pen, world.light
+    t = np.linspace(0, 1, 26)
+    bend = rng.uniform(0.07, 0.12) * (1 if rng.random() < 0.5 else -1)
+    middle = x + bend * np.sin(t**0.7 * rng.uniform(6, 8)) * (0.25 + t) - light.side * 0.1 * t
+    half, y = 0.007 + 0.075 * t**1.4, top - 0.01 + 0.32 * t
+    shape = path([*zip(middle - half, y, strict=True), *zip((middle + half)[::-1], y[::-1], strict=True)])
+    pen.stroke(shape, light.dim((90, 110, 90)), 0.01, 0.5)
+    pen.fade(shape, top, 1.0, mix(light.haze, (255, 255, 255), 0.1), mix(light.sky[1], light.haze, 0.35))

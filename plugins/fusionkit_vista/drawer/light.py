@@ -45,7 +45,7 @@ _LIT = {
     "at sunset": (1.05, 0.68, 0.50),
     "at dusk": (0.64, 0.53, 0.72),
     "at night": (0.40, 0.50, 0.78),
-    "under northern lights": (0.32, 0.62, 0.62),
+    "under northern lights": (0.38, 0.60, 0.64),
 }
 _SHADE = {
     "at dawn": (0.52, 0.52, 0.70),

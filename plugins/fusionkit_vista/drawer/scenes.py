@@ -13,6 +13,7 @@ from fusionkit_vista.drawer.land import (
     furrows,
     hatching,
     hill,
+    meadow_details,
     mist,
     mountain_range,
     round_trees,
@@ -51,6 +52,7 @@ def _meadow(world: World, base: float, c: Colour, frame: bool, dark: float = 0.4
         hatching(world, "meadow", base + 0.05, 1.0, world.light.half((170, 184, 220), 0.4), 0.5)
     else:
         hatching(world, "meadow", base + 0.05, 1.0, world.light.dim(c), 0.5)
+    meadow_details(world, "meadow", curve, c)
     if frame:
         _frame(world, curve)
 
@@ -67,14 +69,14 @@ def _frame(world: World, curve: tuple[np.ndarray, np.ndarray], height: float = 0
         return free and bool((np.abs(groups - x) < half).any())
 
     xs, ys = curve
-    conifers(world, "frame", (xs, ys + 0.06), 24, height, PINE, 0.0, _white(world), keep)
+    conifers(world, "frame", (xs, ys + 0.06), 15, height, PINE, 0.0, _white(world), keep)
 
 
 def mountains(world: World) -> None:
     """Two ranges, a dark wood at their feet and a meadow."""
     rng = world.rng("mountains")
     _backdrop(world, 0.2, 0.3)
-    _range(world, HORIZON + 0.06, 0.26, 0.36, 0.26)
+    _range(world, HORIZON + 0.06, 0.30, 0.42, 0.2)
     mist(world, "range", HORIZON + 0.06, 0.09, 0.7)
     ground = SNOW if _white(world) else PINE
     curve = hill(world, "wood", HORIZON + 0.11, 0.03, ground, 0.34)
@@ -88,7 +90,7 @@ def lake(world: World) -> None:
     """Mountains and a wooded shore that stand on their heads in the water."""
     rng = world.rng("lake")
     _backdrop(world, 0.2, 0.3)
-    _range(world, HORIZON + 0.01, 0.28, 0.38, 0.28)
+    _range(world, HORIZON + 0.01, 0.28, 0.4, 0.22)
     mist(world, "range", HORIZON - 0.01, 0.07, 0.65)
     curve = hill(world, "shore", HORIZON - 0.012, 0.01, SNOW if _white(world) else PINE, 0.2, 0.05)
     conifers(world, "shore", curve, 42, rng.uniform(0.08, 0.12), PINE, 0.16, _white(world))
@@ -138,6 +140,7 @@ def _clearing(world: World, ground: Colour) -> None:
     curve = hill(world, "clearing", HORIZON + 0.22, 0.02, ground, 0.0, 0.26, 0.5)
     tone = world.light.half((170, 184, 220), 0.4) if _white(world) else world.light.dim(ground)
     hatching(world, "clearing", HORIZON + 0.27, 1.0, tone, 0.5)
+    meadow_details(world, "clearing", curve, ground)
     _frame(world, curve, 0.36)
 
 
@@ -146,6 +149,8 @@ def desert(world: World) -> None:
     rng = world.rng("desert")
     sand = mix(SAND, (232, 150, 96), rng.random())
     stone = mix((206, 108, 72), (176, 92, 84), rng.random())
+    if world.spec.time == "under northern lights":  # whose green would make meadows of sand
+        sand, stone = mix(sand, (255, 176, 190), 0.75), mix(stone, (220, 110, 150), 0.6)
     for haze in (0.6, 0.34):
         table_mountains(world, f"tables {haze}", haze, stone)
     mist(world, "tables", HORIZON, 0.05, 0.5)
@@ -163,7 +168,7 @@ def city(world: World) -> None:
     """Three rows of buildings at the water, perhaps before mountains."""
     if world.rng("city").random() < 0.35:
         mountain_range(world, "backdrop", HORIZON, 0.18, 0.66, 0.5, 4)
-    rows = ((0.62, 0.36, 0.062, False), (0.38, 0.34, 0.085, False), (0.1, 0.23, 0.105, True))
+    rows = ((0.62, 0.40, 0.05, False), (0.36, 0.36, 0.066, False), (0.1, 0.24, 0.082, True))
     for k, (haze, tall, wide, lamps) in enumerate(rows):
         skyline(world, f"row {k}", haze, tall, wide, lamps or k == 1)
         mist(world, f"row {k}", HORIZON - 0.01, 0.07, 0.3 if k < 2 else 0.0)

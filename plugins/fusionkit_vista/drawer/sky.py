@@ -68,7 +68,7 @@ def _bands(world: World) -> None:
 
 
 def _rays(world: World, x: float, y: float) -> None:
-    rays, count, far = skia.Path(), 26, 1.7
+    rays, count, far = skia.Path(), 26, world.span + 1
     turn = float(world.rng("rays").random())
     for k in range(count):
         a = 2 * np.pi * (k + turn) / count
@@ -147,7 +147,7 @@ def _rainbow(world: World) -> None:
     while x < world.right:
         for k, c in enumerate(arc):
             pen.stroke(oval(x, y, radius - k * width, radius - k * width), c, width * 1.15, 0.55)
-        x += rng.uniform(2.2, 3.0)
+        x += rng.uniform(3.2, 4.5)
 
 
 def _clouds(world: World) -> None:

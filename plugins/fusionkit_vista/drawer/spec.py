@@ -145,7 +145,7 @@ def _stretches(spec: Spec, name: str) -> tuple[tuple[float, float], ...]:
             return open_water(spec.seed, spec.width, spec.scene)
         if THINGS[name].stands == "cliff":
             cliffs = headlands(spec.seed, spec.width)
-            shores = [(max(cliff.left + 0.02, 0.0), min(cliff.right - 0.02, spec.width)) for cliff in cliffs]
+            shores = [(max(cliff.flat[0] - 0.01, 0.0), min(cliff.flat[1] + 0.01, spec.width)) for cliff in cliffs]
             return tuple(shore for shore in shores if shore[1] - shore[0] > 0.33)
     return ((0.0, spec.width),)
 

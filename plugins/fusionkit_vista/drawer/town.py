@@ -51,7 +51,7 @@ def _building(
     elif crown < 0.4:  # a set-back top with a mast
         shape.addPath(box(x + w * 0.2, y - w * 0.3, x + w * 0.8, y + 0.001))
         shape.addPath(box(middle - 0.003, y - w * 0.85, middle + 0.003, y))
-    elif crown < 0.5:  # a dome
+    elif crown < 0.46:  # a dome
         shape.addPath(
             path([(middle + w * 0.4 * np.cos(a), y - w * 0.42 * np.sin(a)) for a in np.linspace(0, np.pi, 9)])
         )

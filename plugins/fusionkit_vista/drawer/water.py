@@ -79,6 +79,12 @@ def _waves(world: World, calm: float) -> None:
         (dark if k % 3 == 0 else bright).addPath(stroke)
     pen.fill(bright, shine, 0.5 if pen.woodcut else 0.22)
     pen.fill(dark, pen.ink if pen.woodcut else light.dim((60, 90, 130)), 0.55 if pen.woodcut else 0.16)
+    if not pen.woodcut and calm < 0.6:
+        swells = skia.Path()
+        for t in (np.arange(5) + 0.6) / 5:
+            for x in rng.uniform(world.left, world.right, world.count(rng, 1.2, 2.2)):
+                swells.addPath(lens(x, HORIZON + 0.42 * t**1.3, rng.uniform(0.14, 0.34), 0.004 + 0.016 * t))
+        pen.fill(swells, light.dim((40, 90, 130)), 0.2, soft=0.004)
     pen.fill(box(world.left, HORIZON - 0.0025, world.right, HORIZON + 0.003), light.haze, 0.5)
 
 
@@ -145,53 +151,59 @@ def cliffs(world: World) -> None:
 
 def _cliff(world: World, cliff: Headland, stone: Colour, number: int) -> None:
     rng, light, pen = world.rng(f"cliff {number}"), world.light, world.pen
-    n = 14
-    xs = np.linspace(cliff.left, cliff.right, 40)
+    xs = np.linspace(cliff.left, cliff.right, 48)
     ridge = np.array([turf(cliff, x) for x in xs]) + 0.004 * np.sin(xs * 17)
-    steps = np.linspace(0, 1, n)
     ends = []
     for way, x, y in ((-1, cliff.left, ridge[0]), (1, cliff.right, ridge[-1])):
-        out = np.cumsum(rng.uniform(0, 1, n))
-        ends.append(
-            [(x + way * (0.10 * o / out[-1]), y + (cliff.foot - y) * t) for o, t in zip(out, steps, strict=True)]
-        )
-    foot_xs = np.linspace(cliff.right + 0.10, cliff.left - 0.10, 40)
-    foot = [(x, cliff.foot + 0.012 * np.sin(x * 23) + 0.01 * np.sin(x * 51)) for x in foot_xs]
+        out = np.cumsum(rng.uniform(0, 1, 12))
+        out *= (0.1 if way == cliff.steep else 0.04) / out[-1]
+        ends.append([(x + way * o, y + (cliff.foot - y) * t) for o, t in zip(out, np.linspace(0, 1, 12), strict=True)])
+    foot_xs = np.linspace(ends[1][-1][0], ends[0][-1][0], 48)
+    foot = [(x, cliff.foot + 0.010 * np.sin(x * 23) + 0.008 * np.sin(x * 51)) for x in foot_xs]
     whole = path([*zip(xs, ridge, strict=True), *ends[1], *foot, *ends[0][::-1]])
     surf = path([(x, y + 0.014 + 0.006 * np.sin(x * 80)) for x, y in foot] + [(x, y - 0.02) for x, y in foot[::-1]])
     pen.fill(surf, light.lit(SNOW), 0.8, soft=0.004)
-    pen.fade(whole, cliff.top, cliff.foot, light.lit(stone), light.dim(stone), steps=3)
+    pen.fade(whole, cliff.top, cliff.foot, light.lit(stone), light.half(stone, 0.3), steps=3)
     with pen.inside(whole):
-        clefts, glints = skia.Path(), skia.Path()
-        x = cliff.left
-        while x < cliff.right + 0.1:
-            w, lean = rng.uniform(0.022, 0.06), 0.04 * light.side
-            middle = (cliff.top + cliff.foot) / 2
-            clefts.addPath(
-                path(
-                    [
-                        (x, cliff.top),
-                        (x + w, cliff.top),
-                        (x + w * 0.8 - lean, cliff.foot + 0.05),
-                        (x + w * 0.1 - lean, cliff.foot + 0.05),
-                        (x + w * 0.45, middle),
-                    ]
-                )
-            )
-            if light.side:
-                glints.addPath(
-                    path([(x + w, cliff.top), (x + w * 1.5, cliff.top), (x + w * 1.2 - lean, cliff.foot - 0.06)])
-                )
-            x += w + rng.uniform(0.03, 0.09)
-        pen.fill(clefts, light.dim(stone), 0.62)
-        pen.fill(glints, light.lit(mix(stone, (255, 255, 255), 0.2)), 0.4)
+        _rock_face(world, rng, cliff, stone)
         hem = 0.03 + 0.012 * world.noise(rng, xs, 14, 2)
-        grass = light.lit(mix(GRASS, PINE, 0.35))
-        turf_path = path([*zip(xs, ridge - 0.02, strict=True), *zip(xs[::-1], (ridge + hem)[::-1], strict=True)])
-        pen.fade(turf_path, cliff.top, cliff.top + 0.06, grass, mix(grass, light.dim(PINE), 0.3), steps=2)
+        grass = light.lit(mix(GRASS, PINE, 0.3))
+        green = path([*zip(xs, ridge - 0.02, strict=True), *zip(xs[::-1], (ridge + hem)[::-1], strict=True)])
+        pen.fade(green, cliff.top, cliff.foot, grass, mix(grass, light.dim(PINE), 0.35), steps=3)
         if pen.woodcut:
             pen.stroke(path(zip(xs, ridge + hem, strict=True), False), pen.ink, 0.005, 0.7)
     pen.edge(whole)
+    x = (cliff.right + 0.16 if cliff.steep > 0 else cliff.left - 0.16) + cliff.steep * rng.uniform(0, 0.05)
+    if rng.random() < 0.7:
+        _stack(world, x, cliff.foot - rng.uniform(0.0, 0.06), rng.uniform(0.07, 0.12), stone)
+
+
+def _rock_face(world: World, rng: np.random.Generator, cliff: Headland, stone: Colour) -> None:
+    """Clefts in the shade, and ribs in the light between them."""
+    light, pen = world.light, world.pen
+    clefts, ribs = skia.Path(), skia.Path()
+    x, lean = cliff.left - 0.05, 0.04 * light.side
+    while x < cliff.right + 0.1:
+        w, top, foot = rng.uniform(0.025, 0.07), turf(cliff, x) - 0.01, cliff.foot + 0.05
+        middle = (x + w * 0.45, (top + foot) / 2)
+        clefts.addPath(path([(x, top), (x + w, top), (x + w * 0.8 - lean, foot), (x + w * 0.1 - lean, foot), middle]))
+        ribs.addPath(path([(x + w, top), (x + w * 1.5, top), (x + w * 1.2 - lean, foot - 0.1)]))
+        x += w + rng.uniform(0.03, 0.09)
+    pen.fill(clefts, light.dim(stone), 0.5)
+    pen.fill(ribs, light.lit(mix(stone, (255, 255, 255), 0.35)), 0.6)
+
+
+def _stack(world: World, x: float, foot: float, high: float, stone: Colour) -> None:
+    """A rock that the sea has left standing before a cliff."""
+    light, pen = world.light, world.pen
+    w = high * 0.42
+    pen.fill(lens(x, foot + 0.002, w * 2.2, 0.014), light.lit(SNOW), 0.75, soft=0.003)
+    shape = path([(x - w, foot), (x - w * 0.8, foot - high * 0.6), (x - w * 0.3, foot - high), (x + w * 0.35, foot - high * 0.92), (x + w * 0.85, foot - high * 0.5), (x + w, foot)])
+    pen.fade(shape, foot - high, foot, light.lit(stone), light.half(stone, 0.3), steps=2)
+    with pen.inside(shape):
+        a = -light.side
+        pen.shape([(x, foot - high), (x + a * w, foot - high), (x + a * w, foot), (x + a * 0.3 * w, foot)], light.dim(stone), 0.5)
+    pen.edge(shape, 0.006)
 
 
 def rock(world: World, x: float, y: float, size: float) -> None:

@@ -53,15 +53,11 @@ def castle(world: World, rng: np.random.Generator, size: float) -> None:
         mound = path(zip(t * 1.9, -0.04 + 0.66 * (1 - np.cos(np.pi * t / 2) ** 1.3), strict=True))
         c = mix(GRASS, PINE, 0.6) if world.spec.scene != "mountains" else mix(ROCK, PINE, 0.5)
         top = light.half(c, 0.6)
-        pen.fade(
-            mound,
-            -0.04,
-            0.6,
-            top,
-            mix(top, light.dim(PINE), 0.35),
-            (1.0, 0.0) if not pen.woodcut else (1.0, 1.0),
-            steps=2,
-        )
+        if pen.woodcut:
+            pen.fill(mound, top)
+            pen.edge(path(zip(t * 1.2, -0.04 + 0.66 * (1 - np.cos(np.pi * t * 0.63 / 2) ** 1.3), strict=True), False), 0.04)
+        else:
+            pen.fade(mound, -0.04, 0.6, top, mix(top, light.dim(PINE), 0.35), (1.0, 0.0))
     bright, dark = light.lit(wall, 0.05), light.half(wall, 0.3)
 
     def tower(x: float, w: float, h: float, cone: float) -> None:
