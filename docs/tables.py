@@ -165,7 +165,8 @@ def schedulers() -> str:
     from diffusers.utils import dummy_torch_and_scipy_objects
 
     from fusionkit.models.inspect import inspect_model
-    from fusionkit.models.schedulers.by_name import SHORT_NAMES, make_scheduler
+    from fusionkit.models.schedulers.by_name import SHORT_NAMES
+    from fusionkit.models.schedulers.make import make_scheduler
     from fusionkit.recipe import SchedulerSpec
 
     info = inspect_model("tinyworld/scenes")

@@ -76,7 +76,7 @@ def owner_of(error: BaseException) -> str:
 
 def _extensions() -> dict[str, str]:
     """The distributions that offer something, by their top modules; fusionkit itself left out."""
-    groups = ("plugins", "metrics", "features", "baselines", "models", "controlnets")
+    groups = ("plugins", "commands", "schedulers", "metrics", "features", "baselines", "models", "controlnets")
     entries = (each for group in groups for each in entry_points(group=f"fusionkit.{group}"))
     return {
         top: entry.dist.name

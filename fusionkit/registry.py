@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
 from fusionkit.foreign import guarded
@@ -96,6 +96,37 @@ class Group(Generic[T]):
         return found, broken
 
 
+@lru_cache
+def tables(group: str) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """What the packages offer in a group whose entry points are mappings, by name, those of fusionkit first.
+
+    Args:
+        group: The group's name.
+
+    Returns:
+        All of it; why a name that several packages offer is none; and a line for each entry point that is broken.
+    """
+    found: dict[str, Any] = {}
+    owners: dict[str, list[EntryPoint]] = {}
+    refused: dict[str, str] = {}
+    broken: list[str] = []
+    for entry in sorted(entry_points(group=group), key=lambda each: (package_of(each) != "fusionkit", each.name)):
+        try:
+            with guarded(f"'{entry.name}' of package '{package_of(entry)}' can't be imported ({entry.value})"):
+                offered = dict(entry.load())
+        except PluginError as error:
+            broken.append(str(error))
+            continue
+        for name, each in offered.items():
+            found.setdefault(str(name), each)
+            owners.setdefault(str(name), []).append(entry)
+    for name, entries in owners.items():
+        if reason := offered_twice(entries):
+            del found[name]
+            refused[name] = reason
+    return found, refused, broken
+
+
 PLUGINS = Group(ENTRY_POINT_GROUP, "plugin", Plugin)
 
 
@@ -107,6 +138,7 @@ def offered() -> dict[str, EntryPoint]:
 def forget() -> None:
     """Look at the installed packages again when the next plugin is asked for."""
     PLUGINS.forget()
+    tables.cache_clear()
 
 
 def load(name: str) -> type[Plugin]:

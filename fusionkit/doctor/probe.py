@@ -36,7 +36,7 @@ torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0
 OFFERS = """
 from importlib.metadata import entry_points
 told = {"found": {}, "broken": {}}
-for kind in ("plugins", "metrics", "features", "baselines", "models", "controlnets"):
+for kind in ("plugins", "commands", "schedulers", "metrics", "features", "baselines", "models", "controlnets"):
     names = told["found"].setdefault(kind, [])
     for entry in sorted(entry_points(group=f"fusionkit.{kind}"), key=lambda each: each.name):
         try:
@@ -47,6 +47,9 @@ for kind in ("plugins", "metrics", "features", "baselines", "models", "controlne
             text = " ".join(str(error).split()) or "no message"
             whose = entry.dist.name if entry.dist is not None else entry.module
             told["broken"][f"{kind} {entry.name}"] = [whose, f"{type(error).__name__}: {text}"]
+            continue
+        if kind == "schedulers" and hasattr(offered, "keys"):
+            names.extend(map(str, offered))
             continue
         mapped = kind in ("models", "controlnets") and hasattr(offered, "keys")
         names.extend(f"{entry.name}/{each}" for each in offered) if mapped else names.append(entry.name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fusionkit.errors import FusionError
-from fusionkit.models.schedulers.by_name import known_schedulers
 from fusionkit.recipe.problems import options_of
 from fusionkit.recipe.recipe import Recipe
+from fusionkit.recipe.schedulers import offered_schedulers
 from fusionkit.registry import load, offered
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -108,7 +108,7 @@ def _plugins() -> dict[str, list[dict[str, Any]]]:
 
 
 def _scheduler() -> dict[str, Any]:
-    names = known_schedulers()
+    names = list(offered_schedulers())
     return {
         "anyOf": [
             {"enum": names},

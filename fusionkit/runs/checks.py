@@ -13,11 +13,12 @@ from fusionkit.loop.stage import Stage
 from fusionkit.models.compatibility import misfits
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.lora.loras import check_loras
-from fusionkit.models.schedulers.by_name import SHORT_NAMES, resolve
+from fusionkit.models.schedulers.by_name import by_name
 from fusionkit.models.schedulers.schedules import schedule_problems
 from fusionkit.models.suits import unsuitable_options
 from fusionkit.pictures.image import output_path, output_problems, recipe_problem
 from fusionkit.recipe.costs import cost_problems
+from fusionkit.recipe.schedulers import is_foreign
 from fusionkit.runs.run import completed, size_problems, unused_models
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def named_scheduler(recipe: Recipe, info: ModelInfo) -> NamedScheduler:
     if spec is None:
         name, options = str(info.scheduler), dict(info.scheduler_config)
     else:
-        fixed = SHORT_NAMES.get(spec.name.lower().replace("_", "-"), ("", {}))[1]
-        name, options = resolve(spec), {**fixed, **given_options(recipe)}
+        name, fixed = by_name(spec.name)
+        options = {**fixed, **given_options(recipe)}
     return NamedScheduler(name, _draws_noise(name, options))
 
 
@@ -145,7 +146,7 @@ def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manag
     numbers = dict.fromkeys(plan.steps for plan in plans if plan.steps is not None)
     if problems := [line for steps in numbers for line in schedule_problems(info, recipe.scheduler, steps)]:
         return problems
-    if not given_options(recipe).keys() <= _TOLD_BY_VALUE:
+    if is_foreign(scheduler.name) or not given_options(recipe).keys() <= _TOLD_BY_VALUE:
         return _planned_problems(recipe, infos)
     memory: dict[str, Any] = {}
     stages = [

@@ -129,7 +129,7 @@ def prepare(
     from fusionkit.loop.denoise import check_coverage
     from fusionkit.models.compatibility import misfits, mixing_problems
     from fusionkit.models.memory import memory_problems, models_beside
-    from fusionkit.models.schedulers.by_name import make_scheduler
+    from fusionkit.models.schedulers.make import make_scheduler
     from fusionkit.models.suits import unsuitable_options
     from fusionkit.recipe.costs import cost_problems, too_many_in_all
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from fusionkit import Fused, Patches, Plugin, RecipeError, Stage, Step, hookimpl
 from fusionkit.loop.canvas import WeightedMean, gather
 from fusionkit.loop.denoise import denoise
-from fusionkit.models.schedulers.by_name import make_scheduler
+from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.testing import tiny_plan
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion

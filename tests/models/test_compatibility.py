@@ -20,7 +20,8 @@ from tiny_models import CHECKPOINTS, info_of, plain
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.compatibility import _DDIM, _OTHER_DEFAULTS, misfits, mixing_problems
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
-from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES, make_scheduler
+from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES
+from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.recipe import SchedulerSpec
 
 ADVICE = "; use models that were fine-tuned from one base model"

@@ -204,7 +204,7 @@ REFINER = "conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias
     ],
 )
 def test_single_files_by_their_header(tmp_path: Path, keys: dict[str, Any], expected: tuple[Any, ...]) -> None:
-    from fusionkit.models.schedulers.by_name import make_scheduler
+    from fusionkit.models.schedulers.make import make_scheduler
 
     path = tmp_path / "model.safetensors"
     save_file({name: torch.zeros(shape) for name, shape in keys.items()}, path)

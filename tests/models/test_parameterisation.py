@@ -12,7 +12,8 @@ from torch import Tensor
 
 from fusionkit.errors import ModelError
 from fusionkit.models.parameterisation import alpha_sigma, converted
-from fusionkit.models.schedulers.by_name import SHORT_NAMES, make_scheduler
+from fusionkit.models.schedulers.by_name import SHORT_NAMES
+from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.models.schedulers.wrapper import DiffusersScheduler
 from fusionkit.recipe import SchedulerSpec
 

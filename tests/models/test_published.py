@@ -12,7 +12,7 @@ from published import BERT, DDIM_V, DPM, EDM, EULER, LCM, SD, SD2, SD2_TEXT, XL,
 
 from fusionkit.errors import ModelError
 from fusionkit.models.inspect import inspect_model
-from fusionkit.models.schedulers.by_name import make_scheduler
+from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.recipe import SchedulerSpec
 
 _NO_CHECKER = {"safety_checker": [None, None], "feature_extractor": [None, None], "requires_safety_checker": False}

@@ -14,14 +14,8 @@ from tiny_models import info_of
 from torch import Tensor
 
 from fusionkit.errors import RecipeError
-from fusionkit.models.schedulers.by_name import (
-    CLASS_NAMES,
-    SHORT_NAMES,
-    UNSUITABLE,
-    known_schedulers,
-    make_scheduler,
-    resolve,
-)
+from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES, UNSUITABLE, known_schedulers, resolve
+from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.recipe import SchedulerSpec
 

@@ -11,7 +11,8 @@ from tiny_models import info_of
 
 from fusionkit.errors import RecipeError
 from fusionkit.loop.model import ModelInfo
-from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES, make_scheduler
+from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES
+from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.models.schedulers.schedules import schedule_problems
 from fusionkit.recipe import Recipe, SchedulerSpec
 from fusionkit.runs.checks import named_scheduler

@@ -14,7 +14,7 @@ from tiny_models import CHECKPOINTS, plain, run, stage_on
 from fusionkit.errors import RecipeError
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.models.schedulers.by_name import make_scheduler
+from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.recipe import Recipe
 from fusionkit.recipe.recipe_file import parse_recipe
 from fusionkit.runs.checks import check_file

@@ -10,7 +10,7 @@ from fusionkit.loop.model import ModelInfo
 from fusionkit.loop.stage import Stage, StagePlan
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.load import load_pipeline
-from fusionkit.models.schedulers.by_name import make_scheduler
+from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.recipe import Recipe, SchedulerSpec
 

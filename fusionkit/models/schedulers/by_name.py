@@ -1,19 +1,15 @@
-"""Schedulers of diffusers behind one face, each step with a noise of our own. Importing this needs no torch."""
+"""Schedulers by name: those that fusionkit offers, and what becomes of a name in a recipe. Needs no torch."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import RecipeError, did_you_mean
-from fusionkit.models.schedulers.schedules import fitting_offset, schedule_problems, whole_config
+from fusionkit.recipe.schedulers import Offer, broken_tables, offered_schedulers, refused_schedulers
 
 if TYPE_CHECKING:
-    import torch
-
     from fusionkit.loop.model import ModelInfo
-    from fusionkit.loop.scheduler import Scheduler
     from fusionkit.recipe.recipe import SchedulerSpec
 
 
@@ -22,7 +18,7 @@ _MULTISTEP, _SINGLESTEP = "DPMSolverMultistepScheduler", "DPMSolverSinglestepSch
 _PLUS = {"algorithm_type": "dpmsolver++", "solver_order": 2}
 _SDE = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
 
-SHORT_NAMES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+SHORT_NAMES: Mapping[str, Offer] = {
     "ddim": ("DDIMScheduler", {}),
     "ddpm": ("DDPMScheduler", {}),
     "deis": ("DEISMultistepScheduler", {}),
@@ -60,15 +56,15 @@ CLASS_NAMES: tuple[str, ...] = tuple(
     sorted({name for name, _ in SHORT_NAMES.values()} | {"DDIMParallelScheduler", "DDPMParallelScheduler"})
 )
 
-_FLOW = "is for flow-matching models; this one predicts noise or velocity"
+FLOW = "is for flow-matching models; this one predicts noise or velocity"
 _OTHER = "is made for another kind of model"
 UNSUITABLE: Mapping[str, str] = {
-    "FlowMatchEulerDiscreteScheduler": _FLOW,
-    "FlowMatchHeunDiscreteScheduler": _FLOW,
-    "FlowMatchLCMScheduler": _FLOW,
-    "FlowMapEulerDiscreteScheduler": _FLOW,
-    "LTXEulerAncestralRFScheduler": _FLOW,
-    "SCMScheduler": _FLOW,
+    "FlowMatchEulerDiscreteScheduler": FLOW,
+    "FlowMatchHeunDiscreteScheduler": FLOW,
+    "FlowMatchLCMScheduler": FLOW,
+    "FlowMapEulerDiscreteScheduler": FLOW,
+    "LTXEulerAncestralRFScheduler": FLOW,
+    "SCMScheduler": FLOW,
     "CMStochasticIterativeScheduler": "is for consistency models; 'lcm' is the one for latent consistency models",
     "CogVideoXDDIMScheduler": "is for video models; use 'ddim'",
     "CogVideoXDPMScheduler": "is for video models; use 'dpm++-2m'",
@@ -88,18 +84,22 @@ UNSUITABLE: Mapping[str, str] = {
 """Classes of diffusers that people may try, and why they can't be used."""
 
 
+OFFERED: Mapping[str, Offer] = {**SHORT_NAMES, **{name: (name, {}) for name in CLASS_NAMES}}
+"""What fusionkit itself offers in the entry point group `fusionkit.schedulers`."""
+
+
 def known_schedulers() -> list[str]:
-    """Every name that a recipe may give: the short names, then the class names."""
-    return [*SHORT_NAMES, *CLASS_NAMES]
+    """Every name that a recipe may give: fusionkit's short names and class names, then those of other packages."""
+    return list(offered_schedulers())
 
 
 def resolve(spec: SchedulerSpec) -> str:
-    """The diffusers class name of a recipe's scheduler.
+    """The class of a recipe's scheduler: its name in diffusers, or `module:Class` of another package.
 
     Raises:
         RecipeError: The name is not known, or its class does not suit Stable Diffusion.
     """
-    return _named(spec.name)[0]
+    return by_name(spec.name)[0]
 
 
 def named(info: ModelInfo, spec: SchedulerSpec | None) -> tuple[str, Mapping[str, Any], str]:
@@ -109,92 +109,25 @@ def named(info: ModelInfo, spec: SchedulerSpec | None) -> tuple[str, Mapping[str
         RecipeError: The name is not known, or its class does not suit Stable Diffusion.
     """
     shown = info.scheduler if spec is None else spec.name
-    return (*_named(shown), shown)
+    return (*by_name(shown), shown)
 
 
-def _named(name: str) -> tuple[str, Mapping[str, Any]]:
-    short = name.lower().replace("_", "-")
-    if short in SHORT_NAMES:
-        return SHORT_NAMES[short]
-    if name in CLASS_NAMES:
-        return name, {}
-    if name in UNSUITABLE:
-        raise RecipeError([f"scheduler '{name}' {UNSUITABLE[name]}"])
-    lowered = {known.lower(): known for known in known_schedulers()}
-    hint = did_you_mean(lowered.get(name.lower(), name), known_schedulers())
-    raise RecipeError([f"no scheduler '{name}'{hint or '; known are: ' + ', '.join(SHORT_NAMES)}"])
-
-
-def make_scheduler(info: ModelInfo, spec: SchedulerSpec | None, steps: int, device: torch.device | str) -> Scheduler:
-    """A scheduler for one stage, its timesteps set; None is the model's own.
-
-    Args:
-        info: The model; its own scheduler's configuration is the base of any other, as in `from_config`.
-        spec: A short name or a class name, with options of the configuration (`use_karras_sigmas`) or of each step
-            (`eta`, `s_churn`), spelt as in diffusers or in kebab-case.
-        steps: Sampling steps; a few schedulers make more timesteps of them.
-        device: Where the canvas lives.
+def by_name(name: str) -> Offer:
+    """The class of a scheduler, and the options that its name stands for.
 
     Raises:
-        RecipeError: An unknown or unsuitable scheduler, an unknown option, a wrong value, or a number of steps that it
-            can't make; all wrong options at once. A whole schedule is tried on one latent pixel.
+        RecipeError: The name is not known, or its class does not suit Stable Diffusion.
     """
-    if problems := schedule_problems(info, spec, steps):
-        raise RecipeError(problems)
-    name, fixed, shown = named(info, spec)
-    given = {} if spec is None else {key.replace("-", "_"): value for key, value in spec.options.items()}
-    cls = _class(name, shown)
-    step_options = _step_options(cls)
-    config_options = [
-        option for option in inspect.signature(cls.__init__).parameters if option not in ("self", "kwargs")
-    ]
-    if given.get("use_flow_sigmas") or given.get("prediction_type") == "flow_prediction":
-        raise RecipeError([f"scheduler '{shown}': flow matching {_FLOW.removeprefix('is ')}"])
-    config = {**fixed, **{key: value for key, value in given.items() if key in config_options}}
-    if spec is not None and "clip_sample" in config_options and "clip_sample" not in info.scheduler_config:
-        # Latents have no range to be clipped to, but a few classes do it unless they are told not to.
-        config.setdefault("clip_sample", False)
-    if (offset := fitting_offset(name, whole_config(info, name, {**fixed, **given}), steps)) is not None:
-        config["steps_offset"] = offset
-    at_step = {key: value for key, value in given.items() if key in step_options and key not in config_options}
-
-    from fusionkit.models.schedulers.wrapper import DiffusersScheduler
-
-    try:
-        scheduler = DiffusersScheduler(lambda: cls.from_config(own_config(info), **config), steps, device, at_step)
-        broken = scheduler.broken_step
-    except Exception as error:
-        # What diffusers raises for values that do not go together has no common type, and speaks of its own code.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise RecipeError([f"scheduler '{shown}' can't make {steps} steps as it is set: {reason:.200}"]) from error
-    if broken is not None:
-        raise RecipeError(
-            [
-                f"scheduler '{shown}' computes no numbers at step {broken + 1} of {len(scheduler.timesteps)} as it is "
-                f"set; use fewer steps, or other options"
-            ]
-        )
-    return scheduler
-
-
-def own_config(info: ModelInfo) -> Mapping[str, Any]:
-    """The configuration of the model's own scheduler with its class' defaults, from which any other is built."""
-    if info.scheduler not in CLASS_NAMES:
-        return info.scheduler_config
-    config: Mapping[str, Any] = _class(info.scheduler, info.scheduler).from_config(dict(info.scheduler_config)).config
-    return config
-
-
-def _class(name: str, shown: str) -> Any:
-    import diffusers
-
-    cls = getattr(diffusers, name)
-    if "dummy" in cls.__module__:
-        missing = ", ".join(backend for backend in cls._backends if backend != "torch")
-        raise RecipeError([f"scheduler '{shown}' needs {missing}: pip install {missing}"])
-    return cls
-
-
-def _step_options(cls: Any) -> list[str]:
-    ours = {"self", "model_output", "timestep", "sample", "generator", "variance_noise", "return_dict"}
-    return [name for name in inspect.signature(cls.step).parameters if name not in ours | {"pred_original_sample"}]
+    offered = offered_schedulers()
+    for each in (name.lower().replace("_", "-"), name):
+        if each in offered:
+            return offered[each]
+    if name in UNSUITABLE:
+        raise RecipeError([f"scheduler '{name}' {UNSUITABLE[name]}"])
+    if reason := refused_schedulers().get(name):
+        raise RecipeError([f"scheduler '{name}' {reason}"])
+    lowered = {known.lower(): known for known in offered}
+    hint = did_you_mean(lowered.get(name.lower(), name), offered)
+    listed = ", ".join(known for known in offered if known not in CLASS_NAMES)
+    lost = "".join(f"; {reason}" for reason in broken_tables())
+    raise RecipeError([f"no scheduler '{name}'{hint or f'; known are: {listed}'}{lost}"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from fusionkit.errors import did_you_mean
 from fusionkit.models.files.sources import arguments_of
+from fusionkit.models.schedulers.by_name import CLASS_NAMES, UNSUITABLE
 from fusionkit.recipe.problems import shown
 
 STEP_LIMIT = 10_000
@@ -109,8 +110,6 @@ def config_problems(config: Mapping[str, Any]) -> list[str]:
     Args:
         config: The file's content.
     """
-    from fusionkit.models.schedulers.by_name import CLASS_NAMES, UNSUITABLE
-
     name = config.get("_class_name")
     if not isinstance(name, str) or name not in (*CLASS_NAMES, *UNSUITABLE):
         return [f"has a scheduler {shown(name)}, which is none of diffusers' for such models"]

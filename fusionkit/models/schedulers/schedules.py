@@ -7,6 +7,7 @@ from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.compatibility import is_edm
+from fusionkit.models.schedulers.by_name import named
 from fusionkit.models.schedulers.options import STEP_LIMIT, option_problems, options_of
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ def schedule_problems(info: ModelInfo, spec: SchedulerSpec | None, steps: int) -
     Raises:
         RecipeError: The scheduler is unknown or does not suit such models.
     """
-    from fusionkit.models.schedulers.by_name import named
-
     name, fixed, label = named(info, spec)
     given = {} if spec is None else {key.replace("-", "_"): value for key, value in spec.options.items()}
     if problems := option_problems(name, label, given):

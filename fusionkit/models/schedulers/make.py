@@ -1,0 +1,123 @@
+"""Schedulers of diffusers behind one face, each step with a noise of our own. Importing this needs no torch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.errors import PluginError, RecipeError, did_you_mean
+from fusionkit.foreign import guarded
+from fusionkit.models.schedulers.by_name import CLASS_NAMES, FLOW, named
+from fusionkit.models.schedulers.schedules import fitting_offset, schedule_problems, whole_config
+from fusionkit.recipe.schedulers import is_foreign
+
+if TYPE_CHECKING:
+    import torch
+
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.loop.scheduler import Scheduler
+    from fusionkit.recipe.recipe import SchedulerSpec
+
+
+def make_scheduler(info: ModelInfo, spec: SchedulerSpec | None, steps: int, device: torch.device | str) -> Scheduler:
+    """A scheduler for one stage, its timesteps set; None is the model's own.
+
+    Args:
+        info: The model; its own scheduler's configuration is the base of any other, as in `from_config`.
+        spec: A short name or a class name, with options of the configuration (`use_karras_sigmas`) or of each step
+            (`eta`, `s_churn`), spelt as in diffusers or in kebab-case.
+        steps: Sampling steps; a few schedulers make more timesteps of them.
+        device: Where the canvas lives.
+
+    Raises:
+        PluginError: A class of another package can't be used.
+        RecipeError: An unknown or unsuitable scheduler, an unknown option, a wrong value, or a number of steps that it
+            can't make; all wrong options at once. A whole schedule is tried on one latent pixel.
+    """
+    if problems := schedule_problems(info, spec, steps):
+        raise RecipeError(problems)
+    name, fixed, shown = named(info, spec)
+    given = {} if spec is None else {key.replace("-", "_"): value for key, value in spec.options.items()}
+    cls = _class(name, shown)
+    step_options = _step_options(cls)
+    config_options = [
+        option for option in inspect.signature(cls.__init__).parameters if option not in ("self", "kwargs")
+    ]
+    if unknown := [key for key in given if key not in (*config_options, *step_options)]:
+        known = sorted({*config_options, *step_options})
+        raise RecipeError(
+            f"scheduler '{shown}' has no option '{key}'{did_you_mean(key, known) or '; it has: ' + ', '.join(known)}"
+            for key in unknown
+        )
+    if given.get("use_flow_sigmas") or given.get("prediction_type") == "flow_prediction":
+        raise RecipeError([f"scheduler '{shown}': flow matching {FLOW.removeprefix('is ')}"])
+    told = {**fixed, **given}
+    config = {key: value for key, value in told.items() if key in config_options}
+    if spec is not None and "clip_sample" in config_options and "clip_sample" not in info.scheduler_config:
+        # Latents have no range to be clipped to, but a few classes do it unless they are told not to.
+        config.setdefault("clip_sample", False)
+    if (offset := fitting_offset(name, whole_config(info, name, told), steps)) is not None:
+        config["steps_offset"] = offset
+    at_step = {key: value for key, value in told.items() if key in step_options and key not in config_options}
+
+    from fusionkit.models.schedulers.wrapper import DiffusersScheduler
+
+    try:
+        scheduler = DiffusersScheduler(lambda: cls.from_config(own_config(info), **config), steps, device, at_step)
+        broken = scheduler.broken_step
+    except Exception as error:
+        # What diffusers raises for values that do not go together has no common type, and speaks of its own code.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RecipeError([f"scheduler '{shown}' can't make {steps} steps as it is set: {reason:.200}"]) from error
+    if broken is not None:
+        raise RecipeError(
+            [
+                f"scheduler '{shown}' computes no numbers at step {broken + 1} of {len(scheduler.timesteps)} as it is "
+                f"set; use fewer steps, or other options"
+            ]
+        )
+    return scheduler
+
+
+def own_config(info: ModelInfo) -> Mapping[str, Any]:
+    """The configuration of the model's own scheduler with its class' defaults, from which any other is built."""
+    if info.scheduler not in CLASS_NAMES:
+        return info.scheduler_config
+    config: Mapping[str, Any] = _class(info.scheduler, info.scheduler).from_config(dict(info.scheduler_config)).config
+    return config
+
+
+def _class(name: str, shown: str) -> Any:
+    import diffusers
+
+    if is_foreign(name):
+        return _foreign_class(name, shown)
+    cls = getattr(diffusers, name)
+    if "dummy" in cls.__module__:
+        missing = ", ".join(backend for backend in cls._backends if backend != "torch")
+        raise RecipeError([f"scheduler '{shown}' needs {missing}: pip install {missing}"])
+    return cls
+
+
+def _foreign_class(name: str, shown: str) -> Any:
+    """A class that another package offers.
+
+    Raises:
+        PluginError: It can't be imported, or is not made as diffusers' schedulers are.
+    """
+    from diffusers.configuration_utils import ConfigMixin
+    from diffusers.schedulers.scheduling_utils import SchedulerMixin
+
+    module, _, attribute = name.partition(":")
+    with guarded(f"scheduler '{shown}' can't be imported ({name})"):
+        cls = getattr(import_module(module), attribute)
+    if not (isinstance(cls, type) and issubclass(cls, SchedulerMixin) and issubclass(cls, ConfigMixin)):
+        raise PluginError(f"scheduler '{shown}' ({name}) is no subclass of diffusers' SchedulerMixin and ConfigMixin")
+    return cls
+
+
+def _step_options(cls: Any) -> list[str]:
+    ours = {"self", "model_output", "timestep", "sample", "generator", "variance_noise", "return_dict"}
+    return [name for name in inspect.signature(cls.step).parameters if name not in ours | {"pred_original_sample"}]
