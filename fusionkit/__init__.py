@@ -15,13 +15,14 @@ from fusionkit.errors import (
     PluginError,
     RecipeError,
 )
-from fusionkit.loop.hookspecs import hookimpl
+from fusionkit.loop.hookspecs import Wrapper, hookimpl
 
 if TYPE_CHECKING:
     from pydantic import Field
 
     from fusionkit.fusion import Fusion
     from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise
+    from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step
     from fusionkit.loop.views import View, covering, windows
     from fusionkit.pictures.map_pictures import below, beside, captioned
@@ -36,6 +37,8 @@ _LAZY = {
     "Field": "pydantic",
     "Fused": "fusionkit.loop.stage",
     "Fusion": "fusionkit.fusion",
+    "Model": "fusionkit.loop.model",
+    "ModelInfo": "fusionkit.loop.model",
     "Patches": "fusionkit.loop.stage",
     "PicturePath": "fusionkit.pictures.picture",
     "Plugin": "fusionkit.plugin",
@@ -67,7 +70,9 @@ __all__ = [
     "Fused",
     "Fusion",
     "FusionError",
+    "Model",
     "ModelError",
+    "ModelInfo",
     "NumericalError",
     "OutOfMemory",
     "Patches",
@@ -83,6 +88,7 @@ __all__ = [
     "Step",
     "View",
     "WeightedMean",
+    "Wrapper",
     "below",
     "beside",
     "captioned",

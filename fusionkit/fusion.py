@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.errors import OutOfMemory, RecipeError, UnfinishedError
 from fusionkit.pictures.result import Result
 from fusionkit.plugin import Plugin
+from fusionkit.recipe.fields import CallFields, ModelFields, PipeFields, RecipeFields, takes
 from fusionkit.recipe.recipe import Recipe
 from fusionkit.runs.observers import OnStepDone, Preview, Progress
 from fusionkit.runs.run import RunPlan, ask_maps, decoded, execute, prepare, told_of_shortage
@@ -23,8 +24,10 @@ ADAPTER = ("vae_tiling", "clip_skip")
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from typing_extensions import Unpack
 
     from fusionkit.loop.model import Model, ModelInfo
+    from fusionkit.loop.stage import Stage, Step
 
 
 class Fusion:
@@ -58,8 +61,13 @@ class Fusion:
         return next(iter(self.infos.values()))
 
     @classmethod
+    @takes(ModelFields)
     def from_pretrained(
-        cls, model: str | Path | Mapping[str, Any], *, plugins: Sequence[Plugin] = (), **options: Any
+        cls,
+        model: str | Path | Mapping[str, Any],
+        *,
+        plugins: Sequence[Plugin] = (),
+        **options: Unpack[ModelFields],
     ) -> Fusion:
         """A model by hub id, folder, `.safetensors` file or embedded name such as `tinyworld/scenes`; or several.
 
@@ -78,7 +86,8 @@ class Fusion:
         return cls.from_recipe(make_recipe(model=str(model), plugins=list(plugins), **options))
 
     @classmethod
-    def from_pipe(cls, pipe: Any, *, plugins: Sequence[Plugin] = (), **options: Any) -> Fusion:
+    @takes(PipeFields)
+    def from_pipe(cls, pipe: Any, *, plugins: Sequence[Plugin] = (), **options: Unpack[PipeFields]) -> Fusion:
         """A diffusers pipeline that the caller already has; it is used as it is and left as it was.
 
         Args:
@@ -93,7 +102,10 @@ class Fusion:
         return cls.from_pipes({"model": pipe}, plugins=plugins, **options)
 
     @classmethod
-    def from_pipes(cls, pipes: Mapping[str, Any], *, plugins: Sequence[Plugin] = (), **options: Any) -> Fusion:
+    @takes(PipeFields)
+    def from_pipes(
+        cls, pipes: Mapping[str, Any], *, plugins: Sequence[Plugin] = (), **options: Unpack[PipeFields]
+    ) -> Fusion:
         """Several diffusers pipelines that the caller already has, as plugins that blend models take them.
 
         Args:
@@ -122,7 +134,8 @@ class Fusion:
         return cls(infos, load, recipe)
 
     @classmethod
-    def from_recipe(cls, recipe: Recipe | str | Path, **changes: Any) -> Fusion:
+    @takes(RecipeFields)
+    def from_recipe(cls, recipe: Recipe | str | Path, **changes: Unpack[RecipeFields]) -> Fusion:
         """A recipe: an object, a file, or the name of a bundled one.
 
         Args:
@@ -146,14 +159,15 @@ class Fusion:
         infos = {name: inspected(spec) for name, spec in recipe.specs.items()}
         return cls(infos, lambda r: load_models(r, infos), recipe)
 
+    @takes(CallFields)
     def __call__(
         self,
         prompt: str | None = None,
         *,
-        callback: Callable[..., bool | None] | None = None,
+        callback: Callable[[Stage, Step, Tensor], bool | None] | None = None,
         progress: bool = True,
         maps: bool = False,
-        **changes: Any,
+        **changes: Unpack[CallFields],
     ) -> Result:
         """Make one picture.
 
@@ -172,9 +186,8 @@ class Fusion:
             OutOfMemory: Memory ran out; where only decoding failed, the error holds the latents.
             Cancelled: The callback ended the run.
         """
-        if prompt is not None:
-            changes["prompt"] = prompt
-        return self.run(changed(self.recipe, changes), callback=callback, progress=progress, maps=maps)
+        given = changes if prompt is None else {**changes, "prompt": prompt}
+        return self.run(changed(self.recipe, given), callback=callback, progress=progress, maps=maps)
 
     def plan(self, recipe: Recipe | None = None, observers: Sequence[Plugin] = (), device: Any = "cpu") -> RunPlan:
         """Stages and views of a run, checked, without the model's weights.
@@ -188,9 +201,9 @@ class Fusion:
         self,
         recipe: Recipe | None = None,
         *,
-        callback: Callable[..., bool | None] | None = None,
+        callback: Callable[[Stage, Step, Tensor], bool | None] | None = None,
         progress: bool = True,
-        preview: Callable[..., None] | None = None,
+        preview: Callable[[Image, Stage, Step], None] | None = None,
         preview_every: int | None = None,
         maps: bool = False,
     ) -> Result:
@@ -331,7 +344,7 @@ def make_recipe(**fields: Any) -> Recipe:
         raise RecipeError(problems_of(error)) from None
 
 
-def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """The recipe with some fields changed, validated again.
 
     Raises:

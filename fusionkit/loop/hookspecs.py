@@ -7,7 +7,7 @@ plugin is in `fusionkit/loop/defaults.py`. An implementation names only the argu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import pluggy
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
 
 PROJECT = "fusionkit"
-F = TypeVar("F")
+Answer = TypeVar("Answer")
+
+Wrapper = Generator[None, Answer, Answer]
+"""What a wrapper around a hook is, for type checkers: `Wrapper[Tensor]` yields once for a tensor and returns one."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -34,6 +34,11 @@ from fusionkit.recipe.values import Size as Size
 from fusionkit.recipe.values import finite as finite
 from fusionkit.recipe.values import parse_size as parse_size
 from fusionkit.recipe.values import refuse_bool as refuse_bool
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from fusionkit.recipe.fields import RecipeFields
 
 
 class Part(BaseModel):
@@ -285,6 +290,10 @@ class Recipe(Part):
     preview_every: Count | None = Field(
         default=None, description="Writes a preview beside the picture every so many steps."
     )
+
+    if TYPE_CHECKING:
+        # What a field is made of, and not only what it is made into.
+        def __init__(self, **fields: Unpack[RecipeFields]) -> None: ...
 
     @model_validator(mode="after")
     def _one_way_to_name_models(self) -> Recipe:

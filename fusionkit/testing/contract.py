@@ -18,6 +18,7 @@ from fusionkit.errors import CanvasError, RecipeError
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.loop.stage import Stage
 from fusionkit.plugin import Plugin
+from fusionkit.testing.sources import unnamed_defaults
 from fusionkit.testing.tiny import KINDS, Kind, execute_tiny, tiny_model, tiny_plan, tiny_run
 from fusionkit.testing.watch import Watch
 
@@ -165,6 +166,11 @@ class PluginContract:
         """`fusionkit plugins NAME` says of each option what it does."""
         silent = [name for name, field in self.plugin.model_fields.items() if not field.description]
         assert not silent, f"options without a description: {', '.join(silent)}"
+
+    def test_defaults_have_their_name(self) -> None:
+        """Defaults are given as `Field(default=...)`: without the name, type checkers take an option for required."""
+        silent = [f"{name} of {kind}" for kind, name in unnamed_defaults(self.plugin)]
+        assert not silent, f"write Field(default=...), which type checkers read, for: {', '.join(silent)}"
 
     def test_options_survive_a_recipe(self) -> None:
         """The options, written to a recipe and read back, are the same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -36,14 +36,18 @@ def write_stride(stride: tuple[int, int]) -> int | str:
     return stride[0] if stride[0] == stride[1] else f"{stride[0]}x{stride[1]}"
 
 
-Stride = Annotated[
-    tuple[Side, Side],
-    BeforeValidator(parse_stride),
-    PlainSerializer(write_stride, return_type=int | str),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\s*\d+\s*[xX×]\s*\d+\s*$"}]}  # noqa: RUF001
-    ),
-]
+if TYPE_CHECKING:
+    # What may be given; it is a pair by then.
+    Stride: TypeAlias = int | str | tuple[int, int]
+else:
+    Stride = Annotated[
+        tuple[Side, Side],
+        BeforeValidator(parse_stride),
+        PlainSerializer(write_stride, return_type=int | str),
+        WithJsonSchema(
+            {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\s*\d+\s*[xX×]\s*\d+\s*$"}]}  # noqa: RUF001
+        ),
+    ]
 
 
 class MultiDiffusion(Plugin, name="multidiffusion"):
@@ -72,8 +76,8 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
     def check(self, stage: Stage) -> list[str]:
         """Strides and jitter that the latents can't hold or that leave holes, and noise that nothing draws."""
         width, height = stage.recipe.window or stage.info.window
-        horizontal, vertical = self.stride or (0, 0)
-        stride, factor = self.stride and write_stride(self.stride), stage.factor
+        horizontal, vertical = self._pixels or (0, 0)
+        stride, factor = self._pixels and write_stride(self._pixels), stage.factor
         problems = []
         if horizontal % factor or vertical % factor:
             problems.append(f"stride {stride} is not a multiple of the model's latent factor, {factor} pixels")
@@ -125,11 +129,17 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
         mean = WeightedMean(groups, fused.prediction)
         return replace(fused, noise=mean(view_noise(stage, at, groups)))
 
+    @property
+    def _pixels(self) -> tuple[int, int] | None:
+        """(horizontal, vertical) in pixels."""
+        pixels: tuple[int, int] | None = self.stride  # type: ignore[assignment]  # see `Stride`
+        return pixels
+
     def _stride(self, stage: Stage) -> tuple[int, int]:
         """(vertical, horizontal) in latent pixels; no more than the window, which may be cut to the canvas."""
-        if self.stride is None:
+        if self._pixels is None:
             return max(1, stage.window[0] // 2), max(1, stage.window[1] // 2)
-        horizontal, vertical = self.stride
+        horizontal, vertical = self._pixels
         return min(vertical // stage.factor, stage.window[0]), min(horizontal // stage.factor, stage.window[1])
 
     def _most_jitter(self, stage: Stage) -> int:

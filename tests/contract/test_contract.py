@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import ImageChops, ImageEnhance
 from PIL.Image import Image
+from pydantic import BaseModel
 from torch import Tensor
 
 from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, View, hookimpl
@@ -231,6 +232,22 @@ def test_what_is_not_claimed_is_skipped() -> None:
     ):
         with pytest.raises(SkipTest):
             test()
+
+
+class Nested(BaseModel):
+    one: int = Field(1, description="A number.")
+    two: int = Field(default=2, description="Another number.")
+
+
+class ForgetsTheName(Plugin):
+    first: float = Field(0.5, description="Of nothing.")
+    second: dict[str, Nested] = Field(default={}, description="Of nothing.")
+    third: int = Field(..., description="Of nothing.")
+    fourth: int = 4
+
+
+def test_defaults_that_type_checkers_do_not_see_are_caught() -> None:
+    fails(ForgetsTheName, "test_defaults_have_their_name", r"for: first of ForgetsTheName, one of Nested$")
 
 
 class Lightens(Plugin):

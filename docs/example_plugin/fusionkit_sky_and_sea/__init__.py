@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
-from fusionkit import Field, Patches, Plugin, Prompt, Stage, View, hookimpl
+from fusionkit import Field, Patches, Plugin, Prompt, Stage, View, Wrapper, hookimpl
 
 
 class SkyAndSea(Plugin):
@@ -21,9 +21,7 @@ class SkyAndSea(Plugin):
     )
 
     @hookimpl(wrapper=True)
-    def prompt_per_patch(
-        self, stage: Stage, patches: Patches
-    ) -> Generator[None, Sequence[str | Prompt], Sequence[str | Prompt]]:
+    def prompt_per_patch(self, stage: Stage, patches: Patches) -> Wrapper[Sequence[str | Prompt]]:
         """Replace the prompts of those views for which an option names one."""
         prompts = yield
         return [self.prompt_of(view, stage) or prompt for view, prompt in zip(patches.views, prompts, strict=True)]
