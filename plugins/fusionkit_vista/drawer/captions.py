@@ -36,7 +36,7 @@ def caption(spec: Spec, *, whole: bool = True) -> str:
 def vocabulary() -> tuple[str, ...]:
     """All words that captions use, sorted."""
     texts = [*STYLES, *SCENES, *TIMES, *WEATHERS, *NUMBERS.values(), SKY, "a landscape of with"]
-    texts += [name for name in THINGS] + [f"{name}s" for name, kind in THINGS.items() if kind.most > 1]
+    texts += [*THINGS, *(f"{name}s" for name, kind in THINGS.items() if kind.most > 1)]
     return tuple(sorted({word for text in texts for word in text.split()}))
 
 
@@ -46,7 +46,7 @@ def window_caption(spec: Spec, window: Box, rng: np.random.Generator) -> str:
     What can't be seen is not said. Of the whole pictures 60 % say "landscape"; 45 % don't say a clear sky, 12 % not
     the weather, 5 % not the time, 5 % not the style, and 4 % neither the scene nor more than the thing.
     """
-    left, top, right, bottom = window
+    _, top, _, bottom = window
     whole = bottom - top > 0.75
     seen = visible(spec, window)
     land = max(0.0, bottom - 0.56) / (bottom - top)
@@ -104,8 +104,8 @@ def parse(prompt: str) -> dict[str, Any]:
         text = text.replace(thing[0], " ", 1)
         kind, many = THINGS[thing[2]], found["number"] > 1
         if found["number"] > kind.most or many != bool(thing[3]):
-            most = NUMBERS[kind.most]
-            raise ValueError(f"{thing[0].removeprefix('with ')!r}: at most {most} of it, one is {'a ' + thing[2]!r}")
+            forms = ", ".join(repr(plural(thing[2], number)) for number in range(1, kind.most + 1))
+            raise ValueError(f"{thing[0].removeprefix('with ')!r}: a picture holds {forms}")
     if rest := text.split():
         form = "a [landscape] poster|woodcut of SCENE TIME WEATHER with a|two|three THING"
         raise ValueError(f"not understood: {' '.join(rest)!r}; a prompt has the form: {form}")

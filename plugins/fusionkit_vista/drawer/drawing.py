@@ -50,8 +50,8 @@ def boxes(
     """The boxes of the things (left, top, right, bottom) in pixels of what `draw` gives, beyond the picture included."""
     x, y, zoom = view
     scale = (size[1] if size else SIDE) * zoom
-    shift = (margin - x * scale, margin - y * scale) * 2
-    return tuple(
-        tuple(v * scale + d for v, d in zip(thing.box, shift, strict=True))  # type: ignore[misc]
-        for thing in spec.things
-    )
+    return tuple(_scaled(thing.box, scale, margin - x * scale, margin - y * scale) for thing in spec.things)
+
+
+def _scaled(box: Box, scale: float, right: float, down: float) -> Box:
+    return (box[0] * scale + right, box[1] * scale + down, box[2] * scale + right, box[3] * scale + down)

@@ -29,7 +29,7 @@ def layer(world: World, xs: np.ndarray, ys: np.ndarray, top: Colour, bottom: Col
 def mountain_range(
     world: World, name: str, base: float, height: float, haze: float, snow: float, peaks: float, stone: Colour = ROCK
 ) -> None:
-    """A range: lit and shaded flanks, snow above a jagged line from the share `snow` of its height on, haze at its foot."""
+    """A range: lit and shaded flanks, snow above a jagged line at the share `snow` of its height, haze at its foot."""
     rng, pen, light = world.rng(name), world.pen, world.light
     xs = world.xs(150)
     count = max(3, round(peaks * world.span))
@@ -70,9 +70,9 @@ def _flanks(
     side, n, result = world.light.side, len(xs), skia.Path()
     inner = np.flatnonzero((h[1:-1] > h[:-2]) & (h[1:-1] >= h[2:])) + 1
     peaked: list[int] = []
-    for i in sorted(inner, key=lambda i: -h[i]):
+    for i in sorted(inner.tolist(), key=lambda i: -float(h[i])):
         if all(abs(i - j) > 9 for j in peaked):
-            peaked.append(int(i))
+            peaked.append(i)
     t = np.linspace(0, 1, 9)
     for i in sorted(peaked[: int(peaks * world.span * 2) + 2]):
         high = h[i] > 0.5 * height
@@ -253,7 +253,9 @@ def dunes(world: World, name: str, base: float, height: float, haze: float, sand
     count = max(2, round(world.span * 0.9))
     at = world.left + (np.arange(count) + 0.5 + rng.uniform(-0.35, 0.35, count)) / count * world.span
     crest = np.max(
-        rng.uniform(0.6, 1, (count, 1)) * np.exp(-np.abs(xs - at[:, None]) * np.where((xs - at[:, None]) * light.side > 0, 2.0, 4.2)), 0
+        rng.uniform(0.6, 1, (count, 1))
+        * np.exp(-np.abs(xs - at[:, None]) * np.where((xs - at[:, None]) * light.side > 0, 2.0, 4.2)),
+        0,
     )
     ys = base - height * crest - 0.012 * world.wave(rng, xs)
     lit = light.lit(sand, haze)
@@ -301,7 +303,9 @@ def meadow_details(world: World, name: str, curve: Curve, c: Colour) -> None:
     top = float(np.mean(ys))
     for _ in range(world.count(rng, 5, 8)):
         t = rng.random()
-        patches.addPath(lens(rng.uniform(world.left, world.right), top + 0.04 + 0.3 * t, rng.uniform(0.08, 0.22), 0.008 + 0.014 * t))
+        patches.addPath(
+            lens(rng.uniform(world.left, world.right), top + 0.04 + 0.3 * t, rng.uniform(0.08, 0.22), 0.008 + 0.014 * t)
+        )
     with pen.inside(path([(world.left, FLOOR), *zip(xs, ys, strict=True), (world.right, FLOOR)])):
         if not pen.woodcut:
             pen.fill(patches, mix(light.lit(c), light.sun, 0.12), 0.4, soft=0.006)
@@ -310,7 +314,19 @@ def meadow_details(world: World, name: str, curve: Curve, c: Colour) -> None:
                 _stream(world, float(x), top, rng)
     for x in rng.uniform(world.left, world.right, world.count(rng, 6, 10)):
         y, h = rng.uniform(top + 0.08, 1.06), rng.uniform(0.012, 0.022)
-        tufts.addPath(path([(x - h, y), (x - 0.9 * h, y - h), (x - 0.35 * h, y - 0.3 * h), (x, y - 1.5 * h), (x + 0.4 * h, y - 0.3 * h), (x + h, y - 1.1 * h), (x + h, y)]))
+        tufts.addPath(
+            path(
+                [
+                    (x - h, y),
+                    (x - 0.9 * h, y - h),
+                    (x - 0.35 * h, y - 0.3 * h),
+                    (x, y - 1.5 * h),
+                    (x + 0.4 * h, y - 0.3 * h),
+                    (x + h, y - 1.1 * h),
+                    (x + h, y),
+                ]
+            )
+        )
     if c != SNOW:
         pen.fill(tufts, light.half(mix(c, PINE, 0.45), 0.4), 0.7)
 

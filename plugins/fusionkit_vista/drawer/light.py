@@ -116,7 +116,10 @@ class Light:
         blend = float(rng.random())
         tint = rng.uniform(-7, 7, (4, 3))
         sky = [mix(a, b, blend) for a, b in zip(*_SKIES[time], strict=True)]
-        self.sky = [tuple(min(255.0, max(0.0, v + d)) for v, d in zip(c, t, strict=True)) for c, t in zip(sky, tint)]
+        self.sky = [
+            tuple(min(255.0, max(0.0, v + d)) for v, d in zip(c, t, strict=True))
+            for c, t in zip(sky, tint, strict=True)
+        ]
         self._lit, self._shade, self.sun = _LIT[time], _SHADE[time], _SUN[time]
         self.veil = 0.0  # how much haze the weather adds to all that is far
         grey = mix(mix(self.lit((150, 164, 190)), self.dim((190, 200, 230)), 0.45), self.sky[2], 0.25)

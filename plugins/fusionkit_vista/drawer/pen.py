@@ -1,4 +1,4 @@
-"""The pen: shapes, fades and glows on a canvas in the manner of a poster, or flat and outlined as a woodcut prints them."""
+"""The pen: shapes, fades and glows on a canvas, soft as on a poster, or flat and outlined as a woodcut prints them."""
 
 from __future__ import annotations
 

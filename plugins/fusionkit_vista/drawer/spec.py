@@ -85,16 +85,18 @@ def sample_spec(rng: np.random.Generator, *, width: float = 1.0, **fixed: Any) -
     thing, number = fixed.get("thing"), fixed.get("number")
     if thing is None:
         thing = str(rng.choice(things_of(scene, time, weather))) if rng.random() < 0.75 else ""
-    if thing and number is None:
-        number = 1 if rng.random() < 0.7 else int(rng.integers(1, THINGS[thing].most + 1))
+    few: int = number or 1
+    if thing and number is None and rng.random() >= 0.7:
+        few = int(rng.integers(1, THINGS[thing].most + 1))
     for attempt in range(30):
         spec = Spec(scene, time, weather, style, (), int(rng.integers(2**31)), width)
         if not thing:
             return spec
-        few = number if fixed.get("number") else max(1, int(number) - attempt // 3)
+        if number is None and attempt % 3 == 2:
+            few = max(1, few - 1)
         if found := place(rng, spec, thing, few):
             return replace(spec, things=found)
-    raise ValueError(f"there is no room for {number} {thing}s on {scene}")
+    raise ValueError(f"there is no room for {few} {thing}{'s' if few > 1 else ''} in a picture of this width")
 
 
 def _setting(rng: np.random.Generator, fixed: dict[str, Any]) -> tuple[str, str, str]:

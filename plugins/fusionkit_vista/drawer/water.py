@@ -19,7 +19,7 @@ STEEP = 1.25
 
 
 def water(world: World, view: View, above: Any, calm: float, tint: Colour) -> None:
-    """Water below the horizon that mirrors the recorded picture `above`; `calm` is 1 for a mirror, 0 for a rough sea."""
+    """Water that mirrors the recorded picture `above` below the horizon; `calm` is 1 for a mirror, 0 for a rough sea."""
     light, pen, rng = world.light, world.pen, world.rng("water")
     first = max(0, int(np.floor(view.row(HORIZON))))
     deep = mix(light.dim(tint), light.lit(tint), 0.5)
@@ -41,7 +41,7 @@ def _rgb(c: int) -> tuple[int, int, int]:
 
 
 def _mirror(world: World, view: View, above: Any, calm: float, rng: np.random.Generator, first: int) -> np.ndarray:
-    """What is above, turned upside down at the horizon, shifted by ripples and blurred, for the rows from `first` on."""
+    """What is above, upside down, shifted by ripples and blurred: the rows of the view from `first` on."""
     pad = int(np.ceil(0.06 * view.scale)) + 2
     pixels, canvas = view.blank(pad)
     canvas.translate(0, HORIZON)
@@ -198,11 +198,24 @@ def _stack(world: World, x: float, foot: float, high: float, stone: Colour) -> N
     light, pen = world.light, world.pen
     w = high * 0.42
     pen.fill(lens(x, foot + 0.002, w * 2.2, 0.014), light.lit(SNOW), 0.75, soft=0.003)
-    shape = path([(x - w, foot), (x - w * 0.8, foot - high * 0.6), (x - w * 0.3, foot - high), (x + w * 0.35, foot - high * 0.92), (x + w * 0.85, foot - high * 0.5), (x + w, foot)])
+    shape = path(
+        [
+            (x - w, foot),
+            (x - w * 0.8, foot - high * 0.6),
+            (x - w * 0.3, foot - high),
+            (x + w * 0.35, foot - high * 0.92),
+            (x + w * 0.85, foot - high * 0.5),
+            (x + w, foot),
+        ]
+    )
     pen.fade(shape, foot - high, foot, light.lit(stone), light.half(stone, 0.3), steps=2)
     with pen.inside(shape):
         a = -light.side
-        pen.shape([(x, foot - high), (x + a * w, foot - high), (x + a * w, foot), (x + a * 0.3 * w, foot)], light.dim(stone), 0.5)
+        pen.shape(
+            [(x, foot - high), (x + a * w, foot - high), (x + a * w, foot), (x + a * 0.3 * w, foot)],
+            light.dim(stone),
+            0.5,
+        )
     pen.edge(shape, 0.006)
 
 

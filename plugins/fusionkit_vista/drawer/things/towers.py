@@ -6,7 +6,7 @@ import numpy as np
 import skia
 
 from fusionkit_vista.drawer.light import GRASS, PINE, ROCK, mix
-from fusionkit_vista.drawer.pen import WARM_GLASS, box, oval, path
+from fusionkit_vista.drawer.pen import box, oval, path
 from fusionkit_vista.drawer.world import World
 
 
@@ -55,7 +55,9 @@ def castle(world: World, rng: np.random.Generator, size: float) -> None:
         top = light.half(c, 0.6)
         if pen.woodcut:
             pen.fill(mound, top)
-            pen.edge(path(zip(t * 1.2, -0.04 + 0.66 * (1 - np.cos(np.pi * t * 0.63 / 2) ** 1.3), strict=True), False), 0.04)
+            pen.edge(
+                path(zip(t * 1.2, -0.04 + 0.66 * (1 - np.cos(np.pi * t * 0.63 / 2) ** 1.3), strict=True), False), 0.04
+            )
         else:
             pen.fade(mound, -0.04, 0.6, top, mix(top, light.dim(PINE), 0.35), (1.0, 0.0))
     bright, dark = light.lit(wall, 0.05), light.half(wall, 0.3)
@@ -110,14 +112,10 @@ def windmill(world: World, rng: np.random.Generator, size: float) -> None:
     sails, beams = skia.Path(), skia.Path()
     for k in range(4):
         a = turn + k * np.pi / 2
-        u, v = (np.cos(a), np.sin(a)), (-np.sin(a), np.cos(a))
-        point = lambda r, q: (r * u[0] + q * v[0], -1.12 + r * u[1] + q * v[1])  # noqa: B023,E731
-        sails.addPath(path([point(0.2, 0.0), point(0.93, 0.0), point(0.93, 0.22), point(0.24, 0.2)]))
-        beams.addPath(path([point(0, 0), point(0.94, 0)], False))
+        turned = skia.Matrix.MakeAll(np.cos(a), -np.sin(a), 0, np.sin(a), np.cos(a), -1.12, 0, 0, 1)
+        sails.addPath(path([(0.2, 0.0), (0.93, 0.0), (0.93, 0.22), (0.24, 0.2)]), turned)
+        beams.addPath(path([(0, 0), (0.94, 0)], False), turned)
     pen.fill(sails, light.lit((255, 248, 232)), 0.95)
     pen.edge(sails, 0.035)
     pen.stroke(beams, light.dim((120, 84, 66)), 0.05)
     pen.fill(oval(0, -1.12, 0.07, 0.07), light.dim((100, 72, 60)))
-
-
-__all__ = ["WARM_GLASS", "castle", "lighthouse", "windmill"]
