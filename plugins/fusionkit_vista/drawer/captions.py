@@ -88,11 +88,11 @@ def parse(prompt: str) -> dict[str, Any]:
         raise ValueError(f"unknown: {', '.join(map(repr, unknown))}; the words are: {', '.join(sorted(known))}")
     found: dict[str, Any] = {"thing": "", "number": None}
     for part, phrases in (("weather", WEATHERS), ("time", TIMES), ("scene", SCENES)):
-        for phrase in sorted(phrases, key=len, reverse=True):
-            if re.search(rf"\b{phrase}\b", text):
-                found[part] = phrase
-                text = re.sub(rf"\b{phrase}\b", " ", text, count=1)
-                break
+        matches = [match for phrase in phrases if (match := re.search(rf"\b{phrase}\b", text))]
+        if matches:
+            first = min(matches, key=lambda match: match.start())
+            found[part] = first[0]
+            text = f"{text[: first.start()]} {text[first.end() :]}"
     style = re.search(r"\ba (?:landscape )?(poster|woodcut) of\b", text)
     if style:
         found["style"] = style[1]

@@ -47,7 +47,7 @@ def draw(
 def boxes(
     spec: Spec, view: tuple[float, float, float] = (0.0, 0.0, 1.0), size: tuple[int, int] | None = None, margin: int = 0
 ) -> tuple[Box, ...]:
-    """The boxes of the things (left, top, right, bottom) in pixels of what `draw` gives, beyond the picture included."""
+    """The boxes of the things (left, top, right, bottom) in pixels of what `draw` gives, also of those beyond it."""
     x, y, zoom = view
     scale = (size[1] if size else SIDE) * zoom
     return tuple(_scaled(thing.box, scale, margin - x * scale, margin - y * scale) for thing in spec.things)

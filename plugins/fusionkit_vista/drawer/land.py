@@ -176,6 +176,10 @@ def round_trees(world: World, name: str, curve: Curve, size: float, haze: float,
         pen.edge(dark, 0.006, 0.7)
 
 
+_CROPS: tuple[Colour | None, ...] = (None, None, (158, 116, 196), (222, 92, 76), (244, 206, 96))
+"""What grows in the rows of a field: nothing to see, lavender, poppies or rape."""
+
+
 def furrows(world: World, name: str, curve: Curve, c: Colour, haze: float) -> None:
     """Rows of a field that run down a slope."""
     rng, pen = world.rng(name), world.pen
@@ -187,12 +191,16 @@ def furrows(world: World, name: str, curve: Curve, c: Colour, haze: float) -> No
         wide = rng.uniform(0.45, 0.9)
         if rng.random() < 0.6:
             lean = rng.uniform(-0.5, 0.5)
-            for q in np.arange(0, wide, 0.048):
+            for q in np.arange(0, wide, 0.056):
                 a, b = start + q, start + wide / 2 + (q - wide / 2) * 2.1 + lean * 0.4
-                rows.addPath(path([(a, y - 0.12), (a + 0.009, y - 0.12), (b + 0.04, y + 0.34), (b, y + 0.34)]))
+                rows.addPath(path([(a, y - 0.12), (a + 0.012, y - 0.12), (b + 0.058, y + 0.34), (b, y + 0.34)]))
         start += wide * rng.uniform(1.4, 2.2)
     with pen.inside(path([(world.left, FLOOR), *zip(xs, ys, strict=True), (world.right, FLOOR)])):
-        pen.fill(rows, world.light.dim(c, haze), 0.26)
+        crop = _CROPS[rng.integers(len(_CROPS))]
+        if crop is None:
+            pen.fill(rows, world.light.dim(c, haze), 0.26)
+        else:
+            pen.fill(rows, world.light.lit(crop, haze), 0.8)
 
 
 def mist(world: World, name: str, y: float, half: float, alpha: float) -> None:

@@ -19,7 +19,7 @@ STEEP = 1.25
 
 
 def water(world: World, view: View, above: Any, calm: float, tint: Colour) -> None:
-    """Water that mirrors the recorded picture `above` below the horizon; `calm` is 1 for a mirror, 0 for a rough sea."""
+    """Water that mirrors the recorded picture `above`; `calm` is 1 for a mirror, 0 for a rough sea."""
     light, pen, rng = world.light, world.pen, world.rng("water")
     first = max(0, int(np.floor(view.row(HORIZON))))
     deep = mix(light.dim(tint), light.lit(tint), 0.5)
