@@ -84,7 +84,7 @@ def sample_spec(rng: np.random.Generator, *, width: float = 1.0, **fixed: Any) -
     scene, time, weather = _setting(rng, fixed)
     thing, number = fixed.get("thing"), fixed.get("number")
     if thing is None:
-        thing = str(rng.choice(things_of(scene, time, weather))) if rng.random() < 0.75 else ""
+        thing = _thing(rng, things_of(scene, time, weather)) if rng.random() < 0.75 else ""
     few: int = number or 1
     if thing and number is None and rng.random() >= 0.7:
         few = int(rng.integers(1, THINGS[thing].most + 1))
@@ -97,6 +97,12 @@ def sample_spec(rng: np.random.Generator, *, width: float = 1.0, **fixed: Any) -
         if found := place(rng, spec, thing, few):
             return replace(spec, things=found)
     raise ValueError(f"there is no room for {few} {thing}{'s' if few > 1 else ''} in a picture of this width")
+
+
+def _thing(rng: np.random.Generator, names: tuple[str, ...]) -> str:
+    """One of the things, those of few scenes more often."""
+    weights = np.array([len(THINGS[name].scenes) ** -0.7 for name in names])
+    return str(rng.choice(names, p=weights / weights.sum()))
 
 
 def _setting(rng: np.random.Generator, fixed: dict[str, Any]) -> tuple[str, str, str]:

@@ -54,7 +54,7 @@ def castle(world: World, rng: np.random.Generator, size: float) -> None:
         c = mix(GRASS, PINE, 0.6) if world.spec.scene != "mountains" else mix(ROCK, PINE, 0.5)
         top = light.half(c, 0.6)
         if pen.woodcut:
-            pen.fill(mound, top)
+            pen.fill(mound, light.lit(c))
             pen.edge(
                 path(zip(t * 1.2, -0.04 + 0.66 * (1 - np.cos(np.pi * t * 0.63 / 2) ** 1.3), strict=True), False), 0.04
             )
