@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -86,8 +88,8 @@ def sample_spec(rng: np.random.Generator, *, width: float = 1.0, **fixed: Any) -
     if thing is None:
         thing = _thing(rng, things_of(scene, time, weather)) if rng.random() < 0.75 else ""
     few: int = number or 1
-    if thing and number is None and rng.random() >= 0.7:
-        few = int(rng.integers(1, THINGS[thing].most + 1))
+    if thing and number is None and THINGS[thing].most > 1 and rng.random() >= 0.65:
+        few = int(rng.integers(2, THINGS[thing].most + 1))
     for attempt in range(30):
         spec = Spec(scene, time, weather, style, (), int(rng.integers(2**31)), width)
         if not thing:
@@ -100,9 +102,22 @@ def sample_spec(rng: np.random.Generator, *, width: float = 1.0, **fixed: Any) -
 
 
 def _thing(rng: np.random.Generator, names: tuple[str, ...]) -> str:
-    """One of the things, those of few scenes more often."""
-    weights = np.array([len(THINGS[name].scenes) ** -0.7 for name in names])
+    """One of the things, those that few settings can hold more often."""
+    settings = _settings()
+    weights = np.array([settings[name] ** -0.8 for name in names])
     return str(rng.choice(names, p=weights / weights.sum()))
+
+
+@lru_cache(maxsize=1)
+def _settings() -> Counter[str]:
+    """In how many scenes, times and weathers each thing can be."""
+    return Counter(
+        name
+        for scene in SCENES
+        for time in TIMES
+        for weather in weathers_of(scene, time)
+        for name in things_of(scene, time, weather)
+    )
 
 
 def _setting(rng: np.random.Generator, fixed: dict[str, Any]) -> tuple[str, str, str]:

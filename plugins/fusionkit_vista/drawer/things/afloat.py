@@ -49,10 +49,9 @@ def whale(world: World, rng: np.random.Generator, size: float) -> None:
     """A whale at the surface: its back, its fluke and the spout."""
     pen, light = world.pen, world.light
     way = 1 if rng.random() < 0.5 else -1
-    skin, belly = (58, 92, 138), (206, 216, 226)
+    skin, belly = ((40, 60, 92) if light.dark else (58, 92, 138)), (206, 216, 226)
     pen.canvas.save()
     pen.canvas.scale(way, 1)
-    side = light.side * way
     back = skia.Path()
     back.moveTo(-1.0, 0.06)
     back.cubicTo(-1.1, -0.42, -0.62, -0.66, -0.18, -0.6)
@@ -71,8 +70,7 @@ def whale(world: World, rng: np.random.Generator, size: float) -> None:
         for k in range(4):
             folds.addPath(path([(-1.0 + 0.14 * k, 0.1), (-0.72 + 0.14 * k, -0.04)], False))
         pen.stroke(folds, light.half(skin, 0.4), 0.03, 0.7)
-        if side < 0:
-            pen.fill(oval(-0.35, -0.6, 0.5, 0.14), light.lit((150, 180, 215)), 0.4, soft=0.03)
+        pen.stroke(back, light.lit((190, 215, 250)), 0.11, 0.75 if light.dark else 0.4)  # the light on its wet skin
     pen.edge(back, 0.045)
     pen.fill(oval(-0.68, -0.16, 0.05, 0.05), pen.ink if pen.woodcut else (20, 24, 40))
     spray = mix(light.lit((245, 250, 255)), (255, 255, 255), 0.3)
