@@ -47,16 +47,16 @@ class Window:
         }
 
 
-def window(seed: int, index: int, *, close: bool = True) -> Window:
+def window(seed: int, index: int, *, close: bool = True, **fixed: Any) -> Window:
     """The training picture `index` of a seed; without `close`, only whole drawings of one picture's width.
 
-    Half of the close-ups look at a thing, if there is one.
+    Half of the close-ups look at a thing, if there is one. `fixed` is what `sample_spec` takes, such as an extra style.
     """
     rng = np.random.default_rng((seed, index))
     chance = float(rng.random())
     zoom = next((z for z, share in _shares() if chance < share), 1) if close else 1
     wide = close and zoom == 1 and rng.random() < WIDE
-    spec = sample_spec(rng, width=float(rng.uniform(1.5, 6)) if wide else 1.0)
+    spec = sample_spec(rng, width=float(rng.uniform(1.5, 6)) if wide else 1.0, **fixed)
     span = 1 / zoom
     x, y = float(rng.uniform(0, spec.width - span)), float(rng.uniform(0, 1 - span))
     if zoom > 1 and spec.things and rng.random() < 0.5:

@@ -5,7 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fusionkit_vista.drawer import STYLES, THINGS, Spec, boxes, draw, labels, sample_spec, things_of, weathers_of
+from fusionkit_vista.drawer import (
+    EXTRA_STYLES,
+    STYLES,
+    THINGS,
+    Spec,
+    boxes,
+    draw,
+    labels,
+    sample_spec,
+    things_of,
+    weathers_of,
+)
 from fusionkit_vista.drawer.words import SCENES, TIMES
 
 pytest.importorskip("skia", reason="drawing needs skia-python: pip install 'fusionkit[vista]'")
@@ -19,7 +30,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.abs(a.astype(int) - b.astype(int)).max(axis=2)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", STYLES + EXTRA_STYLES)
 def test_the_same_spec_gives_the_same_picture_and_another_seed_another(style: str) -> None:
     spec = sampled(1, style=style, scene="a mountain lake")
     picture = draw(spec)
@@ -51,7 +62,7 @@ def test_every_weather_is_seen(weather: str, style: str) -> None:
 
 
 @pytest.mark.parametrize("name", THINGS)
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", STYLES + EXTRA_STYLES)
 def test_a_thing_is_seen_in_its_box_and_is_large(name: str, style: str) -> None:
     spec = sampled(2, thing=name, style=style, number=1)
     box = boxes(spec)[0]
@@ -77,7 +88,7 @@ def test_several_things_stand_apart(number: int) -> None:
 
 
 @pytest.mark.parametrize("scene", SCENES)
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", STYLES + EXTRA_STYLES)
 def test_a_window_of_a_wide_drawing_is_the_drawing_of_that_window(scene: str, style: str) -> None:
     spec = sampled(4, scene=scene, style=style, width=4.0)
     wide, margin = draw(spec, size=(512, 128)), 16
@@ -117,6 +128,14 @@ def test_a_sampled_spec_holds_together() -> None:
         assert len(spec.things) <= (THINGS[spec.things[0].name].most if spec.things else 0)
         assert all(b[0] >= 0 and b[2] <= 1 and b[1] >= 0 and b[3] <= 1 for b in (t.box for t in spec.things))
     assert 0.68 < counts[True] / 300 < 0.82
+
+
+def test_extras_are_drawn_only_where_they_are_asked_for() -> None:
+    specs = [sampled(9, seed) for seed in range(300)]
+    assert {spec.style for spec in specs} == set(STYLES)
+    assert {spec.thing for spec in specs} == {None, *(name for name, kind in THINGS.items() if not kind.extra)}
+    asked = sampled(9, style="watercolour", thing="dragon")
+    assert (asked.style, asked.thing) == ("watercolour", "dragon")
 
 
 def test_parts_that_do_not_go_together_are_refused() -> None:

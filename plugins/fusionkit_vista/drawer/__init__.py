@@ -8,9 +8,10 @@ from __future__ import annotations
 from fusionkit_vista.drawer.captions import caption, parse, visible, vocabulary, window_caption
 from fusionkit_vista.drawer.drawing import boxes, draw
 from fusionkit_vista.drawer.spec import Spec, Thing, labels, sample_spec
-from fusionkit_vista.drawer.words import SCENES, STYLES, THINGS, TIMES, WEATHERS, things_of, weathers_of
+from fusionkit_vista.drawer.words import EXTRA_STYLES, SCENES, STYLES, THINGS, TIMES, WEATHERS, things_of, weathers_of
 
 __all__ = [
+    "EXTRA_STYLES",
     "SCENES",
     "STYLES",
     "THINGS",

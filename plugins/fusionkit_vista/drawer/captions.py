@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fusionkit_vista.drawer.spec import Box, Spec, Thing
-from fusionkit_vista.drawer.words import CLEAR, NUMBERS, SCENES, SKY, STYLES, THINGS, TIMES, WEATHERS
+from fusionkit_vista.drawer.words import CLEAR, EXTRA_STYLES, NUMBERS, SCENES, SKY, STYLES, THINGS, TIMES, WEATHERS
 
 SCENE_VISIBLE_FROM, THING_VISIBLE_FROM = 0.06, 0.4
 """A window names the scene from this share of its pixels on, and a thing from this share of its box on."""
@@ -35,7 +35,7 @@ def caption(spec: Spec, *, whole: bool = True) -> str:
 
 def vocabulary() -> tuple[str, ...]:
     """All words that captions use, sorted."""
-    texts = [*STYLES, *SCENES, *TIMES, *WEATHERS, *NUMBERS.values(), SKY, "a landscape of with"]
+    texts = [*STYLES, *EXTRA_STYLES, *SCENES, *TIMES, *WEATHERS, *NUMBERS.values(), SKY, "a landscape of with"]
     texts += [*THINGS, *(f"{name}s" for name, kind in THINGS.items() if kind.most > 1)]
     return tuple(sorted({word for text in texts for word in text.split()}))
 
@@ -93,7 +93,7 @@ def parse(prompt: str) -> dict[str, Any]:
             first = min(matches, key=lambda match: match.start())
             found[part] = first[0]
             text = f"{text[: first.start()]} {text[first.end() :]}"
-    style = re.search(r"\ba (?:landscape )?(poster|woodcut) of\b", text)
+    style = re.search(rf"\ba (?:landscape )?({'|'.join(STYLES + EXTRA_STYLES)}) of\b", text)
     if style:
         found["style"] = style[1]
         text = text.replace(style[0], " ", 1)
@@ -107,6 +107,6 @@ def parse(prompt: str) -> dict[str, Any]:
             forms = ", ".join(repr(plural(thing[2], number)) for number in range(1, kind.most + 1))
             raise ValueError(f"{thing[0].removeprefix('with ')!r}: a picture holds {forms}")
     if rest := text.split():
-        form = "a [landscape] poster|woodcut of SCENE TIME WEATHER with a|two|three THING"
+        form = f"a [landscape] {'|'.join(STYLES + EXTRA_STYLES)} of SCENE TIME WEATHER with a|two|three THING"
         raise ValueError(f"not understood: {' '.join(rest)!r}; a prompt has the form: {form}")
     return found

@@ -13,6 +13,7 @@ from fusionkit_vista.drawer.spec import Spec
 from fusionkit_vista.drawer.things import draw_thing
 from fusionkit_vista.drawer.view import View
 from fusionkit_vista.drawer.water import glitter, rock, water
+from fusionkit_vista.drawer.watercolour import painted
 from fusionkit_vista.drawer.weather import before_all, before_things
 from fusionkit_vista.drawer.words import THINGS, WET
 from fusionkit_vista.drawer.world import World
@@ -41,7 +42,8 @@ def compose(spec: Spec, view: View) -> np.ndarray:
         world.pen = Pen(canvas, world.light, woodcut)
         _far(world)
     _near(world)
-    return np.ascontiguousarray(pixels[..., :3])
+    picture = np.ascontiguousarray(pixels[..., :3])
+    return painted(spec, view, picture) if spec.style == "watercolour" else picture
 
 
 def _far(world: World) -> None:
@@ -52,7 +54,7 @@ def _far(world: World) -> None:
             draw_thing(world, thing, number)
     FAR[world.spec.scene](world)
     for number, thing in enumerate(world.spec.things):
-        if thing.name in ("balloon", "rocket"):
+        if thing.name in ("balloon", "rocket", "dragon"):
             draw_thing(world, thing, number)
 
 

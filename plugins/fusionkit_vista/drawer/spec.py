@@ -76,8 +76,8 @@ def labels(spec: Spec) -> dict[str, Any]:
 def sample_spec(rng: np.random.Generator, *, width: float = 1.0, **fixed: Any) -> Spec:
     """A drawing at random: style, scene, time and weather uniform; things in three of four, mostly one of a kind.
 
-    Keyword arguments fix a part: style, scene, time, weather, thing ("" for none) or number. What is left open is
-    chosen so that it goes with them.
+    No extra style or thing is among them. Keyword arguments fix a part: style, scene, time, weather, thing ("" for
+    none) or number. What is left open is chosen so that it goes with them.
 
     Raises:
         ValueError: If the fixed parts don't go together, such as a whale in a city.
@@ -104,7 +104,7 @@ def sample_spec(rng: np.random.Generator, *, width: float = 1.0, **fixed: Any) -
 def _thing(rng: np.random.Generator, names: tuple[str, ...]) -> str:
     """One of the things, those that few settings can hold more often."""
     settings = _settings()
-    weights = np.array([settings[name] ** -0.8 for name in names])
+    weights = np.array([settings[name] ** -0.8 if not THINGS[name].extra else 0.0 for name in names])
     return str(rng.choice(names, p=weights / weights.sum()))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STYLES = ("poster", "woodcut")
+EXTRA_STYLES = ("watercolour",)
+"""Styles that are drawn only where they are asked for: what an expert can know and the base model does not."""
 SCENES = (
     "mountains",
     "a mountain lake",
@@ -41,7 +43,7 @@ class Kind:
 
     `extent` is its box (left, top, right, bottom) around its place in units of its size; `sizes` are the smallest and
     largest size in heights of the picture; `most` is how many of it one picture may hold; `stands` says where: in the
-    "sky", on "land", on "water" or on a "cliff".
+    "sky", on "land", on "water" or on a "cliff"; what is `extra` is drawn only where it is asked for.
     """
 
     extent: tuple[float, float, float, float]
@@ -49,6 +51,7 @@ class Kind:
     scenes: tuple[str, ...]
     stands: str = "land"
     most: int = 1
+    extra: bool = False
 
 
 _GROUND = ("mountains", "a forest", "green hills", "a snowy forest")
@@ -72,6 +75,7 @@ THINGS = {
     "tent": Kind((-0.95, -1.02, 1.45, 0.02), (0.15, 0.19), ("a mountain lake", "a desert", *_GROUND), "land", 2),
     "windmill": Kind((-0.95, -1.95, 0.95, 0.0), (0.17, 0.2), ("green hills",), "land", 3),
     "train": Kind((-1.3, -0.86, 1.3, 0.0), (0.19, 0.23), ("mountains", "green hills", "a desert", "a snowy forest")),
+    "dragon": Kind((-1.0, -0.78, 1.0, 0.62), (0.19, 0.23), SCENES, "sky", extra=True),
 }
 """Every kind of thing."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from fusionkit_vista.drawer.spec import Thing
 from fusionkit_vista.drawer.things.afloat import sailboat, whale
 from fusionkit_vista.drawer.things.aloft import balloon, moon, rocket, sun, trail
+from fusionkit_vista.drawer.things.beasts import dragon
 from fusionkit_vista.drawer.things.camp import cabin, tent
 from fusionkit_vista.drawer.things.rail import track, train
 from fusionkit_vista.drawer.things.towers import castle, lighthouse, windmill
@@ -27,6 +28,7 @@ _DRAWN: dict[str, Callable[[World, np.random.Generator, float], None]] = {
     "tent": tent,
     "windmill": windmill,
     "train": train,
+    "dragon": dragon,
 }
 _MIRRORED = ("sailboat", "whale")
 
