@@ -334,6 +334,33 @@ def tinyworld() -> Image:
     return enlarged(sheet)
 
 
+def vista_drawings() -> Image:
+    """Drawings of the embedded world `vista`: each scene as poster and as woodcut, and two wide ones."""
+    import numpy as np
+    from PIL import Image
+
+    from fusionkit_vista.drawer import SCENES, STYLES, draw, sample_spec
+
+    side, gap = 120, 4
+    sheet = Image.new("RGB", (9 * (side + gap) - gap, 6 * (side + gap) - gap), "white")
+    for row, style in enumerate((*STYLES, *STYLES)):
+        for column, scene in enumerate(SCENES):
+            spec = sample_spec(np.random.default_rng((9, row, column)), scene=scene, style=style)
+            picture = Image.fromarray(draw(spec, size=(side, side)))
+            sheet.paste(picture, (column * (side + gap), row * (side + gap)))
+    for row, (scene, style, time, thing) in enumerate(
+        (
+            ("a mountain lake", "poster", "under northern lights", "sailboat"),
+            ("green hills", "woodcut", "at dawn", "windmill"),
+        ),
+        4,
+    ):
+        rng = np.random.default_rng((9, row))
+        spec = sample_spec(rng, scene=scene, style=style, time=time, thing=thing, number=3, width=sheet.width / side)
+        sheet.paste(Image.fromarray(draw(spec, size=(sheet.width, side))), (0, row * (side + gap)))
+    return sheet
+
+
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
     "controlnet": controlnet,
@@ -349,11 +376,14 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "three-models": three_models,
     "tinyworld": tinyworld,
     "two-models": two_models,
+    "vista-drawings": vista_drawings,
 }
 
 
 # Pictures of few colours, and those with small text, lose nothing; photographs and drawings are as good as they were.
 EXACT = {"guidance-map", "magicfusion-shares", "magicfusion-winners", "patch-content-prompts", "two-models"}
+# Sheets of many drawings.
+MANY = {"vista-drawings"}
 LOSSLESS = {"format": "WEBP", "lossless": True, "quality": 100, "method": 6}
 FINE = {"format": "JPEG", "quality": 95, "subsampling": 0, "optimize": True}
 
@@ -364,6 +394,8 @@ def written(name: str, image: Image) -> Path:
         image.save(path := IMAGES / "hero.png", optimize=True)
     elif name in EXACT:
         image.save(path := IMAGES / f"{name}.webp", **LOSSLESS)
+    elif name in MANY:
+        image.save(path := IMAGES / f"{name}.webp", format="WEBP", quality=88, method=6)
     else:
         image.convert("RGB").save(path := IMAGES / f"{name}.jpg", **FINE)
     return path

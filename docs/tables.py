@@ -229,6 +229,21 @@ def vocabulary() -> str:
     return rows(["word", "one of"], [[word, ", ".join(values)] for word, values in lists.items()])
 
 
+def vista_vocabulary() -> str:
+    """The words that the drawer of vista knows."""
+    from fusionkit_vista import drawer
+
+    more = {1: "", 2: " or two", 3: ", two or three"}
+    lists = {
+        "STYLE": [*drawer.STYLES, *drawer.EXTRA_STYLES],
+        "SCENE": drawer.SCENES,
+        "TIME": drawer.TIMES,
+        "WEATHER": drawer.WEATHERS,
+        "THING": ["; ".join(f"a {name}{more[kind.most]}" for name, kind in drawer.THINGS.items())],
+    }
+    return rows(["word", "one of"], [[word, ", ".join(values)] for word, values in lists.items()])
+
+
 def gpu() -> str:
     """What SDXL costs on a GPU, as far as one has measured it."""
     sys.path.insert(0, str(DOCS.parent / "benchmarks"))
@@ -271,6 +286,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "model": model,
     "recipe": recipe,
     "schedulers": schedulers,
+    "vista-vocabulary": vista_vocabulary,
     "vocabulary": vocabulary,
     "weights": weights,
 }

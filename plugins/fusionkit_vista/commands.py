@@ -65,13 +65,13 @@ def draw_command(prompt: str, output: Path, size: tuple[int, int], seed: int, co
     A prompt has the form "a poster|woodcut of SCENE TIME WEATHER with a|two|three THING", of which any part may be
     left out; docs/plugins/vista.md lists the words. Needs skia-python: pip install 'fusionkit[vista]'.
     """  # noqa: D301 - click wants the character
-    from fusionkit_vista.draw import MISSING, skia_missing
+    from fusionkit_vista.draw import skia_problem
 
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise click.ClickException(f"--output '{output}': pictures are written as .png, .jpg or .webp")
     specs = [_spec(prompt, seed, number, size) for number in range(count)]
-    if skia_missing():
-        raise click.ClickException(MISSING)
+    if problem := skia_problem():
+        raise click.ClickException(problem)
     for number, spec in enumerate(specs, 1):
         path = output if count == 1 else output.with_stem(f"{output.stem}-{number}")
         _draw(spec, size, path, overwrite)

@@ -20,18 +20,18 @@ import numpy as np
 
 from fusionkit_vista.windows import MARGIN, SIDE, window
 
-MISSING = "drawing needs skia-python: pip install 'fusionkit[vista]'"
-"""What a command says where the drawer's library is missing."""
 _SAVE_EVERY = 500
 
 
-def skia_missing() -> bool:
-    """Whether the drawer's library can't be imported."""
+def skia_problem() -> str:
+    """Why the drawer's library can't be used, in one line; empty where it can."""
     try:
         import skia  # noqa: F401
-    except ImportError:
-        return True
-    return False
+    except ModuleNotFoundError:
+        return "drawing needs skia-python: pip install 'fusionkit[vista]'"
+    except ImportError as error:
+        return f"drawing needs skia-python, which can't be loaded here: {error}"
+    return ""
 
 
 def draw_shard(folder: Path, number: int, of: int, count: int, seed: int, until: float | None, close: bool) -> None:
@@ -105,8 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="stop after so long, with what is drawn")
     parser.add_argument("--whole", action="store_true", help="no close-ups and no windows of wide drawings")
     options = parser.parse_args(arguments)
-    if skia_missing():
-        print(MISSING, file=sys.stderr)
+    if problem := skia_problem():
+        print(problem, file=sys.stderr)
         return 1
     start = time.time()
     count = draw_shards(options.out, options.count, options.seed, options.processes, options.seconds, not options.whole)
