@@ -90,9 +90,10 @@ def coverage(plan: RunPlan, stage: Stage) -> str:
     import torch
 
     from fusionkit.loop.canvas import scatter
+    from fusionkit.loop.denoise import ask_views
 
     counts = torch.zeros(1, 1, *stage.canvas)
-    for patches in plan.hooks.ask("views", stage=stage, at=stage.steps[0]):
+    for patches in ask_views(stage, stage.steps[0], plan.hooks):
         scatter(torch.ones(len(patches.views), 1, *patches.size), patches.views, counts)
     low, high = int(counts.min()), int(counts.max())
     return f"complete; each pixel is in {low if low == high else f'{low} to {high}'} view{'' if high == 1 else 's'}"

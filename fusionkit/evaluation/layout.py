@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fusionkit.errors import FusionError, ModelError, RecipeError
 from fusionkit.foreign import told
-from fusionkit.loop.views import View, windows
+from fusionkit.loop.views import View, Wrap, windows
 from fusionkit.trust import named_by_a_picture
 
 if TYPE_CHECKING:
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
     from fusionkit.recipe.recipe import ModelSpec, Recipe
 
-Layout = Sequence[tuple["Box", float]]
+Views = Sequence[tuple["Box", float]]
+
+
+class Layout(NamedTuple):
+    """Where the windows of a picture were, and along which axes it is a ring."""
+
+    views: Views
+    wrap: Wrap = ""
+
 
 ADVICE = "--trust opens it"
 _WINDOW = "window"
@@ -28,10 +36,11 @@ _known: dict[tuple[str, int | None], Layout | RecipeError] = {}
 _moving: set[str] = set()
 
 
-def views_of(picture: Picture) -> Layout:
+def layout_of(picture: Picture) -> Layout:
     """The windows of a picture's last stage in pixels, and the share of the steps, 0..1, in which each was there.
 
-    A stride that was given by hand, with the model's window, comes before the recipe.
+    Those of a ring begin on the picture, and may end beyond its edge. A stride that was given by hand, with the model's
+    window, comes before the recipe.
 
     Raises:
         RecipeError: Neither tells, or the recipe can't be planned here.
@@ -42,7 +51,7 @@ def views_of(picture: Picture) -> Layout:
         raise RecipeError([f"{picture.path}: where its windows were is not known; give --crop WxH and --stride N"])
     (width, height), (across, down) = picture.size, picture.crop
     views = windows((height, width), (down, across), (picture.stride, picture.stride))
-    return [(_box(view, 1, picture.size), 1.0) for view in views]
+    return Layout([(_box(view, 1, picture.size), 1.0) for view in views])
 
 
 def window_of(recipe: Recipe, *, trusted: bool = True) -> tuple[int, int] | None:
@@ -94,7 +103,7 @@ def _of_recipe(recipe: Recipe, picture: Picture) -> Layout:
         # Windows that a plugin moves lie elsewhere with another seed; where they do, each seed is planned.
         other = recipe.model_copy(update={"seed": (recipe.seed + 1) % 2**63})
         with allowed(picture.trusted):
-            if key in _moving or (isinstance(found, list) and found != _planned(other, picture)):
+            if key in _moving or (isinstance(found, Layout) and found != _planned(other, picture)):
                 _moving.add(key)
         _known[key, recipe.seed if key in _moving else None] = found
     if isinstance(found, RecipeError):
@@ -103,6 +112,7 @@ def _of_recipe(recipe: Recipe, picture: Picture) -> Layout:
 
 
 def _planned(recipe: Recipe, picture: Picture) -> Layout | RecipeError:
+    from fusionkit.loop.denoise import ask_views
     from fusionkit.runs.run import prepare
 
     try:
@@ -117,7 +127,7 @@ def _planned(recipe: Recipe, picture: Picture) -> Layout | RecipeError:
             return _of_another_size(stage.plan.size, picture.size)
         counts: Counter[Box] = Counter()
         for at in stage.steps:
-            groups = plan.hooks.ask("views", stage=stage, at=at)
+            groups = ask_views(stage, at, plan.hooks)
             views = (view for patches in groups if patches.kind == _WINDOW for view in patches.views)
             counts.update({_box(view, stage.factor, picture.size) for view in views})
     except FusionError as error:
@@ -125,7 +135,7 @@ def _planned(recipe: Recipe, picture: Picture) -> Layout | RecipeError:
         return RecipeError([f"its recipe can't be planned here: {'; '.join(str(error).splitlines())}"])
     except Exception as error:  # noqa: BLE001 - a stranger's recipe is made to find a fault: it must not end the others
         return RecipeError([f"its recipe can't be planned here: {told(error)}"])
-    return [(box, count / len(stage.steps)) for box, count in sorted(counts.items())]
+    return Layout([(box, count / len(stage.steps)) for box, count in sorted(counts.items())], stage.wrap)
 
 
 def _of_another_size(drawn: tuple[int, int], found: tuple[int, int]) -> RecipeError:
@@ -134,10 +144,12 @@ def _of_another_size(drawn: tuple[int, int], found: tuple[int, int]) -> RecipeEr
 
 
 def _box(view: View, factor: int, size: tuple[int, int]) -> Box:
-    """A view in pixels of the picture, as far as it lies on it."""
+    """A view in pixels of the picture, as far as it lies on it; of a ring, it may go on beyond the edge."""
     left, top = view.left * factor, view.top * factor
     right, bottom = left + view.width * factor, top + view.height * factor
-    return max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
+    right = right if "x" in view.wrap else min(size[0], right)
+    bottom = bottom if "y" in view.wrap else min(size[1], bottom)
+    return max(0, left), max(0, top), right, bottom
 
 
 def _info(spec: ModelSpec, trusted: bool) -> ModelInfo:

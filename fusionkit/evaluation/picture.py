@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fusionkit.loop.views import Wrap
     from fusionkit.recipe.recipe import Recipe
 
 Box = tuple[int, int, int, int]
@@ -99,14 +100,25 @@ class Picture:
     def views(self) -> Sequence[tuple[Box, float]]:
         """The windows of the last stage, and for each the share of that stage's steps in which it was there, 0..1.
 
-        From the recipe, planned again without the model's weights; or from `crop` and `stride`.
+        From the recipe, planned again without the model's weights; or from `crop` and `stride`. A window of a ring
+        begins on the picture, and may end beyond its edge.
 
         Raises:
             RecipeError: Neither tells.
         """
-        from fusionkit.evaluation.layout import views_of
+        from fusionkit.evaluation.layout import layout_of
 
-        return views_of(self)
+        return layout_of(self).views
+
+    def wrap(self) -> Wrap:
+        """Along which axes the picture's edges meet, as its recipe was planned: "", "x", "y" or "xy".
+
+        Raises:
+            RecipeError: As for `views`.
+        """
+        from fusionkit.evaluation.layout import layout_of
+
+        return layout_of(self).wrap
 
 
 def read_pixels(path: Path) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fusionkit.loop.finite import is_finite
 from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, StagePlan
-from fusionkit.loop.views import View
+from fusionkit.loop.views import WRAPS, View
 
 if TYPE_CHECKING:
     import torch
@@ -140,6 +140,8 @@ def _plans(call: Call, answer: Any) -> Any:
             raise WrongAnswer(f"a StagePlan with picture {shown(plan.picture)}; expected None or a Path")
         if plan.picture_size is not None:
             _size(plan.picture_size, "picture_size")
+        if plan.wrap not in WRAPS:
+            raise WrongAnswer(f"a StagePlan with wrap {shown(plan.wrap)}; expected one of {_WRITTEN_WRAPS}")
     return answer
 
 
@@ -187,14 +189,16 @@ def _views(views: Any, name: str) -> None:
     if not isinstance(views, (tuple, list)):
         raise WrongAnswer(f"{name} with views {shown(views)}; expected a tuple of Views")
     # There may be thousands, at every step: one by one they are looked at where something is odd.
-    usual = {*map(type, views)} == {View} and {*map(type, chain.from_iterable(views))} == {int}
-    if usual and min(map(min, map(_SIDES, views))) >= 1:
+    usual = {*map(type, views)} == {View} and {*map(type, chain.from_iterable(map(_NUMBERS, views)))} == {int}
+    if usual and min(map(min, map(_SIDES, views))) >= 1 and {view.wrap for view in views} <= _RINGS:
         return
     for view in views:
         if not isinstance(view, View):
             raise WrongAnswer(f"{name} with views {shown(view)}; expected a tuple of Views")
-        if not all(_is_whole(part, least) for part, least in zip(view, (_ANY, _ANY, 1, 1, 1), strict=True)):
+        if not all(_is_whole(part, least) for part, least in zip(view[:5], (_ANY, _ANY, 1, 1, 1), strict=True)):
             raise WrongAnswer(f"{name} with {view!r:.120}; expected whole numbers, sides and dilation from 1")
+        if view.wrap not in WRAPS:
+            raise WrongAnswer(f"{name} with {view!r:.120}; expected a wrap of {_WRITTEN_WRAPS}")
 
 
 def _weights(patches: Patches, name: str, planned: bool) -> None:
@@ -316,6 +320,9 @@ def _is_tensor(answer: Any) -> bool:
 _ANY = -(2**62)
 # Of a view: height, width and dilation.
 _SIDES = itemgetter(2, 3, 4)
+_NUMBERS = itemgetter(0, 1, 2, 3, 4)
+_RINGS = frozenset(WRAPS)
+_WRITTEN_WRAPS = ", ".join(map(repr, WRAPS))
 _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
     "check": _lines,
     "plan_stages": _plans,

@@ -19,19 +19,22 @@ _TINY = 2.0**-126  # the least normal float32
 
 
 def gather(canvas: Tensor, views: Sequence[View]) -> Tensor:
-    """The views of a canvas (1, ..., H, W), as (P, ..., h, w); zeros where a view reaches over the border."""
+    """The views of a canvas (1, ..., H, W), as (P, ..., h, w); zeros where a view reaches over a border.
+
+    A view of a ring goes on at the other edge.
+    """
     import torch
 
     height, width = canvas.shape[-2:]
     patches = []
     for view in views:
-        (rows, columns), own = view.inside((height, width))
-        part = canvas[0, ..., rows, columns]
-        if part.shape[-2:] != (view.height, view.width):
+        parts = view.parts((height, width))
+        whole = canvas[0, ..., parts[0][0][0], parts[0][0][1]] if len(parts) == 1 else None
+        if whole is None or whole.shape[-2:] != (view.height, view.width):
             whole = canvas.new_zeros(*canvas.shape[1:-2], view.height, view.width)
-            whole[..., own[0], own[1]] = part
-            part = whole
-        patches.append(part)
+            for (rows, columns), (own_rows, own_columns) in parts:
+                whole[..., own_rows, own_columns] = canvas[0, ..., rows, columns]
+        patches.append(whole)
     return torch.stack(patches)
 
 
@@ -57,8 +60,8 @@ def scatter(values: Tensor, views: Sequence[View], canvas: Tensor) -> Tensor:
     """Add values (P, C, h, w) onto a canvas (1, C, H, W), in place, and return it; what lies outside is dropped."""
     height, width = canvas.shape[-2:]
     for value, view in zip(values, views, strict=True):
-        (rows, columns), own = view.inside((height, width))
-        canvas[0, :, rows, columns] += value[:, own[0], own[1]]
+        for (rows, columns), (own_rows, own_columns) in view.parts((height, width)):
+            canvas[0, :, rows, columns] += value[:, own_rows, own_columns]
     return canvas
 
 
@@ -131,7 +134,8 @@ def check_views(stage: Stage, groups: Sequence[Patches]) -> None:
     """Check that groups of views can be predicted and leave no hole in the canvas.
 
     Raises:
-        CanvasError: A group is empty or of mixed sizes, a view lies outside the canvas, or a pixel has no weight.
+        CanvasError: A group is empty or of mixed sizes, a view lies outside the canvas or is longer than a ring, or a
+            pixel has no weight.
     """
     import numpy as np
 
@@ -144,19 +148,27 @@ def check_views(stage: Stage, groups: Sequence[Patches]) -> None:
         for number, view in enumerate(patches.views):
             if (view.height, view.width) != patches.size:
                 raise CanvasError(f"a group of kind '{patches.kind}' mixes views of {patches.size} and {view[2:4]}")
-            (rows, columns), own = view.inside((height, width))
-            if rows.start == rows.stop or columns.start == columns.stop:
+            _check_ring(view, (height, width))
+            parts = view.parts((height, width))
+            if not parts:
                 raise CanvasError(f"{view} lies outside the canvas of {width}x{height} latent pixels")
-            if counting is None:
-                covered[rows, columns] = True
-            else:
-                covered[rows, columns] |= counting[number][own]
+            for (rows, columns), own in parts:
+                if counting is None:
+                    covered[rows, columns] = True
+                else:
+                    covered[rows, columns] |= counting[number][own]
     if not covered.all():
         y, x = (each[0] for each in np.nonzero(~covered))
         holes = int((~covered).sum())
         raise CanvasError(
             f"{holes} of {height * width} latent pixels have no view, or no weight; the first is row {y}, column {x}"
         )
+
+
+def _check_ring(view: View, canvas: tuple[int, int]) -> None:
+    for axis, samples, length, what in zip("yx", view[2:4], canvas, ("higher", "wider"), strict=True):
+        if axis in view.wrap and (samples - 1) * view.dilation >= length:
+            raise CanvasError(f"{view} is {what} than the ring of {length} latent pixels that it lies on")
 
 
 def _counting(patches: Patches) -> npt.NDArray[np.bool_] | None:

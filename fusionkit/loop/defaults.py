@@ -26,13 +26,13 @@ class Defaults:
 
     @hookimpl
     def views(self, stage: Stage) -> Sequence[Patches]:
-        """Windows at three quarters of their size apart; one window where the canvas is no larger."""
-        return [Patches(covering(stage.canvas, stage.window))]
+        """Windows at three quarters of their size apart; one window where the canvas is no larger, and no ring."""
+        return [Patches(covering(stage.canvas, stage.window, stage.wrap))]
 
     @hookimpl
     def encode(self, stage: Stage, picture: Image) -> Tensor:
-        """The model's own encoder."""
-        return stage.model.encode(picture)
+        """The model's own encoder; of a ring, the picture's edges meet."""
+        return stage.model.encode(picture, stage.wrap)
 
     @hookimpl
     def init_noise(self, stage: Stage) -> Tensor:
@@ -76,5 +76,5 @@ class Defaults:
 
     @hookimpl
     def decode(self, stage: Stage, latents: Tensor) -> Image:
-        """The model's own decoder."""
-        return stage.model.decode(latents)
+        """The model's own decoder; of a ring, the picture's edges meet."""
+        return stage.model.decode(latents, stage.wrap)

@@ -14,6 +14,7 @@ from fusionkit.loop.canvas import check_views, gather
 from fusionkit.loop.finite import place
 from fusionkit.loop.manager import Manager
 from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, Step, Tiling
+from fusionkit.loop.views import wrapped
 from fusionkit.recipe.costs import too_many_in_all
 
 
@@ -47,13 +48,16 @@ def denoise(stage: Stage, hooks: Manager) -> Tensor:
 
 
 def ask_views(stage: Stage, at: Step, hooks: Manager) -> list[Patches]:
-    """Ask for a step's groups of views, as copies of the loop's own.
+    """Ask for a step's groups of views, as copies of the loop's own, whose views know whether the canvas is a ring.
 
     Raises:
         CanvasError: They are not those of the plan, and leave a hole or lie outside the canvas.
         PluginError: A plugin failed, or the answer is anything else.
     """
-    groups = [replace(patches, views=tuple(patches.views)) for patches in hooks.ask("views", stage=stage, at=at)]
+    groups = [
+        replace(patches, views=wrapped(patches.views, stage.canvas, stage.wrap))
+        for patches in hooks.ask("views", stage=stage, at=at)
+    ]
     known = stage.tilings.get(at.index)
     if known is not None and known != Tiling.of(groups):
         check_views(stage, groups)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.loop.stage import Patches, Stage, Step
+    from fusionkit.loop.views import Wrap
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ class Model(Protocol):
     def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the model's type and on its device; loaded once."""
 
-    def encode(self, image: Image) -> Tensor:
-        """A picture as scaled latents, (1, C, H, W), float32; the mean of the VAE's distribution."""
+    def encode(self, image: Image, wrap: Wrap = "") -> Tensor:
+        """A picture, whose edges may meet, as scaled latents, (1, C, H, W), float32; the VAE's mean."""
 
-    def decode(self, latents: Tensor) -> Image:
-        """Scaled latents (1, C, H, W) as a picture."""
+    def decode(self, latents: Tensor, wrap: Wrap = "") -> Image:
+        """Scaled latents (1, C, H, W) as a picture; where they are a ring its edges meet."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fusionkit.loop.finite import Facts, check_finite
 from fusionkit.loop.noise import generator, keyed_noise
-from fusionkit.loop.views import View
+from fusionkit.loop.views import View, Wrap
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,7 @@ class StagePlan:
         picture: On the first stage: a picture that stands in for the stage before it. It is cropped to the stage's
             aspect ratio, scaled to `picture_size` and encoded.
         picture_size: (width, height) in pixels at which the picture is encoded; None is the stage's own size.
+        wrap: Along which axes the canvas is a ring, so that its edges meet: "x" (left and right), "y" or "xy".
     """
 
     size: tuple[int, int]
@@ -53,6 +54,7 @@ class StagePlan:
     name: str = ""
     picture: Path | None = None
     picture_size: tuple[int, int] | None = None
+    wrap: Wrap = ""
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,11 @@ class Stage:
         """(h, w) of the model's window, in latent pixels, cut to the canvas."""
         width, height = self.recipe.window or self.info.window
         return min(height // self.factor, self.canvas[0]), min(width // self.factor, self.canvas[1])
+
+    @property
+    def wrap(self) -> Wrap:
+        """Along which axes the canvas is a ring: "", "x", "y" or "xy"."""
+        return self.plan.wrap
 
     @property
     def factor(self) -> int:

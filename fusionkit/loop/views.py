@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import product
+from typing import Literal, NamedTuple, get_args
 
 from fusionkit.errors import CanvasError
 from fusionkit.recipe import limits
+
+Wrap = Literal["", "x", "y", "xy"]
+"""Along which axes the edges of a canvas meet: none; left and right; top and bottom; both."""
+
+WRAPS: tuple[Wrap, ...] = get_args(Wrap)
+
+Piece = tuple[slice, slice]
+"""Places on an axis of the canvas, and the numbers of the samples of a view that lie there."""
 
 
 class View(NamedTuple):
     """One view of the canvas, in latent pixels: `height` x `width` samples, each `dilation` pixels apart.
 
     A view may reach over the canvas' border: there it sees zeros, and what is predicted there counts for nothing.
+    Where the canvas is a ring along an axis, told by `wrap`, it goes on at the other edge instead. Views that hooks are
+    given know the ring of their stage, whoever made them.
     """
 
     top: int
@@ -21,44 +32,98 @@ class View(NamedTuple):
     height: int
     width: int
     dilation: int = 1
+    wrap: Wrap = ""
 
-    def inside(self, canvas: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """The part of the view that lies on a canvas (H, W): rows and columns of the canvas, and those of the view.
+    def pieces(self, canvas: tuple[int, int]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+        """Where on a canvas (H, W) its rows lie, and where its columns; on a ring there may be several pieces of each.
 
-        Both index the last two axes; both are empty where the view lies wholly outside.
+        Samples that lie outside are in none of them.
         """
-        return _inside(self, canvas)
+        return _pieces(self, canvas)
+
+    def parts(self, canvas: tuple[int, int]) -> tuple[tuple[Piece, Piece], ...]:
+        """The parts of the view that lie on a canvas (H, W): of each the rows and columns of the canvas, and its own.
+
+        Both index the last two axes. There is one part in most cases, none where the view lies wholly outside, and up
+        to four where it reaches over the borders of a ring.
+        """
+        return _parts(self, canvas)
 
 
 # The same views are asked about many times a step.
 @lru_cache(maxsize=8192)
-def _inside(view: View, canvas: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    rows, own_rows = _overlap(view.top, view.height, view.dilation, canvas[0])
-    columns, own_columns = _overlap(view.left, view.width, view.dilation, canvas[1])
-    return (rows, columns), (own_rows, own_columns)
+def _pieces(view: View, canvas: tuple[int, int]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    rows = _on_ring if "y" in view.wrap else _on_line
+    columns = _on_ring if "x" in view.wrap else _on_line
+    return (
+        rows(view.top, view.height, view.dilation, canvas[0]),
+        columns(view.left, view.width, view.dilation, canvas[1]),
+    )
 
 
-def _overlap(start: int, count: int, step: int, length: int) -> tuple[slice, slice]:
+@lru_cache(maxsize=8192)
+def _parts(view: View, canvas: tuple[int, int]) -> tuple[tuple[Piece, Piece], ...]:
+    return tuple(
+        ((rows, columns), (own_rows, own_columns))
+        for (rows, own_rows), (columns, own_columns) in product(*_pieces(view, canvas))
+    )
+
+
+def _on_line(start: int, count: int, step: int, length: int) -> tuple[Piece, ...]:
     """The samples start, start + step, ... that lie on an axis of `length`: their places on it, and their numbers."""
     first = max(0, -(start // step))
     end = max(first, min(count, (length - 1 - start) // step + 1))
     place = start + first * step
-    return slice(place, place + (end - first) * step, step), slice(first, end)
+    return ((slice(place, place + (end - first) * step, step), slice(first, end)),) if end > first else ()
 
 
-def starts(length: int, window: int, stride: int) -> list[int]:
-    """Where windows of `window` begin on an axis of `length`; the last one is moved inward to end at the edge."""
+def _on_ring(start: int, count: int, step: int, length: int) -> tuple[Piece, ...]:
+    """As `_on_line`, on an axis whose end is its beginning: once around after the other."""
+    pieces, first = [], 0
+    while first < count:
+        place = (start + first * step) % length
+        end = min(count, first + (length - 1 - place) // step + 1)
+        pieces.append((slice(place, place + (end - first) * step, step), slice(first, end)))
+        first = end
+    return tuple(pieces)
+
+
+def wrapped(views: Iterable[View], canvas: tuple[int, int], wrap: Wrap) -> tuple[View, ...]:
+    """Views as they lie on a canvas (H, W) that is a ring along the axes `wrap`: there each begins on the canvas."""
+    views = tuple(views)
+    if not wrap and not any(view.wrap for view in views):
+        return views
+    return tuple(
+        view._replace(
+            top=view.top % canvas[0] if "y" in wrap else view.top,
+            left=view.left % canvas[1] if "x" in wrap else view.left,
+            wrap=wrap,
+        )
+        for view in views
+    )
+
+
+def starts(length: int, window: int, stride: int, ring: bool = False) -> list[int]:
+    """Where windows of `window` begin on an axis of `length`; the last one is moved inward to end at the edge.
+
+    On a ring there is no edge: windows begin at every multiple of the stride, and the last ones go on at the beginning.
+    """
+    if ring:
+        return [*range(0, length, stride)]
     last = length - window
     return [*range(0, last, stride), last]
 
 
-def windows(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> tuple[View, ...]:
+def windows(
+    canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int, int], wrap: Wrap = ""
+) -> tuple[View, ...]:
     """Windows that cover a canvas, row by row.
 
     Args:
         canvas: (height, width) in latent pixels.
         window: (height, width) in latent pixels; cut to the canvas where that is smaller.
         stride: (vertical, horizontal) in latent pixels.
+        wrap: Along which axes the canvas is a ring; a stage's is `stage.wrap`.
 
     Raises:
         CanvasError: A size is below 1, or the stride is larger than the window and would leave holes, or so small that
@@ -66,32 +131,32 @@ def windows(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int,
     """
     height, width = min(canvas[0], window[0]), min(canvas[1], window[1])
     # Four times: what is asked to cover a canvas with little overlap is measured without it.
-    if (views := count(canvas, window, stride)) > 4 * limits.VIEWS:
+    if (views := count(canvas, window, stride, wrap)) > 4 * limits.VIEWS:
         raise CanvasError(f"stride {stride} in latent pixels makes {views:,} views; the most are {limits.VIEWS:,}")
     if min(*canvas, *window, *stride) < 1:
         raise CanvasError(f"canvas {canvas}, window {window} and stride {stride} must all be at least 1 latent pixel")
     if stride[0] > window[0] or stride[1] > window[1]:
         raise CanvasError(f"stride {stride} is larger than the window {window}: pixels between two windows stay empty")
     return tuple(
-        View(top, left, height, width)
-        for top in starts(canvas[0], height, stride[0])
-        for left in starts(canvas[1], width, stride[1])
+        View(top, left, height, width, wrap=wrap)
+        for top in starts(canvas[0], height, stride[0], "y" in wrap)
+        for left in starts(canvas[1], width, stride[1], "x" in wrap)
     )
 
 
-def count(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> int:
+def count(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int, int], wrap: Wrap = "") -> int:
     """How many windows `windows` lays out, without laying them out."""
     rows, columns = (
-        len(range(0, max(length - side, 0), max(step, 1))) + 1
-        for length, side, step in zip(canvas, window, stride, strict=True)
+        len(range(0, length, max(step, 1))) if axis in wrap else len(range(0, max(length - side, 0), max(step, 1))) + 1
+        for axis, length, side, step in zip("yx", canvas, window, stride, strict=True)
     )
     return rows * columns
 
 
-def covering(canvas: tuple[int, int], window: tuple[int, int]) -> tuple[View, ...]:
-    """Windows at three quarters of their size apart; one window where the canvas is no larger."""
+def covering(canvas: tuple[int, int], window: tuple[int, int], wrap: Wrap = "") -> tuple[View, ...]:
+    """Windows at three quarters of their size apart; one window where the canvas is no larger, and no ring."""
     height, width = min(canvas[0], window[0]), min(canvas[1], window[1])
-    return windows(canvas, (height, width), (max(1, height * 3 // 4), max(1, width * 3 // 4)))
+    return windows(canvas, (height, width), (max(1, height * 3 // 4), max(1, width * 3 // 4)), wrap)
 
 
 def jittered(
@@ -104,7 +169,7 @@ def jittered(
     """Move each view by up to `reach` latent pixels.
 
     Coverage is kept where `reach` is at most half of the overlap of neighbouring views. An axis that one view spans
-    from edge to edge has nothing to move.
+    from edge to edge has nothing to move. On a ring, which has no edges, every view moves.
 
     Args:
         views: As from `windows`.
@@ -115,7 +180,9 @@ def jittered(
             to it; what lies outside is zeros when it is gathered.
     """
 
-    def moved(start: int, size: int, length: int, most: int) -> int:
+    def moved(start: int, size: int, length: int, most: int, ring: bool) -> int:
+        if ring:
+            return (start + draw(-most, most)) % length
         first, last = start == 0, start == length - size
         if first and last:
             return start
@@ -126,6 +193,7 @@ def jittered(
 
     jittered_views = []
     for view in views:
-        left = moved(view.left, view.width, canvas[1], reach[1])
-        jittered_views.append(view._replace(top=moved(view.top, view.height, canvas[0], reach[0]), left=left))
+        left = moved(view.left, view.width, canvas[1], reach[1], "x" in view.wrap)
+        top = moved(view.top, view.height, canvas[0], reach[0], "y" in view.wrap)
+        jittered_views.append(view._replace(top=top, left=left))
     return tuple(jittered_views)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit import Patches, Stage
+    from fusionkit.loop.views import Wrap
     from fusionkit.models.attention import ViewMaps
 
 
@@ -31,14 +32,15 @@ class CanvasMaps:
             self.sums[level] = maps if level not in self.sums else _sum(self.sums[level], maps)
         self.steps += 1
 
-    def mean(self) -> Tensor:
-        """The mean over steps and levels, (L, h, w), at the size of the finest level."""
+    def mean(self, wrap: Wrap = "") -> Tensor:
+        """The mean over steps and levels, (L, h, w), at the size of the finest level; along `wrap` it is a ring."""
         import torch
-        from torch.nn.functional import interpolate
+
+        from fusionkit.loop.ring import resized
 
         size = self.sums[min(self.sums)].shape[-2:]
         means = [
-            maps if maps.shape[-2:] == size else interpolate(maps[None], size=size, mode="bilinear")[0]
+            maps if maps.shape[-2:] == size else resized(maps[None], (size[0], size[1]), wrap, "bilinear")[0]
             for maps in self.sums.values()
         ]
         return torch.stack(means).mean(0) / self.steps
@@ -87,7 +89,7 @@ def maps_of_picture(stage: Stage, levels: tuple[int, ...], looks: int) -> Canvas
 
     assert stage.previous is not None
     canvas = (stage.previous.shape[-2], stage.previous.shape[-1])
-    views = covering(canvas, stage.window)
+    views = covering(canvas, stage.window, stage.wrap)
     prompts = [stage.recipe.prompt] * len(views)
     maps, total = CanvasMaps(), len(stage.steps)
     for number in range(min(looks, total)):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator
 from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl
 from fusionkit.errors import ModelError
 from fusionkit.loop.stage import Control
+from fusionkit.loop.views import Wrap
 from fusionkit.models.controlnet import inspect_controlnet
 from fusionkit.pictures.picture import found, open_picture, picture_problems
 from fusionkit.recipe.values import Number, Source
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PREVIOUS = "previous"
+# Pixels of the other edge of a ring that an annotator sees.
+_BEYOND = 64
 
 
 def known_annotator(name: str) -> str:
@@ -109,15 +112,18 @@ class ControlNet(Plugin, name="controlnet"):
 
     def hint(self, stage: Stage) -> Tensor:
         """What the ControlNet is shown of a stage's canvas: (1, 3, H, W) in pixels, 0..1; asked once a stage."""
-        from torch.nn.functional import interpolate
+        from fusionkit.loop.ring import resized
 
         picture = self._picture(stage)
-        seen = pixels_of(annotate(self.annotator, picture, sigma=self.sigma, device=stage.device)).to(stage.device)
+        around = beyond_the_edges(picture, stage.wrap)
+        seen = pixels_of(annotate(self.annotator, around, sigma=self.sigma, device=stage.device)).to(stage.device)
+        before, above = ((more - own) // 2 for more, own in zip(around.size, picture.size, strict=True))
+        seen = seen[..., above : above + picture.height, before : before + picture.width]
         width, height = stage.plan.size
         if picture.size == (width, height):
             return seen
         # Bicubic interpolation overshoots at sharp edges, and a ControlNet knows hints of 0..1.
-        return interpolate(seen, (height, width), mode="bicubic").clamp(0, 1)
+        return resized(seen, (height, width), stage.wrap).clamp(0, 1)
 
     def _picture(self, stage: Stage) -> Image:
         if self.from_ != PREVIOUS:
@@ -165,6 +171,18 @@ class ControlNet(Plugin, name="controlnet"):
                 "there is no picture of a stage before, as the run has one stage; give 'from' a file, or add "
                 "progressive-upscaling and a larger size"
             )
+
+
+def beyond_the_edges(picture: Image, wrap: Wrap) -> Image:
+    """A picture with some pixels more at each edge that meets another, so that annotators see no edge there."""
+    import numpy as np
+    from PIL import Image
+
+    above, before = (_BEYOND if axis in wrap else 0 for axis in "yx")
+    if not wrap:
+        return picture
+    pixels = np.pad(np.array(picture), ((above, above), (before, before), (0, 0)), mode="wrap")
+    return Image.fromarray(pixels)
 
 
 def pixels_of(picture: Image) -> Tensor:

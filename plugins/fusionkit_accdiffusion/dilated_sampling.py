@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
+from fusionkit.loop.ring import continued
+from fusionkit.loop.views import Wrap, wrapped
 from fusionkit.recipe import Number, limits
 from fusionkit.recipe.costs import too_many_views
 from fusionkit_accdiffusion.cosine import cosine
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KIND = "dilated"
+# So many integers that the remainder of a draw is as good as evenly drawn.
+_MANY = 2**31 - 1
 Exponent = Annotated[Number, Field(gt=0)]
 
 
@@ -70,7 +74,7 @@ class DilatedSampling(Plugin):
         c2 = cosine(stage, at, self.weight_exponent)
         if c2 <= self.skip_below:
             return groups
-        dilated = Patches(dilated_views(stage.canvas, dilation), KIND, share=c2)
+        dilated = Patches(dilated_views(stage.canvas, dilation, self._start(stage, at)), KIND, share=c2)
         if 1 - c2 <= self.skip_below:
             return [dilated]
         return [*(replace(patches, share=patches.share * (1 - c2)) for patches in groups), dilated]
@@ -97,19 +101,30 @@ class DilatedSampling(Plugin):
         """For each channel and place, which sample (0..s^2 - 1) each sample gets its pixel from; (s^2, C, h, w)."""
         return stage.noise("window interaction", shape, at).argsort(0)
 
+    def _start(self, stage: Stage, at: Step) -> tuple[int, int]:
+        """Where the first sample begins, (row, column): on a ring elsewhere at each step, so that no edge stays one."""
+        if not stage.wrap:
+            return 0, 0
+        row, column = stage.integers("dilated samples on a ring", 2, 0, _MANY, at=at)
+        return row % stage.canvas[0] if "y" in stage.wrap else 0, column % stage.canvas[1] if "x" in stage.wrap else 0
+
     def _smoothed(self, stage: Stage, at: Step, samples: Tensor) -> Tensor:
         """The samples of the filtered canvas, with the mean and the standard deviation of the unfiltered one."""
-        from torch.nn.functional import pad
+        import torch
 
-        dilation, (height, width) = times_larger(stage), stage.canvas
-        # Where a side is no multiple, zeros lie above or left of the canvas: they count for neither of the two.
-        beyond = interleaved(samples, dilation)
-        canvas = beyond[..., -height:, -width:]
+        from fusionkit.loop.canvas import gather, scatter
+
+        dilation = times_larger(stage)
+        views = wrapped(dilated_views(stage.canvas, dilation, self._start(stage, at)), stage.canvas, stage.wrap)
+        canvas = scatter(samples, views, samples.new_zeros(1, samples.shape[1], *stage.canvas))
+        # Where a side is no multiple, zeros lie above or left of the canvas: they count for neither of the two. On a
+        # ring the canvas goes on there, and some of its pixels are in two samples.
+        if stage.wrap:
+            canvas = canvas / scatter(torch.ones_like(samples[:, :1]), views, torch.zeros_like(canvas[:, :1]))
         sigma = self.sigma * (0.99 * cosine(stage, at, self.sigma_exponent) + 0.01)
-        smooth = gaussian_filter(canvas, 2 * dilation - 1, sigma)
+        smooth = gaussian_filter(canvas, 2 * dilation - 1, sigma, stage.wrap)
         smooth = (smooth - smooth.mean()) / smooth.std() * canvas.std() + canvas.mean()
-        above, before = beyond.shape[-2] - height, beyond.shape[-1] - width
-        return deinterleaved(pad(smooth, (before, 0, above, 0)), dilation)
+        return gather(smooth, views)
 
 
 def times_larger(stage: Stage) -> int:
@@ -117,40 +132,36 @@ def times_larger(stage: Stage) -> int:
     return max(-(-length // window) for length, window in zip(stage.canvas, stage.window, strict=True))
 
 
-def dilated_views(canvas: tuple[int, int], dilation: int) -> tuple[View, ...]:
+def dilated_views(canvas: tuple[int, int], dilation: int, start: tuple[int, int] = (0, 0)) -> tuple[View, ...]:
     """The dilation^2 views of every dilation-th latent pixel, row by row.
 
     Where a side of the canvas (H, W) is no multiple, the first ones begin above or left of it.
+
+    Args:
+        canvas: (H, W) in latent pixels.
+        dilation: How many latent pixels lie from one to the next.
+        start: Where the first one begins on a ring, (row, column).
     """
     height, width = (-(-side // dilation) for side in canvas)
-    top, left = canvas[0] - height * dilation, canvas[1] - width * dilation
+    top, left = start[0] + canvas[0] - height * dilation, start[1] + canvas[1] - width * dilation
     return tuple(
         View(top + row, left + column, height, width, dilation) for row in range(dilation) for column in range(dilation)
     )
 
 
-def interleaved(samples: Tensor, dilation: int) -> Tensor:
-    """The canvas (1, C, H, W) of its dilated samples (dilation^2, C, h, w)."""
-    from torch.nn.functional import pixel_shuffle
+def gaussian_filter(canvas: Tensor, size: int, sigma: float, wrap: Wrap = "") -> Tensor:
+    """A canvas (N, C, H, W) smoothed by a Gaussian of `size` x `size` latent pixels, zeros beyond the border.
 
-    return pixel_shuffle(samples.transpose(0, 1).flatten(0, 1)[None], dilation)
-
-
-def deinterleaved(canvas: Tensor, dilation: int) -> Tensor:
-    """The dilated samples (dilation^2, C, h, w) of a canvas (1, C, H, W): the inverse of `interleaved`."""
-    from torch.nn.functional import pixel_unshuffle
-
-    mixed: Tensor = pixel_unshuffle(canvas, dilation)[0]  # (C dilation^2, h, w)
-    return mixed.reshape(-1, dilation**2, *mixed.shape[1:]).transpose(0, 1)
-
-
-def gaussian_filter(canvas: Tensor, size: int, sigma: float) -> Tensor:
-    """A canvas (N, C, H, W) smoothed by a Gaussian of `size` x `size` latent pixels, zeros beyond the border."""
+    Along the axes `wrap` there is no border.
+    """
     import torch
     from torch.nn.functional import conv2d
 
     channels = canvas.shape[1]
     line = torch.exp(-0.5 * ((torch.arange(size, dtype=torch.float64) - size // 2) / sigma) ** 2)
     line = (line / line.sum()).to(canvas).expand(channels, 1, 1, size)
-    across = conv2d(canvas, line, padding=(0, size // 2), groups=channels)
-    return conv2d(across, line.transpose(2, 3), padding=(size // 2, 0), groups=channels)
+    reach = size // 2
+    across = conv2d(continued(canvas, wrap, reach), line, padding=(0, reach), groups=channels)
+    smooth = conv2d(across, line.transpose(2, 3), padding=(reach, 0), groups=channels)
+    above, before = (reach if axis in wrap else 0 for axis in "yx")
+    return smooth[..., above : smooth.shape[-2] - above, before : smooth.shape[-1] - before]

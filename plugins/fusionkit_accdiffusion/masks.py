@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusionkit import View
+    from fusionkit.loop.views import Wrap
 
     Masks = NDArray[np.uint8]
 
@@ -21,14 +22,21 @@ def above_mean(maps: NDArray[np.float32]) -> Masks:
     return np.asarray(maps > maps.mean(axis=(1, 2), keepdims=True), np.uint8)
 
 
-def opened(masks: Masks, iterations: int | None = None) -> Masks:
+def opened(masks: Masks, iterations: int | None = None, wrap: Wrap = "") -> Masks:
     """Masks (W, h, w) without specks: eroded by 3x3 some times, then dilated as often.
 
     Args:
         masks: 0 and 1.
         iterations: How often; None is a sixteenth of the rows, which is none below 16.
+        wrap: Along which axes the canvas is a ring.
     """
-    return dilated(eroded(masks, iterations), iterations)
+    import numpy as np
+
+    times = _times(masks, iterations)
+    above, before = (2 * times if axis in wrap else 0 for axis in "yx")
+    around = np.pad(masks, ((0, 0), (above, above), (before, before)), mode="wrap")
+    whole = dilated(eroded(around, times), times)
+    return whole[:, above : around.shape[1] - above, before : around.shape[2] - before]
 
 
 def eroded(masks: Masks, iterations: int | None = None) -> Masks:
@@ -45,10 +53,14 @@ def dilated(masks: Masks, iterations: int | None = None) -> Masks:
     return _each(cv2.dilate, masks, iterations)
 
 
+def _times(masks: Masks, iterations: int | None) -> int:
+    return masks.shape[1] // 16 if iterations is None else iterations
+
+
 def _each(change: object, masks: Masks, iterations: int | None) -> Masks:
     import numpy as np
 
-    times = masks.shape[1] // 16 if iterations is None else iterations
+    times = _times(masks, iterations)
     if not times or not len(masks):
         return masks
     kernel = np.ones((3, 3), np.uint8)
@@ -70,9 +82,9 @@ def shares(masks: Masks, views: Sequence[View], canvas: tuple[int, int]) -> NDAr
     # A rectangle of the enlarged mask is a weighted sum of rows and columns of the small one.
     rows, columns = np.zeros((len(views), masks.shape[1])), np.zeros((len(views), masks.shape[2]))
     for number, view in enumerate(views):
-        inside, _ = view.inside(canvas)
-        for counts, places, length in zip((rows, columns), inside, canvas, strict=True):
-            on_axis = np.arange(places.start, places.stop, places.step) * counts.shape[1] // length
-            np.add.at(counts[number], on_axis, 1)
+        for counts, pieces, length in zip((rows, columns), view.pieces(canvas), canvas, strict=True):
+            for places, _ in pieces:
+                on_axis = np.arange(places.start, places.stop, places.step) * counts.shape[1] // length
+                np.add.at(counts[number], on_axis, 1)
     covered = np.einsum("ph,whk,pk->pw", rows, masks.astype(np.float64), columns, optimize=True)
     return np.asarray(covered / (rows.sum(1) * columns.sum(1))[:, None])

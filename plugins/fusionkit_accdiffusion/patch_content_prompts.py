@@ -179,7 +179,8 @@ class PatchContentPrompts(Plugin):
             if not memory.attention.steps:
                 memory.attention = maps_of_picture(stage, self.levels, LOOKS)
             memory.words = self._words(stage)
-            memory.masks = opened(above_mean(word_maps(memory.attention.mean(), memory.words)), self.opening)
+            seen = word_maps(memory.attention.mean(stage.wrap), memory.words)
+            memory.masks = opened(above_mean(seen), self.opening, stage.wrap)
         return memory.masks
 
     def _words(self, stage: Stage) -> list[Word]:

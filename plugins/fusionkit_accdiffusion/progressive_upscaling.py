@@ -153,12 +153,12 @@ class ProgressiveUpscaling(Plugin):
         latents = yield
         if not stage.has_previous:
             return latents
-        from torch.nn.functional import interpolate
+        from fusionkit.loop.ring import resized
 
         assert stage.previous is not None
         memory = stage.memory.setdefault(self.plugin_name, {})
         memory.setdefault("anchor", (stage.previous.mean(), stage.previous.std()))
-        enlarged = interpolate(stage.previous, size=stage.canvas, mode="bicubic")
+        enlarged = resized(stage.previous, stage.canvas, stage.wrap)
         memory["residual"] = Residual(enlarged, noise)
         return stage.scheduler.add_noise(enlarged, noise, stage.steps[0].timestep)
 

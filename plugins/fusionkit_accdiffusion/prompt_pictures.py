@@ -56,12 +56,13 @@ def prompts_picture(
         number = distinct.index(prompt)
         # Neighbours share edges: drawn at slightly different sizes, both can be seen.
         inset = 2 + 4 * (place % 4)
-        left, top = max(view.left, 0) * across + inset, max(view.top, 0) * down + inset
-        right = min(view.left + view.width, canvas[1]) * across - 1 - inset
-        bottom = min(view.top + view.height, canvas[0]) * down - 1 - inset
-        draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=colours[number], width=2)
-        middle = (left + right) / 2, (top + bottom) / 2
-        draw.text(middle, str(number + 1), colours[number], font, anchor="mm", stroke_width=3, stroke_fill=GROUND)
+        # Of a view that goes on at the other edge of a ring, each part has its number.
+        for (rows, columns), _ in view.parts(canvas):
+            left, top = columns.start * across + inset, rows.start * down + inset
+            right, bottom = columns.stop * across - 1 - inset, rows.stop * down - 1 - inset
+            draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=colours[number], width=2)
+            middle = (left + right) / 2, (top + bottom) / 2
+            draw.text(middle, str(number + 1), colours[number], font, anchor="mm", stroke_width=3, stroke_fill=GROUND)
     return beside([ground, _legend(distinct, [prompts.count(prompt) for prompt in distinct], colours, ground.height)])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_serializer, model_validator
 
-from fusionkit import Stage
+from fusionkit import Stage, View
 from fusionkit.pictures.picture import PicturePath, open_picture, picture_problems
 from fusionkit.trust import check_opening
 
@@ -68,10 +68,11 @@ class Reference(BaseModel):
 
     def noise_of(self, stage: Stage, noise: Tensor) -> Tensor:
         """The reference (1, C, h, w), of the window's size or the given tensor's, for canvas noise (1, C, H, W)."""
+        from fusionkit.loop.canvas import gather
+
         if self.patch is not None:
             left, top = (pixels // stage.factor for pixels in self.patch)
-            height, width = stage.window
-            return noise[..., top : top + height, left : left + width].clone()
+            return gather(noise, [View(top, left, *stage.window, wrap=stage.wrap)])
         if self.image is not None:
             return noised_image(self.image, stage)
         if self.noise is not None:
@@ -84,7 +85,9 @@ class Reference(BaseModel):
         (height, width), (rows, columns), factor = stage.canvas, stage.window, stage.factor
         if x % factor or y % factor:
             return [f"reference patch [{x}, {y}] is not a multiple of the model's latent factor, {factor} pixels"]
-        right, bottom = (width - columns) * factor, (height - rows) * factor
+        # On a ring a window may begin anywhere, and goes on at the other edge.
+        right = (width - 1 if "x" in stage.wrap else width - columns) * factor
+        bottom = (height - 1 if "y" in stage.wrap else height - rows) * factor
         if not (0 <= x <= right and 0 <= y <= bottom):
             return [
                 f"reference patch [{x}, {y}] does not lie on the canvas of {width * factor}x{height * factor}; "

@@ -64,7 +64,7 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
     jitter_edges: Literal["keep", "cross"] = Field(
         default="keep",
         description="Whether jitter leaves windows at an edge of the canvas there, or moves them across it, where they "
-        "see zeros (DemoFusion's and AccDiffusion's way, for comparison).",
+        "see zeros (DemoFusion's and AccDiffusion's way, for comparison). A ring has no edges.",
     )
     noise: Literal["canvas", "averaged"] = Field(
         default="canvas",
@@ -86,7 +86,7 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
                 f"stride {stride} is larger than the window, {width}x{height}: "
                 f"pixels between two windows would stay empty; use at most {width}x{height}"
             )
-        elif (views := count(stage.canvas, stage.window, self._stride(stage))) > limits.VIEWS:
+        elif (views := count(stage.canvas, stage.window, self._stride(stage), stage.wrap)) > limits.VIEWS:
             problems.append(too_many_views(f"stride {stride or 'of half a window'}", views) + "; use a larger stride")
         elif self.jitter % factor:
             problems.append(f"jitter {self.jitter} is not a multiple of the model's latent factor, {factor} pixels")
@@ -105,7 +105,7 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
     @hookimpl
     def views(self, stage: Stage, at: Step) -> Sequence[Patches]:
         """Windows that cover the canvas; `jitter` moves them anew at each step."""
-        views = windows(stage.canvas, stage.window, self._stride(stage))
+        views = windows(stage.canvas, stage.window, self._stride(stage), stage.wrap)
         if self.jitter:
             reach = self.jitter // stage.factor
             draws = iter(stage.integers("multidiffusion jitter", 2 * len(views), 0, _MANY, at=at))
@@ -146,7 +146,7 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
         """The largest jitter, in pixels, that leaves no hole: half of the overlap, where windows move at all."""
         overlaps = [
             window - stride
-            for length, window, stride in zip(stage.canvas, stage.window, self._stride(stage), strict=True)
-            if length > window
+            for axis, length, window, stride in zip("yx", stage.canvas, stage.window, self._stride(stage), strict=True)
+            if length > window or axis in stage.wrap
         ]
         return min(overlaps, default=2 * self.jitter) // 2 * stage.factor

@@ -62,7 +62,7 @@ def test_every_pixel_is_covered(canvas: tuple[int, int], window: tuple[int, int]
         for view in patches.views:
             assert (view.width, view.height) == (min(window[0], canvas[0]), min(window[1], canvas[1]))
             assert min(view.top, view.left) >= 0
-            covered[view.inside(covered.shape)[0]] += 1
+            covered[view.parts(covered.shape)[0][0]] += 1
         assert int(covered.min()) >= 1
         assert float(patches.weights.min()) > 0
         assert int(covered.sum()) == len(patches.views) * patches.size[0] * patches.size[1]

@@ -75,7 +75,7 @@ def test_shares_of_views_of_any_place_and_size() -> None:
     canvas = (13, 17)
     views = [View(0, 0, 13, 17), View(4, 6, 5, 5), View(-3, -2, 6, 6), View(10, 14, 6, 6), View(1, 0, 4, 4, 3)]
     big = masks[:, [y * 4 // 13 for y in range(13)]][:, :, [x * 5 // 17 for x in range(17)]]
-    expected = [[float(mask[view.inside(canvas)[0]].mean()) for mask in big] for view in views]
+    expected = [[float(mask[view.parts(canvas)[0][0]].mean()) for mask in big] for view in views]
     assert np.abs(shares(masks, views, canvas) - np.array(expected)).max() < 1e-12
 
 

@@ -16,8 +16,9 @@ from fusionkit.errors import ModelError
 from fusionkit.loop.canvas import crop_pixels
 from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
 from fusionkit.loop.model import ModelInfo, NetInfo
+from fusionkit.loop.ring import MARGIN, closed, continued
 from fusionkit.loop.stage import Control, Patches, Prompt, Stage, Step
-from fusionkit.loop.views import View
+from fusionkit.loop.views import View, Wrap
 from fusionkit.models.controlnet import check_hints, load_controlnet, residuals
 from fusionkit.models.guard import at_work
 from fusionkit.models.memory import views_per_pass
@@ -130,8 +131,12 @@ class DiffusersModel(ABC):
         return self._controlnets[info]
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor) -> Image:
+    def decode(self, latents: Tensor, wrap: Wrap = "") -> Image:
         """Scaled latents (1, C, H, W) as a picture, as the pipeline itself decodes them.
+
+        Args:
+            latents: The latents.
+            wrap: Along which axes they are a ring: then the picture's edges meet.
 
         Raises:
             NumericalError: The picture has values that are not finite.
@@ -139,7 +144,9 @@ class DiffusersModel(ABC):
         check_finite(latents, "the canvas that is to be decoded", "nothing can be drawn of it")
         with self._vae() as vae:
             with self._at_work("vae"):
-                image = vae.decode(self._unscaled(latents.to(self.device)).to(vae.dtype), return_dict=False)[0]
+                beyond = continued(self._unscaled(latents.to(self.device)), wrap, MARGIN)
+                image = vae.decode(beyond.to(vae.dtype), return_dict=False)[0]
+            image = closed(image, wrap, MARGIN * self.info.factor)
             check_finite(image, "the picture as the VAE decodes it", wider_type(vae.dtype))
         picture: Image = self.postprocess(image.float())
         self.pipe.maybe_free_model_hooks()
@@ -147,8 +154,12 @@ class DiffusersModel(ABC):
         return picture
 
     @torch.inference_mode()
-    def encode(self, image: Image) -> Tensor:
+    def encode(self, image: Image, wrap: Wrap = "") -> Tensor:
         """A picture as scaled latents, (1, C, H, W), float32; the mean of the VAE's distribution.
+
+        Args:
+            image: The picture.
+            wrap: Along which axes its edges meet.
 
         Raises:
             ModelError: A side is not divisible by the latent factor.
@@ -160,11 +171,13 @@ class DiffusersModel(ABC):
                 f"its sides must be divisible by {self.info.factor}"
             )
         pixels = self.pipe.image_processor.preprocess(image.convert("RGB"))
+        pixels = continued(pixels, wrap, MARGIN * self.info.factor)
         with self._vae() as vae:
             with self._at_work("vae"):
                 encoded = vae.encode(pixels.to(self.device, vae.dtype))
             # A tiny autoencoder tells latents, the others a distribution of them.
             latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+            latents = closed(latents, wrap, MARGIN)
             check_finite(latents, "a picture, as the VAE encodes it,", wider_type(vae.dtype))
         return self._scaled(latents.float())
 

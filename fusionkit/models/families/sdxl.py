@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.loop.stage import Stage
-from fusionkit.loop.views import View
+from fusionkit.loop.views import View, wrapped
 from fusionkit.models.families.diffusers_model import DiffusersModel, Embedding
 from fusionkit.models.prompts.encoding import equal_lengths
 from fusionkit.recipe.prompt_syntax import parse
@@ -56,12 +56,13 @@ class StableDiffusionXL(DiffusersModel):
 
         `time_ids` are the recipe's height and width, the view's top and left, and the height and width again: a view
         counts as a crop of the whole picture (arXiv 2307.01952, section 2.2). A dilated view is the whole picture, seen
-        coarsely, and begins at 0.
+        coarsely, and begins at 0. A view of a ring begins on the canvas, wherever it ends.
         """
         width, height = stage.recipe.size
         factor = self.info.factor
         corners = [
-            (0, 0) if view.dilation > 1 else (max(0, view.top) * factor, max(0, view.left) * factor) for view in views
+            (0, 0) if view.dilation > 1 else (max(0, view.top) * factor, max(0, view.left) * factor)
+            for view in wrapped(views, stage.canvas, stage.wrap)
         ]
         ids = [[height, width, *corner, height, width] for corner in corners]
         return {
