@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fusionkit.loop.finite import is_finite
-from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, StagePlan
+from fusionkit.loop.stage import Fused, LeftOut, Patches, Prompt, Stage, StagePlan
 from fusionkit.loop.views import WRAPS, View
 
 if TYPE_CHECKING:
@@ -140,9 +140,24 @@ def _plans(call: Call, answer: Any) -> Any:
             raise WrongAnswer(f"a StagePlan with picture {shown(plan.picture)}; expected None or a Path")
         if plan.picture_size is not None:
             _size(plan.picture_size, "picture_size")
+        _strength(plan, first=plan is answer[0])
         if plan.wrap not in WRAPS:
             raise WrongAnswer(f"a StagePlan with wrap {shown(plan.wrap)}; expected one of {_WRITTEN_WRAPS}")
     return answer
+
+
+def _strength(plan: StagePlan, first: bool) -> None:
+    strength = plan.strength
+    if strength is None:
+        return
+    number = isinstance(strength, (int, float)) and not isinstance(strength, bool)
+    if not number or not 0 < strength <= 1:
+        raise WrongAnswer(f"a StagePlan with strength {shown(strength)}; expected None or a number above 0, up to 1")
+    if first and plan.picture is None:
+        raise WrongAnswer(
+            f"a first StagePlan with strength {strength:g} and no picture, so that there is nothing to begin with; "
+            f"expected a picture, or a stage before it"
+        )
 
 
 def _size(size: Any, name: str) -> None:
@@ -176,6 +191,7 @@ def _group(patches: Patches, name: str, stage: Stage | None) -> None:
     share = patches.share
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not (isfinite(share) and share >= 0):
         raise WrongAnswer(f"{name} with share {shown(share)}; expected a number from 0")
+    _left_out(patches, name)
     if patches.views:
         _weights(patches, name, planned=stage is None or stage.model is None)
         if patches.noise is not None and stage is not None:
@@ -183,6 +199,14 @@ def _group(patches: Patches, name: str, stage: Stage | None) -> None:
             check_tensor(patches.noise, shape, stage.dtype, stage.device, f" as noise of {name}")
             if stage.model is None and not bool(is_finite(patches.noise)):
                 raise WrongAnswer(f"{name} with noise that is NaN or infinite; expected numbers")
+
+
+def _left_out(patches: Patches, name: str) -> None:
+    for each in patches.left_out if isinstance(patches.left_out, tuple) else (None,):
+        if not isinstance(each, LeftOut) or len(each.predict) != len(patches.views):
+            raise WrongAnswer(
+                f"{name} with left_out {patches.left_out!r:.60}; expected what 'patches.narrowed' makes: a boolean a view"
+            )
 
 
 def _views(views: Any, name: str) -> None:

@@ -41,8 +41,15 @@ class Defaults:
 
     @hookimpl
     def init_latents(self, stage: Stage, noise: Tensor) -> Tensor:
-        """The noise at the standard deviation that the scheduler starts from."""
-        return noise * stage.scheduler.init_noise_sigma
+        """The noise at the standard deviation that the scheduler starts from; or what comes before, noised."""
+        if stage.plan.strength is None:
+            return noise * stage.scheduler.init_noise_sigma
+        from fusionkit.loop.ring import resized
+
+        assert stage.previous is not None, "asked for in stages alone that have one before them"
+        same = tuple(stage.previous.shape[-2:]) == stage.canvas
+        start = stage.previous if same else resized(stage.previous, stage.canvas, stage.wrap)
+        return stage.scheduler.add_noise(start, noise, stage.steps[0].timestep)
 
     @hookimpl
     def prompt_per_patch(self, stage: Stage, patches: Patches) -> Sequence[str | Prompt]:
@@ -55,9 +62,9 @@ class Defaults:
         return stage.model.predict(stage, at, patches)
 
     @hookimpl
-    def forward_passes(self, stage: Stage, patches: Patches) -> int:
-        """Each view once, and with guidance once more without the prompt."""
-        return len(patches.views) * (2 if stage.recipe.guidance_scale > 1 else 1)
+    def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> int:
+        """Each view that is asked for once, and with guidance once more without the prompt."""
+        return len(patches.asked) * stage.info.passes(stage.guidance_at(at))
 
     @hookimpl
     def fuse(self, stage: Stage, groups: Sequence[Patches]) -> Fused:

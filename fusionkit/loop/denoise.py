@@ -13,6 +13,7 @@ from fusionkit.errors import CanvasError
 from fusionkit.loop.canvas import check_views, gather
 from fusionkit.loop.finite import place
 from fusionkit.loop.manager import Manager
+from fusionkit.loop.partly import check_filled
 from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, Step, Tiling
 from fusionkit.loop.views import wrapped
 from fusionkit.recipe.costs import too_many_in_all
@@ -37,6 +38,7 @@ def denoise(stage: Stage, hooks: Manager) -> Tensor:
             patches.latents = gather(latents, patches.views)  # (P, C, h, w)
             patches.prompts = ask_prompts(stage, at, patches, hooks)
             patches.prediction = ask("noise_prediction", shape=patches.latents.shape, at=at, patches=patches)
+            check_filled(stage, patches)
         fused: Fused = ask("fuse", at=at, groups=groups)
         latents = ask("step", shape=stage.shape, at=at, latents=latents, fused=fused)
         stage.facts.step_ends(place(stage, at))

@@ -12,6 +12,7 @@ from fusionkit.foreign import out_of_memory
 from fusionkit.loop.answers import Call, WrongAnswer, check_answer, check_gathered
 from fusionkit.loop.finite import check_finite, note_finite
 from fusionkit.loop.given import Inputs
+from fusionkit.loop.partly import Owed
 from fusionkit.loop.stage import Fused, Stage
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Guard:
                 whose.blame(error, asked)
             # The others are asked with the same numbers, and would be blamed.
             given.unchanged(only_numbers=True)
+            given.lends()
             try:
                 inner = yield
             except BaseException as error:  # noqa: BLE001 - the wrapper decides
@@ -162,6 +164,12 @@ class _Given:
         self._whose, self._asked = whose, asked
         parts = {f"argument '{name}'": value for name, value in given.items() if name in _CHANGEABLE}
         self._kept = [Inputs(parts)] if parts else []
+        self._owed = Owed(asked.given["patches"]) if asked is not None and whose.hook == "noise_prediction" else None
+
+    def lends(self) -> None:
+        """Remember what a wrapper asks of the others, where it may ask for less than it was asked for."""
+        if self._owed is not None:
+            self._owed.lends()
 
     def inner(self, answer: Any) -> None:
         """Keep what the others answered, where they may answer the same object again."""
@@ -181,13 +189,23 @@ class _Given:
         except BaseException as error:  # noqa: BLE001 - as above
             # Lines that are made one by one are made here.
             whose.blame(error, asked)
+        owed = answer if self._owed is None else self._partly(answer, self._owed)
         if whose.hook == "encode":
             # Computed once: looked at once, as what a model itself encodes.
             check_finite(answer, f"the answer of plugin '{whose.plugin}' in hook 'encode'", _LEAVE.format(whose.plugin))
         elif whose.hook in _TENSORS and answer is not inner:
             name = f"the answer of plugin '{whose.plugin}' in hook '{whose.hook}'"
-            _note(asked.stage, answer, name, _LEAVE.format(whose.plugin))
+            _note(asked.stage, owed, name, _LEAVE.format(whose.plugin))
         return answer
+
+    def _partly(self, answer: Any, owed: Owed) -> Any:
+        """Of a prediction, the views that were asked for; what the plugin itself left out must be filled."""
+        if owed.wrong:
+            raise self._whose.wrong(owed.wrong)
+        stage = None if self._asked is None else self._asked.stage
+        if stage is not None and stage.model is not None:
+            owed.note(stage, answer)
+        return owed.rows(answer)
 
     def unchanged(self, only_numbers: bool = False) -> None:
         """See whether what was given is as it was, or only its numbers: a wrapper may lend the others parts of it."""

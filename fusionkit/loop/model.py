@@ -42,6 +42,7 @@ class ModelInfo:
         latents_mean: What is taken from each channel of the VAE's latents before; empty for nothing.
         latents_std: What each channel is divided by; empty for 1.
         vae: The autoencoder's class.
+        takes_guidance: Whether the denoiser takes the guidance scale as an input, in place of a second pass (LCM).
         most_clip_skip: How many last layers of the text encoders can be left out; None if not known.
         notes: What was guessed or chosen, and the key of a recipe that changes it, a line each; `plan` tells them.
     """
@@ -66,8 +67,13 @@ class ModelInfo:
     latents_mean: tuple[float, ...] = ()
     latents_std: tuple[float, ...] = ()
     vae: str = "AutoencoderKL"
+    takes_guidance: bool = False
     most_clip_skip: int | None = None
     notes: tuple[str, ...] = ()
+
+    def passes(self, guidance_scale: float) -> int:
+        """How many times a view goes through the denoiser at a guidance scale: with and without the prompt, or once."""
+        return 2 if guidance_scale > 1 and not self.takes_guidance else 1
 
 
 class NetInfo(Protocol):
@@ -105,14 +111,25 @@ class Model(Protocol):
     def device(self) -> torch.device:
         """Where the model computes."""
 
-    def predict(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+    def predict(
+        self,
+        stage: Stage,
+        at: Step,
+        patches: Patches,
+        guidance_scale: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+    ) -> Tensor:
         """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
 
-        In the parameterisation of the stage's main model; a guidance scale of None is the recipe's.
+        In the parameterisation of the stage's main model; a guidance scale or interval of None is the recipe's. Outside
+        of the interval only the conditional half is run. Views that `patches` leaves out are NaN, and cost nothing.
         """
 
     def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
-        """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""
+        """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided.
+
+        Whatever the interval says; views that are left out are NaN.
+        """
 
     def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the model's type and on its device; loaded once."""

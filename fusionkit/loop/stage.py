@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.scheduler import Scheduler
+    from fusionkit.plugin import Plugin
     from fusionkit.recipe.recipe import Recipe
 
 
@@ -47,6 +49,8 @@ class StagePlan:
             aspect ratio, scaled to `picture_size` and encoded.
         picture_size: (width, height) in pixels at which the picture is encoded; None is the stage's own size.
         wrap: Along which axes the canvas is a ring, so that its edges meet: "x" (left and right), "y" or "xy".
+        strength: The share of the steps, 0..1, that are taken, the last ones: the stage begins with the one before it,
+            or the picture, noised to the first of them. None begins with noise alone. As diffusers counts it.
     """
 
     size: tuple[int, int]
@@ -55,6 +59,11 @@ class StagePlan:
     picture: Path | None = None
     picture_size: tuple[int, int] | None = None
     wrap: Wrap = ""
+    strength: float | None = None
+
+    def skipped(self, steps: int) -> int:
+        """How many of so many sampling steps are not taken, the first ones."""
+        return 0 if self.strength is None else steps - min(int(steps * self.strength), steps)
 
 
 @dataclass(frozen=True)
@@ -92,12 +101,25 @@ class Control:
     scale: float = 1.0
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Views of a group that are not to be predicted, and who fills them in.
+
+    Args:
+        by: A plugin's name.
+        predict: P booleans: whether a view is to be predicted.
+    """
+
+    by: str
+    predict: tuple[bool, ...]
+
+
 @dataclass
 class Patches:
     """A group: views of one kind, predicted together and averaged with each other.
 
-    A plugin that answers `views` gives `views`, and may give `kind`, `share`, `weights` and `noise`; the loop fills in
-    `latents`, `prompts` and `prediction`. All views of a group have one size.
+    A plugin that answers `views` gives `views`, and may give `kind`, `share`, `weights`, `noise` and `left_out`; the
+    loop fills in `latents`, `prompts` and `prediction`. All views of a group have one size.
 
     Args:
         views: P views.
@@ -109,6 +131,7 @@ class Patches:
         prompts: P prompts.
         prediction: The model's guided output for each view, (P, C, h, w).
         controls: Images that steer the prediction; a plugin adds its own around `noise_prediction`.
+        left_out: What plugins leave out, each by `narrowed` or `only`; a view is predicted where none leaves it out.
     """
 
     views: tuple[View, ...]
@@ -120,6 +143,50 @@ class Patches:
     prompts: Sequence[str | Prompt] = ()
     prediction: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
     controls: tuple[Control, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def predict(self) -> tuple[bool, ...] | None:
+        """Whether each of the P views is to be predicted; None where all are."""
+        if not self.left_out:
+            return None
+        return tuple(map(all, zip(*(each.predict for each in self.left_out), strict=True)))
+
+    @property
+    def asked(self) -> list[int]:
+        """The numbers of the views that are to be predicted."""
+        every = range(len(self.views))
+        return list(every) if self.predict is None else [number for number in every if self.predict[number]]
+
+    def narrowed(self, predict: Sequence[bool], by: Plugin) -> Patches:
+        """The same group, of which a plugin lets only some views be predicted; for `views`.
+
+        The plugin fills in the rest around `noise_prediction`.
+
+        Args:
+            predict: P booleans.
+            by: The plugin.
+
+        Raises:
+            ValueError: They are not one a view.
+        """
+        told = tuple(bool(each) for each in predict)
+        if len(told) != len(self.views):
+            raise ValueError(f"{len(told)} booleans for {len(self.views)} views; expected one a view")
+        return replace(self, left_out=(*self.left_out, LeftOut(by.plugin_name, told)))
+
+    @contextmanager
+    def only(self, predict: Sequence[bool], by: Plugin) -> Iterator[None]:
+        """As `narrowed`, of this very group and for a while: for the `yield` of `noise_prediction`.
+
+        The plugin also counts it so, around `forward_passes`.
+        """
+        before = self.left_out
+        self.left_out = self.narrowed(predict, by).left_out
+        try:
+            yield
+        finally:
+            self.left_out = before
 
     @property
     def size(self) -> tuple[int, int]:
@@ -242,6 +309,24 @@ class Stage:
     def has_previous(self) -> bool:
         """Whether a stage, or a picture, comes before this one; known while a run is only planned."""
         return self.index > 0 or self.plan.picture is not None
+
+    @property
+    def sampling_steps(self) -> int:
+        """How many sampling steps the stage takes; some schedulers make more `steps` of them."""
+        steps = self.plan.steps or self.recipe.steps
+        return steps - self.plan.skipped(steps)
+
+    def guidance_at(self, at: Step, scale: float | None = None, interval: tuple[float, float] | None = None) -> float:
+        """The guidance scale of a step: 1, which is no guidance, outside of the interval.
+
+        Args:
+            at: The step.
+            scale: None is the recipe's.
+            interval: Where guidance begins and ends, in shares of the stage's steps; None is the recipe's.
+        """
+        scale = self.recipe.guidance_scale if scale is None else scale
+        begin, end = self.recipe.guidance_interval if interval is None else interval
+        return scale if begin <= at.index / at.total < end else min(scale, 1.0)
 
     @cached_property
     def steps(self) -> list[Step]:

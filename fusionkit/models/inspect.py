@@ -199,6 +199,7 @@ def _of_configs(source: str, configs: ModelConfigs, parameters: Mapping[str, int
         latents_mean=tuple(vae.latents_mean or ()) if told else shift,
         latents_std=tuple(vae.latents_std or ()) if told else (),
         vae=vae.kind,
+        takes_guidance=unet.time_cond_proj_dim is not None,
         most_clip_skip=_most_clip_skip(configs),
     )
 

@@ -10,6 +10,7 @@ _SAME = {
     "scheduler": "sampler sampler-name sampling-method sampler-index",
     "steps": "num-inference-steps num-steps inference-steps sampling-steps ddim-steps",
     "guidance-scale": "cfg cfg-scale guidance scale unconditional-guidance-scale",
+    "guidance-interval": "cfg-interval guidance-range limited-interval guidance-limits",
     "seed": "manual-seed noise-seed random-seed generator",
     "size": "resolution image-size dimensions",
     "model": "checkpoint ckpt ckpt-name model-name model-id sd-model model-path base-model "

@@ -26,7 +26,7 @@ from fusionkit.recipe.problems import problems_of as problems_of
 from fusionkit.recipe.problems import shown
 from fusionkit.recipe.values import OUTPUT_NAMES as OUTPUT_NAMES
 from fusionkit.recipe.values import Count as Count
-from fusionkit.recipe.values import Name, OptionalName, Source, check_device, check_output
+from fusionkit.recipe.values import Interval, Name, OptionalName, Source, check_device, check_output
 from fusionkit.recipe.values import Number as Number
 from fusionkit.recipe.values import PromptText as PromptText
 from fusionkit.recipe.values import Side as Side
@@ -252,6 +252,11 @@ class Recipe(Part):
     steps: Count = Field(default=50, le=limits.STEPS, description="Sampling steps.")
     guidance_scale: Number = Field(
         default=7.5, ge=0, description="How strongly the prompt counts; 1 or less: no guidance."
+    )
+    guidance_interval: Interval = Field(
+        default=(0.0, 1.0),
+        description="Where in a stage's steps guidance begins and ends, as shares: [0, 0.6] guides in the first 60 %. "
+        "Other steps run without it, once a view.",
     )
     clip_skip: Count | None = Field(
         default=None, le=100, description="How many last layers of the text encoder to leave out."

@@ -58,6 +58,22 @@ def finite(value: Any) -> Any:
     return refuse_bool(value)
 
 
+def parse_interval(value: Any) -> Any:
+    """Two shares, 0..1, the smaller first.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    expected = "must be two numbers from 0 to 1, the smaller first, such as [0, 0.6]"
+    numbers = list(value) if isinstance(value, (list, tuple)) else []
+    if len(numbers) != 2 or any(isinstance(each, bool) or not isinstance(each, (int, float)) for each in numbers):
+        raise ValueError(f"{expected}, not {shown(value)}")
+    begin, end = numbers
+    if not 0 <= begin < end <= 1:
+        raise ValueError(f"{expected}, not [{begin:g}, {end:g}]")
+    return float(begin), float(end)
+
+
 def check_text(text: str) -> str:
     """A text without control characters and halves of letters.
 
@@ -159,6 +175,19 @@ Size = Annotated[
     BeforeValidator(parse_size),
     PlainSerializer(lambda size: f"{size[0]}x{size[1]}", return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^\d+ ?x ?\d+$", "examples": ["3584x512"]}),
+]
+Interval = Annotated[
+    tuple[float, float],
+    BeforeValidator(parse_interval),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "number", "minimum": 0, "maximum": 1},
+            "minItems": 2,
+            "maxItems": 2,
+            "examples": [[0.0, 0.6]],
+        }
+    ),
 ]
 Count = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]
 Number = Annotated[float, BeforeValidator(finite)]

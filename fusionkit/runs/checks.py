@@ -19,7 +19,7 @@ from fusionkit.models.suits import unsuitable_options
 from fusionkit.pictures.image import output_path, output_problems, recipe_problem
 from fusionkit.recipe.costs import cost_problems
 from fusionkit.recipe.schedulers import is_foreign
-from fusionkit.runs.run import completed, size_problems, unused_models
+from fusionkit.runs.run import completed, size_problems, step_problems, unused_models
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -141,7 +141,8 @@ def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manag
     """What the plugins say of the stages."""
     info = next(iter(infos.values()))
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
-    if problems := size_problems(recipe, info, plans) or cost_problems(recipe, info.window, plans):
+    problems = size_problems(recipe, info, plans) + step_problems(recipe, plans)
+    if problems := problems or cost_problems(recipe, info.window, plans):
         return problems
     numbers = dict.fromkeys(plan.steps for plan in plans if plan.steps is not None)
     if problems := [line for steps in numbers for line in schedule_problems(info, recipe.scheduler, steps)]:

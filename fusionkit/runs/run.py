@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
+from math import ceil
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,26 @@ def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] =
     return problems
 
 
+def step_problems(recipe: Recipe, stages: Sequence[StagePlan]) -> list[str]:
+    """One line for each stage whose strength leaves it no step, or that has none in which guidance is asked for."""
+    problems, (begin, end) = [], recipe.guidance_interval
+    for stage in stages:
+        steps = stage.steps or recipe.steps
+        taken = steps - stage.skipped(steps)
+        what = f" of stage '{stage.name}'" if stage.name and len(stages) > 1 else ""
+        if not taken:
+            problems.append(
+                f"strength {stage.strength:g}{what} leaves none of {steps} steps; use at least "
+                f"{ceil(1000 / steps) / 1000:g}, or more steps"
+            )
+        elif recipe.guidance_scale > 1 and not any(begin <= index / taken < end for index in range(taken)):
+            problems.append(
+                f"guidance-interval [{begin:g}, {end:g}] holds none of the {taken} steps{what}; make it wider, or "
+                f"set guidance-scale: 1"
+            )
+    return list(dict.fromkeys(problems))
+
+
 def unused_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:
     """One line where a recipe has several models and no plugin that could ask more than the main one."""
     if len(infos) < 2 or any(is_hookimpl(type(plugin), "noise_prediction") for plugin in recipe.plugins):
@@ -143,7 +164,7 @@ def prepare(
     beside = models_beside(infos, recipe)
     # How many views a group has is not known yet; one needs the least.
     if (
-        problems := size_problems(recipe, info, plans)
+        problems := size_problems(recipe, info, plans) + step_problems(recipe, plans)
         or cost_problems(recipe, info.window, plans)
         or memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=1)
     ):
@@ -152,7 +173,8 @@ def prepare(
     memory: dict[str, Any] = {}
     stages = []
     for index, stage_plan in enumerate(plans):
-        scheduler = make_scheduler(info, recipe.scheduler, stage_plan.steps or recipe.steps, device)
+        steps = stage_plan.steps or recipe.steps
+        scheduler = make_scheduler(info, recipe.scheduler, steps, device, stage_plan.skipped(steps))
         stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory, infos=infos, hooks=hooks))
     problems = mixing_problems(infos, stages[0].scheduler)
     problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]

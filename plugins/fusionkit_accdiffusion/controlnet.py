@@ -159,7 +159,7 @@ class ControlNet(Plugin, name="controlnet"):
         except ModelError as error:
             yield from str(error).splitlines()
         yield from annotator_problems(self.annotator)
-        steps = stage.plan.steps or stage.recipe.steps
+        steps = stage.sampling_steps
         if self.start >= self.end:
             yield f"start {self.start:g} is not before end {self.end:g}"
         elif not any(self._spans(index, steps) for index in range(steps)):

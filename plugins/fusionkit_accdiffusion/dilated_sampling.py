@@ -91,6 +91,8 @@ class DilatedSampling(Plugin):
                 patches.latents = given
                 return (yield)
             order = self.permutation(stage, at, samples.shape)
+            if patches.predict is not None:
+                order = _among(order, patches.asked)
             patches.latents = given.gather(0, order)
             mixed = yield
             return mixed.gather(0, order.argsort(0))
@@ -125,6 +127,16 @@ class DilatedSampling(Plugin):
         smooth = gaussian_filter(canvas, 2 * dilation - 1, sigma, stage.wrap)
         smooth = (smooth - smooth.mean()) / smooth.std() * canvas.std() + canvas.mean()
         return gather(smooth, views)
+
+
+def _among(order: Tensor, asked: Sequence[int]) -> Tensor:
+    """A permutation (P, C, h, w) among those views alone that are asked for; the others keep their pixels."""
+    import torch
+
+    numbers = torch.tensor(asked, device=order.device)
+    among = torch.arange(len(order), device=order.device).reshape(-1, 1, 1, 1).expand_as(order).clone()
+    among[numbers] = numbers[order[numbers].argsort(0)]
+    return among
 
 
 def times_larger(stage: Stage) -> int:

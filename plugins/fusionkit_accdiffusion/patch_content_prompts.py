@@ -115,16 +115,19 @@ class PatchContentPrompts(Plugin):
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, patches: Patches) -> Generator[None, Tensor, Tensor]:
         """Read the attention of the first stage's windows, at every step."""
-        if stage.has_previous or patches.kind != "window":
+        # Of views that are left out there is nothing to read.
+        if stage.has_previous or patches.kind != "window" or not patches.asked:
             return (yield)
+        from fusionkit.loop.partly import chosen
         from fusionkit.models.attention import capture
 
         passes = stage.model.forward_passes
-        with capture(stage.model, len(patches.views), patches.size, self.levels) as seen:
+        group = chosen(patches)
+        with capture(stage.model, len(group.views), patches.size, self.levels) as seen:
             prediction = yield
         # Where several models draw, there may be steps without the main one: nothing to read then.
         if stage.model.forward_passes > passes:
-            self.memory(stage).attention.add(seen, patches, stage.canvas)
+            self.memory(stage).attention.add(seen, group, stage.canvas)
         return prediction
 
     @hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from fusionkit.recipe import Number, Part, PromptText
+from fusionkit.recipe.values import Interval
 
 
 class Role(Part):
@@ -17,6 +18,10 @@ class Role(Part):
         default=None, description="What it steers away from; by default the recipe's."
     )
     guidance_scale: Number | None = Field(default=None, ge=0, description="By default the recipe's.")
+    guidance_interval: Interval | None = Field(
+        default=None,
+        description="Where in a stage's steps it is guided, as shares such as [0, 0.6]; by default the recipe's.",
+    )
     k: Number = Field(
         default=1.0,
         gt=0,

@@ -43,8 +43,8 @@ class SaliencyNoiseBlending(Plugin):
 
     models: Annotated[dict[str, Role], BeforeValidator(_without_nothing), AfterValidator(_two_or_more)] = Field(
         description="The models of the recipe that take part, two or more, in any order: {NAME: {prompt, "
-        "negative-prompt, guidance-scale, k}}. All but the main one need a prompt of their own; the rest falls back on "
-        "the recipe's, and k on 1."
+        "negative-prompt, guidance-scale, guidance-interval, k}}. All but the main one need a prompt of their own; the "
+        "rest falls back on the recipe's, and k on 1."
     )
     smoothing: bool = Field(
         default=True,
@@ -76,27 +76,33 @@ class SaliencyNoiseBlending(Plugin):
     @hookimpl
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
         """The models' guided predictions, blended by saliency; outside the span, one model's."""
+        from fusionkit.loop.partly import chosen, spread
         from fusionkit_magicfusion.saliency import blended, guided, winners
 
         if not self.takes_part(stage, at):
             alone = self.alone(stage)
             self._seen(stage).add_alone(at, alone, stage.device)
             asked = self._asked(stage, patches, alone)
-            return stage.models[alone].predict(stage, at, asked, guidance_scale=self._scale(stage, alone))
+            role = self.models.get(alone, Role())
+            return stage.models[alone].predict(stage, at, asked, role.guidance_scale, role.guidance_interval)
+        if not (group := chosen(patches)).views:
+            return spread(patches, group.latents)
         # In one order whatever the recipe's, so that neither ties nor rounding depend on it.
         pairs = {
-            name: stage.models[name].predict_pair(stage, at, self._asked(stage, patches, name)) for name in self.names
+            name: stage.models[name].predict_pair(stage, at, self._asked(stage, group, name)) for name in self.names
         }
         winner = winners(self._saliences(stage, at, pairs))
-        self._seen(stage).add(at, patches.views, winner)
-        return blended([guided(*pairs[name], self._scale(stage, name)) for name in self.names], winner)
+        self._seen(stage).add(at, group.views, winner)
+        each = [guided(*pairs[name], self._scale(stage, at, name)) for name in self.names]
+        return spread(patches, blended(each, winner))
 
     @hookimpl
     def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> int:
         """Twice for each model while they take part, else as for the one that draws alone."""
         if self.takes_part(stage, at):
-            return len(patches.views) * 2 * len(self.models)
-        return len(patches.views) * (2 if self._scale(stage, self.alone(stage)) > 1 else 1)
+            return len(patches.asked) * 2 * len(self.models)
+        alone = self.alone(stage)
+        return len(patches.asked) * stage.infos[alone].passes(self._scale(stage, at, alone))
 
     @hookimpl
     def maps(self, stage: Stage, image: Image) -> Mapping[str, Image]:
@@ -127,7 +133,7 @@ class SaliencyNoiseBlending(Plugin):
         for name in self.names:
             cond, uncond = pairs[name]
             baseline = pairs[main(stage)][1] if self.baseline == "shared" else uncond
-            found = saliency(cond, baseline, to_epsilon * max(self._scale(stage, name), 1), self.smoothing)
+            found = saliency(cond, baseline, to_epsilon * max(self._scale(stage, at, name), 1), self.smoothing)
             saliences.append(log_salience(found, self.models[name].k))
         return saliences
 
@@ -146,9 +152,10 @@ class SaliencyNoiseBlending(Plugin):
 
         return replace(patches, prompts=[own(prompt) for prompt in patches.prompts])
 
-    def _scale(self, stage: Stage, name: str) -> float:
-        given = self.models.get(name, Role()).guidance_scale
-        return stage.recipe.guidance_scale if given is None else given
+    def _scale(self, stage: Stage, at: Step, name: str) -> float:
+        """A model's guidance scale at a step: its own or the recipe's, inside its interval."""
+        role = self.models.get(name, Role())
+        return stage.guidance_at(at, role.guidance_scale, role.guidance_interval)
 
     def _seen(self, stage: Stage) -> Winners:
         """What is known of the stage's steps so far; it lives in `stage.memory`."""

@@ -16,6 +16,7 @@ from fusionkit.errors import ModelError
 from fusionkit.loop.canvas import crop_pixels
 from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
 from fusionkit.loop.model import ModelInfo, NetInfo
+from fusionkit.loop.partly import chosen, spread
 from fusionkit.loop.ring import MARGIN, closed, continued
 from fusionkit.loop.stage import Control, Patches, Prompt, Stage, Step
 from fusionkit.loop.views import View, Wrap
@@ -95,30 +96,46 @@ class DiffusersModel(ABC):
             self._places[key] = device, self.pipe.unet.dtype
         return self._places[key]
 
-    def predict(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+    def predict(
+        self,
+        stage: Stage,
+        at: Step,
+        patches: Patches,
+        guidance_scale: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+    ) -> Tensor:
         """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
 
-        As in diffusers, a guidance scale of at most 1, or a model that takes the scale as an input, runs the
-        conditional half alone. Like `predict_pair`, it answers in the parameterisation of the stage's main model.
+        As in diffusers, a guidance scale of at most 1, which it is outside of the interval, or a model that takes the
+        scale as an input, runs the conditional half alone. Like `predict_pair`, it answers in the parameterisation of
+        the stage's main model, and NaN for views that are left out.
 
         Args:
             stage: The stage.
             at: The step.
             patches: The views, with latents and prompts.
             guidance_scale: None is the recipe's.
+            guidance_interval: Where guidance begins and ends, in shares of the stage's steps; None is the recipe's.
         """
-        scale = stage.recipe.guidance_scale if guidance_scale is None else guidance_scale
-        if scale <= 1 or self.pipe.unet.config.time_cond_proj_dim is not None:
-            return self._run(stage, at, patches, guided=False)[0]
-        cond, uncond = self._run(stage, at, patches, guided=True)
+        scale = stage.guidance_at(at, guidance_scale, guidance_interval)
+        if not (group := chosen(patches)).views:
+            return spread(patches, group.latents)
+        if self.info.passes(scale) == 1:
+            return spread(patches, self._run(stage, at, group, scale)[0])
+        cond, uncond = self._run(stage, at, group, scale, guided=True)
         guided = uncond + scale * (cond - uncond)
         note_finite(stage, guided, f"the guidance at scale {scale:g}", "use a smaller guidance-scale")
-        return guided
+        return spread(patches, guided)
 
     def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
-        """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided."""
-        cond, uncond = self._run(stage, at, patches, guided=True)
-        return cond, uncond
+        """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided.
+
+        Views that are left out are NaN.
+        """
+        if not (group := chosen(patches)).views:
+            return spread(patches, group.latents), spread(patches, group.latents)
+        cond, uncond = self._run(stage, at, group, stage.guidance_at(at), guided=True)
+        return spread(patches, cond), spread(patches, uncond)
 
     def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the denoiser's type and on its device; loaded once.
@@ -225,8 +242,13 @@ class DiffusersModel(ABC):
         return self._cached(text, None)
 
     @torch.inference_mode()
-    def _run(self, stage: Stage, at: Step, patches: Patches, *, guided: bool) -> tuple[Tensor, ...]:
-        """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32."""
+    def _run(
+        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False
+    ) -> tuple[Tensor, ...]:
+        """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32.
+
+        The guidance scale is for models that take it as an input.
+        """
         pairs = self._embedded(stage, patches, guided)
         latents = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         into_main = self._conversion(stage, at)
@@ -244,7 +266,7 @@ class DiffusersModel(ABC):
                 hints = [hint.repeat(2, 1, 1, 1) for hint in hints]
             inputs = latents[batch].repeat(2 if guided else 1, 1, 1, 1)
             self.conditional_rows = len(asked)
-            conditions = self.conditions(stage, views, embeddings)
+            conditions = {**self.conditions(stage, views, embeddings), **self._told_scale(scale, len(inputs))}
             output = self.forward(inputs, at.timestep, stage, conditions, list(zip(controls, hints, strict=True)))
             self.conditional_rows = 0
             instead = partial(self._instead, stage, inputs)
@@ -298,12 +320,6 @@ class DiffusersModel(ABC):
         Every forward pass is one call of this; the answer is the model's own parameterisation.
         """
         unet = self.pipe.unet
-        dim = unet.config.time_cond_proj_dim
-        if dim is not None:
-            # Distilled models (LCM) take the guidance scale as an input.
-            scale = torch.full((len(latents),), stage.recipe.guidance_scale - 1)
-            embedded = self.pipe.get_guidance_scale_embedding(scale, embedding_dim=dim)
-            conditions = {**conditions, "timestep_cond": embedded.to(self.device, self.dtype)}
         self.turns.take(self.pipe)
         began = self._now()
         if controls:
@@ -316,6 +332,14 @@ class DiffusersModel(ABC):
         self.forward_seconds += self._now() - began
         self.forward_passes += len(latents)
         return output
+
+    def _told_scale(self, scale: float, count: int) -> dict[str, Tensor]:
+        """The guidance scale as distilled models (LCM) take it, for so many rows; nothing for all others."""
+        dim = self.pipe.unet.config.time_cond_proj_dim
+        if dim is None:
+            return {}
+        embedded = self.pipe.get_guidance_scale_embedding(torch.full((count,), scale - 1), embedding_dim=dim)
+        return {"timestep_cond": embedded.to(self.device, self.dtype)}
 
     def _at_work(self, part: str) -> AbstractContextManager[None]:
         path = getattr(self.pipe, "name_or_path", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from fusionkit.recipe.recipe import SchedulerSpec
 
 
-def make_scheduler(info: ModelInfo, spec: SchedulerSpec | None, steps: int, device: torch.device | str) -> Scheduler:
+def make_scheduler(
+    info: ModelInfo, spec: SchedulerSpec | None, steps: int, device: torch.device | str, skipped: int = 0
+) -> Scheduler:
     """A scheduler for one stage, its timesteps set; None is the model's own.
 
     Args:
@@ -30,6 +33,7 @@ def make_scheduler(info: ModelInfo, spec: SchedulerSpec | None, steps: int, devi
             (`eta`, `s_churn`), spelt as in diffusers or in kebab-case.
         steps: Sampling steps; a few schedulers make more timesteps of them.
         device: Where the canvas lives.
+        skipped: How many of the sampling steps are not taken, the first ones.
 
     Raises:
         PluginError: A class of another package can't be used.
@@ -65,7 +69,8 @@ def make_scheduler(info: ModelInfo, spec: SchedulerSpec | None, steps: int, devi
     from fusionkit.models.schedulers.wrapper import DiffusersScheduler
 
     try:
-        scheduler = DiffusersScheduler(lambda: cls.from_config(own_config(info), **config), steps, device, at_step)
+        build = partial(cls.from_config, own_config(info), **config)
+        scheduler = DiffusersScheduler(build, steps, device, at_step, skipped)
         broken = scheduler.broken_step
     except Exception as error:
         # What diffusers raises for values that do not go together has no common type, and speaks of its own code.

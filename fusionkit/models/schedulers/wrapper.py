@@ -9,6 +9,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -65,26 +66,36 @@ class DiffusersScheduler:
         steps: Sampling steps.
         device: Where the canvas lives.
         options: Arguments of each `step`, such as `eta`.
+        skipped: How many of the sampling steps are not taken, the first ones.
     """
 
     def __init__(
-        self, build: Callable[[], Any], steps: int, device: torch.device | str, options: Mapping[str, Any]
+        self,
+        build: Callable[[], Any],
+        steps: int,
+        device: torch.device | str,
+        options: Mapping[str, Any],
+        skipped: int = 0,
     ) -> None:
         self._build = build
         self._steps = steps
+        self._skipped = skipped
         self._options = dict(options)
         self._scheduler = self._fresh(device)
         self._takes_noise = "variance_noise" in inspect.signature(self._scheduler.step).parameters
         self.name: str = type(self._scheduler).__name__
-        self.timesteps: Tensor = self._scheduler.timesteps
+        self._first = _first(self._scheduler, skipped)
+        self.timesteps: Tensor = self._scheduler.timesteps[self._first :]
         self.init_noise_sigma = float(self._scheduler.init_noise_sigma)
 
     def _fresh(self, device: torch.device | str) -> Any:
         with quiet_diffusers():
             scheduler = self._build()
             scheduler.set_timesteps(self._steps, device=device)
+        if self._skipped and hasattr(scheduler, "plms_timesteps"):
+            _shorten(scheduler, self._skipped)
         if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(0)
+            scheduler.set_begin_index(_first(scheduler, self._skipped))
         return scheduler
 
     @property
@@ -114,10 +125,11 @@ class DiffusersScheduler:
         scheduler = self._fresh("cpu")
         latents, draws = torch.full((1, 1, 1, 1), float(scheduler.init_noise_sigma)), 0
         with GivenNoise(torch.ones_like(latents)) as given, quiet_diffusers():
-            for index, timestep in enumerate(scheduler.timesteps):
+            for index, timestep in enumerate(scheduler.timesteps[self._first :]):
                 given.draws = 0
                 scheduler.scale_model_input(latents, timestep)
-                latents = scheduler.step(torch.full_like(latents, 0.1), timestep, latents, **self._options).prev_sample
+                options = _step_options(scheduler, self._options)
+                latents = scheduler.step(torch.full_like(latents, 0.1), timestep, latents, **options).prev_sample
                 draws += given.draws
                 if not latents.isfinite().all():
                     return draws > 0, index
@@ -134,8 +146,9 @@ class DiffusersScheduler:
         Schedulers of the EDM family have no training timesteps: there it is the share of the steps that are left.
         """
         if self.name.startswith("EDM"):
-            place = int((self.timesteps == timestep.to(self.timesteps.device)).nonzero()[0])
-            return 1 - place / len(self.timesteps)
+            timesteps = self._scheduler.timesteps
+            place = int((timesteps == timestep.to(timesteps.device)).nonzero()[0])
+            return 1 - place / len(timesteps)
         return float(timestep) / int(self.config["num_train_timesteps"])
 
     def starting_at(self, index: int) -> DiffusersScheduler:
@@ -143,7 +156,7 @@ class DiffusersScheduler:
         other = copy(self)
         other._scheduler = self._fresh(self.timesteps.device)
         if hasattr(other._scheduler, "set_begin_index"):
-            other._scheduler.set_begin_index(index)
+            other._scheduler.set_begin_index(self._first + index)
         return other
 
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
@@ -168,7 +181,8 @@ class DiffusersScheduler:
         """Whether the next step is one of this timestep, as far as the scheduler counts its steps."""
         places = (getattr(self._scheduler, name) for name in self._positions)
         place = next((each for each in places if each is not None), None)
-        return place is not None and place < len(self.timesteps) and bool(self.timesteps[place] == timestep)
+        timesteps = self._scheduler.timesteps
+        return place is not None and place < len(timesteps) and bool(timesteps[place] == timestep)
 
     def step(
         self, prediction: Tensor, timestep: Tensor, latents: Tensor, noise: Tensor
@@ -181,7 +195,9 @@ class DiffusersScheduler:
         Raises:
             ValueError: The scheduler draws noise of another shape.
         """
-        options = {**self._options, "variance_noise": noise} if self._takes_noise else self._options
+        options = _step_options(self._scheduler, self._options)
+        if self._takes_noise:
+            options["variance_noise"] = noise
         with GivenNoise(noise), quiet_diffusers():
             output = self._scheduler.step(prediction, timestep, latents, **options)
         return output.prev_sample, self._denoised(output)
@@ -203,4 +219,43 @@ class DiffusersScheduler:
         return algorithm in ("dpmsolver++", "sde-dpmsolver++", "data_prediction") or bool(self.config.get("predict_x0"))
 
 
+def _first(scheduler: Any, skipped: int) -> int:
+    """Where a scheduler's timesteps begin without so many sampling steps: a step of second order has two of them."""
+    return 0 if hasattr(scheduler, "plms_timesteps") else skipped * int(getattr(scheduler, "order", 1))
+
+
+def _shorten(scheduler: Any, skipped: int) -> None:
+    """Let a PNDM scheduler begin so many sampling steps later.
+
+    It has no history there, and makes one by repeating its first timesteps: so these must be those of the later
+    beginning. Made as its `set_timesteps` makes them.
+
+    Raises:
+        ValueError: Too few are left for its Runge-Kutta steps.
+    """
+    left = scheduler._timesteps[: len(scheduler._timesteps) - skipped]
+    if scheduler.config.skip_prk_steps:
+        last = np.concatenate([left[:-1], left[-2:-1], left[-1:]])[::-1]
+    else:
+        order = scheduler.pndm_order
+        if len(left) < order:
+            raise ValueError(f"its last {len(left)} are too few, it needs {order}; or set skip-prk-steps: true")
+        half = scheduler.config.num_train_timesteps // scheduler.num_inference_steps // 2
+        twice = np.array(left[-order:]).repeat(2) + np.tile(np.array([0, half]), order)
+        scheduler.prk_timesteps = (twice[:-1].repeat(2)[1:-1])[::-1].copy()
+        last = left[: 1 - order][::-1]
+    scheduler._timesteps, scheduler.plms_timesteps = left, last.copy()
+    timesteps = np.concatenate([scheduler.prk_timesteps, scheduler.plms_timesteps]).astype(np.int64)
+    scheduler.timesteps = torch.from_numpy(timesteps).to(scheduler.timesteps.device)
+
+
+def _step_options(scheduler: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a step, where a linear multistep scheduler takes no longer history for one than there is."""
+    known = getattr(scheduler, "derivatives", None)
+    if known is None or not hasattr(scheduler, "get_lms_coefficient"):
+        return dict(options)
+    return {**options, "order": min(options.get("order", _LMS_ORDER), len(known) + 1)}
+
+
+_LMS_ORDER = 4
 _POSITION = ("_step_index", "_begin_index")
