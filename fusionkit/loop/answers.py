@@ -205,7 +205,7 @@ def _left_out(patches: Patches, name: str) -> None:
     for each in patches.left_out if isinstance(patches.left_out, tuple) else (None,):
         if not isinstance(each, LeftOut) or len(each.predict) != len(patches.views):
             raise WrongAnswer(
-                f"{name} with left_out {patches.left_out!r:.60}; expected what 'patches.narrowed' makes: a boolean a view"
+                f"{name} with left_out {patches.left_out!r:.60}; expected what 'patches.narrowed' makes, of P booleans"
             )
 
 
