@@ -49,7 +49,14 @@ class Stub:
         assert patches.latents.shape == self.cond.shape
         return self.cond, self.uncond
 
-    def predict(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+    def predict(
+        self,
+        stage: Stage,
+        at: Step,
+        patches: Patches,
+        guidance_scale: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+    ) -> Tensor:
         scale = stage.recipe.guidance_scale if guidance_scale is None else guidance_scale
         return self.uncond + scale * (self.cond - self.uncond)
 

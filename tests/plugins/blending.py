@@ -61,7 +61,14 @@ class Asked:
         self.pairs.append(patches)
         return self.cond, self.uncond
 
-    def predict(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+    def predict(
+        self,
+        stage: Stage,
+        at: Step,
+        patches: Patches,
+        guidance_scale: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+    ) -> Tensor:
         self.alone.append((patches, guidance_scale))
         return self.uncond
 
