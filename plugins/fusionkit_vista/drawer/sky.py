@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import skia
 
 from fusionkit_vista.drawer.geography import HORIZON
-from fusionkit_vista.drawer.light import mix
+from fusionkit_vista.drawer.light import Colour, mix
 from fusionkit_vista.drawer.pen import box, lens, oval, path
 from fusionkit_vista.drawer.words import CLEAR, CLOUDS, DARK, LOW_SUN, MIST, RAIN, SNOWFALL
 from fusionkit_vista.drawer.world import World
 
 TOP = -0.5
 """How high a drawing goes above the picture."""
+_RISE = -TOP
 
 
 def sky(world: World) -> None:
@@ -29,12 +32,20 @@ def sky(world: World) -> None:
         _clouds(world)
 
 
+def _above(sky: Sequence[Colour]) -> Colour:
+    """The colour above the picture, which goes on as the sky does from its second tone to its first."""
+    return tuple(
+        min(255.0, max(0.0, a + (a - b) * _RISE / (0.38 * HORIZON) * 0.6)) for a, b in zip(sky[0], sky[1], strict=True)
+    )
+
+
 def _gradient(world: World) -> None:
     pen, light = world.pen, world.light
-    ends = [skia.Point(0, 0), skia.Point(0, HORIZON)]
+    ends = [skia.Point(0, TOP), skia.Point(0, HORIZON)]
     paint = skia.Paint(Dither=True)
-    colours = [pen.colour(c) for c in light.sky]
-    paint.setShader(skia.GradientShader.MakeLinear(ends, colours, [0, 0.38, 0.74, 1]))
+    colours = [pen.colour(c) for c in (_above(light.sky), *light.sky)]
+    places = [(_RISE + t * HORIZON) / (_RISE + HORIZON) for t in (0, 0.38, 0.74, 1)]
+    paint.setShader(skia.GradientShader.MakeLinear(ends, colours, [0.0, *places[:3], 1.0]))
     pen.canvas.drawRect(skia.Rect.MakeLTRB(world.left, TOP, world.right, 1.6), paint)
     hidden = 0.45 if world.spec.weather in (RAIN, SNOWFALL, MIST) else 1.0
     if world.spec.time in LOW_SUN:
@@ -50,8 +61,10 @@ def _bands(world: World) -> None:
     places = (0.0, 0.38, 0.74, 1.0)
     sky = np.array(light.sky)
     colours = [tuple(np.interp(t, places, sky[:, k]) for k in range(3)) for t in tones]
-    pen.fill(box(world.left, TOP, world.right, 1.6), colours[0])
+    pen.fill(box(world.left, TOP, world.right, 0.0), mix(colours[0], _above(light.sky), 0.3))
     xs = world.xs(28)
+    ys = -0.05 + 0.008 * np.sin(7 * xs)
+    pen.shape([(world.left, 1.6), *zip(xs, ys, strict=True), (world.right, 1.6)], colours[0])
     cuts = skia.Path()
     for k, t in enumerate(tones[1:], 1):
         y = HORIZON * (t - 0.07)
