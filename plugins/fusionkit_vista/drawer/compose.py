@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 import skia
 
+from fusionkit_vista.drawer.coast import rock
 from fusionkit_vista.drawer.pen import Pen
 from fusionkit_vista.drawer.scenes import CALM, FAR, GLITTER, NEAR, TINT
 from fusionkit_vista.drawer.sky import sky
 from fusionkit_vista.drawer.spec import Spec
 from fusionkit_vista.drawer.things import draw_thing
 from fusionkit_vista.drawer.view import View
-from fusionkit_vista.drawer.water import glitter, rock, water
+from fusionkit_vista.drawer.water import glitter, water
 from fusionkit_vista.drawer.watercolour import painted
 from fusionkit_vista.drawer.weather import before_all, before_things
 from fusionkit_vista.drawer.words import THINGS, WET

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import skia
 
-from fusionkit_vista.drawer.light import INK, Colour, Light, mix, printed
+from fusionkit_vista.drawer.light import INK, WARM, Colour, Light, mix, printed
 
 Points = Iterable[tuple[float, float]]
 
@@ -165,9 +165,6 @@ class Pen:
         """A window: lit but at noon."""
         noon = self.light.time == "at noon"
         pane = box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        self.fill(pane, mix(WARM_GLASS, (90, 120, 150), 0.7) if noon else WARM_GLASS)
+        self.fill(pane, mix(WARM, (90, 120, 150), 0.7) if noon else WARM)
         if not noon:
-            self.glow(x, y, width * 4, WARM_GLASS, 0.5)
-
-
-WARM_GLASS: Sequence[float] = (255, 206, 112)
+            self.glow(x, y, width * 4, WARM, 0.5)

@@ -6,22 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fusionkit_vista.drawer.coast import cliffs, far_cliffs, islands
+from fusionkit_vista.drawer.desert import dunes, table_mountains
 from fusionkit_vista.drawer.geography import HORIZON
-from fusionkit_vista.drawer.land import (
-    conifers,
-    dunes,
-    furrows,
-    hatching,
-    hill,
-    meadow_details,
-    mist,
-    mountain_range,
-    round_trees,
-    table_mountains,
-)
+from fusionkit_vista.drawer.ground import furrows, hatching, meadow_details
+from fusionkit_vista.drawer.land import hill, mist, mountain_range
 from fusionkit_vista.drawer.light import GRASS, PINE, SAND, SNOW, Colour, mix
+from fusionkit_vista.drawer.plants import conifers, round_trees
 from fusionkit_vista.drawer.town import skyline
-from fusionkit_vista.drawer.water import cliffs, far_cliffs, islands
 from fusionkit_vista.drawer.words import SNOWFALL
 from fusionkit_vista.drawer.world import World
 

@@ -6,8 +6,8 @@ import numpy as np
 import skia
 
 from fusionkit_vista.drawer.geography import HORIZON
-from fusionkit_vista.drawer.light import Colour, mix
-from fusionkit_vista.drawer.pen import WARM_GLASS, box, path
+from fusionkit_vista.drawer.light import WARM, Colour, mix
+from fusionkit_vista.drawer.pen import box, path
 from fusionkit_vista.drawer.world import World
 
 _WALLS = ((128, 134, 164), (196, 150, 128), (104, 122, 154), (214, 198, 176), (170, 110, 104), (150, 160, 168))
@@ -31,8 +31,8 @@ def skyline(world: World, name: str, haze: float, tall: float, wide: float, lamp
             box(world.left, HORIZON - 0.12, world.right, _QUAY),
             HORIZON - 0.12,
             _QUAY,
-            WARM_GLASS,
-            WARM_GLASS,
+            WARM,
+            WARM,
             (0.0, glow),
         )
 
@@ -68,7 +68,7 @@ def _building(
 
 def _windows(world: World, rng: np.random.Generator, x: float, y: float, w: float, body: Colour, haze: float) -> None:
     time = world.spec.time
-    lamp, share = mix(WARM_GLASS, world.light.haze, haze * 0.5), 0.62
+    lamp, share = mix(WARM, world.light.haze, haze * 0.5), 0.62
     if time == "at noon":
         lamp, share = mix(body, world.light.sky[0], 0.5), 0.9
     elif time == "at dawn":

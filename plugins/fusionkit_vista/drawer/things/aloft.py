@@ -6,8 +6,8 @@ import numpy as np
 import skia
 
 from fusionkit_vista.drawer.geography import HORIZON
-from fusionkit_vista.drawer.light import SNOW, mix
-from fusionkit_vista.drawer.pen import WARM_GLASS, box, oval, path
+from fusionkit_vista.drawer.light import SNOW, WARM, mix
+from fusionkit_vista.drawer.pen import box, oval, path
 from fusionkit_vista.drawer.spec import Thing
 from fusionkit_vista.drawer.world import World
 
@@ -76,7 +76,7 @@ def balloon(world: World, rng: np.random.Generator, size: float) -> None:
         )
         pen.fill(box(-1.1, 0.98, 1.1, 1.4), mix(light.half(one, 0.5), one, 0.2))
         if light.dark:
-            pen.glow(0, 0.85, 1.5, WARM_GLASS, 0.85)
+            pen.glow(0, 0.85, 1.5, WARM, 0.85)
     pen.edge(envelope, 0.065)
     low = float(py[-1])
     ropes = path([(-px[-1], low), (-0.17, low + 0.3)], False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import skia
 
-from fusionkit_vista.drawer.light import ROCK, SNOW, mix
-from fusionkit_vista.drawer.pen import WARM_GLASS, box, oval, path
+from fusionkit_vista.drawer.light import ROCK, SNOW, WARM, mix
+from fusionkit_vista.drawer.pen import box, oval, path
 from fusionkit_vista.drawer.world import World
 
 
@@ -59,10 +59,10 @@ def tent(world: World, rng: np.random.Generator, size: float) -> None:
     front = path([(-0.2, -1.02), (0.32, 0.02), (-0.92, 0.02)])
     pen.fill(front, mix(light.half(cloth, 0.95 if light.side < 0 else 0.65), cloth, lift))
     inner = path([(-0.22, -0.72), (0.06, 0.02), (-0.48, 0.02)])
-    pen.fill(inner, mix(WARM_GLASS, (255, 236, 170), 0.4) if light.dark else light.dim(cloth))
+    pen.fill(inner, mix(WARM, (255, 236, 170), 0.4) if light.dark else light.dim(cloth))
     pen.edge(front, 0.04)
     if light.dark:
-        pen.glow(-0.22, -0.3, 1.5, WARM_GLASS, 0.7)
+        pen.glow(-0.22, -0.3, 1.5, WARM, 0.7)
     fire(world)
 
 
