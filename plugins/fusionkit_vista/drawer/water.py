@@ -57,8 +57,9 @@ def _mirror(world: World, view: View, above: Any, calm: float, rng: np.random.Ge
     y, x = view.ys()[first:, None], view.xs()[None]
     t = np.clip((y - HORIZON) / (1 - HORIZON), 0.0, 1.4)
     wobble = np.zeros((len(y), len(x[0])))
+    often = 0.5 if world.pen.woodcut else 1.0
     for _ in range(3):
-        wobble += np.sin(rng.uniform(22, 48) * t**0.6 + rng.uniform(2, 6) * x + rng.uniform(0, 6.3))
+        wobble += np.sin(often * rng.uniform(22, 48) * t**0.6 + rng.uniform(2, 6) * x + rng.uniform(0, 6.3))
     wobble *= (0.25 + t) * (0.0016 + 0.010 * rough) * view.scale
     columns = (np.arange(view.width)[None] + pad + wobble).astype(np.float32)
     rows = np.repeat(np.arange(first, view.height, dtype=np.float32)[:, None], view.width, 1)
