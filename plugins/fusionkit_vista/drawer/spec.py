@@ -73,21 +73,33 @@ def labels(spec: Spec) -> dict[str, Any]:
     }
 
 
-def sample_spec(rng: np.random.Generator, *, width: float = 1.0, **fixed: Any) -> Spec:
+def sample_spec(
+    rng: np.random.Generator,
+    *,
+    width: float = 1.0,
+    style: str | None = None,
+    scene: str | None = None,
+    time: str | None = None,
+    weather: str | None = None,
+    thing: str | None = None,
+    number: int | None = None,
+) -> Spec:
     """A drawing at random: style, scene, time and weather uniform; things in three of four, mostly one of a kind.
 
-    No extra style or thing is among them. Keyword arguments fix a part: style, scene, time, weather, thing ("" for
-    none) or number. What is left open is chosen so that it goes with them.
+    No extra style or thing is among them. What is given is fixed (a thing "" means none), and what is left open is
+    chosen so that it goes with it.
 
     Raises:
-        ValueError: If the fixed parts don't go together, such as a whale in a city.
+        ValueError: If what is given doesn't go together, such as a whale in a city.
     """
-    style = fixed.get("style") or str(rng.choice(STYLES))
-    scene, time, weather = _setting(rng, fixed)
-    thing, number = fixed.get("thing"), fixed.get("number")
+    style = style or str(rng.choice(STYLES))
+    scene, time, weather = _setting(rng, scene, time, weather, thing)
     if thing is None:
-        thing = _thing(rng, things_of(scene, time, weather)) if rng.random() < 0.75 else ""
-    few: int = number or 1
+        names = tuple(name for name in things_of(scene, time, weather) if THINGS[name].most >= (number or 1))
+        thing = _thing(rng, names) if rng.random() < 0.75 or number else ""
+    few = number or 1
+    if thing and few > THINGS[thing].most:
+        raise ValueError(f"a picture holds at most {THINGS[thing].most} of {thing!r}, not {few}")
     if thing and number is None and THINGS[thing].most > 1 and rng.random() >= 0.65:
         few = int(rng.integers(2, THINGS[thing].most + 1))
     for attempt in range(30):
@@ -120,22 +132,23 @@ def _settings() -> Counter[str]:
     )
 
 
-def _setting(rng: np.random.Generator, fixed: dict[str, Any]) -> tuple[str, str, str]:
-    """A scene, a time and a weather that go with each other and with what is fixed."""
-    thing = fixed.get("thing")
+def _setting(
+    rng: np.random.Generator, scene: str | None, time: str | None, weather: str | None, thing: str | None
+) -> tuple[str, str, str]:
+    """A scene, a time and a weather that go with each other and with what is given."""
     fits = [
-        (scene, time, weather)
-        for scene in SCENES
-        for time in TIMES
-        for weather in weathers_of(scene, time)
-        if fixed.get("scene") in (None, scene)
-        and fixed.get("time") in (None, time)
-        and fixed.get("weather") in (None, weather)
-        and (not thing or thing in things_of(scene, time, weather))
+        (s, t, w)
+        for s in SCENES
+        for t in TIMES
+        for w in weathers_of(s, t)
+        if scene in (None, s)
+        and time in (None, t)
+        and weather in (None, w)
+        and (not thing or thing in things_of(s, t, w))
     ]
     if not fits:
-        asked = " ".join(str(fixed[k]) for k in ("scene", "time", "weather", "thing") if fixed.get(k))
-        raise ValueError(f"{asked!r} don't go together")
+        asked = ", ".join(repr(part) for part in (scene, time, weather, thing) if part)
+        raise ValueError(f"{asked} don't go together")
     scene = str(rng.choice(list(dict.fromkeys(s for s, _, _ in fits))))
     time = str(rng.choice(list(dict.fromkeys(t for s, t, _ in fits if s == scene))))
     return scene, time, str(rng.choice([w for s, t, w in fits if s == scene and t == time]))
