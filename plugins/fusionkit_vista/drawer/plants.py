@@ -57,12 +57,12 @@ def conifers(
         whole.addPath(tree[0], matrix)
         lit.addPath(tree[2 if light.side > 0 else 1], matrix)
     y0, y1 = float(np.min(ys)) - height, float(np.max(ys)) + 0.04
+    if haze < 0.2:
+        pen.edge(whole, 0.014)  # half of it is hidden by what follows
     dark = light.half(c, 0.22)
     pen.fade(whole, y0, y1, mix(dark, light.haze, haze), mix(dark, light.haze, min(1, haze + 0.28)), steps=2)
     glint = light.lit(SNOW if snow else mix(c, (255, 255, 210), 0.14), haze)
     pen.fade(lit, y0, y1, glint, mix(glint, light.haze, 0.3), (0.9, 0.75) if snow else (0.62, 0.38), steps=2)
-    if haze < 0.2:
-        pen.edge(whole, 0.006, 0.8)
 
 
 def round_trees(world: World, name: str, curve: Curve, size: float, haze: float, tall: bool) -> None:
@@ -77,7 +77,7 @@ def round_trees(world: World, name: str, curve: Curve, size: float, haze: float,
             y = float(np.interp(x, xs, ys)) + 0.008
             dark.addPath(oval(x, y - up, across, up))
             bright.addPath(oval(x + light.side * across * 0.28, y - up * 1.18, across * 0.56, up * 0.66))
+    if haze < 0.4:
+        pen.edge(dark, 0.012)
     pen.fill(dark, mix(light.half(PINE, 0.25), light.haze, haze))
     pen.fill(bright, light.lit(mix(PINE, (142, 178, 84), 0.4), haze), 0.75, soft=0.002)
-    if haze < 0.4:
-        pen.edge(dark, 0.006, 0.7)
