@@ -20,7 +20,7 @@ from fusionkit_tinyworld.captions import (
 )
 from fusionkit_tinyworld.data import CLOSE_UPS, LATENT, choose_windows
 from fusionkit_tinyworld.drawing import draw_seed
-from fusionkit_tinyworld.tokenizer import CONTEXT_LENGTH, build_tokenizer, token_ids
+from fusionkit_vista.tokenizer import CONTEXT_LENGTH, build_tokenizer, token_ids
 
 RED_SUN = Landscape("photo", "mountains", "twilight", "sun", "red")
 

@@ -29,7 +29,7 @@ from fusionkit_tinyworld.mixtures import BOLD
 from fusionkit_tinyworld.parts import Denoiser, diffusers, transformers
 from fusionkit_tinyworld.pipeline import load_pipeline, sample
 from fusionkit_tinyworld.things import PALETTE
-from fusionkit_tinyworld.tokenizer import build_tokenizer
+from fusionkit_vista.tokenizer import build_tokenizer
 from fusionkit_tinyworld.training import Schedule, TimeBox, run_stage
 
 CPU = torch.device("cpu")

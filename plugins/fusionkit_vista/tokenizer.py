@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from fusionkit_tinyworld.parts import Tokenizer, transformers
+Tokenizer: TypeAlias = Any
+"""A `transformers.CLIPTokenizer`."""
 
 CONTEXT_LENGTH = 20
 """Tokens in a caption, the start and end tokens included."""
@@ -63,7 +66,7 @@ def build_tokenizer(words: Iterable[str], folder: Path) -> Tokenizer:
         "pad_token": END,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    return transformers.CLIPTokenizer.from_pretrained(folder)
+    return import_module("transformers").CLIPTokenizer.from_pretrained(folder)
 
 
 def token_ids(tokenizer: Tokenizer, captions: list[str]) -> list[list[int]]:

@@ -1,0 +1,165 @@
+"""What each command trains."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fusionkit_vista.train import latents as encoded
+from fusionkit_vista.train.clock import Clock, say
+from fusionkit_vista.train.denoiser import WIDTHS, denoiser_stage
+from fusionkit_vista.train.device import choose_device
+from fusionkit_vista.train.flow import HEADS, LAYERS, SINGLE_LAYERS, Flow, flow_stage
+from fusionkit_vista.train.judging import Lessons, build_judge, judge_stage, report
+from fusionkit_vista.train.layout import best_vae, load, load_tokenizer
+from fusionkit_vista.train.loop import Stage, Training
+from fusionkit_vista.train.pictures import MOST, Pictures
+from fusionkit_vista.train.prompts import SHEET
+from fusionkit_vista.train.sampling import STEPS, denoiser_sampler, draw, flow_sampler, sheet, write
+from fusionkit_vista.train.text import tokenizer_of
+from fusionkit_vista.train.vae import WIDTHS as VAE_WIDTHS
+from fusionkit_vista.train.vae import build_vae, decoder_stage, psnr, save_half, vae_stage
+
+
+class Run:
+    """One command.
+
+    Args:
+        options: Of the command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.tiny = options, bool(options.tiny)
+        self.work: Path = options.work
+        self.pictures_folder: Path = options.pictures or options.work / "pictures"
+        self.device = choose_device(options.device)
+        self.on_gpu = self.device.type == "cuda"
+        torch.set_num_threads(options.threads)
+        torch.manual_seed(options.seed)
+        seconds = options.seconds if options.minutes is None else 60 * options.minutes
+        self.clock = Clock(options.steps, seconds, options.until)
+
+    def batch(self, on_cpu: int, on_gpu: int) -> int:
+        """How many examples a step has."""
+        chosen: int = self.options.batch or (on_gpu if self.on_gpu else on_cpu)
+        return chosen
+
+    def train(self, stage: Stage) -> None:
+        """Train a stage into the folder of its name."""
+        options = self.options
+        weights = sum(weight.numel() for _, weight in stage.named())
+        say(f"{stage.name}: {weights / 1e6:.2f}M weights on {self.device}")
+        folder = self.work / stage.name
+        Training(stage, folder, self.clock, options.seed, options.resume, options.save_every, options.log_every).run()
+
+    def pictures(self, least: int | None = None) -> Pictures:
+        """The pictures, once there are so many of them, or all."""
+        pictures = Pictures(self.pictures_folder, self.device, 200 if self.tiny else MOST)
+        pictures.wait(least)
+        return pictures
+
+    def vae(self) -> None:
+        """Train the autoencoder, whiten it, and encode all pictures."""
+        # Before the pictures: loading the libraries takes as long as drawing the first of them.
+        vae = build_vae(self.options.channels, (16, 16, 24, 24) if self.tiny else self.options.widths or VAE_WIDTHS)
+        pictures = self.pictures(64 if self.tiny else 4000)
+        stage = vae_stage(vae, pictures, self.device, self.batch(2, 64), self.work / "vae")
+        self.train(stage)
+        pictures.wait()
+        mean: Any = stage.means["vae"]
+        encoded.finish(mean, pictures, self.work / "vae", 256 if self.on_gpu else 16)
+        save_half({"vae": mean}, self.work / "vae")
+
+    def decoder(self) -> None:
+        """Train the decoder further."""
+        pictures = self.pictures()
+        vae = load("AutoencoderKL", self._vae()).to(self.device)
+        stage = decoder_stage(vae, pictures, self.device, self.batch(2, 64), self.work / "decoder")
+        self.train(stage)
+        held = pictures.held.windows[:512]
+        say(f"psnr {psnr(stage.means['vae'], held):.2f} dB of {len(held)} held-out windows")
+
+    def _vae(self) -> Path:
+        encoded.wait(self.work / "vae" / "vae" / "config.json")
+        return self.work / "vae" / "vae"
+
+    def denoiser(self) -> None:
+        """Train the denoiser and its text encoder."""
+        latents, captions = encoded.load(self.work / "vae", self.device)
+        folder = self.work / "denoiser"
+        tokenizer = tokenizer_of(folder, words_of(captions))
+        widths = (16, 32, 32) if self.tiny else self.options.widths or WIDTHS
+        stage = denoiser_stage(tokenizer, latents, captions, self.device, self.batch(16, 512), folder, widths)
+        self.train(stage)
+
+    def flow(self) -> None:
+        """Train the transformer and its text encoders."""
+        latents, captions = encoded.load(self.work / "vae", self.device)
+        folder = self.work / "flow"
+        tokenizer = tokenizer_of(folder, words_of(captions))
+        shape = (1, (1, 1)) if self.tiny else (HEADS, (LAYERS, SINGLE_LAYERS))
+        stage = flow_stage(tokenizer, latents, captions, self.device, self.batch(32, 512), folder, *shape)
+        self.train(stage)
+
+    def judge(self) -> None:
+        """Train the judge, and print how often it is right."""
+        vae = load("AutoencoderKL", self._vae()).to(self.device)
+        pictures = self.pictures()
+        judge = build_judge()
+        lessons = Lessons(pictures.some, judge)
+        lessons.decode(vae, 3)
+        stage = judge_stage(judge, lessons, self.device, self.batch(32, 256), self.work / "judge")
+        self.train(stage)
+        mean: Any = stage.means["judge"]
+        report(mean, Lessons(pictures.held, judge), vae)
+
+    def sheets(self) -> None:
+        """Draw sheets of samples with the denoiser and the transformer as they are."""
+        captions = list(SHEET[::10] if self.tiny else SHEET)
+        many = json.loads(self.options.captions.read_text(encoding="utf-8")) if self.options.captions else []
+        for name in ("denoiser", "flow"):
+            if self.options.wait:
+                encoded.wait(self.work / f"{name}.done", self.clock)
+            try:
+                self._sheet(name, captions, many)
+            except Exception as error:  # noqa: BLE001 - one that fails leaves the other
+                say(f"no sheet of {name}: {type(error).__name__}: {error}")
+
+    def _sheet(self, name: str, captions: list[str], many: list[str]) -> None:
+        folder, device = self.work / name, self.device
+        vae, tokenizer = load("AutoencoderKL", best_vae(self.work)).to(device), load_tokenizer(folder / "tokenizer")
+        clip = load("CLIPTextModel", folder / "text_encoder").to(device)
+        steps = 2 if self.tiny else STEPS
+        if name == "denoiser":
+            unet = load("UNet2DConditionModel", folder / "unet").to(device)
+            sample = denoiser_sampler(unet, clip, tokenizer, device, steps)
+        else:
+            transformer = load("FluxTransformer2DModel", folder / "transformer").to(device)
+            t5 = load("T5EncoderModel", folder / "text_encoder_2").to(device)
+            sample = flow_sampler(Flow(transformer, clip, t5), tokenizer, device, steps)
+        batch = self.batch(8, 64)
+        out = self.work / "sheets"
+        for seed in (0, 1000):
+            write(out / f"{name}-{seed}.png", sheet(draw(sample, vae, captions, seed, batch), 6))
+            say(f"sheet of {name}, seeds from {seed} on")
+        if many:
+            pictures = draw(sample, vae, many, 5000, batch)
+            for start in range(0, len(many), 100):
+                write(out / "samples" / f"{name}-{start}.png", sheet(pictures[start : start + 100], 10))
+            say(f"{len(many)} samples of {name}")
+
+
+def words_of(captions: list[str]) -> tuple[str, ...]:
+    """The words of captions, sorted."""
+    return tuple(sorted({word for caption in captions for word in caption.split()}))
+
+
+def mark(work: Path, name: str) -> None:
+    """Say that a command has come to its end."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / f"{name}.done").write_text(str(os.getpid()), encoding="utf-8")
