@@ -15,6 +15,7 @@ from diffusers import FluxPipeline, StableDiffusionPipeline
 from torch import nn
 
 from fusionkit_vista.draw import draw_shard
+from fusionkit_vista.drawer import parse
 from fusionkit_vista.judge import load_judge
 from fusionkit_vista.train.__main__ import main
 from fusionkit_vista.train.clock import Clock, average_decay, rate_at
@@ -25,6 +26,7 @@ from fusionkit_vista.train.flow import pack, unpack
 from fusionkit_vista.train.latents import FILE
 from fusionkit_vista.train.loop import Chance, Figures, Stage, Training
 from fusionkit_vista.train.optimizer import Muon
+from fusionkit_vista.train.prompts import SHEET
 from fusionkit_vista.train.sampling import denoiser_sampler
 from fusionkit_vista.train.vae import build_vae, whiten
 
@@ -193,6 +195,12 @@ def test_every_part_trains_and_the_pipelines_draw(tmp_path: Path, capsys: pytest
         pipeline.set_progress_bar_config(disable=True)
         image = pipeline("a poster", height=128, width=128, num_inference_steps=1, **options).images[0]
         assert image.size == (128, 128)
+
+
+def test_the_captions_of_the_sheets_are_captions() -> None:
+    asked = [parse(caption) for caption in SHEET if "the sky" not in caption]
+    assert len({each["scene"] for each in asked if "scene" in each}) == 9
+    assert max(each["number"] or 0 for each in asked) == 3
 
 
 def options_of(out: Path, **more: object) -> Namespace:

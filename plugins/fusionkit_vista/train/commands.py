@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from fusionkit_vista.drawer import vocabulary
 from fusionkit_vista.train import latents as encoded
 from fusionkit_vista.train.clock import Clock, say
 from fusionkit_vista.train.denoiser import WIDTHS, denoiser_stage
@@ -123,8 +124,11 @@ class Run:
         captions = list(SHEET[::10] if self.tiny else SHEET)
         many = json.loads(self.options.captions.read_text(encoding="utf-8")) if self.options.captions else []
         for name in ("denoiser", "flow"):
-            if self.options.wait:
-                encoded.wait(self.work / f"{name}.done", self.clock)
+            try:
+                if self.options.wait:
+                    encoded.wait(self.work / f"{name}.done", self.clock)
+            except RuntimeError as error:
+                say(str(error))
             try:
                 self._sheet(name, captions, many)
             except Exception as error:  # noqa: BLE001 - one that fails leaves the other
@@ -155,8 +159,8 @@ class Run:
 
 
 def words_of(captions: list[str]) -> tuple[str, ...]:
-    """The words of captions, sorted."""
-    return tuple(sorted({word for caption in captions for word in caption.split()}))
+    """The words of captions, and those that an expert's may have, sorted."""
+    return tuple(sorted({*vocabulary(), *(word for caption in captions for word in caption.split())}))
 
 
 def mark(work: Path, name: str) -> None:

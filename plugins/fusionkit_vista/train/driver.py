@@ -112,7 +112,7 @@ class Driver:
         command += ["--pictures", str(self.pictures), "--device", options.device, "--seed", str(options.seed)]
         command += ["--channels", str(options.channels), "--threads", str(options.threads), "--save-every", "25"]
         command += ["--log-every", "5", *(["--tiny"] if options.tiny else []), *more]
-        command += ["--until", f"{until:.2f}"] if name != "sheets" else []
+        command += ["--until", f"{self.trained + 5 if name == 'sheets' else until:.2f}"]
         # All others need what the autoencoder encodes, so that it may take as long as it must.
         grace = {"vae": self.trained - until - 20, "judge": 20.0}.get(name, 8.0)
         part = Part(name, command, until, environment=self.environment, grace=grace)
@@ -181,7 +181,6 @@ class Driver:
         self.stop()
         self.pack()
         self.say(f"done: { ({part.name: part.code for part in self.parts}) }")
-        shutil.copy(self.logs / "driver.log", self.out / "driver.log")
         return int(any(part.code != 0 for part in self.parts))
 
     def _start_drawing(self) -> None:
@@ -229,15 +228,16 @@ class Driver:
     def pack(self) -> None:
         """Pack what is there; each archive whole or not at all."""
         work = self.work
+        sheets = work / "sheets"
         archives: dict[str, list[Path]] = {
-            "vae.tar.gz": [work / "vae/vae", work / "vae/vae_raw", work / "decoder/vae"],
+            "vae.tar.gz": [work / "decoder/vae", work / "vae/vae"],
             "denoiser.tar.gz": [work / "denoiser" / n for n in ("unet", "text_encoder", "tokenizer")],
             "flow.tar.gz": [work / "flow" / n for n in ("transformer", "text_encoder", "text_encoder_2", "tokenizer")],
             "judge.tar.gz": [work / "judge/judge"],
-            "sheets.tar.gz": [*sorted((work / "sheets").glob("*.png"))],
-            "samples.tar.gz": [work / "sheets/samples", work / "captions.json"],
-            "logs.tar.gz": [self.logs],
+            "logs.tar.gz": [self.logs, work / "captions.json"],
         }
+        for name in ("denoiser", "flow"):
+            archives[f"{name}-samples.tar.gz"] = sorted(sheets.glob(f"{name}-*")) + sorted(sheets.glob(f"*/{name}-*"))
         for name, paths in archives.items():
             try:
                 self._archive(name, paths)
@@ -245,20 +245,20 @@ class Driver:
                 self.say(f"{name} was not packed: {error}")
 
     def _archive(self, name: str, paths: list[Path]) -> None:
+        """One archive, without its last contents where it would be too large with them."""
         present = [path for path in paths if path.exists()]
-        if not present:
-            return
         partial = self.work / f"{name}.partial"
-        with tarfile.open(partial, "w:gz", compresslevel=3) as archive:
-            for path in present:
-                inside = path.relative_to(self.work) if path.is_relative_to(self.work) else Path(path.name)
-                archive.add(path, str(inside))
-        size = partial.stat().st_size
-        if size > LARGEST:
-            self.say(f"{name} is too large: {size / 2**20:.1f} MiB")
-            return
-        shutil.move(partial, self.out / name)
-        self.say(f"{name}: {size / 2**20:.1f} MiB")
+        while present:
+            with tarfile.open(partial, "w:gz", compresslevel=3) as archive:
+                for path in present:
+                    inside = path.relative_to(self.work) if path.is_relative_to(self.work) else Path(path.name)
+                    archive.add(path, str(inside))
+            size = partial.stat().st_size
+            if size <= LARGEST:
+                shutil.move(partial, self.out / name)
+                self.say(f"{name}: {size / 2**20:.1f} MiB")
+                return
+            self.say(f"{name} is too large: {size / 2**20:.1f} MiB; {present.pop().name} is left out")
 
 
 def choose_work(given: Path, out: Path) -> Path:
