@@ -17,7 +17,7 @@ from fusionkit_vista.train.denoiser import WIDTHS, denoiser_stage
 from fusionkit_vista.train.device import choose_device
 from fusionkit_vista.train.flow import HEADS, LAYERS, SINGLE_LAYERS, Flow, flow_stage
 from fusionkit_vista.train.judging import Lessons, build_judge, judge_stage, report
-from fusionkit_vista.train.layout import best_vae, load, load_tokenizer
+from fusionkit_vista.train.layout import best_vae, class_of, load, load_tokenizer
 from fusionkit_vista.train.loop import Stage, Training
 from fusionkit_vista.train.pictures import MOST, Pictures
 from fusionkit_vista.train.prompts import SHEET
@@ -25,6 +25,17 @@ from fusionkit_vista.train.sampling import STEPS, denoiser_sampler, draw, flow_s
 from fusionkit_vista.train.text import tokenizer_of
 from fusionkit_vista.train.vae import WIDTHS as VAE_WIDTHS
 from fusionkit_vista.train.vae import build_vae, decoder_stage, psnr, save_half, vae_stage
+
+
+NEEDED = {
+    "vae": ("AutoencoderKL",),
+    "decoder": ("AutoencoderKL",),
+    "denoiser": ("UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer"),
+    "flow": ("FluxTransformer2DModel", "T5EncoderModel", "CLIPTextModel", "CLIPTokenizer"),
+    "judge": ("AutoencoderKL",),
+    "sheets": ("AutoencoderKL", "UNet2DConditionModel", "FluxTransformer2DModel", "T5EncoderModel", "CLIPTextModel"),
+}
+"""What each command takes from diffusers and transformers; it is loaded before anything is waited for."""
 
 
 class Run:
@@ -44,6 +55,9 @@ class Run:
         torch.manual_seed(options.seed)
         seconds = options.seconds if options.minutes is None else 60 * options.minutes
         self.clock = Clock(options.steps, seconds, options.until)
+        for name in NEEDED[options.command]:
+            class_of(name)
+        say(f"{options.command}: ready on {self.device}")
 
     def batch(self, on_cpu: int, on_gpu: int) -> int:
         """How many examples a step has."""
@@ -66,9 +80,8 @@ class Run:
 
     def vae(self) -> None:
         """Train the autoencoder, whiten it, and encode all pictures."""
-        # Before the pictures: loading the libraries takes as long as drawing the first of them.
-        vae = build_vae(self.options.channels, (16, 16, 24, 24) if self.tiny else self.options.widths or VAE_WIDTHS)
         pictures = self.pictures(64 if self.tiny else 4000)
+        vae = build_vae(self.options.channels, (16, 16, 24, 24) if self.tiny else self.options.widths or VAE_WIDTHS)
         stage = vae_stage(vae, pictures, self.device, self.batch(2, 64), self.work / "vae")
         self.train(stage)
         pictures.wait()

@@ -11,10 +11,15 @@ from typing import Any
 from fusionkit_vista.train.denoiser import build_scheduler
 
 
+def class_of(name: str) -> Any:
+    """A class of diffusers, or of transformers."""
+    library = import_module("diffusers")
+    return getattr(library if hasattr(library, name) else import_module("transformers"), name)
+
+
 def load(kind: str, folder: Path) -> Any:
     """A part of a class of diffusers or transformers from a folder, in single precision, to be used."""
-    library = "diffusers" if hasattr(import_module("diffusers"), kind) else "transformers"
-    return getattr(import_module(library), kind).from_pretrained(folder, local_files_only=True).float().eval()
+    return class_of(kind).from_pretrained(folder, local_files_only=True).float().eval()
 
 
 def load_tokenizer(folder: Path) -> Any:
