@@ -26,7 +26,6 @@ from fusionkit_vista.train.text import tokenizer_of
 from fusionkit_vista.train.vae import WIDTHS as VAE_WIDTHS
 from fusionkit_vista.train.vae import build_vae, decoder_stage, psnr, save_half, vae_stage
 
-
 NEEDED = {
     "vae": ("AutoencoderKL",),
     "decoder": ("AutoencoderKL",),
