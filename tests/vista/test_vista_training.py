@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline, StableDiffusionPipeline
+from safetensors.torch import load_file
 from torch import nn
 
 from fusionkit_vista.draw import draw_shard
@@ -28,6 +29,7 @@ from fusionkit_vista.train.loop import Chance, Figures, Stage, Training
 from fusionkit_vista.train.optimizer import Muon
 from fusionkit_vista.train.prompts import SHEET
 from fusionkit_vista.train.sampling import denoiser_sampler
+from fusionkit_vista.train.specials import LORA
 from fusionkit_vista.train.vae import build_vae, whiten
 
 
@@ -181,6 +183,11 @@ def test_every_part_trains_and_the_pipelines_draw(tmp_path: Path, capsys: pytest
         assert main([command, *common, "--batch", "2"]) == 0
         assert (work / f"{command}.done").exists()
     assert np.load(work / "vae" / FILE).shape == (2 * 50, 16, 16, 16)
+    for command in ("expert", "controlnet"):
+        assert main([command, *common, "--batch", "2"]) == 0
+    assert any("lora" in name for name in load_file(work / "expert" / "lora" / LORA))
+    hints = json.loads((work / "controlnet" / "controlnet" / "config.json").read_text())
+    assert hints["conditioning_embedding_out_channels"] == [16, 24, 32, 48]
     assert main(["sheets", *common]) == 0
     assert (work / "sheets" / "denoiser-0.png").stat().st_size > 10_000
     assert (work / "sheets" / "flow-0.png").stat().st_size > 10_000

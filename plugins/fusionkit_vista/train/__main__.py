@@ -1,4 +1,4 @@
-"""The command line: `python -m fusionkit_vista.train vae|decoder|denoiser|flow|judge|sheets|export|all`."""
+"""The command line: `python -m fusionkit_vista.train COMMAND`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-TRAININGS = ("vae", "decoder", "denoiser", "flow", "judge")
+TRAININGS = ("vae", "decoder", "denoiser", "flow", "judge", "expert", "controlnet")
 
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
     result = argparse.ArgumentParser(prog="python -m fusionkit_vista.train", description=__doc__)
-    result.add_argument("command", choices=(*TRAININGS, "sheets", "export", "all"))
+    result.add_argument("command", choices=(*TRAININGS, "sheets", "export", "all"), help="what is trained or made")
     result.add_argument("--work", type=Path, default=Path("runs/vista"), help="where all parts are kept")
     result.add_argument("--pictures", type=Path, help="pictures that were drawn; default: those of the work folder")
     result.add_argument("--minutes", type=float, help="how long to train")

@@ -22,9 +22,12 @@ from fusionkit_vista.train.loop import Stage, Training
 from fusionkit_vista.train.pictures import MOST, Pictures
 from fusionkit_vista.train.prompts import SHEET
 from fusionkit_vista.train.sampling import STEPS, denoiser_sampler, draw, flow_sampler, sheet, write
+from fusionkit_vista.train.specials import controlnet_stage, drawn, expert_stage, expert_window, hints_of
+from fusionkit_vista.train.specials import encoded as encoded_of
 from fusionkit_vista.train.text import tokenizer_of
 from fusionkit_vista.train.vae import WIDTHS as VAE_WIDTHS
 from fusionkit_vista.train.vae import build_vae, decoder_stage, psnr, save_half, vae_stage
+from fusionkit_vista.windows import window
 
 NEEDED = {
     "vae": ("AutoencoderKL",),
@@ -32,6 +35,8 @@ NEEDED = {
     "denoiser": ("UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer"),
     "flow": ("FluxTransformer2DModel", "T5EncoderModel", "CLIPTextModel", "CLIPTokenizer"),
     "judge": ("AutoencoderKL",),
+    "expert": ("AutoencoderKL", "UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer"),
+    "controlnet": ("AutoencoderKL", "UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer"),
     "sheets": ("AutoencoderKL", "UNet2DConditionModel", "FluxTransformer2DModel", "T5EncoderModel", "CLIPTextModel"),
 }
 """What each command takes from diffusers and transformers; it is loaded before anything is waited for."""
@@ -130,6 +135,32 @@ class Run:
         self.train(stage)
         mean: Any = stage.means["judge"]
         report(mean, Lessons(pictures.held, judge), vae)
+
+    def _trained(self) -> tuple[Any, Any, Any, Any]:
+        """Autoencoder, denoiser, text encoder and tokenizer: those of the work folder, or the package's."""
+        own = self.work / "denoiser"
+        shipped = Path(__file__).parents[1] / "weights" / "scenes"
+        folder = own if (own / "unet").exists() else shipped
+        vae = best_vae(self.work) if own == folder else shipped / "vae"
+        parts = {"unet": "UNet2DConditionModel", "text_encoder": "CLIPTextModel"}
+        unet, text_encoder = (load(kind, folder / name) for name, kind in parts.items())
+        return load("AutoencoderKL", vae).to(self.device), unet, text_encoder, load_tokenizer(folder / "tokenizer")
+
+    def expert(self) -> None:
+        """Train an expert's LoRA on what the base does not know: watercolours and dragons."""
+        vae, *trained = self._trained()
+        some = drawn(16 if self.tiny else 3000, self.options.seed, self.device, expert_window)
+        latents, captions = encoded_of(vae, some, 16), [each["caption"] for each in some.facts]
+        batch = self.batch(16, 256)
+        self.train(expert_stage(*trained, latents, captions, self.device, batch, self.work / "expert"))
+
+    def controlnet(self) -> None:
+        """Train a ControlNet of edges."""
+        vae, *trained = self._trained()
+        some = drawn(16 if self.tiny else 4000, self.options.seed + 1, self.device, window)
+        latents, captions = encoded_of(vae, some, 16), [each["caption"] for each in some.facts]
+        hints, batch = hints_of(vae, some, 16), self.batch(16, 256)
+        self.train(controlnet_stage(*trained, latents, hints, captions, self.device, batch, self.work / "controlnet"))
 
     def sheets(self) -> None:
         """Draw sheets of samples with the denoiser and the transformer as they are."""

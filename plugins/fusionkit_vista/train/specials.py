@@ -1,0 +1,179 @@
+"""What is trained on the finished denoiser: an expert's LoRA, and a ControlNet of edges."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fusionkit_vista.drawer import sample_spec, window_caption
+from fusionkit_vista.train.clock import say
+from fusionkit_vista.train.denoiser import DROPOUT, Noising, attend_plainly
+from fusionkit_vista.train.device import fit_norms, half
+from fusionkit_vista.train.loop import Chance, Figures, Stage
+from fusionkit_vista.train.pictures import Some, to_bytes, to_floats
+from fusionkit_vista.train.text import Captions
+from fusionkit_vista.train.vae import FACTOR, encode, save_half
+from fusionkit_vista.windows import MARGIN, Window
+
+RANK = 8
+TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2")
+"""Names of the denoiser's layers that get a LoRA."""
+LORA = "pytorch_lora_weights.safetensors"
+HINT_CHANNELS = (16, 24, 32, 48)
+HINT_DROPOUT = 0.3
+"""More captions are dropped than in the denoiser's training, so that the net reads the hint."""
+HALVED = 0.5
+"""The share of the hints that are those of the picture at half the size, as in upscaling by stages."""
+
+
+def expert_window(seed: int, index: int) -> Window:
+    """A picture of what the base does not know: a watercolour, a dragon, or both."""
+    rng = np.random.default_rng((seed, index, 77))
+    kind = float(rng.random())
+    fixed = {"style": "watercolour" if kind < 0.7 else "poster"}
+    if kind > 0.45:
+        fixed["thing"] = "dragon"
+    spec = sample_spec(rng, **fixed)
+    return Window(spec, (0.0, 0.0, 1.0), window_caption(spec, (0.0, 0.0, 1.0, 1.0), rng))
+
+
+def drawn(count: int, seed: int, device: torch.device, choose: Callable[[int, int], Window]) -> Some:
+    """`count` pictures, drawn here and now."""
+    some = Some(count, device)
+    for index in range(count):
+        chosen = choose(seed, index)
+        some.add(chosen.draw()[None], [chosen.facts()])
+        if (index + 1) % 500 == 0:
+            say(f"{index + 1} of {count} pictures are drawn")
+    return some
+
+
+@torch.no_grad()
+def encoded(vae: Any, some: Some, batch: int) -> torch.Tensor:
+    """The latents (n, c, 16, 16) of pictures, in half precision."""
+    inside = slice(MARGIN // FACTOR, -(MARGIN // FACTOR))
+    return torch.cat([encode(vae, part, batch)[..., inside, inside].half() for part in some.pixels.split(batch)])
+
+
+def add_lora(unet: Any) -> None:
+    """Put an untrained LoRA (arXiv:2106.09685) on a denoiser; nothing else of it learns from then on."""
+    unet.requires_grad_(False)
+    config = import_module("peft").LoraConfig(
+        r=RANK, lora_alpha=RANK, target_modules=list(TARGETS), init_lora_weights="gaussian"
+    )
+    unet.add_adapter(config)
+
+
+def save_lora(unet: Any, folder: Path) -> None:
+    """Write a denoiser's LoRA in half precision, as diffusers loads it, whole or not at all."""
+    state = import_module("peft").utils.get_peft_model_state_dict(unet)
+    layers = {name: value.detach().half().cpu().contiguous() for name, value in state.items()}
+    partial = folder.with_suffix(".partial")
+    import_module("diffusers").StableDiffusionPipeline.save_lora_weights(partial, unet_lora_layers=layers)
+    (partial / LORA).chmod(0o644)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.replace(partial / LORA, folder / LORA)
+
+
+def expert_stage(
+    unet: Any,
+    text_encoder: Any,
+    tokenizer: Any,
+    latents: torch.Tensor,
+    captions: list[str],
+    device: torch.device,
+    count: int,
+    folder: Path,
+) -> Stage:
+    """The stage that trains an expert's LoRA on latents (n, c, 16, 16); the text encoder stays as it is."""
+    unet.to(device, memory_format=torch.channels_last).train()
+    add_lora(unet)
+    fit_norms(unet)
+    attend_plainly(unet, device)
+    text_encoder.to(device).requires_grad_(False)
+    words, noising = Captions(tokenizer, captions, device), Noising(device)
+
+    def loss(chance: Chance, progress: float) -> tuple[torch.Tensor, Figures]:
+        chosen = chance.below(len(latents), count)
+        noisy, velocity, t = noising.batch(latents[chosen].float(), chance)
+        tokens = words.of(chosen, chance.uniform(count) < DROPOUT)
+        with half(device):
+            predicted = unet(noisy, t, text_encoder(tokens).last_hidden_state, return_dict=False)[0]
+        return noising.loss(predicted, velocity, t)
+
+    def export(means: dict[str, Any]) -> None:
+        save_lora(means["unet"], folder / "lora")
+
+    return Stage("expert", {"unet": unet}, loss, export, muon_rate=0.0, adamw_rate=1.5e-3)
+
+
+def hints_of(vae: Any, some: Some, batch: int) -> torch.Tensor:
+    """Edges, as bytes (n, 2, 128, 128): those of the window, and those of it at half the size, enlarged.
+
+    Of every second window they are taken from the decoded picture, because what is upscaled is a decoded one, too.
+    """
+    import cv2
+
+    from fusionkit_tinyworld.canny import edges, enlarged
+
+    found = []
+    for number, part in enumerate(some.windows.split(batch)):
+        pixels = part
+        if number % 2:
+            with torch.no_grad():
+                pixels = to_bytes(vae.decode(vae.encode(to_floats(part)).latent_dist.mean).sample)
+        for picture in pixels.cpu().numpy():
+            small = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            found.append(np.stack([edges(picture), enlarged(edges(small), len(picture))]))
+    return torch.from_numpy(np.stack(found)).to(some.pixels.device)
+
+
+def build_controlnet(unet: Any) -> Any:
+    """A ControlNet (arXiv:2302.05543) that starts as a copy of the denoiser's first half and adds nothing yet."""
+    return import_module("diffusers").ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=HINT_CHANNELS)
+
+
+def controlnet_stage(
+    unet: Any,
+    text_encoder: Any,
+    tokenizer: Any,
+    latents: torch.Tensor,
+    hints: torch.Tensor,
+    captions: list[str],
+    device: torch.device,
+    count: int,
+    folder: Path,
+) -> Stage:
+    """The stage that trains a ControlNet on latents (n, c, 16, 16) and hints (n, 2, 128, 128)."""
+    controlnet = build_controlnet(unet).to(device, memory_format=torch.channels_last).train()
+    unet.to(device, memory_format=torch.channels_last).requires_grad_(False)
+    for model in (controlnet, unet):
+        fit_norms(model)
+        attend_plainly(model, device)
+    text_encoder.to(device).requires_grad_(False)
+    words, noising = Captions(tokenizer, captions, device), Noising(device)
+
+    def loss(chance: Chance, progress: float) -> tuple[torch.Tensor, Figures]:
+        chosen = chance.below(len(latents), count)
+        noisy, velocity, t = noising.batch(latents[chosen].float(), chance)
+        tokens = words.of(chosen, chance.uniform(count) < HINT_DROPOUT)
+        kind = (chance.uniform(count) < HALVED).long()
+        hint = hints[chosen, kind][:, None].float().div(255).expand(-1, 3, -1, -1)
+        with half(device):
+            context = text_encoder(tokens).last_hidden_state
+            down, middle = controlnet(noisy, t, context, hint, return_dict=False)
+            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+            predicted = unet(noisy, t, context, **residuals, return_dict=False)[0]
+        return noising.loss(predicted, velocity, t)
+
+    def export(means: dict[str, Any]) -> None:
+        save_half({"controlnet": copy.deepcopy(means["controlnet"])}, folder)
+
+    return Stage("controlnet", {"controlnet": controlnet}, loss, export, muon_rate=1e-3, adamw_rate=1e-3)
