@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import OutOfMemory, RecipeError, UnfinishedError
+from fusionkit.models.identity import identities
 from fusionkit.pictures.result import Result
 from fusionkit.plugin import Plugin
 from fusionkit.recipe.fields import CallFields, ModelFields, PipeFields, RecipeFields, takes
@@ -43,6 +44,7 @@ class Fusion:
 
     Attributes:
         batch_size: Views in one forward pass where the recipe does not say; None chooses by device and free memory.
+        batches: What is to be chosen, for models by their names, and the views' (height, width) in latent pixels.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Fusion:
         self.recipe = recipe
         self._load = load
         self.batch_size: int | None = None
+        self.batches: Mapping[str, Mapping[tuple[int, int], int]] = {}
         self._models: Mapping[str, Model] = {}
         self._fixed: Recipe | None = None
 
@@ -234,8 +237,9 @@ class Fusion:
         plan = self.plan(recipe, observers, self._device(recipe))
         models = self.models_for(plan.recipe)
         model = next(iter(models.values()))
-        for each in models.values():
+        for name, each in models.items():
             each.batch_size = self.batch_size
+            each.batches.update(self.batches.get(name, {}))
 
         passes, forward, began = *_spent(models), time.perf_counter()
         for each in models.values():
@@ -248,11 +252,13 @@ class Fusion:
             bar.close()
         denoised = time.perf_counter()
         all_passes, all_forward = _spent(models)
+        chosen = plan.recipe.batch_size is None and self.batch_size is None
         spent = {
             "denoising_seconds": denoised - began,
             "forward_share": (all_forward - forward) / (denoised - began),
             "forward_passes": all_passes - passes,
             "batch_size": max(each.largest_batch for each in models.values()),
+            "batches": {name: dict(each.batches) for name, each in models.items()} if chosen else {},
         }
         return self._finished(plan, model, latents, maps, spent)
 
@@ -293,6 +299,7 @@ class Fusion:
             recipe=recipe,
             seconds=spent["denoising_seconds"] + time.perf_counter() - began,
             draw_maps=partial(ask_maps, plan, image) if maps else dict,
+            identify=partial(identities, recipe),
             **spent,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ def make_pictures(
     quiet: bool,
     save_maps: bool = False,
     batch_size: int | None = None,
+    batches: Mapping[str, Mapping[tuple[int, int], int]] | None = None,
     *,
     skip_existing: bool = False,
 ) -> list[Result]:
@@ -63,6 +64,7 @@ def make_pictures(
         quiet: Print the pictures' paths and nothing else.
         save_maps: Write the plugins' maps.
         batch_size: Views in one forward pass where the recipe does not say; None chooses.
+        batches: What is to be chosen then: for models by name, and (height, width) in latent pixels of their views.
         skip_existing: Leave out the pictures that are there, whole, and drawn from the same recipe.
 
     Raises:
@@ -77,7 +79,7 @@ def make_pictures(
         for note in () if quiet else notes_on(file.recipes[0]):
             click.echo(f"note: {note}", err=True)
         fusion = Fusion.from_recipe(file.recipes[0])
-        fusion.batch_size = batch_size
+        fusion.batch_size, fusion.batches = batch_size, batches or {}
         there = drawn_before(file.recipes, fusion) if skip_existing else {}
         for index, recipe in enumerate(file.recipes, 1):
             if path := there.get(index):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -77,6 +78,7 @@ def replayed(
     """
     from fusionkit.errors import RecipeError
     from fusionkit.foreign import printable
+    from fusionkit.models.identity import misfits
     from fusionkit.pictures.inputs import Inputs
     from fusionkit.recipe.beside import pictures_beside
     from fusionkit.recipe.recipe_file import parse_recipe
@@ -88,17 +90,19 @@ def replayed(
         file = aside(parse_recipe, told["recipe"], str(image), sets, mine, inputs.placed, without=OURS)
     if len(file.recipes) != 1:
         raise RecipeError([f"{image}: carries a recipe of {len(file.recipes)} prompts; a picture is drawn from one"])
-    for note in inputs.notes():
-        click.echo(printable(f"note: {note}"), err=True)
     aside(check_file, file)
+    models = misfits(told.get("models", {}), file.recipes[0])
+    for note in (*inputs.notes(), *models.values()):
+        click.echo(printable(f"note: {note}"), err=True)
     if not quiet and opened:
         click.echo(printable(f"the recipe inside names, and this opens: {', '.join(opened)}"), err=True)
 
     from fusionkit.cli.pictures import make_pictures
     from fusionkit.pictures.image import versions
 
-    (result,) = make_pictures(file, quiet, save_maps, batch_size(told))
-    return verdict(told, result.latents_hash, versions(result.recipe.plugins), inputs.differing, changed=bool(sets))
+    (result,) = make_pictures(file, quiet, save_maps, None if batches(told) else batch_size(told), batches(told))
+    differing = [*inputs.differing, *models]
+    return verdict(told, result.latents_hash, versions(result.recipe.plugins), differing, changed=bool(sets))
 
 
 def destination(image: Path, output: str | None) -> str:
@@ -136,6 +140,21 @@ def batch_size(told: Mapping[str, Any]) -> int | None:
     return size if type(size) is int and 1 <= size <= LARGEST_BATCH else None
 
 
+def batches(told: Mapping[str, Any]) -> dict[str, dict[tuple[int, int], int]]:
+    """The same for each model by name, and each (height, width) in latent pixels of its views.
+
+    What makes no sense is left out.
+    """
+    by_model = told.get("batch-sizes")
+    found: dict[str, dict[tuple[int, int], int]] = {}
+    for name, sizes in by_model.items() if isinstance(by_model, dict) else ():
+        for view, size in sizes.items() if isinstance(sizes, dict) else ():
+            sides = re.fullmatch(r"(\d{1,6})x(\d{1,6})", view)
+            if sides and type(size) is int and 1 <= size <= LARGEST_BATCH:
+                found.setdefault(name, {})[int(sides[1]), int(sides[2])] = size
+    return found
+
+
 def verdict(
     told: Mapping[str, Any],
     latents_hash: str,
@@ -150,7 +169,7 @@ def verdict(
         told: What the picture says of how it was made.
         latents_hash: That of the new picture.
         now: The versions that drew it.
-        files: Those that it read and that are others than before.
+        files: Those that it read, and models, that are others than before.
         changed: Whether the user changed the recipe.
     """
     then, before = told.get("latents"), told.get("versions", {})

@@ -97,6 +97,7 @@ class Model(Protocol):
         forward_seconds: Time spent in the denoiser so far.
         largest_batch: Most views that went through the denoiser together so far, with and without the prompt as one.
         batch_size: Views in one forward pass where the recipe does not say; None chooses.
+        batches: What was chosen, by the views' (height, width) in latent pixels; it stays, and may be set beforehand.
         vae_tiling: Whether the VAE decodes and encodes in tiles.
     """
 
@@ -105,6 +106,7 @@ class Model(Protocol):
     forward_seconds: float
     largest_batch: int
     batch_size: int | None
+    batches: dict[tuple[int, int], int]
     vae_tiling: bool
 
     @property

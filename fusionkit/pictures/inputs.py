@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice, product
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _WHOLE, _SAMPLES, _SAMPLE = 512 * 2**20, 64, 2**16
 _OF_A_FOLDER = (".safetensors", ".json", ".txt", ".model")
 _WITH_FRAMES = (".gif", ".png", ".webp", ".tif", ".tiff", ".avif")
+_FOLDERS, _MOST_BESIDE = 4, 200
 _NO_PATHS = ("prompt", "negative-prompt", "name")
 
 
@@ -35,9 +37,12 @@ def files_of(recipe: Recipe) -> list[str]:
     Of a plugin's options, whatever is a path or a text that names something there counts.
     """
     named = [text for spec in recipe.specs.values() for text in (spec.model, *(lora.path for lora in spec.loras))]
-    for plugin in recipe.plugins:
-        named += _texts(plugin)
-    return [text for text in dict.fromkeys(named) if _exists(text)]
+    return [text for text in dict.fromkeys([*named, *named_by_plugins(recipe)]) if _exists(text)]
+
+
+def named_by_plugins(recipe: Recipe) -> list[str]:
+    """What in the options of a recipe's plugins may name a file, or a model: paths, and texts that look like one."""
+    return [text for plugin in recipe.plugins for text in _texts(plugin)]
 
 
 def notes_on(recipe: Recipe) -> list[str]:
@@ -97,7 +102,8 @@ def _of_file(path: Path, changed: int, size: int) -> str:
 class Inputs:
     """The files of a picture's recipe, looked for where the recipe says, and else beside the picture.
 
-    A file of the content that it had is preferred, wherever it is; then one of its name.
+    A file of the content that it had is preferred, wherever it is, also in the folders around the picture's own, and
+    under another name beside it; then one of its name.
 
     Args:
         known: What the picture says of them: its `fingerprints`.
@@ -121,31 +127,47 @@ class Inputs:
         read = set(_scalars(tree))
         missing = [text for text in self.known if text in read and not self._found(text)]
         if missing:
-            raise RecipeError(
-                f"{self.image}: '{text}', which its recipe reads, is missing; put it beside the picture, or into the "
-                f"working folder"
+            lines = [
+                f"'{text}', which its recipe reads, is missing; put it beside the picture, or into the working folder"
                 for text in missing
-            )
+            ]
+            raise RecipeError(f"{self.image}: {line}" for line in (*lines, *self._others()))
         return self._replaced(tree)
 
     def notes(self) -> list[str]:
         """One line for each that is not where it was, or not what it was."""
         lines = [f"'{text}' is read from '{place}'" for text, place in self.places.items()]
-        return lines + [f"'{text}' is not the file that the picture was drawn with" for text in self.differing]
+        return lines + self._others()
+
+    def _others(self) -> list[str]:
+        return [f"'{text}' is not the file that the picture was drawn with" for text in self.differing]
 
     def _found(self, text: str) -> bool:
         if refusal(text):
             return True  # whoever wants to read it says why it can't be
-        path, beside = _expanded(text), self.image.parent
-        there = [each for each in (path, beside / path, beside / path.name) if os.path.exists(each)]
-        if not there:
+        path, beside, known = _expanded(text), self.image.parent, self.known[text]
+        same = next((each for each in self._places(path) if os.path.exists(each) and fingerprint(each) == known), None)
+        by_name = [each for each in (path, beside / path, beside / path.name) if os.path.exists(each)]
+        if same is None and not by_name:
             return False
-        same = next((each for each in there if fingerprint(each) == self.known[text]), None)
-        if (best := same or there[0]) != path:
+        if (best := same or by_name[0]) != path:
             self.places[text] = str(best)
         if same is None:
             self.differing.append(text)
         return True
+
+    def _places(self, path: Path) -> Iterator[Path]:
+        """Where a file may be: in its place; in folders that went with the picture; under another name beside it."""
+        yield path
+        parts = [each for each in path.parts if each not in (path.anchor, "..")]
+        folders = [self.image.parent, *self.image.absolute().parents[1:_FOLDERS]]
+        for folder, length in product(folders, range(min(len(parts), _FOLDERS), 0, -1)):
+            yield folder / Path(*parts[-length:])
+        if not path.suffix:
+            return
+        with suppress(OSError):
+            alike = (each for each in sorted(self.image.parent.iterdir()) if each.suffix == path.suffix)
+            yield from islice((each for each in alike if each.is_file()), _MOST_BESIDE)
 
     def _replaced(self, node: Node, key: str = "") -> Node:
         value: Any = node.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -41,9 +41,17 @@ class Made(Protocol):
     def batch_size(self) -> int:
         """Most views that went through the denoiser together."""
 
+    @property
+    def batches(self) -> Mapping[str, Mapping[tuple[int, int], int]]:
+        """How many views of a size go together, for each model by name, where nobody decided it."""
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """What tells models that are no files from others of their names."""
+
 
 def metadata_of(result: Made) -> dict[str, Any]:
-    """What a picture's file says of how it was made: recipe, seed, versions, batch size, and hashes."""
+    """What a picture's file says of how it was made: recipe, seed, versions, batch sizes, and hashes."""
     from fusionkit.pictures.inputs import fingerprints
 
     told: dict[str, Any] = {
@@ -54,8 +62,14 @@ def metadata_of(result: Made) -> dict[str, Any]:
         "batch-size": result.batch_size,
         "versions": versions(result.recipe.plugins),
     }
-    if files := fingerprints(result.recipe):
-        told["files"] = files
+    if result.batches:
+        told["batch-sizes"] = {
+            name: {f"{height}x{width}": size for (height, width), size in sizes.items()}
+            for name, sizes in result.batches.items()
+        }
+    for what, found in (("files", fingerprints(result.recipe)), ("models", result.models)):
+        if found:
+            told[what] = dict(found)
     return told
 
 
@@ -75,7 +89,8 @@ def versions(plugins: Iterable[Plugin] = ()) -> dict[str, str]:
 def read_metadata(path: Path) -> dict[str, Any]:
     """What a picture that fusionkit wrote says of how it was made; its pixels are not decoded, whatever its size.
 
-    Of what it says, `recipe` and `latents` are texts, and `versions` and `files` map texts to texts, whoever wrote it.
+    Of what it says, `recipe` and `latents` are texts, and `versions`, `files` and `models` map texts to texts, whoever
+    wrote it.
 
     Raises:
         RecipeError: It is no picture, or not one of fusionkit's.
@@ -96,7 +111,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise RecipeError([f"{path}: carries no recipe; only pictures that fusionkit wrote do"])
     if "latents" in found:
         found["latents"] = str(found["latents"])
-    for name in {"versions", "files"} & set(found):
+    for name in {"versions", "files", "models"} & set(found):
         found[name] = _texts(found[name])
     return found
 

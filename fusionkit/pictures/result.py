@@ -29,7 +29,10 @@ class Result:
         forward_share: The part of the denoising time that the model's own forward passes took, 0..1.
         forward_passes: How many views went through the denoiser.
         batch_size: Most views that went through the denoiser together, with and without the prompt as one.
+        batches: For each model by name, and each (height, width) in latent pixels of its views, how many go together;
+            empty where recipe or caller decided it.
         draw_maps: Asks the plugins for `maps`.
+        identify: Looks for what tells the models from others of their names.
     """
 
     image: Image
@@ -40,7 +43,9 @@ class Result:
     forward_share: float
     forward_passes: int
     batch_size: int = 0
+    batches: Mapping[str, Mapping[tuple[int, int], int]] = field(default_factory=dict, repr=False)
     draw_maps: Callable[[], Mapping[str, Image]] = field(default=dict, repr=False)
+    identify: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
 
     @property
     def seed(self) -> int:
@@ -55,6 +60,11 @@ class Result:
             PluginError: A plugin failed.
         """
         return self.draw_maps()
+
+    @cached_property
+    def models(self) -> Mapping[str, str]:
+        """What tells the models that are no files of this machine's user from others of their names."""
+        return self.identify()
 
     @property
     def latents_hash(self) -> str:

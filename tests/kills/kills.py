@@ -156,6 +156,15 @@ def command_warm(folder: Path) -> None:
             os.chdir(here)
 
 
+def refuse(*_: object, **__: object) -> None:
+    """What a file system without hard links answers.
+
+    Raises:
+        PermissionError: Always.
+    """
+    raise PermissionError(1, "Operation not permitted")
+
+
 def main() -> int:
     """Kill, tell, and end with 1 where something was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -163,8 +172,11 @@ def main() -> int:
     parser.add_argument("--inside", type=int, default=50, help="those of them that are inside a save")
     parser.add_argument("--pictures", type=int, default=len(PROMPTS), help="that a run draws")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--without-links", action="store_true", help="as on file systems without hard links")
     parser.add_argument("--folder", type=Path, help="where; by default among the temporary files")
     options = parser.parse_args()
+    if options.without_links:
+        os.link = refuse
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         kills = Kills(Path(folder), options.pictures, options.seed)
         wrote = f"{len(kills.expected)} files in {kills.seconds:.2f} s"

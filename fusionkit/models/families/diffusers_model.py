@@ -70,7 +70,7 @@ class DiffusersModel(ABC):
         # where another adapter is at work with the same denoiser.
         self.conditional_rows = 0
         self._embeddings: dict[tuple[str, int | None], Embedding] = {}
-        self._batches: dict[tuple[int, int], int] = {}
+        self.batches: dict[tuple[int, int], int] = {}
         self._controlnets: dict[NetInfo, Any] = {}
         self._places: dict[tuple[torch.device, torch.dtype], tuple[torch.device, torch.dtype]] = {}
 
@@ -355,10 +355,10 @@ class DiffusersModel(ABC):
 
     def _automatic_batch(self, view: tuple[int, int]) -> int:
         # Chosen once: the batch decides the last bits of a prediction, and free memory comes and goes.
-        if view not in self._batches:
+        if view not in self.batches:
             free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
-            self._batches[view] = views_per_pass(self.info, view, self.dtype.itemsize, free)
-        return self._batches[view]
+            self.batches[view] = views_per_pass(self.info, view, self.dtype.itemsize, free)
+        return self.batches[view]
 
     def _name(self, stage: Stage) -> str:
         """What errors call it: `model 'scene'`, or `the model` where there is one."""
