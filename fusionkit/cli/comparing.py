@@ -15,7 +15,7 @@ import click
 from fusionkit.cli.common import aside, counted, table
 from fusionkit.comparison.document import find_comparison, read_comparison
 from fusionkit.comparison.draw import draw
-from fusionkit.comparison.folder import Folder
+from fusionkit.comparison.folder import KEPT, Folder
 from fusionkit.comparison.jobs import Job, jobs_of, part_of
 from fusionkit.comparison.measure import Measured, Told, check_metrics, measure
 from fusionkit.comparison.report import write_report
@@ -46,7 +46,7 @@ def compare(
         try:
             if clear:
                 tell_kept(folder.clear())
-            tell_damaged(folder.damaged(jobs if show else mine), show)
+            tell_lost(folder, jobs if show else mine, show)
             if not show:
                 folder.claim(comparison.title, jobs)
                 aside(draw, folder, mine, progress=not quiet)
@@ -58,7 +58,8 @@ def compare(
             with measuring(shown=not quiet) as told:
                 metrics, measured, notes = measure(comparison, folder, jobs, tools, told)
             command = shlex.join(["fusionkit", *sys.argv[1:]])
-            whole = [job for job in jobs if not folder.condition(job).damaged]
+            lost = {*folder.damaged(jobs), *folder.changed(jobs)}
+            whole = [job for job in jobs if folder.file(job) not in lost]
             page = write_report(comparison, folder, whole, metrics, measured, notes, command)
         except KeyboardInterrupt:
             raise Cancelled(f"interrupted; {progress_of(folder, jobs)}; the same command goes on from there") from None
@@ -76,11 +77,16 @@ def tell_kept(paths: Sequence[Path]) -> None:
         click.echo(f"{line}: {several(paths)}", err=True)
 
 
-def tell_damaged(paths: Sequence[Path], show: bool) -> None:
-    """Say which pictures can't be read any more, and what comes of that."""
-    if paths:
-        what = "left out; without --show they are drawn again" if show else "drawn again"
-        click.echo(f"empty or damaged, and {what}: {several(paths)}", err=True)
+def tell_lost(folder: Folder, jobs: Sequence[Job], show: bool) -> None:
+    """Say which pictures can't be read any more, or are others than were drawn, and what comes of that."""
+    what = "left out; without --show they are drawn again" if show else "drawn again"
+    aside = "" if show else f", kept in {folder.path / KEPT},"
+    for said, paths in (
+        ("empty or damaged,", folder.damaged(jobs)),
+        (f"not as drawn{aside or ','}", folder.changed(jobs)),
+    ):
+        if paths:
+            click.echo(f"{said} and {what}: {several(paths)}", err=True)
 
 
 def several(paths: Sequence[Path]) -> str:

@@ -18,16 +18,18 @@ _NUMBERS = ("seconds", "forward-passes")
 
 @dataclass(frozen=True)
 class Condition:
-    """What is in a picture's place; nothing where none of the three holds.
+    """What is in a picture's place; nothing where none of these holds.
 
     Args:
         drawn: The picture, whole.
         damaged: What is left of it; it may be drawn again over it.
+        changed: Another picture than was drawn; it is kept aside, and the picture drawn again.
         foreign: Somebody else's file: why, as a sentence goes on; it is left alone.
     """
 
     drawn: bool = False
     damaged: bool = False
+    changed: bool = False
     foreign: str = ""
 
 
@@ -48,8 +50,10 @@ def condition_of(path: Path, fingerprint: str, written: Written) -> Condition:
     if damage(path):
         was_ours = written.was_ours(path) or _names_fusionkit(path)
         return Condition(damaged=True) if was_ours else Condition(foreign=written.why_foreign(path))
+    if written.was_ours(path):
+        return Condition(changed=True)
     # A whole picture that is not noted may have been copied here together with its folder.
-    if not written.was_ours(path) and _fingerprint_in(path) == fingerprint:
+    if _fingerprint_in(path) == fingerprint:
         return Condition(drawn=True)
     return Condition(foreign=written.why_foreign(path))
 

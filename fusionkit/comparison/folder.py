@@ -15,7 +15,7 @@ from fusionkit.comparison.jobs import Job
 from fusionkit.comparison.written import LIST, Written, files_below
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.pictures.files import clear_leftovers, write_whole
-from fusionkit.pictures.image import output_problems, read_metadata, save_or_keep
+from fusionkit.pictures.image import free_path, output_problems, read_metadata, save_or_keep
 from fusionkit.recipe.problems import shown
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ MADE = ("report.json", "scores.csv", "pictures.csv", "costs.csv", "index.html")
 FOLDERS = ("pictures", "reference", "recipes", "thumbnails", ".features")
 """The folders that are a comparison's own."""
 _LARGEST_MANIFEST = 256 << 20
+KEPT = "kept"
+"""Where pictures go that somebody put in the place of drawn ones; never deleted."""
 # The cache's files: names that nobody else gives.
 _CACHED = re.compile(r"\.?[0-9a-f]{64}(\.\d+)?\.npy")
 
@@ -67,6 +69,10 @@ class Folder:
         """The pictures that were drawn and can't be read any more."""
         return [self.file(job) for job in jobs if self.condition(job).damaged]
 
+    def changed(self, jobs: Sequence[Job]) -> list[Path]:
+        """The pictures in whose place another one is."""
+        return [self.file(job) for job in jobs if self.condition(job).changed]
+
     def problems(self, jobs: Sequence[Job], *, replace: bool = False) -> list[str]:
         """Why pictures can't go here: the folder holds something else, or can't be written; one line each.
 
@@ -89,7 +95,7 @@ class Folder:
 
     def _links(self, jobs: Sequence[Job]) -> list[str]:
         """One line for each link that would lead out of the folder."""
-        names = dict.fromkeys([*FOLDERS, MANIFEST, LIST, *MADE, *(job.setting_folder for job in jobs)])
+        names = dict.fromkeys([*FOLDERS, KEPT, MANIFEST, LIST, *MADE, *(job.setting_folder for job in jobs)])
         paths = [*(self.path / name for name in names), *self.path.glob(".lock*")]
         return [f"{path}: is a link, which fusionkit never makes; delete it" for path in paths if path.is_symlink()]
 
@@ -166,16 +172,26 @@ class Folder:
         return self.written.write(path, content)
 
     def save(self, image: Image, job: Job, metadata: Mapping[str, Any]) -> None:
-        """Write a picture, in place of a damaged one.
+        """Write a picture, in place of a damaged one; another picture that is there is kept aside.
 
         Raises:
             FusionError: It can't be written.
         """
         path = self.file(job)
+        if self.condition(job).changed:
+            self._keep_aside(path)
         # Noted before it takes its name: what is there under that name is noted, whenever this process is killed.
         save_or_keep(
             image, path, metadata, overwrite=True, before=lambda whole: self.written.note(path, whole.read_bytes())
         )
+
+    def _keep_aside(self, path: Path) -> None:
+        to = free_path(self.path / KEPT / path.relative_to(self.path))
+        try:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(to)
+        except OSError as error:
+            raise FusionError(f"'{path}' can't be kept as '{to}': {error.strerror or error}") from error
 
     def clear(self) -> list[Path]:
         """Delete what fusionkit wrote for the comparison that is in the folder, and return what else is kept.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fusionkit.cli import main
 from fusionkit.comparison.folder import Folder
-from fusionkit.pictures.image import read_metadata
+from fusionkit.pictures.image import read_metadata, save_image
 
 OUT = Path("out/compare/r")
 COMPARE = ("compare", "r.yaml", "--set", "steps=1", "--metrics", "variance", "-q")
@@ -59,8 +59,6 @@ def test_replace_keeps_what_it_did_not_write_and_what_was_changed(fusionkit: Run
         path.write_bytes(data)
     # The picture that a metadata-keeping editor leaves.
     told = read_metadata(SECOND)
-    from fusionkit.pictures.image import save_image
-
     save_image(Image.new("RGB", (256, 128)), SECOND, told, overwrite=True)
     changed = SECOND.read_bytes()
     ran = fusionkit(*COMPARE, "--seeds", "5", "--replace")
@@ -84,14 +82,47 @@ def test_replace_leaves_nothing_of_ours(fusionkit: Run) -> None:
 
 
 @pytest.mark.usefixtures("drawn")
-@pytest.mark.parametrize("flags", [(), ("--show",), ("--replace",)], ids=["go-on", "show", "replace"])
-def test_nothing_is_drawn_over_a_strangers_picture(fusionkit: Run, flags: tuple[str, ...]) -> None:
-    FIRST.unlink()
-    data = photograph(FIRST)
-    ran = fusionkit(*COMPARE, "--seeds", "0-1", "--reference-seeds", "0", *flags)
-    assert (ran.code, ran.err) == (2, f"{FIRST}: was changed since fusionkit wrote it; {AGAIN}\n")
+@pytest.mark.parametrize("other", ["photograph", "second", "without metadata", "re-encoded"])
+def test_another_picture_is_kept_aside_and_drawn_again(fusionkit: Run, other: str) -> None:
+    whole = FIRST.read_bytes()
+    if other == "photograph":
+        photograph(FIRST)
+    elif other == "second":
+        shutil.copy(SECOND, FIRST)
+    else:
+        told = {**read_metadata(FIRST), "run": {}} if other == "re-encoded" else {}
+        with Image.open(FIRST) as image:
+            FIRST.unlink()
+            save_image(image, FIRST, told)
+    data, second, table = FIRST.read_bytes(), SECOND.stat().st_mtime_ns, (OUT / "scores.csv").read_text()
+    again = (*COMPARE, "--seeds", "0-1", "--reference-seeds", "0")
+    shown = fusionkit(*again, "--show")
+    assert (shown.code, shown.err) == (0, f"not as drawn, and left out; without --show they are drawn again: {FIRST}\n")
     assert FIRST.read_bytes() == data
-    assert SECOND.exists(), "nothing else was deleted either"
+    ran = fusionkit(*again)
+    assert (ran.code, ran.err) == (0, f"not as drawn, kept in {OUT / 'kept'}, and drawn again: {FIRST}\n")
+    assert read_metadata(FIRST)["latents"] != read_metadata(SECOND)["latents"]
+    assert abs(FIRST.stat().st_size - len(whole)) < 100
+    assert SECOND.stat().st_mtime_ns == second
+    assert (OUT / "scores.csv").read_text() == table
+    kept = OUT / "kept" / "pictures" / "r" / FIRST.name
+    assert kept.read_bytes() == data
+    # Another one gets a number, and neither is ever deleted.
+    photograph(FIRST)
+    assert fusionkit(*again).code == 0
+    assert fusionkit(*COMPARE, "--seeds", "5", "--replace").code == 0
+    assert kept.read_bytes() == data
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["p000-s0-2.png", "p000-s0.png"]
+
+
+@pytest.mark.usefixtures("drawn")
+def test_replace_keeps_another_picture_too(fusionkit: Run) -> None:
+    data = photograph(FIRST)
+    ran = fusionkit(*COMPARE, "--seeds", "0-1", "--reference-seeds", "0", "--replace")
+    assert ran.code == 0
+    assert ran.err.splitlines() == [f"{KEPT}{FIRST}", f"not as drawn, kept in {OUT / 'kept'}, and drawn again: {FIRST}"]
+    assert (OUT / "kept/pictures/r/p000-s0.png").read_bytes() == data
+    assert read_metadata(FIRST)["seed"] == 0
 
 
 @pytest.mark.usefixtures("drawn")
