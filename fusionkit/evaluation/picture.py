@@ -179,10 +179,11 @@ def upright_size(path: Path, *, decode: bool = False) -> tuple[int, int]:
     Raises:
         RecipeError: It can't be read.
     """
-    from fusionkit.pictures.picture import open_picture, picture_size
+    from fusionkit.pictures.finished import check_whole
+    from fusionkit.pictures.picture import picture_size
 
     with _reading(path):
-        return open_picture(path).size if decode else picture_size(path)
+        return check_whole(path) if decode else picture_size(path)
 
 
 @contextmanager

@@ -32,23 +32,38 @@ def _deciding(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in recipe.dump().items() if name not in _OF_THE_MACHINE}
 
 
-def damage(path: Path) -> str:
-    """What is wrong with a picture's file, as a sentence goes on after its name; empty where it is whole.
+def check_whole(path: Path, *, ours: bool = False) -> tuple[int, int]:
+    """Decode a picture, look at a PNG's checksums, and return its (width, height) in pixels.
 
-    Of a PNG each checksum is looked at, of other formats their end, since Pillow decodes some files that break off.
+    Pillow decodes some files that break off or are zeros from some place on, as a power cut leaves them.
+
+    Args:
+        path: The file.
+        ours: Whether we wrote it: then a JPEG ends with its own end, behind which others put what they like.
+
+    Raises:
+        PictureError: It can't be read, or is not whole.
     """
     from fusionkit.pictures.pillow import breaks_off
 
+    size = open_picture(path).size
+    with opened(path) as image:
+        kind = image.format or ""
+        if kind == "PNG" or ours:
+            with path.open("rb") as file:
+                if breaks_off(file, kind):
+                    detail = "it is cut off, or was changed on the disk"
+                    raise PictureError(path, f"can't be read: {detail}", detail)
+    return size
+
+
+def damage(path: Path) -> str:
+    """What is wrong with the file of a picture of ours, as a sentence goes on after its name; empty if it is whole."""
     try:
-        open_picture(path)
-        with opened(path) as image:
-            kind = image.format or ""
-        with path.open("rb") as file:
-            return "is damaged" if breaks_off(file, kind) else ""
+        check_whole(path, ours=True)
+        return ""
     except PictureError as error:
         return f"is damaged: {error.detail}" if error.detail else error.says
-    except OSError as error:
-        return f"can't be read: {error.strerror or error}"
 
 
 def why_not(path: Path, recipe: Recipe) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fusionkit.errors import RecipeError
 from fusionkit.evaluation import Picture, layout, read_pictures
+from fusionkit.pictures.image import save_image
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,31 @@ def test_pictures_of_all_formats_by_name_and_nothing_else(tmp_path):
     assert [round(each.pixels().mean()) for each in pictures] == [20, 10, 30]
     for each in pictures:
         assert (each.size, each.recipe, each.prompt, each.seed, each.crop, each.note) == ((32, 16), *[None] * 4, "")
+
+
+def test_all_damaged_pictures_are_named_at_once(tmp_path):
+    folder = tmp_path / "x"
+    noisy(folder, [10, 20, 30, 40, 50])
+    whole = (folder / "a.png").read_bytes()
+    (folder / "a.png").write_bytes(b"")
+    (folder / "b.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "c.png").write_bytes(whole[:-14])
+    # A power cut leaves zeros, which Pillow decodes where they follow a whole row.
+    whole = save_image(Image.effect_noise((192, 128), 60).convert("RGB"), folder / "d.png", {}, overwrite=True)
+    content = whole.read_bytes()
+    whole.write_bytes(content[:3000] + bytes(len(content) - 3000))
+    assert [line.rpartition("/")[2] for line in problems(folder)] == [
+        "a.png: is empty, not a picture",
+        "b.png: can't be read: it is cut off",
+        "c.png: can't be read: it is cut off, or was changed on the disk",
+        "d.png: can't be read: it is cut off, or was changed on the disk",
+    ]
+
+
+def test_what_cameras_put_behind_a_jpeg_does_not_matter(tmp_path):
+    path = noisy(tmp_path / "x", [10], suffix=".jpg") / "a.jpg"
+    path.write_bytes(path.read_bytes() + b"more")
+    assert [each.size for each in read_pictures(path.parent)] == [(32, 16)]
 
 
 def test_a_picture_on_its_side_is_turned_upright(tmp_path):
