@@ -52,7 +52,7 @@ def command(
     if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         output = os.path.join(output, "{recipe}-{seed}.png")
     file = read(recipe, sets, output=output, **options)
-    aside(check_file, file)
+    aside(check_file, file, skip_existing=skip_existing)
     tell_notes(file)
 
     from fusionkit.cli.pictures import make_pictures

@@ -40,8 +40,12 @@ class NamedScheduler:
     stochastic: bool
 
 
-def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
+def check_file(file: RecipeFile, *, skip_existing: bool = False) -> dict[str, ModelInfo]:
     """Check a recipe file as far as that goes without torch, and tell what is known of its models, by their names.
+
+    Args:
+        file: The file.
+        skip_existing: Pictures whose files are there need no room on the disk.
 
     Raises:
         RecipeError: All problems, each with its place in the file.
@@ -81,7 +85,8 @@ def check_file(file: RecipeFile) -> dict[str, ModelInfo]:
             add(collect(lambda: _stage_problems(recipe, infos, hooks, scheduler)) or ())
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
     # A size that no disk could hold is told first.
-    add(output_problems(paths, recipe.size) or too_large)
+    new = [path for path in paths if not (skip_existing and path.is_file())]
+    add(output_problems(new, recipe.size) or too_large)
     add(line for each, path in zip(file.recipes, paths, strict=True) if (line := recipe_problem(each, path)))
     if problems:
         raise RecipeError(dict.fromkeys(file.located(problem, place) for problem, place in problems))

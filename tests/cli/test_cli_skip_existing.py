@@ -166,3 +166,14 @@ def test_a_pipe_is_not_waited_for(fusionkit: Run) -> None:
     ran = fusionkit(*SKIP)
     assert (ran.code, ran.out) == (0, f"out/a-hill-0-2.png\n{LAKE}\n")
     assert ran.err.startswith(f"note: '{HILL}' is a pipe, not a picture, and is kept")
+
+
+def test_what_is_there_needs_no_room_on_the_disk(fusionkit: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fusionkit(*SKIP).code == 0
+    usage = type("Usage", (), {"free": 100})
+    monkeypatch.setattr("fusionkit.pictures.image.shutil.disk_usage", lambda folder: usage)
+    assert fusionkit(*SKIP).code == 0
+    LAKE.unlink()
+    ran = fusionkit(*SKIP)
+    assert (ran.code, ran.out) == (2, "")
+    assert "output folder 'out' has 100 bytes free, and the pictures may need 1.1 MB" in ran.err

@@ -175,26 +175,30 @@ mkdir full work
 mount -t tmpfs -o size=64k none full
 cd work
 "$0" -c "
+import os, subprocess, sys
 from pathlib import Path
 from PIL import Image
 from fusionkit.pictures.image import save_image, save_or_keep
 noise = Image.effect_noise((400, 400), 60).convert('RGB')
 save_image(noise.crop((0, 0, 32, 32)), Path('../full/first.png'), {})
+if sys.argv[1] == 'read-only':
+    subprocess.run(['mount', '-o', 'remount,ro', '../full'], check=True)
 save_or_keep(noise, Path('../full/a.png'), {'recipe': 'prompt: a hill'})
-" 2>&1 | tail -1
+" "$1" 2>&1 | tail -1
 ls -A ../full
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts as Linux does")
-def test_a_disk_that_is_full(tmp_path: Path) -> None:
-    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+@pytest.mark.parametrize(("how", "why"), [("full", "No space left on device"), ("read-only", "Read-only file system")])
+def test_a_disk_that_is_full_or_becomes_read_only(how: str, why: str, tmp_path: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
-    command = ["unshare", "-rm", "sh", "-c", FULL, sys.executable]
+    command = ["unshare", "-rm", "sh", "-c", FULL, sys.executable, how]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     if "mount" in ran.stderr:
         pytest.skip("no file system can be mounted here")
-    told = "'../full/a.png' can't be written: No space left on device; the picture is kept as 'fusionkit-kept.png'"
+    told = f"'../full/a.png' can't be written: {why}; the picture is kept as 'fusionkit-kept.png'"
     assert ran.stdout.splitlines() == [f"fusionkit.errors.FusionError: {told}", "first.png"]
     with Image.open(tmp_path / "work" / "fusionkit-kept.png") as image:
         image.load()

@@ -1,0 +1,56 @@
+"""Whatever is written goes through `write_file`, or stands here with the reason why it does not."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WRITERS = {"write_text", "write_bytes", "save", "save_file", "savefig", "savez", "savez_compressed", "to_csv", "tofile"}
+TRAINERS = ("plugins/fusionkit_tinyworld/", "plugins/fusionkit_vista/")
+KNOWN = {
+    "fusionkit/bench/measure.py: Path('/proc/self/clear_refs').write_text('5')": "a switch of the kernel's",
+    "fusionkit/comparison/draw.py: folder.save(result.image, job, {**metadata_of(result), 'run': run})": "calls it",
+    "fusionkit/comparison/page/thumbnails.py: small.save(data, 'WEBP', quality=80)": "into memory",
+    "fusionkit/comparison/written.py: open(self._list(), 'ab', buffering=0)": "a list that only grows, a line at once",
+    "fusionkit/evaluation/tools.py: np.save(file, found)": "what it is given to write into",
+    "fusionkit/pictures/image.py: image.save(data, kind, quality=95, exif=exif)": "into memory",
+    "fusionkit/pictures/image.py: image.save(file, kind, pnginfo=info, compress_type=Z_RLE)": "likewise",
+    "fusionkit/testing/tiny.py: (folder / 'merges.txt').write_text('#version: 0.2\\n')": "a test's temporary folder",
+}
+
+
+def writes(text: str) -> Iterator[str]:
+    for call in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)):
+        method = isinstance(call.func, ast.Attribute)
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        given = [*(call.args[:1] if method else call.args[1:2]), *(k.value for k in call.keywords if k.arg == "mode")]
+        modes = [each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        opens = name in ("open", "fdopen") and any(set(mode) & set("wax+") and len(mode) <= 3 for mode in modes)
+        if opens or name in WRITERS:
+            yield ast.unparse(call)
+
+
+def test_every_file_that_is_written() -> None:
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}: {call}"
+        for folder in ("fusionkit", "plugins")
+        for path in (ROOT / folder).rglob("*.py")
+        if not path.relative_to(ROOT).as_posix().startswith((*TRAINERS, "fusionkit/pictures/files.py"))
+        for call in writes(path.read_text(encoding="utf-8"))
+    }
+    known = {line for line in found if "write_text(json.dumps({word: number" in line}  # the same temporary folder
+    assert sorted(found - known - KNOWN.keys()) == []
+    assert sorted(KNOWN.keys() - found) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["open(path, 'w')", "path.open('xb')", "open(p, mode='a')", "path.write_bytes(b'')", "image.save(p)"],
+)
+def test_what_would_be_found(line: str) -> None:
+    assert list(writes(line)) == [ast.unparse(ast.parse(line).body[0])]
+    assert list(writes("open(path)\nopen(path, 'rb')\npath.open('rb')\npath.open()")) == []
