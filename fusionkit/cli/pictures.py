@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,16 +80,19 @@ def make_pictures(
             click.echo(f"note: {note}", err=True)
         fusion = Fusion.from_recipe(file.recipes[0])
         fusion.batch_size, fusion.batches = batch_size, batches or {}
-        there = drawn_before(file.recipes, fusion) if skip_existing else {}
+        ours: set[Path] = set()
         for index, recipe in enumerate(file.recipes, 1):
-            if path := there.get(index):
-                click.echo(path if quiet else f"{path}\n  was there, whole, and drawn from the same recipe")
+            # Asked before each of them: another process may draw the same list.
+            if skip_existing and (found := drawn_before(recipe, index, fusion, ours, len(file.recipes))):
+                ours.add(found)
+                click.echo(found if quiet else f"{found}\n  was there, whole, and drawn from the same recipe")
                 continue
             result = aside(make, fusion, recipe, index, kept, quiet, save_maps)
             with interrupts_later():
                 to = output_path(result.recipe, index)
                 path = save_or_keep(result.image, to, metadata_of(result), overwrite=recipe.overwrite)
                 kept.files.append(path)
+                ours.add(path)
             results.append(result)
             click.echo(str(path) if quiet else summary(path, result))
             # After the picture is safe: drawing them may fail.
@@ -104,26 +107,23 @@ def make_pictures(
     return results
 
 
-def drawn_before(recipes: Sequence[Recipe], fusion: Fusion) -> dict[int, Path]:
-    """Which of a file's pictures are there, by their number from 1; says of a file that is none why not.
+def drawn_before(recipe: Recipe, index: int, fusion: Fusion, ours: Collection[Path], count: int) -> Path | None:
+    """Where a recipe's picture is, if it is there, whole; says why a file of its name is not.
 
     Args:
-        recipes: The recipes.
+        recipe: The recipe.
+        index: Which of the file's it is, from 1.
         fusion: Knows what the model's defaults are.
+        ours: The file's pictures that are there already.
+        count: How many recipes the file has.
     """
-    there: dict[int, Path] = {}
-    taken: set[Path] = set()
-    for index, recipe in enumerate(recipes, 1):
-        whole = completed(recipe, fusion.info)
-        to = output_path(whole, index)
-        found, reason = drawn_already(to, whole, taken, gaps=len(recipes))
-        if found is not None:
-            there[index] = found
-            taken.add(found)
-        elif reason:
-            instead = "is replaced" if recipe.overwrite else "is kept: the new one gets a number"
-            click.echo(printable(f"note: '{to}' {reason}, and {instead}"), err=True)
-    return there
+    whole = completed(recipe, fusion.info)
+    to = output_path(whole, index)
+    found, reason = drawn_already(to, whole, ours, gaps=count)
+    if reason:
+        instead = "is replaced" if recipe.overwrite else "is kept: the new one gets a number"
+        click.echo(printable(f"note: '{to}' {reason}, and {instead}"), err=True)
+    return found
 
 
 def write_maps(path: Path, result: Result, kept: Kept, quiet: bool) -> None:

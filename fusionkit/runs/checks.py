@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ from fusionkit.recipe.schedulers import is_foreign
 from fusionkit.runs.run import completed, size_problems, step_problems, unused_models
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fusionkit.loop.model import ModelInfo
     from fusionkit.recipe.problems import Location
     from fusionkit.recipe.recipe import ModelSpec, Recipe
@@ -85,12 +88,21 @@ def check_file(file: RecipeFile, *, skip_existing: bool = False) -> dict[str, Mo
             add(collect(lambda: _stage_problems(recipe, infos, hooks, scheduler)) or ())
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
     # A size that no disk could hold is told first.
+    add(_one_name_for_several(recipe, paths), ("output",) if "output" in file.tree.value else ())
     new = [path for path in paths if not (skip_existing and path.is_file())]
     add(output_problems(new, recipe.size) or too_large)
     add(line for each, path in zip(file.recipes, paths, strict=True) if (line := recipe_problem(each, path)))
     if problems:
         raise RecipeError(dict.fromkeys(file.located(problem, place) for problem, place in problems))
     return infos
+
+
+def _one_name_for_several(recipe: Recipe, paths: Sequence[Path]) -> list[str]:
+    """One line where pictures of one run would replace each other."""
+    twice = [path for path, count in Counter(paths).items() if count > 1]
+    if not (recipe.overwrite and twice):
+        return []
+    return [f"several prompts would be written to '{twice[0]}', each over the one before; add {{index}} or {{prompt}}"]
 
 
 def inspected(spec: ModelSpec) -> ModelInfo:

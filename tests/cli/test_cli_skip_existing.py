@@ -177,3 +177,27 @@ def test_what_is_there_needs_no_room_on_the_disk(fusionkit: Run, monkeypatch: py
     ran = fusionkit(*SKIP)
     assert (ran.code, ran.out) == (2, "")
     assert "output folder 'out' has 100 bytes free, and the pictures may need 1.1 MB" in ran.err
+
+
+def test_pictures_of_one_run_do_not_replace_each_other(fusionkit: Run) -> None:
+    ran = fusionkit("run", "r.yaml", "-q", "-o", "all.png", "--overwrite")
+    told = "several prompts would be written to 'all.png', each over the one before; add {index} or {prompt}"
+    assert (ran.code, ran.out, ran.err) == (2, "", f"--output: {told}\n")
+
+
+def test_a_list_that_another_process_draws_too(fusionkit: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other one finishes while this one draws is found before its turn comes."""
+    import fusionkit.cli.pictures as pictures
+
+    save, calls = pictures.save_or_keep, []
+
+    def saved(*args: object, **options: object) -> Path:
+        path = save(*args, **options)  # type: ignore[arg-type]
+        if not calls:
+            calls.append(path)
+            assert fusionkit(*SKIP).out == f"{HILL}\n{LAKE}\n"
+        return path
+
+    monkeypatch.setattr(pictures, "save_or_keep", saved)
+    assert fusionkit(*SKIP).code == 0
+    assert sorted(made()) == [HILL.name, LAKE.name]
