@@ -24,7 +24,7 @@ import PIL.ImageFile
 import PIL.PngImagePlugin
 from killing import Work, finished, killed_after, killed_at, lines_in
 
-from fusionkit.pictures import files, image
+from fusionkit.pictures import claiming, files, image
 
 MODEL = Path(__file__).parents[1] / "golden" / "checkpoints" / "tiny-sd"
 PROMPTS = ("a hill", "a lake", "a wood")
@@ -38,7 +38,7 @@ plugins:
 output: "{{prompt}}-{{seed}}.png"
 prompt:
 """
-WRITES = {each.__file__ for each in (files, image, PIL.ImageFile, PIL.PngImagePlugin)}
+WRITES = {each.__file__ for each in (claiming, files, image, PIL.ImageFile, PIL.PngImagePlugin)}
 """Whose lines count as inside of a save."""
 
 

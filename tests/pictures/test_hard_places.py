@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pytest
 from PIL import Image
 
-import fusionkit.pictures.files
+import fusionkit.pictures.claiming
 from fusionkit.errors import FusionError
 from fusionkit.pictures.files import clear_leftovers, unwritable, write_file, write_whole
 from fusionkit.pictures.image import output_problems, save_image
@@ -24,12 +24,12 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="no such files there"
 WITHOUT_LINKS = """
 import os, sys
 from pathlib import Path
-from fusionkit.pictures import files
+from fusionkit.pictures import claiming, files
 def refuse(*_, **__):
     raise PermissionError(1, "Operation not permitted")
 os.link = refuse
 if "no-locks" in sys.argv:
-    files._lock = lambda handle, wait=False: None
+    claiming._lock = lambda handle, wait=False: None
 for number in range(40):
     files.write_whole(Path(sys.argv[1]), f"{os.getpid()} {number}", replace=False)
 """
@@ -73,7 +73,7 @@ def test_two_that_write_one_name_without_links_keep_both(locks: str, tmp_path: P
 
 
 def test_leftovers_where_nothing_can_be_locked_go_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusionkit.pictures.files, "_lock", lambda handle, wait=False: None)
+    monkeypatch.setattr(fusionkit.pictures.claiming, "_lock", lambda handle, wait=False: None)
     old, new = (tmp_path / f".fusionkit-1-{letter * 16}.part" for letter in "ab")
     for each in (old, new):
         each.touch()
@@ -89,7 +89,7 @@ def test_a_file_system_that_can_not_be_asked_to_sync(
     def refuse(handle: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fusionkit.pictures.files.os, "fsync", refuse)
+    monkeypatch.setattr(fusionkit.pictures.claiming.os, "fsync", refuse)
     assert write_whole(tmp_path / "a", "whole").read_text() == "whole"
 
 
@@ -97,7 +97,7 @@ def test_what_does_not_come_to_the_disk_gets_no_name(tmp_path: Path, monkeypatch
     def refuse(handle: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(fusionkit.pictures.files.os, "fsync", refuse)
+    monkeypatch.setattr(fusionkit.pictures.claiming.os, "fsync", refuse)
     with pytest.raises(FusionError, match=r"can't be written: Input/output error$"):
         write_whole(tmp_path / "a", "whole")
     assert os.listdir(tmp_path) == []

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import fusionkit.pictures.files
+import fusionkit.pictures.claiming
 from fusionkit.errors import FusionError
 from fusionkit.pictures.files import clear_leftovers, write_file, write_whole
 from fusionkit.pictures.image import read_metadata, save_image, save_or_keep
@@ -139,8 +139,8 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
         assert Path(source).stat().st_size == 5
         link(source, target)
 
-    monkeypatch.setattr(fusionkit.pictures.files.os, "fsync", told)
-    monkeypatch.setattr(fusionkit.pictures.files.os, "link", linked)
+    monkeypatch.setattr(fusionkit.pictures.claiming.os, "fsync", told)
+    monkeypatch.setattr(fusionkit.pictures.claiming.os, "link", linked)
     write_file(tmp_path / "a", lambda file: file.write(b"whole"), replace=False)
     assert done == (["sync", "link", "sync"] if sys.platform != "win32" else ["sync"])
 
