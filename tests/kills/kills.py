@@ -1,15 +1,18 @@
-"""Kills `fusionkit run` at random moments and inside its saves, and looks at what lies in the folder then.
+"""Kills `fusionkit run` or `compare` at random moments and inside its saves, and looks at what lies in the folder then.
 
     python tests/kills/kills.py --kills 200 --inside 50
+    python tests/kills/kills.py --kills 40 --inside 20 --compare
 
 After each kill every picture that has its name is byte for byte the one of an undisturbed run, and nothing else has a
-name. The same command then goes on, and in the end the folder is that of the undisturbed run.
+name. The same command then goes on, and in the end the folder is that of the undisturbed run. Of `fusionkit compare`,
+whose pictures tell how long they took, the latents are compared, and the tables that the pictures decide.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -17,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import PIL.ImageFile
@@ -25,6 +28,8 @@ import PIL.PngImagePlugin
 from killing import Work, finished, killed_after, killed_at, lines_in
 
 from fusionkit.pictures import claiming, files, image
+from fusionkit.pictures.finished import damage
+from fusionkit.pictures.metadata import read_metadata
 
 MODEL = Path(__file__).parents[1] / "golden" / "checkpoints" / "tiny-sd"
 PROMPTS = ("a hill", "a lake", "a wood")
@@ -42,27 +47,45 @@ WRITES = {each.__file__ for each in (claiming, files, image, PIL.ImageFile, PIL.
 """Whose lines count as inside of a save."""
 
 
-def command(folder: Path, *options: str) -> Work:
-    """`fusionkit run` in a folder, as work for a child."""
+RUN, COMPARE = ("run",), ("compare", "--seeds", "0-1", "--metrics", "variance", "--out", "c")
+TIMED = ("index.html", "report.json", "costs.csv", "comparison.json")
+"""What differs from one comparison to another of the same pictures."""
+
+
+def command(folder: Path, what: Sequence[str], *options: str) -> Work:
+    """A command in a folder, as work for a child."""
 
     def work() -> None:
         from fusionkit.cli import main
 
         os.chdir(folder)
-        main(["run", "r.yaml", "-q", *options], prog_name="fusionkit")
+        main([*what, "r.yaml", "-q", *options], prog_name="fusionkit")
 
     return work
 
 
 def named(folder: Path) -> dict[str, str]:
-    """The files of a folder that have a name of their own, with a hash of each."""
-    found = (path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "r.yaml")
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    """The files below a folder that have a name of their own, with what tells each from others, and from torn ones."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != "r.yaml")
+    shown = (path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return {str(path.relative_to(folder)): content(path) for path in shown}
+
+
+def content(path: Path) -> str:
+    """What tells a file from others, and from torn ones."""
+    data = path.read_bytes()
+    if path.suffix == ".json":
+        return "whole" if json.loads(data) else "empty"
+    if path.name in TIMED:
+        return "whole" if data.endswith((b"\n", b"</html>")) else "torn"
+    if path.suffix == ".png" and "/c/" in path.as_posix() and not damage(path):
+        return str(read_metadata(path)["latents"])
+    return hashlib.sha256(data).hexdigest()
 
 
 def hidden(folder: Path) -> list[str]:
-    """What else lies in a folder."""
-    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+    """The temporary files below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*.part"))
 
 
 class Kills:
@@ -70,23 +93,26 @@ class Kills:
 
     Args:
         folder: Where all of it happens.
-        pictures: How many a run draws.
+        what: The command.
+        pictures: How many prompts it draws.
         seed: Of the moments.
     """
 
-    def __init__(self, folder: Path, pictures: int, seed: int) -> None:
+    def __init__(self, folder: Path, what: Sequence[str], pictures: int, seed: int) -> None:
+        self.what = what
+        self.goes_on = ["--skip-existing"] if what == RUN else []
         self.recipe = RECIPE + "".join(f"  - {each}\n" for each in PROMPTS[:pictures])
         self.folder, self.told = folder / "pictures", folder / "told"
         self.random = random.Random(seed)
         self.count: Counter[str] = Counter()
         self.wrong: list[str] = []
-        command_warm(self._fresh(folder / "warm"))
+        command_warm(command(self._fresh(folder / "warm"), what))
         whole = self._fresh(folder / "whole")
         began = time.perf_counter()
         self._run(whole)
         self.seconds = time.perf_counter() - began
         self.expected = named(whole)
-        self.lines = lines_in(WRITES, command(self._fresh(folder / "counted")), self.told)
+        self.lines = lines_in(WRITES, command(self._fresh(folder / "counted"), what), self.told)
 
     def _fresh(self, folder: Path) -> Path:
         """An empty folder with the recipe."""
@@ -96,12 +122,12 @@ class Kills:
         return folder
 
     def _run(self, folder: Path, *options: str) -> None:
-        if code := finished(command(folder, *options), self.told):
+        if code := finished(command(folder, self.what, *options), self.told):
             raise RuntimeError(f"the run ended with {code}: {self.told.read_text()}")
 
     def at_any_moment(self) -> None:
         """Kill a run somewhere between its first moment and its last."""
-        work = command(self._fresh(self.folder))
+        work = command(self._fresh(self.folder), self.what)
         while not killed_after(work, self.random.uniform(0, self.seconds), self.told):
             self._fresh(self.folder)
         self._look("at any moment")
@@ -109,7 +135,7 @@ class Kills:
     def inside_a_save(self) -> None:
         """Kill a run before a line of what writes its pictures."""
         number = self.random.randint(1, self.lines)
-        if not killed_at(WRITES, number, command(self._fresh(self.folder)), self.told):
+        if not killed_at(WRITES, number, command(self._fresh(self.folder), self.what), self.told):
             raise RuntimeError(f"it did not come to line {number} of {self.lines}")
         self._look("inside a save")
 
@@ -117,11 +143,12 @@ class Kills:
         found, left = named(self.folder), hidden(self.folder)
         self.count[when] += 1
         self.count["left a temporary file"] += bool(left)
-        self.count[f"left {len(found)} of {len(self.expected)} pictures"] += 1
+        self.count[f"left {len(found)} of {len(self.expected)} files"] += 1
         self.wrong += [f"{when}: {self._what(name)}" for name in found if found[name] != self.expected.get(name)]
         before = self._kept(found)
-        self._run(self.folder, "--skip-existing")
-        again = [name for name, what in self._kept(found).items() if what != before[name]]
+        self._run(self.folder, *self.goes_on)
+        pictures = [name for name in found if name.endswith(".png")]
+        again = [name for name, what in self._kept(pictures).items() if what != before[name]]
         self.wrong += [f"{when}: '{name}' was there, whole, and is written again" for name in again]
         if (after := named(self.folder)) != self.expected:
             self.wrong.append(f"{when}: the next run left {sorted(after)}, not {sorted(self.expected)}")
@@ -134,18 +161,18 @@ class Kills:
 
     def _what(self, name: str) -> str:
         if name not in self.expected:
-            return f"'{name}' is no picture of this run"
+            return f"'{name}' is no file of this run"
         size = (self.folder / name).stat().st_size
         return f"'{name}' is empty" if size == 0 else f"'{name}' of {size} bytes is torn"
 
 
-def command_warm(folder: Path) -> None:
+def command_warm(work: Work) -> None:
     """Run once in this process, so that its children have imported all that they need."""
     here, out = Path.cwd(), os.dup(1)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         try:
-            command(folder)()
+            work()
         except SystemExit as ended:
             if ended.code:
                 raise
@@ -170,6 +197,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200, help="all of them")
     parser.add_argument("--inside", type=int, default=50, help="those of them that are inside a save")
+    parser.add_argument("--compare", action="store_true", help="kill a comparison")
     parser.add_argument("--pictures", type=int, default=len(PROMPTS), help="that a run draws")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--without-links", action="store_true", help="as on file systems without hard links")
@@ -178,7 +206,7 @@ def main() -> int:
     if options.without_links:
         os.link = refuse
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        kills = Kills(Path(folder), options.pictures, options.seed)
+        kills = Kills(Path(folder), COMPARE if options.compare else RUN, options.pictures, options.seed)
         wrote = f"{len(kills.expected)} files in {kills.seconds:.2f} s"
         print(f"a run writes {wrote}; its saves are {kills.lines:,} lines long")
         for number in range(options.kills):
