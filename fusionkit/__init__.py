@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.errors import (
     Cancelled,
     CanvasError,
+    CheckpointError,
     FusionError,
     ModelError,
     NumericalError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pydantic import Field
 
     from fusionkit.fusion import Fusion
+    from fusionkit.keeping import RunMemory, StageCache, StageState
     from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise
     from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step
@@ -45,8 +47,11 @@ _LAZY = {
     "Prompt": "fusionkit.loop.stage",
     "Recipe": "fusionkit.recipe.recipe",
     "Result": "fusionkit.pictures.result",
+    "RunMemory": "fusionkit.keeping",
     "Stage": "fusionkit.loop.stage",
+    "StageCache": "fusionkit.keeping",
     "StagePlan": "fusionkit.loop.stage",
+    "StageState": "fusionkit.keeping",
     "Step": "fusionkit.loop.stage",
     "View": "fusionkit.loop.views",
     "WeightedMean": "fusionkit.loop.canvas",
@@ -65,6 +70,7 @@ _LAZY = {
 __all__ = [
     "Cancelled",
     "CanvasError",
+    "CheckpointError",
     "Control",
     "Field",
     "Fused",
@@ -83,8 +89,11 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "Result",
+    "RunMemory",
     "Stage",
+    "StageCache",
     "StagePlan",
+    "StageState",
     "Step",
     "View",
     "WeightedMean",

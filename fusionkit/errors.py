@@ -7,13 +7,20 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 
 class FusionError(Exception):
-    """A problem that its reader can mend; the command line prints it without a traceback."""
+    """A problem that its reader can mend; the command line prints it without a traceback.
+
+    Attributes:
+        checkpoint: Where the run that it ended is kept; None where it is not.
+    """
 
     exit_code = 1
+    checkpoint: Path | None = None
 
 
 class RecipeError(FusionError):
@@ -57,6 +64,12 @@ class NumericalError(UnfinishedError):
 
 class OutOfMemory(UnfinishedError):  # noqa: N818 - as torch calls it, and as people do
     """A run that the machine's memory, or a GPU's, does not hold."""
+
+
+class CheckpointError(FusionError):
+    """A checkpoint that can't be read, or that is of another run than the one that is to go on."""
+
+    exit_code = 2
 
 
 class CanvasError(FusionError):

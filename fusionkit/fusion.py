@@ -15,6 +15,8 @@ from fusionkit.pictures.result import Result
 from fusionkit.plugin import Plugin
 from fusionkit.recipe.fields import CallFields, ModelFields, PipeFields, RecipeFields, takes
 from fusionkit.recipe.recipe import Recipe
+from fusionkit.runs.checkpoints import EVERY
+from fusionkit.runs.checkpoints.resume import find_checkpoint
 from fusionkit.runs.observers import OnStepDone, Preview, Progress
 from fusionkit.runs.run import RunPlan, ask_maps, decoded, execute, prepare, told_of_shortage
 from fusionkit.runs.shortage import free_memory
@@ -180,6 +182,9 @@ class Fusion:
                 ends the run.
             progress: Whether to show a progress bar.
             maps: Whether to ask the plugins for pictures of how they worked: the result's `maps`.
+            checkpoint: As for `run`.
+            checkpoint_every: As for `run`.
+            resume: As for `run`.
             changes: Fields of the recipe to change for this picture: `size=(896, 128)`, `seed=7`, `steps=30`, ...
 
         Raises:
@@ -209,6 +214,9 @@ class Fusion:
         preview: Callable[[Image, Stage, Step], None] | None = None,
         preview_every: int | None = None,
         maps: bool = False,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: float | None = EVERY,
+        resume: bool = False,
     ) -> Result:
         """Run a recipe with this model.
 
@@ -219,6 +227,10 @@ class Fusion:
             preview: Called with a picture, the stage and the step.
             preview_every: How many steps apart.
             maps: As for a call.
+            checkpoint: Where the run is kept while it lasts, and when it ends before its picture: a file. `Result.save`
+                deletes it. None keeps nothing.
+            checkpoint_every: Seconds from one checkpoint to the next; 0 writes one after each step, None none at all.
+            resume: Go on from the checkpoint, where there is one; it must be of this recipe.
 
         Raises:
             RecipeError: A value makes no sense; before the weights load.
@@ -226,6 +238,7 @@ class Fusion:
             NumericalError: Numbers became NaN or infinite.
             OutOfMemory: Memory ran out; where only decoding failed, the error holds the latents.
             Cancelled: The callback ended the run.
+            CheckpointError: The checkpoint to go on from is damaged, or of another run.
         """
         recipe = recipe or self.recipe
         bar = Progress()
@@ -235,6 +248,7 @@ class Fusion:
         if callback is not None:
             observers.append(OnStepDone(call=callback))
         plan = self.plan(recipe, observers, self._device(recipe))
+        begin = find_checkpoint(Path(checkpoint), plan.recipe) if resume and checkpoint is not None else None
         models = self.models_for(plan.recipe)
         model = next(iter(models.values()))
         for name, each in models.items():
@@ -327,12 +341,6 @@ class Fusion:
         if problems := check_machine(recipe, self.infos):
             raise RecipeError(problems)
         return pick_device(recipe.device)
-
-
-def _spent(models: Mapping[str, Model]) -> tuple[int, float]:
-    """Forward passes and seconds in the denoisers so far."""
-    each = list(models.values())
-    return sum(model.forward_passes for model in each), sum(model.forward_seconds for model in each)
 
 
 def make_recipe(**fields: Any) -> Recipe:

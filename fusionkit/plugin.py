@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from fusionkit.keeping import Kept
+
 
 def kebab(name: str) -> str:
     """`StyleAlignment` or `style_alignment` as YAML spells it: `style-alignment`; Python's `from_` is `from`."""
@@ -30,6 +32,7 @@ class Plugin(BaseModel):
         populate_by_name=True,
         arbitrary_types_allowed=True,
         validate_default=True,
+        ignored_types=(Kept,),
     )
 
     plugin_name: ClassVar[str] = "plugin"

@@ -14,7 +14,7 @@ from fusionkit.errors import FusionError, did_you_mean
 
 COMMANDS = (
     *("run", "validate", "plan", "recipes", "compare", "evaluate", "bench"),
-    *("plugins", "models", "schema", "replay", "doctor"),
+    *("plugins", "models", "schema", "replay", "decode", "doctor"),
 )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionkit.cli.common import aside, counted
+from fusionkit.cli.keeping import NOT_KEPT, Keeping, note_of_checkpoint
 from fusionkit.cli.signals import interrupts_later
 from fusionkit.errors import Cancelled, FusionError, OutOfMemory, RecipeError, UnfinishedError
 from fusionkit.foreign import printable
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Kept:
-    """What a run has written, and how far it came, for when somebody ends it."""
+    """What a run has written, how far it came, and where that is kept, for when somebody ends it."""
 
     files: list[Path] = field(default_factory=list)
     step: str = "before the first step"
+    checkpoint: str = ""
 
     def __str__(self) -> str:
         return f"interrupted {self.step}; {self.written}"
@@ -42,7 +44,7 @@ class Kept:
     @property
     def written(self) -> str:
         """What was written, in words."""
-        kept = ", ".join(str(path) for path in self.files)
+        kept = ", ".join([*map(str, self.files), *([self.checkpoint] if self.checkpoint else [])])
         return f"kept: {kept}" if kept else "nothing was written"
 
 
@@ -54,6 +56,7 @@ def make_pictures(
     batches: Mapping[str, Mapping[tuple[int, int], int]] | None = None,
     *,
     skip_existing: bool = False,
+    keeping: Keeping = NOT_KEPT,
 ) -> list[Result]:
     """Make and write one picture for each of a file's recipes, with the plugins' maps if they are wanted.
 
@@ -66,6 +69,7 @@ def make_pictures(
         batch_size: Views in one forward pass where the recipe does not say; None chooses.
         batches: What is to be chosen then: for models by name, and (height, width) in latent pixels of their views.
         skip_existing: Leave out the pictures that are there, whole, and drawn from the same recipe.
+        keeping: How the runs are kept, and whether they go on.
 
     Raises:
         RecipeError: Something makes no sense; with its place in the file.
@@ -83,16 +87,19 @@ def make_pictures(
         ours: set[Path] = set()
         for index, recipe in enumerate(file.recipes, 1):
             # Asked before each of them: another process may draw the same list.
-            if skip_existing and (found := drawn_before(recipe, index, fusion, ours, len(file.recipes))):
+            if (skip_existing or keeping.resume) and (
+                found := drawn_before(recipe, index, fusion, ours, len(file.recipes))
+            ):
                 ours.add(found)
                 click.echo(found if quiet else f"{found}\n  was there, whole, and drawn from the same recipe")
                 continue
-            result = aside(make, fusion, recipe, index, kept, quiet, save_maps)
+            result = aside(make, fusion, recipe, index, kept, quiet, save_maps, keeping)
             with interrupts_later():
                 to = output_path(result.recipe, index)
                 path = save_or_keep(result.image, to, metadata_of(result), overwrite=recipe.overwrite)
                 kept.files.append(path)
                 ours.add(path)
+                result.forget_checkpoint()
             results.append(result)
             click.echo(str(path) if quiet else summary(path, result))
             # After the picture is safe: drawing them may fail.
@@ -101,8 +108,10 @@ def make_pictures(
     except RecipeError as error:
         raise RecipeError(file.located(problem) for problem in error.problems) from error
     except UnfinishedError as error:
-        raise type(error)(f"{error}; {kept.written}") from error
-    except KeyboardInterrupt:
+        written = f"; {kept.written}" if error.checkpoint is None else "".join(f", {path}" for path in kept.files)
+        raise type(error)(f"{error}{written}") from error
+    except KeyboardInterrupt as interrupt:
+        kept.checkpoint = getattr(interrupt, "kept", "")
         raise Cancelled(str(kept)) from None
     return results
 
@@ -141,8 +150,12 @@ def write_maps(path: Path, result: Result, kept: Kept, quiet: bool) -> None:
         click.echo(f"  {counted(len(written), 'map')} beside it: {', '.join(each.name for each in written)}")
 
 
-def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, maps: bool) -> Result:
+def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, maps: bool, keeping: Keeping) -> Result:
     """Make one picture, with a progress bar and the recipe's previews."""
+    whole = completed(recipe, fusion.info)
+    to = output_path(whole, index)
+    if keeping.every is not None and not keeping.resume and (note := note_of_checkpoint(to, whole)):
+        click.echo(f"note: {note}", err=True)
     if not quiet:
         models = " + ".join(spec.model for spec in recipe.specs.values())
         click.echo(f"{models}: {recipe.prompt}" if recipe.prompt else models, err=True)
@@ -160,13 +173,18 @@ def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, ma
             preview=_previews(recipe, index, kept),
             preview_every=recipe.preview_every,
             maps=maps,
+            **keeping.options(to),
         )
     except OutOfMemory as error:
         if error.decode_in_tiles is None:
             raise
         click.echo(f"{error}; all steps are done, so it is decoded again with vae-tiling: true", err=True)
-        decoded: Result = error.decode_in_tiles()
-        return decoded
+        try:
+            decoded: Result = error.decode_in_tiles()
+            return decoded
+        except UnfinishedError as again:
+            again.checkpoint = error.checkpoint
+            raise
 
 
 def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage, Step], None]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fusionkit.cli.common import aside, read, recipe_options, tell_notes
+from fusionkit.cli.keeping import keeping, keeping_options
 
 
 @click.command("run", short_help="Make the picture of a recipe.")
@@ -32,6 +33,7 @@ from fusionkit.cli.common import aside, read, recipe_options, tell_notes
     is_flag=True,
     help="Write the plugins' pictures of how they worked beside the picture.",
 )
+@keeping_options
 @click.option("-q", "--quiet", is_flag=True, help="Print the path of each picture and nothing else.")
 def command(
     recipe: str,
@@ -40,12 +42,14 @@ def command(
     save_maps: bool,
     quiet: bool,
     skip_existing: bool,
+    checkpoint_every: float,
+    resume: bool,
     **options: Any,
 ) -> None:
     """Make the picture of a recipe.
 
     RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes'). Everything is checked before the model
-    loads. Ctrl-C ends the run and keeps what is finished.
+    loads. Ctrl-C ends the run and keeps what is finished, and how far it came: --resume goes on from there.
     """
     from fusionkit.runs.checks import check_file
 
@@ -57,4 +61,4 @@ def command(
 
     from fusionkit.cli.pictures import make_pictures
 
-    make_pictures(file, quiet, save_maps, skip_existing=skip_existing)
+    make_pictures(file, quiet, save_maps, skip_existing=skip_existing, keeping=keeping(checkpoint_every, resume))

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from fusionkit.runs.signals import POLITE
+from fusionkit.runs.signals import interrupts_later as interrupts_later
+
 INTERRUPTED = 130
-# What ends a process politely: `kill`, a batch system or a container that stops; a terminal that closes; Ctrl-Break.
-_POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
 class Ended:
@@ -36,7 +37,7 @@ def signals_interrupt() -> Iterator[Ended]:
     if threading.current_thread() is not threading.main_thread():
         yield ended
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_POLITE)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *POLITE)}
     ours = (signal.SIG_DFL, signal.default_int_handler)
     taken = {number: handler for number, handler in before.items() if handler in ours}
     for number in taken:
@@ -46,28 +47,3 @@ def signals_interrupt() -> Iterator[Ended]:
     finally:
         for number, handler in taken.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def interrupts_later() -> Iterator[None]:
-    """Ctrl-C, and what does the same, waits until the block is done: a file is written whole and noted as kept."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked: list[tuple[int, FrameType | None]] = []
-    numbers = [signal.SIGINT, *_POLITE]
-    before = {number: signal.getsignal(number) for number in numbers}
-    # What is ignored, or ends the process at once because no command of ours is at work, stays as it is.
-    waiting = {number: handler for number, handler in before.items() if callable(handler)}
-    for number in waiting:
-        signal.signal(number, lambda number, frame: asked.append((number, frame)))
-    try:
-        yield
-    finally:
-        for number, handler in waiting.items():
-            signal.signal(number, handler)
-    if asked:
-        number, frame = asked[0]
-        handler = waiting[signal.Signals(number)]
-        assert callable(handler)
-        handler(number, frame)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -18,21 +18,50 @@ from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, Step, Tiling
 from fusionkit.loop.views import wrapped
 from fusionkit.recipe.costs import too_many_in_all
 
+StepEnded = Callable[[Stage, Step, Tensor], None]
+"""Told of a stage, a step, and the canvas after it."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Where a stage goes on.
+
+    Args:
+        stage: The stage's index.
+        done: How many of its steps are done.
+        latents: The canvas after them, (1, C, H, W).
+        previous: The clean latents of the stage before, as `Stage.previous`.
+    """
+
+    stage: int
+    done: int
+    latents: Tensor
+    previous: Tensor | None
+
 
 @torch.inference_mode()
-def denoise(stage: Stage, hooks: Manager) -> Tensor:
+def denoise(stage: Stage, hooks: Manager, begun: Begun | None = None, step_ended: StepEnded | None = None) -> Tensor:
     """Denoise one stage's canvas and return its clean latents, (1, C, H, W).
+
+    Args:
+        stage: The stage.
+        hooks: The run's plugins.
+        begun: Where it goes on; the stage, its scheduler and what plugins keep are as they were then.
+        step_ended: Told of each step, after all plugins, with the canvas (1, C, H, W).
 
     Raises:
         PluginError: A plugin failed in a hook, or its answer does not fit.
         NumericalError: Something became NaN or infinite; at the end of the step at which it did, or soon after.
     """
     ask = partial(hooks.ask, stage=stage)
-    noise = ask("init_noise", shape=stage.shape)
-    latents: Tensor = ask("init_latents", shape=stage.shape, noise=noise)
-    stage.facts.step_ends(place(stage))
+    if begun is None:
+        noise = ask("init_noise", shape=stage.shape)
+        latents: Tensor = ask("init_latents", shape=stage.shape, noise=noise)
+        stage.facts.step_ends(place(stage))
+    else:
+        latents = begun.latents
 
-    for at in stage.steps:
+    for at in stage.steps[0 if begun is None else begun.done :]:
         groups = ask_views(stage, at, hooks)
         for patches in groups:
             patches.latents = gather(latents, patches.views)  # (P, C, h, w)
@@ -43,9 +72,13 @@ def denoise(stage: Stage, hooks: Manager) -> Tensor:
         latents = ask("step", shape=stage.shape, at=at, latents=latents, fused=fused)
         stage.facts.step_ends(place(stage, at))
         ask("step_done", at=at, latents=latents, fused=fused)
+        if step_ended is not None:
+            step_ended(stage, at, latents)
 
     stage.facts.wait(place(stage, stage.steps[-1]))
     ask("stage_done", latents=latents)
+    # What was kept of the last stage may still be asked for maps.
+    stage.let_go(state=False)
     return latents
 
 

@@ -110,6 +110,10 @@ class Model(Protocol):
     vae_tiling: bool
 
     @property
+    def fingerprint(self) -> str:
+        """What tells its weights, and their type, from others; empty where that can't be told."""
+
+    @property
     def device(self) -> torch.device:
         """Where the model computes."""
 

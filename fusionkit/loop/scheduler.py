@@ -46,3 +46,9 @@ class Scheduler(Protocol):
         self, prediction: Tensor, timestep: Tensor, latents: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """The next latents, and the clean estimate where the scheduler tells it; a stochastic step draws `noise`."""
+
+    def state(self) -> Mapping[str, Any]:
+        """What has changed since no step was done: numbers, texts, tensors, and lists of those; not copied."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Be as another scheduler of the same kind and timesteps was when it answered this `state`."""

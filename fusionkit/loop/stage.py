@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fusionkit.keeping import Shelf
 from fusionkit.loop.finite import Facts, check_finite
 from fusionkit.loop.noise import generator, keyed_noise
 from fusionkit.loop.views import View, Wrap
@@ -252,7 +253,9 @@ class Stage:
         model: The model adapter, or the main one; None while a run is only planned.
         previous: The clean latents (1, C, h, w) of the stage before, or of the picture that stands in for it; None in
             a first stage without a picture.
-        memory: A place, shared by the stages of one run, where plugins keep what later stages need; by plugin name.
+        memory: What plugins keep until the run ends, shared by its stages; they reach it by their `RunMemory`.
+        state: What they keep until the stage ends, by their `StageState`.
+        cache: What can be made again, by their `StageCache`.
         infos: What is known of each model, by the names that the recipe gives them, the main one first.
         models: The model adapters by the same names; empty while a run is only planned.
         hooks: The run's plugins, whom `encode` and `decode` ask; None for none.
@@ -267,7 +270,9 @@ class Stage:
     scheduler: Scheduler
     model: Model = None  # type: ignore[assignment]
     previous: Tensor | None = None
-    memory: dict[str, Any] = field(default_factory=dict)
+    memory: Shelf = field(default_factory=dict)
+    state: Shelf = field(default_factory=dict)
+    cache: Shelf = field(default_factory=dict)
     infos: Mapping[str, ModelInfo] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)
     hooks: Hooks | None = field(default=None, repr=False, compare=False)
@@ -333,6 +338,12 @@ class Stage:
         """The stage's steps, first to last."""
         timesteps = self.scheduler.timesteps
         return [Step(i, len(timesteps), t) for i, t in enumerate(timesteps)]
+
+    @cached_property
+    def previous_picture(self) -> Image:
+        """The picture of `previous`, decoded once a stage however many plugins look at it."""
+        assert self.previous is not None, "asked for in stages alone that have one before them"
+        return self.decode(self.previous)
 
     @property
     def device(self) -> torch.device:
@@ -402,3 +413,10 @@ class Stage:
 
     def _key(self, purpose: str, at: Step | None) -> tuple[str | int, ...]:
         return self.index, -1 if at is None else at.index, purpose
+
+    def let_go(self, state: bool = True) -> None:
+        """Forget what the stage can make again, and what plugins have kept of it unless somebody may still ask."""
+        self.cache.clear()
+        self.__dict__.pop("previous_picture", None)
+        if state:
+            self.state.clear()

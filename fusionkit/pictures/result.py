@@ -33,6 +33,7 @@ class Result:
             empty where recipe or caller decided it.
         draw_maps: Asks the plugins for `maps`.
         identify: Looks for what tells the models from others of their names.
+        forget_checkpoint: Deletes the run's checkpoint, once the picture is safe; `save` does so.
     """
 
     image: Image
@@ -46,6 +47,7 @@ class Result:
     batches: Mapping[str, Mapping[tuple[int, int], int]] = field(default_factory=dict, repr=False)
     draw_maps: Callable[[], Mapping[str, Image]] = field(default=dict, repr=False)
     identify: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
+    forget_checkpoint: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def seed(self) -> int:
@@ -83,7 +85,9 @@ class Result:
         """
         from fusionkit.pictures.image import metadata_of, save_image
 
-        return save_image(self.image, Path(path), metadata_of(self), overwrite=overwrite)
+        saved = save_image(self.image, Path(path), metadata_of(self), overwrite=overwrite)
+        self.forget_checkpoint()
+        return saved
 
     def _repr_png_(self) -> bytes | None:
         return self.image._repr_png_()

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, PluginError, RecipeError
+from fusionkit.keeping import Shelf
 from fusionkit.loop.manager import Manager
 from fusionkit.loop.stage import Stage
 from fusionkit.models.compatibility import misfits
@@ -166,7 +167,7 @@ def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manag
         return problems
     if is_foreign(scheduler.name) or not given_options(recipe).keys() <= _TOLD_BY_VALUE:
         return _planned_problems(recipe, infos)
-    memory: dict[str, Any] = {}
+    memory: Shelf = {}
     stages = [
         Stage(plan, index, recipe, info, scheduler, memory=memory, infos=infos) for index, plan in enumerate(plans)
     ]

@@ -27,11 +27,11 @@ class Progress(Plugin):
 
     _bar: Any = PrivateAttr(None)
 
-    def open(self, total: int) -> None:
-        """Show the bar, for `total` views that go through the denoiser."""
+    def open(self, total: int, done: int = 0) -> None:
+        """Show the bar, for `total` views that go through the denoiser, of which some have before."""
         from fusionkit.runs.bars import progress_bar
 
-        self._bar = progress_bar(total=total, unit="view")
+        self._bar = progress_bar(total=total, initial=min(done, total), unit="view")
 
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from fusionkit.errors import CanvasError, FusionError, ModelError, RecipeError
+from fusionkit.errors import CanvasError, FusionError, ModelError, PluginError, RecipeError
 from fusionkit.foreign import out_of_memory
+from fusionkit.keeping import Shelf
 from fusionkit.loop.manager import Manager
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.loop.stage import Stage, StagePlan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from fusionkit.loop.denoise import Begun, StepEnded
     from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.recipe.recipe import Recipe
 
@@ -153,9 +155,12 @@ def prepare(
     from fusionkit.models.schedulers.make import make_scheduler
     from fusionkit.models.suits import unsuitable_options
     from fusionkit.recipe.costs import cost_problems, too_many_in_all
+    from fusionkit.runs.checkpoints.snapshot import keeping_problems
 
     recipe = completed(recipe, info)
     hooks = Manager([*recipe.plugins, *observers])
+    if unfit := [line for kind in dict.fromkeys(map(type, recipe.plugins)) for line in keeping_problems(kind)]:
+        raise PluginError("\n".join(unfit))
     infos = infos or {"model": info}
     problems = size_problems(recipe, info) + cost_problems(recipe, info.window) + misfits(infos)
     if problems := problems + unused_models(recipe, infos) + unsuitable_options(recipe, infos):
@@ -170,7 +175,7 @@ def prepare(
     ):
         raise RecipeError(problems)
 
-    memory: dict[str, Any] = {}
+    memory: Shelf = {}
     stages = []
     for index, stage_plan in enumerate(plans):
         steps = stage_plan.steps or recipe.steps
@@ -237,23 +242,34 @@ def ask_maps(plan: RunPlan, image: Image) -> dict[str, Image]:
     return maps
 
 
-def execute(plan: RunPlan, model: Model, models: Mapping[str, Model] | None = None) -> Tensor:
+def execute(
+    plan: RunPlan,
+    model: Model,
+    models: Mapping[str, Model] | None = None,
+    begun: Begun | None = None,
+    step_ended: StepEnded | None = None,
+) -> Tensor:
     """Run all stages of a plan, once, and return the last one's clean latents, (1, C, H, W).
 
     Args:
         plan: The run.
         model: The model, or the main one.
         models: All models by the recipe's names, the main one first; None where there is one.
+        begun: Where it goes on, if it was begun before.
+        step_ended: Told of each step, after all plugins.
     """
     from fusionkit.loop.denoise import denoise
 
     with told_of_shortage(plan, model, lambda: plan.hooks.where or "before the first stage"):
         for stage in plan.stages:
             stage.model, stage.models = model, models or {"model": model}
-        latents = picture_latents(plan)
-        for stage in plan.stages:
+        latents = picture_latents(plan) if begun is None else begun.previous
+        for stage in plan.stages[0 if begun is None else begun.stage :]:
             stage.previous = latents
-            latents = denoise(stage, plan.hooks)
+            latents = denoise(stage, plan.hooks, begun, step_ended)
+            begun = None
+            if stage is not plan.stages[-1]:
+                stage.let_go()
     assert latents is not None, "a run has at least one stage"
     return latents
 

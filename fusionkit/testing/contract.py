@@ -14,10 +14,11 @@ from unittest import SkipTest
 
 from pydantic import ValidationError
 
-from fusionkit.errors import CanvasError, RecipeError
+from fusionkit.errors import CanvasError, FusionError, RecipeError
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.loop.stage import Stage
 from fusionkit.plugin import Plugin
+from fusionkit.testing.resuming import ended_runs, whole_run
 from fusionkit.testing.sources import unnamed_defaults
 from fusionkit.testing.tiny import KINDS, Kind, execute_tiny, tiny_model, tiny_plan, tiny_run
 from fusionkit.testing.watch import Watch
@@ -142,6 +143,32 @@ class PluginContract:
             difference = _largest(*results)
             assert difference == 0, f"{kind}: two runs with one seed and one plugin object differ by {difference:.1e}"
 
+    def test_goes_on_after_every_step(self) -> None:
+        """A run that ends after any step, and goes on from a checkpoint, gives the same latents to the last bit."""
+        for kind in KINDS:
+            whole = whole_run(self._plan(kind), kind)
+            plugins: list[Plugin] = []
+
+            def plan(kind: Kind = kind, plugins: list[Plugin] = plugins) -> RunPlan:
+                plugins[:] = [*map(_afresh, self.before), self._plugin()]
+                return tiny_plan(plugins, kind, self.models, **self.fields)
+
+            def why(plugins: list[Plugin] = plugins) -> str:
+                names = ", ".join(private_values(plugins[-1])) or "none of its attributes, so perhaps in its module"
+                return (
+                    f"'{self.plugin.plugin_name}' keeps what no checkpoint holds ({names}); declare it in the class: "
+                    f"RunMemory until the run ends, StageState until the stage ends, StageCache what is made again"
+                )
+
+            try:
+                ended = ended_runs(plan, kind)
+            except FusionError as error:
+                raise AssertionError(f"{kind}: a run that goes on fails ({error}): {why()}") from error
+            assert len(ended) == len(whole), f"{kind}: {len(whole)} steps, and {len(ended)} where it goes on: {why()}"
+            for here, there in zip(ended, whole, strict=True):
+                difference = _largest(here.latents, there.latents)
+                assert difference == 0, f"{kind}: {here} differs by {difference:.1e} where the run goes on: {why()}"
+
     def test_batch_size_changes_nothing(self) -> None:
         """Views one at a time, two at a time or all at once give the same latents, but for rounding."""
         for kind in KINDS:
@@ -244,6 +271,17 @@ def _there_and_back(plan: RunPlan, kind: Kind) -> bytes:
         picture = stage.decode(stage.noise("contract", (1, channels, *shape)))
         found += picture.tobytes() + stage.encode(picture).numpy().tobytes()
     return found
+
+
+def private_values(plugin: Plugin) -> list[str]:
+    """The names of what a plugin object keeps beside its options."""
+    private = {name for name, value in (plugin.__pydantic_private__ or {}).items() if value is not None}
+    return sorted(private | (set(vars(plugin)) - set(type(plugin).model_fields)))
+
+
+def _afresh(plugin: Plugin) -> Plugin:
+    """Another object with the same options."""
+    return type(plugin).model_validate({name: getattr(plugin, name) for name in type(plugin).model_fields})
 
 
 def _step_noise(stage: Stage, hooks: Manager) -> Tensor | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fusionkit.loop.denoise import Begun, StepEnded
     from fusionkit.loop.model import Model
     from fusionkit.plugin import Plugin
     from fusionkit.runs.run import RunPlan
@@ -146,12 +147,21 @@ def tiny_model(kind: Kind = "sd", seed: int = 0) -> Model:
     return wrap_pipeline(tiny_pipeline(kind, seed))
 
 
-def execute_tiny(plan: RunPlan, kind: Kind = "sd") -> Tensor:
-    """Run a plan of `tiny_plan` and answer its clean latents, (1, C, H, W)."""
+def execute_tiny(
+    plan: RunPlan, kind: Kind = "sd", *, begun: Begun | None = None, step_ended: StepEnded | None = None
+) -> Tensor:
+    """Run a plan of `tiny_plan` and answer its clean latents, (1, C, H, W).
+
+    Args:
+        plan: The run.
+        kind: As for `tiny_plan`.
+        begun: Where it goes on, as for `execute`.
+        step_ended: Told of each step, as for `execute`.
+    """
     from fusionkit.runs.run import execute
 
     models = {name: tiny_model(kind, seed) for seed, name in enumerate(plan.infos)}
-    return execute(plan, next(iter(models.values())), models)
+    return execute(plan, next(iter(models.values())), models, begun, step_ended)
 
 
 def _vae() -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl
+from fusionkit import Field, Patches, Plugin, Stage, StageCache, Step, hookimpl
 from fusionkit.errors import ModelError
 from fusionkit.loop.stage import Control
 from fusionkit.loop.views import Wrap
@@ -84,6 +84,8 @@ class ControlNet(Plugin, name="controlnet"):
         default=1.0, ge=0, le=1, description="Where in a stage's steps it ends: 1 is after the last step."
     )
 
+    _control = StageCache(Control)
+
     @hookimpl
     def check(self, stage: Stage) -> list[str]:
         """A ControlNet, a picture or weights of an annotator that can't be used, and a span that holds no step."""
@@ -94,17 +96,15 @@ class ControlNet(Plugin, name="controlnet"):
         """Add the control to the prediction of the windows, and take it off again."""
         others = patches.controls
         if self._acts(stage, at, patches):
-            net, hint = self._kept(stage, "net", self.net), self._kept(stage, "hint", self.hint)
-            patches.controls = (*others, Control(net, hint, self.scale))
+            patches.controls = (*others, self._control.get(stage) or self._control.set(stage, self.control(stage)))
         try:
             return (yield)
         finally:
             patches.controls = others
 
-    @hookimpl
-    def stage_done(self, stage: Stage) -> None:
-        """Let go of the stage's hints."""
-        stage.memory.pop(self.plugin_name, None)
+    def control(self, stage: Stage) -> Control:
+        """What steers a stage's windows."""
+        return Control(self.net(stage), self.hint(stage), self.scale)
 
     def net(self, stage: Stage) -> Any:
         """The ControlNet of diffusers that steers a stage; the model loads it once and keeps it."""
@@ -128,20 +128,7 @@ class ControlNet(Plugin, name="controlnet"):
     def _picture(self, stage: Stage) -> Image:
         if self.from_ != PREVIOUS:
             return open_picture(Path(self.from_), stage.plan.size)
-        memory, previous = stage.memory.setdefault(self.plugin_name, {}), stage.previous
-        assert previous is not None, "asked for in stages alone that have one before them"
-        if "picture" not in memory:
-            memory["picture"] = stage.decode(previous)
-        picture: Image = memory["picture"]
-        return picture
-
-    def _kept(self, stage: Stage, name: str, make: Callable[[Stage], Any]) -> Any:
-        """What is made once a stage; apart for each of several entries of a recipe."""
-        memory = stage.memory.setdefault(self.plugin_name, {})
-        key = name, id(self)
-        if key not in memory:
-            memory[key] = make(stage)
-        return memory[key]
+        return stage.previous_picture
 
     def _acts(self, stage: Stage, at: Step, patches: Patches) -> bool:
         has_picture = self.from_ != PREVIOUS or stage.has_previous

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from fusionkit import Field, Patches, Plugin, Prompt, Stage, View, hookimpl
+from fusionkit import Field, Patches, Plugin, Prompt, RunMemory, Stage, View, hookimpl
 from fusionkit.recipe import Count, Number, refuse_bool
 from fusionkit.recipe.prompt_syntax import words_alone
 from fusionkit_accdiffusion.attention_maps import CanvasMaps, maps_of_picture
@@ -27,7 +27,7 @@ LOOKS = 10
 
 @dataclass
 class Memory:
-    """What one run knows; it lives in `stage.memory`.
+    """What one run knows.
 
     Args:
         attention: The attention of stage 1, or of the picture.
@@ -88,6 +88,8 @@ class PatchContentPrompts(Plugin):
         default=(),
         description="Words that no view of an upscaled stage has, such as [landscape], which name a composition.",
     )
+
+    memory = RunMemory(Memory)
 
     @model_validator(mode="after")
     def _not_both(self) -> PatchContentPrompts:
@@ -161,11 +163,6 @@ class PatchContentPrompts(Plugin):
         if memory.views:
             pictures["prompts"] = prompts_picture(image, memory.canvas, memory.views, memory.prompts)
         return pictures
-
-    def memory(self, stage: Stage) -> Memory:
-        """What this run knows."""
-        memory: Memory = stage.memory.setdefault(self.plugin_name, Memory())
-        return memory
 
     def prompts(self, stage: Stage, views: Sequence[View]) -> list[str]:
         """The prompt of each view, from the masks of the words."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
 
-from fusionkit import Plugin, Recipe, Stage, StagePlan, Step, hookimpl
+from fusionkit import Plugin, Recipe, RunMemory, Stage, StagePlan, StageState, Step, hookimpl
 from fusionkit.pictures.picture import PicturePath, picture_problems
 from fusionkit.recipe import Count, Size, finite, limits
 from fusionkit.recipe.problems import shown
@@ -66,6 +66,14 @@ Exponent = Annotated[
 
 
 @dataclass
+class Anchor:
+    """Mean and standard deviation to which every stage is brought back, tensors without axes."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+@dataclass
 class Residual:
     """What a stage's skip residual blends back: the enlarged latents and their noise, each (1, C, H, W)."""
 
@@ -101,6 +109,9 @@ class ProgressiveUpscaling(Plugin):
         description="Exponent of the cosine by which the enlarged picture of the last stage lets go: a smaller one "
         "holds longer and is softer, a larger one brings copies back; 'off' leaves it out.",
     )
+
+    _anchor = RunMemory(Anchor)
+    _residual = StageState(Residual)
 
     @hookimpl
     def plan_stages(self, recipe: Recipe, info: ModelInfo) -> list[StagePlan]:
@@ -156,10 +167,10 @@ class ProgressiveUpscaling(Plugin):
         from fusionkit.loop.ring import resized
 
         assert stage.previous is not None
-        memory = stage.memory.setdefault(self.plugin_name, {})
-        memory.setdefault("anchor", (stage.previous.mean(), stage.previous.std()))
+        if self._anchor.get(stage) is None:
+            self._anchor.set(stage, Anchor(stage.previous.mean(), stage.previous.std()))
         enlarged = resized(stage.previous, stage.canvas, stage.wrap)
-        memory["residual"] = Residual(enlarged, noise)
+        self._residual.set(stage, Residual(enlarged, noise))
         return stage.scheduler.add_noise(enlarged, noise, stage.steps[0].timestep)
 
     @hookimpl(wrapper=True)
@@ -168,22 +179,16 @@ class ProgressiveUpscaling(Plugin):
         latents = yield
         if not stage.has_previous:
             return latents
-        memory = stage.memory[self.plugin_name]
         if at.is_last:
-            mean, std = memory["anchor"]
-            anchored: Tensor = (latents - latents.mean()) / latents.std() * std + mean
+            anchor = self._anchor(stage)
+            anchored: Tensor = (latents - latents.mean()) / latents.std() * anchor.deviation + anchor.mean
             return anchored
         if self.skip_residual == "off":
             return latents
-        following, residual = stage.steps[at.index + 1], memory["residual"]
+        following, residual = stage.steps[at.index + 1], self._residual(stage)
         c = cosine(stage, following, self.skip_residual)
         noised = stage.scheduler.add_noise(residual.enlarged, residual.noise, following.timestep)
         return (1 - c) * latents + c * noised
-
-    @hookimpl
-    def stage_done(self, stage: Stage) -> None:
-        """Let go of what the stage needed."""
-        stage.memory.get(self.plugin_name, {}).pop("residual", None)
 
     def _sizes(self, recipe: Recipe, info: ModelInfo) -> list[tuple[int, int]]:
         """(width, height) of all stages in pixels, the first at the model's own size."""

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from fusionkit import Field, Patches, Plugin, Prompt, Stage, Step, hookimpl
+from fusionkit import Field, Patches, Plugin, Prompt, Stage, StageState, Step, hookimpl
 from fusionkit_magicfusion.roles import Role, Span
+from fusionkit_magicfusion.winners import Winners
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
-
-    from fusionkit_magicfusion.winners import Winners
 
 
 def _without_nothing(models: Any) -> Any:
@@ -61,6 +60,8 @@ class SaliencyNoiseBlending(Plugin):
         description="When the models take part, {from, to, otherwise}: fractions of the noise schedule that is left, "
         "or timesteps above 1; outside, the model named by 'otherwise' (by default the main one) draws alone.",
     )
+
+    _winners = StageState(Winners, parts=(Step,))
 
     @hookimpl
     def check(self, stage: Stage) -> list[str]:
@@ -158,13 +159,11 @@ class SaliencyNoiseBlending(Plugin):
         return stage.guidance_at(at, role.guidance_scale, role.guidance_interval)
 
     def _seen(self, stage: Stage) -> Winners:
-        """What is known of the stage's steps so far; it lives in `stage.memory`."""
-        from fusionkit_magicfusion.winners import Winners
-
-        seen: Winners | None = stage.memory.get(self.plugin_name)
-        if seen is None or seen.stage != stage.index:
+        """What is known of the stage's steps so far."""
+        seen = self._winners.get(stage)
+        if seen is None:
             names = self.names if self.alone(stage) in self.models else [*self.names, self.alone(stage)]
-            seen = stage.memory[self.plugin_name] = Winners(stage.index, tuple(names), stage.canvas)
+            seen = self._winners.set(stage, Winners(tuple(names), stage.canvas))
         return seen
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fusionkit.loop.canvas import scatter
-
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -27,12 +25,10 @@ class Winners:
     Where views overlap, a pixel's winner is shared: each view that holds the pixel counts the same.
 
     Args:
-        stage: The stage's index.
         names: The N models.
         canvas: (H, W) in latent pixels.
     """
 
-    stage: int
     names: tuple[str, ...]
     canvas: tuple[int, int]
     timesteps: list[float] = field(default_factory=list)
@@ -45,6 +41,8 @@ class Winners:
     def add(self, at: Step, views: Sequence[View], winner: Tensor) -> None:
         """Add a group of P views: the number of the model that won at each pixel, (P, h, w)."""
         import torch
+
+        from fusionkit.loop.canvas import scatter
 
         numbers = torch.arange(len(self.names), device=winner.device).view(1, -1, 1, 1)
         scatter((winner[:, None] == numbers).float(), views, self._of_step(at, winner.device))

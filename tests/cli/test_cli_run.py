@@ -170,8 +170,11 @@ def test_a_run_that_is_ended_says_what_was_kept(name: str, code: int) -> None:
     assert (process.returncode, out) == (code, b"")
     assert re.match(r"interrupted after step \d+ of 500; kept: out/r-0-step002\.png, out/r-0-step004\.png", last)
     assert "Traceback" not in err.decode()
-    kept = last.partition("kept: ")[2].split(", ")
-    assert sorted(kept) == sorted(f"out/{name}" for name in os.listdir("out"))
+    *kept, checkpoint = last.partition("kept: ")[2].split(", ")
+    assert re.fullmatch(
+        r"'out/r-0\.checkpoint\.safetensors' \(step \d+ of 500; --resume goes on from there\)", checkpoint
+    )
+    assert sorted([*kept, checkpoint.split("'")[1]]) == sorted(f"out/{name}" for name in os.listdir("out"))
     assert pixels(kept[0]).shape == (128, 256, 3)
 
 

@@ -21,6 +21,7 @@ from fusionkit import (
     PluginError,
     Prompt,
     RecipeError,
+    RunMemory,
     Stage,
     StagePlan,
     Step,
@@ -354,6 +355,8 @@ def test_prompts_are_strings_or_prompts_and_each_view_has_its_own() -> None:
 
 
 class TwoStages(Plugin):
+    seen = RunMemory(list[int])
+
     @hookimpl
     def plan_stages(self, recipe: Any) -> list[StagePlan]:
         return [StagePlan((80, 40), steps=2, name="small"), StagePlan(recipe.size, name="large")]
@@ -364,18 +367,20 @@ class TwoStages(Plugin):
         if stage.previous is None:
             assert stage.index == 0
             return latents
-        stage.memory["seen"] = tuple(stage.previous.shape)
+        self.seen.set(stage, list(stage.previous.shape))
         return latents + torch.nn.functional.interpolate(stage.previous, stage.canvas)
 
 
 def test_stages_follow_each_other() -> None:
     lines: list[str] = []
-    plan = tiny_plan([TwoStages(), Log(lines=lines)])
+    plugin = TwoStages()
+    plan = tiny_plan([plugin, Log(lines=lines)])
     latents = execute_tiny(plan)
     assert [len(stage.steps) for stage in plan.stages] == [2, 3]
     assert latents.shape == (1, 4, 10, 20)
     assert plan.stages[0].memory is plan.stages[1].memory
-    assert plan.stages[1].memory["seen"] == (1, 4, 5, 10)
+    assert [plugin.seen.get(stage) for stage in plan.stages] == [[1, 4, 5, 10]] * 2
+    assert TwoStages().seen.get(plan.stages[1]) is None
     assert [line for line in lines if line.startswith("stage_done")] == [
         "stage_done 0 (1, 4, 5, 10)",
         "stage_done 1 (1, 4, 10, 20)",

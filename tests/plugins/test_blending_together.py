@@ -84,7 +84,7 @@ def test_a_view_is_blended_over_its_own_dilated_pixels() -> None:
     patches = Patches((view, other), "dilated", latents=gather(canvas, [view, other]), prompts=[Prompt("a hill")] * 2)
     plan.hooks.ask("noise_prediction", stage=stage, at=stage.steps[0], patches=patches)
     # Half of the rows, and half of the columns, belong to each of the two.
-    counts = stage.memory["saliency-noise-blending"]._counts[0].sum(0)
+    counts = plan.recipe.plugins[0]._winners(stage)._counts[0].sum(0)
     assert float(counts.sum()) == 2 * 64
     assert bool((counts[::2, ::2] == 1).all())
     assert bool((counts[1::2, 1::2] == 1).all())

@@ -37,7 +37,7 @@ def halves(columns: int) -> Tensor:
 
 def three_steps() -> Winners:
     """The first model wins half of the pixels, then a sixth; then the second draws alone."""
-    seen = Winners(0, NAMES, (4, 6))
+    seen = Winners(NAMES, (4, 6))
     seen.add(step(0, 3), WHOLE, halves(3))
     seen.add(step(1, 3), WHOLE, halves(1))
     seen.add_alone(step(2, 3), "scene", CPU)
@@ -65,7 +65,7 @@ def test_shares_of_each_pixel() -> None:
 
 
 def test_a_pixel_that_several_views_hold_is_shared_by_their_winners() -> None:
-    seen = Winners(0, NAMES, (4, 6))
+    seen = Winners(NAMES, (4, 6))
     views = (View(0, 0, 4, 4), View(0, 2, 4, 4))
     seen.add(step(0), views, torch.tensor([0, 1]).view(2, 1, 1).expand(2, 4, 4))
     # A second group, of dilated views, one of which begins outside the canvas.
@@ -76,7 +76,7 @@ def test_a_pixel_that_several_views_hold_is_shared_by_their_winners() -> None:
 
 
 def test_views_that_reach_over_the_border_count_inside_it() -> None:
-    seen = Winners(0, NAMES, (4, 6))
+    seen = Winners(NAMES, (4, 6))
     seen.add(step(0), (View(-2, -2, 8, 10),), torch.zeros(1, 8, 10, dtype=torch.long))
     assert seen.shares() == {"rocket": [1.0], "scene": [0.0]}
 
@@ -91,7 +91,7 @@ def test_a_few_steps_are_kept_evenly(total: int) -> None:
 
 
 def test_what_is_kept_does_not_grow_with_the_steps() -> None:
-    seen = Winners(0, NAMES, (4, 6))
+    seen = Winners(NAMES, (4, 6))
     for index in range(100):
         seen.add(step(index, 100), WHOLE, halves(3))
     assert len(seen.shown()) == SHOWN
@@ -150,7 +150,7 @@ def test_the_chart_has_each_models_share_of_each_step() -> None:
 @pytest.mark.parametrize("steps", [1, 3, 20])
 def test_the_strip_fits_pictures_of_any_shape(size: tuple[int, int], steps: int) -> None:
     canvas = size[1] // 8, size[0] // 8
-    seen = Winners(0, NAMES, canvas)
+    seen = Winners(NAMES, canvas)
     winner = torch.ones(1, *canvas, dtype=torch.long)
     winner[:, : canvas[0] // 2] = 0
     for index in range(steps):

@@ -21,6 +21,7 @@ from fusionkit.loop.ring import MARGIN, closed, continued
 from fusionkit.loop.stage import Control, Patches, Prompt, Stage, Step
 from fusionkit.loop.views import View, Wrap
 from fusionkit.models.controlnet import check_hints, load_controlnet, residuals
+from fusionkit.models.fingerprint import fingerprint
 from fusionkit.models.guard import at_work
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.parameterisation import alpha_sigma, converted
@@ -73,6 +74,11 @@ class DiffusersModel(ABC):
         self.batches: dict[tuple[int, int], int] = {}
         self._controlnets: dict[NetInfo, Any] = {}
         self._places: dict[tuple[torch.device, torch.dtype], tuple[torch.device, torch.dtype]] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells its weights, and their type, from others; empty where that can't be told."""
+        return fingerprint(self.pipe)
 
     @property
     def device(self) -> torch.device:

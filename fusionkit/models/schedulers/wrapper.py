@@ -82,6 +82,7 @@ class DiffusersScheduler:
         self._skipped = skipped
         self._options = dict(options)
         self._scheduler = self._fresh(device)
+        self._at_first = dict(vars(self._scheduler))
         self._takes_noise = "variance_noise" in inspect.signature(self._scheduler.step).parameters
         self.name: str = type(self._scheduler).__name__
         self._first = _first(self._scheduler, skipped)
@@ -155,9 +156,32 @@ class DiffusersScheduler:
         """A scheduler of its own with the same timesteps, whose next step is the one of that index, without history."""
         other = copy(self)
         other._scheduler = self._fresh(self.timesteps.device)
+        other._at_first = dict(vars(other._scheduler))
         if hasattr(other._scheduler, "set_begin_index"):
             other._scheduler.set_begin_index(self._first + index)
         return other
+
+    def state(self) -> dict[str, Any]:
+        """The attributes of diffusers' scheduler, but its configuration, functions, and arrays as at first."""
+        return {
+            name: value
+            for name, value in vars(self._scheduler).items()
+            if name != "_internal_dict"
+            and not callable(value)
+            and not (hasattr(value, "shape") and value is self._at_first.get(name))
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Set these attributes; arrays that are not among them are as at first."""
+        self._scheduler = self._fresh(self.timesteps.device)
+        self._at_first = dict(vars(self._scheduler))
+        for name, value in state.items():
+            if name == "_internal_dict" or callable(getattr(self._scheduler, name, None)):
+                raise ValueError(f"'{name}' is no state of {self.name}")
+            first = self._at_first.get(name)
+            # Some keep their noise levels on the CPU, wherever the canvas is.
+            on = first.device if isinstance(value, Tensor) and isinstance(first, Tensor) else None
+            setattr(self._scheduler, name, value if on is None else value.to(on))
 
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         """Clean latents noised to one of the timesteps, whatever the step the schedule is at."""
