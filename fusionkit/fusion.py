@@ -15,6 +15,7 @@ from fusionkit.pictures.result import Result
 from fusionkit.plugin import Plugin
 from fusionkit.recipe.fields import CallFields, ModelFields, PipeFields, RecipeFields, takes
 from fusionkit.recipe.recipe import Recipe
+from fusionkit.runs.attempt import attempted
 from fusionkit.runs.checkpoints import EVERY
 from fusionkit.runs.checkpoints.resume import find_checkpoint
 from fusionkit.runs.observers import OnStepDone, Preview, Progress
@@ -26,6 +27,7 @@ WEIGHTS = ("model", "models", "revision", "variant", "loras", "dtype", "device",
 ADAPTER = ("vae_tiling", "clip_skip")
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
     from typing_extensions import Unpack
 
@@ -172,6 +174,9 @@ class Fusion:
         callback: Callable[[Stage, Step, Tensor], bool | None] | None = None,
         progress: bool = True,
         maps: bool = False,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: float | None = EVERY,
+        resume: bool = False,
         **changes: Unpack[CallFields],
     ) -> Result:
         """Make one picture.
@@ -195,7 +200,57 @@ class Fusion:
             Cancelled: The callback ended the run.
         """
         given = changes if prompt is None else {**changes, "prompt": prompt}
-        return self.run(changed(self.recipe, given), callback=callback, progress=progress, maps=maps)
+        return self.run(
+            changed(self.recipe, given),
+            callback=callback,
+            progress=progress,
+            maps=maps,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+        )
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | Path,
+        fusion: Fusion | None = None,
+        *,
+        callback: Callable[[Stage, Step, Tensor], bool | None] | None = None,
+        progress: bool = True,
+        maps: bool = False,
+        checkpoint_every: float | None = EVERY,
+        **changes: Unpack[CallFields],
+    ) -> Result:
+        """Go on with a run that ended before its picture was saved, from its checkpoint.
+
+        Args:
+            path: The checkpoint's file.
+            fusion: The models, where they came from pipelines, or are loaded already; None loads those of the recipe
+                that the checkpoint holds.
+            callback: As for a call.
+            progress: As for a call.
+            maps: As for a call.
+            checkpoint_every: As for `run`.
+            changes: Fields of the recipe that change how a picture is computed and not which one, such as
+                `vae_tiling`, `batch_size`, `device` and `offload`.
+
+        Raises:
+            CheckpointError: It is none, it is damaged, or something has changed that decides the picture.
+        """
+        from fusionkit.runs.checkpoints.checkpoint import read_checkpoint
+        from fusionkit.runs.checkpoints.resume import recipe_in
+
+        recipe = changed(recipe_in(read_checkpoint(Path(path))), changes)
+        return (fusion or cls.from_recipe(recipe)).run(
+            recipe,
+            callback=callback,
+            progress=progress,
+            maps=maps,
+            checkpoint=path,
+            checkpoint_every=checkpoint_every,
+            resume=True,
+        )
 
     def plan(self, recipe: Recipe | None = None, observers: Sequence[Plugin] = (), device: Any = "cpu") -> RunPlan:
         """Stages and views of a run, checked, without the model's weights.
@@ -255,26 +310,17 @@ class Fusion:
             each.batch_size = self.batch_size
             each.batches.update(self.batches.get(name, {}))
 
-        passes, forward, began = *_spent(models), time.perf_counter()
-        for each in models.values():
-            each.largest_batch = 0
-        if progress:
-            bar.open(plan.forward_passes)
-        try:
-            latents = execute(plan, model, models)
-        finally:
-            bar.close()
-        denoised = time.perf_counter()
-        all_passes, all_forward = _spent(models)
         chosen = plan.recipe.batch_size is None and self.batch_size is None
-        spent = {
-            "denoising_seconds": denoised - began,
-            "forward_share": (all_forward - forward) / (denoised - began),
-            "forward_passes": all_passes - passes,
-            "batch_size": max(each.largest_batch for each in models.values()),
-            "batches": {name: dict(each.batches) for name, each in models.items()} if chosen else {},
-        }
-        return self._finished(plan, model, latents, maps, spent)
+        with attempted(plan, models, path=checkpoint, every=checkpoint_every, begin=begin) as attempt:
+            if progress:
+                bar.open(plan.forward_passes, attempt.meter.spent().forward_passes)
+            try:
+                latents = execute(plan, model, models, attempt.begun, attempt.step_ended)
+            finally:
+                bar.close()
+            spent = attempt.denoised()
+            spent["batches"] = {name: dict(each.batches) for name, each in models.items()} if chosen else {}
+            return self._finished(plan, model, latents, maps, spent)
 
     def _finished(
         self, plan: RunPlan, model: Model, latents: Tensor, maps: bool, spent: Mapping[str, Any], tiled: bool = False

@@ -15,8 +15,6 @@ from fusionkit.runs.checkpoints.resume import go_on
 from fusionkit.runs.spent import Meter, Spent
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from fusionkit.loop.denoise import Begun, StepEnded
     from fusionkit.loop.model import Model
     from fusionkit.runs.run import RunPlan
@@ -45,7 +43,7 @@ class Attempt:
         """Told of each step."""
         return None if self.keeper is None else self.keeper.step_ended
 
-    def denoised(self, latents: Tensor) -> dict[str, Any]:
+    def denoised(self) -> dict[str, Any]:
         """All steps are done: what the result tells of them; the latents are kept before they are decoded."""
         spent = self.meter.spent()
         if self.keeper is not None:
