@@ -219,12 +219,12 @@ def test_a_part_that_fails_is_started_again_and_then_given_up(tmp_path: Path) ->
     code = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); p.write_text(p.read_text() + 'x'); sys.exit(7)"
     counter = tmp_path / "count"
     counter.write_text("")
-    part = Part("fails", [sys.executable, "-c", code, str(counter)], time.time() + 60)
+    part = Part("fails", [sys.executable, "-c", code, str(counter)], time.time() + 60, pause=0.05)
     part.start(tmp_path)
     while part.code is None:
         part.look(tmp_path, time.time())
         time.sleep(0.02)
-    assert (part.code, counter.read_text()) == (7, "xxx")
+    assert (part.code, counter.read_text()) == (7, "xxxx")
 
 
 def test_a_part_that_is_late_is_ended(tmp_path: Path) -> None:

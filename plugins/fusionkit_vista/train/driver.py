@@ -44,16 +44,19 @@ class Part:
         lives: How often it may be started.
         environment: Variables of its own.
         grace: Seconds that it may take after its training, before it is made to end.
+        pause: Seconds between its failure and its next start.
     """
 
     name: str
     command: list[str]
     until: float
-    lives: int = 3
+    lives: int = 4
     environment: dict[str, str] = field(default_factory=dict)
     grace: float = 8.0
+    pause: float = 3.0
     process: subprocess.Popen[bytes] | None = None
     code: int | None = None
+    again: float | None = None
 
     def start(self, logs: Path, again: bool = False) -> None:
         """Start it; its output goes to a log of its name."""
@@ -68,11 +71,15 @@ class Part:
         if self.process is None or self.code is not None:
             return
         code = self.process.poll()
-        if code is not None and (code == 0 or self.lives <= 1 or now > self.until + self.grace - 13):
+        if self.again is not None:
+            if now >= self.again:
+                self.again = None
+                self.start(logs, again=True)
+        elif code is not None and (code == 0 or self.lives <= 1 or now > self.until + self.grace - 13):
             self.code = code
         elif code is not None:
             self.lives -= 1
-            self.start(logs, again=True)
+            self.again = now + self.pause
         elif now > self.until + self.grace + 4:
             self.process.kill()
         elif now > self.until + self.grace:
