@@ -18,6 +18,7 @@ from torch import nn
 from fusionkit_vista.draw import draw_shard
 from fusionkit_vista.drawer import parse
 from fusionkit_vista.judge import load_judge
+from fusionkit_vista.tokenizer import token_ids
 from fusionkit_vista.train.__main__ import main
 from fusionkit_vista.train.clock import Clock, average_decay, rate_at
 from fusionkit_vista.train.denoiser import build_scheduler
@@ -30,6 +31,7 @@ from fusionkit_vista.train.optimizer import Muon
 from fusionkit_vista.train.prompts import SHEET
 from fusionkit_vista.train.sampling import denoiser_sampler
 from fusionkit_vista.train.specials import LORA
+from fusionkit_vista.train.text import Captions, tokenizer_of
 from fusionkit_vista.train.vae import build_vae, whiten
 
 
@@ -163,6 +165,14 @@ def test_tokens_are_the_latents_in_patches_and_back() -> None:
     latents = torch.arange(2 * 3 * 4 * 6).float().reshape(2, 3, 4, 6)
     assert pack(latents)[0, 1].tolist() == latents[0, :, :2, 2:4].flatten().tolist()
     assert torch.equal(unpack(pack(latents), 4, 6), latents)
+
+
+def test_dropped_captions_are_empty_and_the_others_their_own(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of(tmp_path, ("a", "poster", "woodcut"))
+    captions = Captions(tokenizer, ["a woodcut", "a poster", "a woodcut"], torch.device("cpu"))
+    tokens = captions.of(torch.tensor([2, 1, 0]), torch.tensor([False, False, True]))
+    assert tokens.tolist() == token_ids(tokenizer, ["a woodcut", "a poster", ""])
+    assert (tokens[0, 1:3] != tokens[1, 1:3]).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -114,6 +114,11 @@ class Flow:
         return unpack(out, h, w)
 
 
+def in_single_precision(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+    """A hook that gives a layer's output in float32."""
+    return output.float()
+
+
 def fitting_attention(device: torch.device) -> AbstractContextManager[object]:
     """On a CPU, within this context attention is written out; see `plain_attention`."""
     return patch.object(F, "scaled_dot_product_attention", plain_attention) if device.type == "cpu" else nullcontext()
@@ -141,6 +146,9 @@ def flow_stage(
         "text_encoder_2": build_t5(tokenizer).to(device),
     }
     fit_norms(models["transformer"])
+    # The transformer rounds the noise level to the precision of what comes out here. In bf16 it would learn a few
+    # hundred levels, and not know those between them when it is used in float32.
+    models["transformer"].x_embedder.register_forward_hook(in_single_precision)
     flow = Flow(*(model.train() for model in models.values()))
     words = Captions(tokenizer, captions, device)
 
