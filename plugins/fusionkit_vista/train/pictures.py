@@ -15,7 +15,7 @@ from fusionkit_vista.windows import MARGIN, SIDE
 
 HELD_OUT_OF = 50
 """Of so many pictures one is never trained on: those whose number this divides."""
-MOST = 120_000
+MOST = 100_000
 DONE = "done"
 """The file that says that no more pictures will come."""
 

@@ -115,7 +115,7 @@ def vae_stage(vae: Any, pictures: Pictures, device: torch.device, count: int, fo
 
     def loss(chance: Chance, progress: float) -> tuple[torch.Tensor, Figures]:
         if not (pictures.folder / DONE).exists():
-            pictures.take(at_most_every=5.0)
+            pictures.take(at_most_every=12.0)
         x, halved = windows(pictures.some, chance, count)
         with half(device):
             mean, log_variance = vae.quant_conv(vae.encoder(x)).float().chunk(2, 1)
