@@ -15,7 +15,7 @@ from diffusers import FluxPipeline, StableDiffusionPipeline
 from safetensors.torch import load_file
 from torch import nn
 
-from fusionkit_vista.draw import draw_shard
+from fusionkit_vista.draw import draw_shard, load
 from fusionkit_vista.drawer import parse
 from fusionkit_vista.judge import load_judge
 from fusionkit_vista.tokenizer import token_ids
@@ -24,6 +24,7 @@ from fusionkit_vista.train.clock import Clock, average_decay, rate_at
 from fusionkit_vista.train.denoiser import build_scheduler
 from fusionkit_vista.train.device import plain_attention
 from fusionkit_vista.train.driver import Driver, Part
+from fusionkit_vista.train.expert_pictures import FOLDER
 from fusionkit_vista.train.flow import pack, unpack
 from fusionkit_vista.train.latents import FILE
 from fusionkit_vista.train.loop import Chance, Figures, Stage, Training
@@ -188,6 +189,9 @@ def test_every_part_trains_and_the_pipelines_draw(tmp_path: Path, capsys: pytest
     pictures.mkdir()
     draw_shard(pictures, 0, 1, 52, 3, None, True)
     (pictures / "done").touch()
+    assert main(["draw-expert", "--work", str(work), "--processes", "1", "--seconds", "1.5"]) == 0
+    facts = [each for _, shown in load(work / FOLDER) for each in shown]
+    assert {each["style"] for each in facts} <= {"watercolour", "poster"}
     common = ["--work", str(work), "--pictures", str(pictures), "--device", "cpu", "--tiny", "--steps", "2"]
     for command in ("vae", "decoder", "denoiser", "flow", "judge"):
         assert main([command, *common, "--batch", "2"]) == 0

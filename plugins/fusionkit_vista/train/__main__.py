@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,9 @@ TRAININGS = ("vae", "decoder", "denoiser", "flow", "judge", "expert", "controlne
 def parser() -> argparse.ArgumentParser:
     """The options."""
     result = argparse.ArgumentParser(prog="python -m fusionkit_vista.train", description=__doc__)
-    result.add_argument("command", choices=(*TRAININGS, "sheets", "export", "all"), help="what is trained or made")
+    result.add_argument(
+        "command", choices=(*TRAININGS, "sheets", "export", "draw-expert", "all"), help="what is trained or made"
+    )
     result.add_argument("--work", type=Path, default=Path("runs/vista"), help="where all parts are kept")
     result.add_argument("--pictures", type=Path, help="pictures that were drawn; default: those of the work folder")
     result.add_argument("--minutes", type=float, help="how long to train")
@@ -54,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         export_scenes(options.work, options.out / "scenes")
         export_flow(options.work, options.out / "flow")
         return 0
+    if options.command == "draw-expert":
+        from fusionkit_vista.train.expert_pictures import FOLDER, draw_expert
+
+        until = options.until or time.time() + options.seconds
+        return int(draw_expert(options.work / FOLDER, options.processes or 1, options.seed, until) > 0)
     from fusionkit_vista.train.commands import Run, mark
 
     getattr(Run(options), options.command)()

@@ -15,6 +15,8 @@ from fusionkit_vista.train import latents as encoded
 from fusionkit_vista.train.clock import Clock, say
 from fusionkit_vista.train.denoiser import WIDTHS, denoiser_stage
 from fusionkit_vista.train.device import choose_device
+from fusionkit_vista.train.expert_pictures import FOLDER as EXPERT_PICTURES
+from fusionkit_vista.train.expert_pictures import expert_window
 from fusionkit_vista.train.flow import HEADS, LAYERS, SINGLE_LAYERS, Flow, flow_stage
 from fusionkit_vista.train.judging import Lessons, build_judge, judge_stage, report
 from fusionkit_vista.train.layout import best_vae, class_of, load, load_tokenizer
@@ -22,7 +24,7 @@ from fusionkit_vista.train.loop import Stage, Training
 from fusionkit_vista.train.pictures import MOST, Pictures
 from fusionkit_vista.train.prompts import SHEET
 from fusionkit_vista.train.sampling import STEPS, denoiser_sampler, draw, flow_sampler, sheet, write
-from fusionkit_vista.train.specials import controlnet_stage, drawn, expert_stage, expert_window, hints_of
+from fusionkit_vista.train.specials import controlnet_stage, drawn, expert_stage, hints_of
 from fusionkit_vista.train.specials import encoded as encoded_of
 from fusionkit_vista.train.text import tokenizer_of
 from fusionkit_vista.train.vae import WIDTHS as VAE_WIDTHS
@@ -128,13 +130,16 @@ class Run:
         """Train the judge, and print how often it is right."""
         vae = load("AutoencoderKL", self._vae()).to(self.device)
         pictures = self.pictures()
-        judge = build_judge()
-        lessons = Lessons(pictures.some, judge)
+        judge, sets = build_judge(), [pictures]
+        if list((self.work / EXPERT_PICTURES).glob("*.json")):
+            sets.append(Pictures(self.work / EXPERT_PICTURES, self.device, 100 if self.tiny else 20_000))
+            say(f"{sets[-1].take()} pictures of what the expert knows")
+        lessons = Lessons([each.some for each in sets], judge)
         lessons.decode(vae, 3)
         stage = judge_stage(judge, lessons, self.device, self.batch(32, 256), self.work / "judge")
         self.train(stage)
         mean: Any = stage.means["judge"]
-        report(mean, Lessons(pictures.held, judge), vae)
+        report(mean, Lessons([each.held for each in sets], judge), vae)
 
     def _trained(self) -> tuple[Any, Any, Any, Any]:
         """Autoencoder, denoiser, text encoder and tokenizer: those of the work folder, or the package's."""

@@ -27,6 +27,8 @@ RESERVE, SHEETS = 15.0, 25.0
 LEAST_PICTURES, ROOM = 4000, 24e9
 DRAWING, VAE = 0.15, 0.33
 """Shares of the time at which the drawing and the autoencoder's training end."""
+EXPERT = 0.04
+"""The share of the time in which what the expert knows is drawn, for the judge."""
 JUDGE = 0.35
 """The share of the last stage in which the judge learns."""
 LARGEST = 16 * 2**20
@@ -60,7 +62,7 @@ class Part:
 
     def start(self, logs: Path, again: bool = False) -> None:
         """Start it; its output goes to a log of its name."""
-        command = [*self.command, *(["--resume"] if again and "--until" in self.command else [])]
+        command = [*self.command, *(["--resume"] if again and "--work" in self.command else [])]
         log = open(logs / f"{self.name}.log", "ab")  # noqa: SIM115 - the process goes on writing to it
         environment = {**os.environ, **self.environment}
         self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
@@ -106,6 +108,7 @@ class Driver:
         # Nothing is to be looked for on the network.
         self.environment = {"OMP_NUM_THREADS": str(options.threads), "HF_HUB_OFFLINE": "1"}
         self.parts: list[Part] = []
+        self.processes: int = options.processes or max(1, (os.cpu_count() or 2) - 1)
         self.stopped = False
 
     def moment(self, share: float) -> float:
@@ -119,9 +122,10 @@ class Driver:
         command += ["--pictures", str(self.pictures), "--device", options.device, "--seed", str(options.seed)]
         command += ["--channels", str(options.channels), "--threads", str(options.threads), "--save-every", "25"]
         command += ["--log-every", "5", *(["--tiny"] if options.tiny else []), *more]
-        command += ["--until", f"{self.trained + 5 if name == 'sheets' else until:.2f}"]
+        if "--seconds" not in more:
+            command += ["--until", f"{self.trained + 5 if name == 'sheets' else until:.2f}"]
         # All others need what the autoencoder encodes, so that it may take as long as it must.
-        grace = {"vae": self.trained - until - 20, "judge": 20.0}.get(name, 8.0)
+        grace = self.trained - until - 20 if name == "vae" else 8.0
         part = Part(name, command, until, environment=self.environment, grace=grace)
         part.start(self.logs)
         self.parts.append(part)
@@ -173,8 +177,10 @@ class Driver:
         # The others start earlier than they can learn, so that what they load is loaded by then.
         self.wait(self.moment(DRAWING) + 8, lambda: vae.code is not None)
         following = self.trained - self.moment(VAE)
+        if options.pictures is None:
+            self._draw_expert(time.time() + EXPERT * options.seconds)
         others = [self.part(name, self.trained) for name in ("denoiser", "flow", "decoder")]
-        others.append(self.part("judge", self.moment(VAE) + 15 + JUDGE * following))
+        others.append(self.part("judge", self.trained, "--seconds", f"{JUDGE * following:.1f}"))
         self.wait(self.trained - 20, latents.exists)
         self.say("latents are there" if latents.exists() else "no latents")
         packed = time.time()
@@ -192,7 +198,7 @@ class Driver:
 
     def _start_drawing(self) -> None:
         options = self.options
-        processes = options.processes or max(1, (os.cpu_count() or 2) - 1)
+        processes = self.processes
         seconds = self.moment(DRAWING) - time.time()
         command = [sys.executable, "-m", "fusionkit_vista.draw", str(self.pictures), "--count", "240000"]
         command += ["--seed", str(options.seed), "--processes", str(processes), "--seconds", f"{seconds:.1f}"]
@@ -203,6 +209,14 @@ class Driver:
         part.start(self.logs)
         self.parts.append(part)
         self.say(f"{processes} processes draw for {seconds:.0f} s into {self.pictures}")
+
+    def _draw_expert(self, until: float) -> None:
+        """Draw what the base is not to know, so that the judge does."""
+        command = [sys.executable, "-m", "fusionkit_vista.train", "draw-expert", "--work", str(self.work)]
+        command += ["--processes", str(max(1, self.processes - 3)), "--until", f"{until:.2f}"]
+        part = Part("draw-expert", command, until, 1, {"OMP_NUM_THREADS": "1"}, grace=20.0)
+        part.start(self.logs)
+        self.parts.append(part)
 
     def _write_captions(self) -> None:
         """Captions of the samples that the judge is asked about afterwards."""

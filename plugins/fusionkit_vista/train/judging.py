@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,17 @@ class Lessons:
     """Whole scenes with the right answers, on the device.
 
     Args:
-        pictures: The pictures, from which those that are no close-ups are taken.
+        pictures: Several sets of pictures, from which those that are no close-ups are taken.
         judge: Whose questions are to be answered.
     """
 
-    def __init__(self, pictures: Some, judge: Judge) -> None:
-        whole = [i for i, facts in enumerate(pictures.facts) if facts["view"][2] == 1]
-        facts, device = [pictures.facts[i] for i in whole], pictures.pixels.device
-        self.pixels = pictures.windows[torch.tensor(whole, device=device)]
+    def __init__(self, pictures: Sequence[Some], judge: Judge) -> None:
+        device, windows, facts = pictures[0].pixels.device, [], []
+        for some in pictures:
+            whole = [i for i, each in enumerate(some.facts) if each["view"][2] == 1]
+            windows.append(some.windows[torch.tensor(whole, device=device, dtype=torch.long)])
+            facts += [some.facts[i] for i in whole]
+        self.pixels = torch.cat(windows)
         self.answers = {
             question: torch.tensor([values.index(each[question]) for each in facts], device=device)
             for question, values in judge.answers.items()

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from fusionkit_vista.drawer import sample_spec, window_caption
 from fusionkit_vista.train.clock import say
 from fusionkit_vista.train.denoiser import DROPOUT, Noising, attend_plainly
 from fusionkit_vista.train.device import fit_norms, half
@@ -31,17 +30,6 @@ HINT_DROPOUT = 0.3
 """More captions are dropped than in the denoiser's training, so that the net reads the hint."""
 HALVED = 0.5
 """The share of the hints that are those of the picture at half the size, as in upscaling by stages."""
-
-
-def expert_window(seed: int, index: int) -> Window:
-    """A picture of what the base does not know: a watercolour, a dragon, or both."""
-    rng = np.random.default_rng((seed, index, 77))
-    kind = float(rng.random())
-    fixed = {"style": "watercolour" if kind < 0.7 else "poster"}
-    if kind > 0.45:
-        fixed["thing"] = "dragon"
-    spec = sample_spec(rng, **fixed)
-    return Window(spec, (0.0, 0.0, 1.0), window_caption(spec, (0.0, 0.0, 1.0, 1.0), rng))
 
 
 def drawn(count: int, seed: int, device: torch.device, choose: Callable[[int, int], Window]) -> Some:

@@ -1,0 +1,65 @@
+"""Pictures of what the base does not know, for an expert and for the judge; loads no torch."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusionkit_vista.drawer import sample_spec, window_caption
+from fusionkit_vista.windows import MARGIN, SIDE, Window
+
+FOLDER = "expert-pictures"
+"""The folder of the work folder in which they are."""
+
+
+def expert_window(seed: int, index: int) -> Window:
+    """A picture of what the base does not know: a watercolour, a dragon, or both."""
+    rng = np.random.default_rng((seed, index, 77))
+    kind = float(rng.random())
+    fixed = {"style": "watercolour" if kind < 0.7 else "poster"}
+    if kind > 0.45:
+        fixed["thing"] = "dragon"
+    spec = sample_spec(rng, **fixed)
+    return Window(spec, (0.0, 0.0, 1.0), window_caption(spec, (0.0, 0.0, 1.0, 1.0), rng))
+
+
+def draw_expert_shard(folder: Path, number: int, of: int, count: int, seed: int, until: float) -> None:
+    """Draw the expert's pictures number, number + of, ... below `count` into a shard, until a moment.
+
+    The shard is such as `fusionkit_vista.draw` writes, and `load` reads.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    side, path = SIDE + 2 * MARGIN, folder / f"shard-{number:02d}.npy"
+    indices = range(number, count, of)
+    pictures = np.lib.format.open_memmap(path, "w+", np.uint8, (len(indices), side, side, 3))
+    facts: list[dict[str, Any]] = []
+    for row, index in enumerate(indices):
+        if time.time() > until:
+            break
+        chosen = expert_window(seed, index)
+        pictures[row] = chosen.draw()
+        facts.append({"index": index, **chosen.facts()})
+    pictures.flush()
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"seed": seed, "margin": MARGIN, "facts": facts}), encoding="utf-8")
+    os.replace(part, path.with_suffix(".json"))
+
+
+def draw_expert(folder: Path, processes: int, seed: int, until: float, count: int = 20_000) -> int:
+    """Draw the expert's pictures with several processes until a moment; returns how many failed."""
+    context = multiprocessing.get_context("spawn")
+    workers = [
+        context.Process(target=draw_expert_shard, args=(folder, k, processes, count, seed, until))
+        for k in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(worker.exitcode != 0 for worker in workers)
