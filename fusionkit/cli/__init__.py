@@ -107,6 +107,10 @@ def main(debug: bool) -> None:
     Your own recipe:   fusionkit recipes panorama-tinyworld > mine.yaml
                        fusionkit run mine.yaml --set steps=30 --seed 7
     """  # noqa: D301 - click wants the character
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise FusionError("the working folder was deleted; change to one that is there") from None
     # The hub's client tells of each of its attempts; what counts is whether it succeeded, and that is an error of ours.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     # Threads that spin while they wait starve each other where another program is busy: six times slower, measured.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -254,3 +255,14 @@ def test_an_unexpected_error_is_one_line_and_debug_shows_more() -> None:
     debug = subprocess.run([*command, "--debug", "run", "r.yaml", "-q"], capture_output=True, text=True, timeout=120)
     assert debug.returncode == 1
     assert "Traceback" in debug.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that is in use stays there")
+@pytest.mark.parametrize("command", ["run", "validate", "plan", "compare"])
+def test_a_working_folder_that_was_deleted(command: str, fusionkit: Run, folder: Path) -> None:
+    (folder / "gone").mkdir()
+    os.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    ran = fusionkit(command, str(folder / "r.yaml"))
+    os.chdir(folder)
+    assert (ran.code, ran.out, ran.err) == (1, "", "the working folder was deleted; change to one that is there\n")
