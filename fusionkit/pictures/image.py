@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _LARGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
 # Of EXIF, beside its own headers; and what a picture says beside its recipe, roughly.
-_MOST_IN_JPEG, _MOST_BESIDE_RECIPE = 65_000, 1000
+_MOST_IN_JPEG, _MOST_BESIDE_RECIPE = 65_000, 2000
 # Beside the pixels: text, headers, and what is lost to the file system's blocks.
 _MARGIN = 1 << 20
 

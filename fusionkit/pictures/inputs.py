@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _WHOLE, _SAMPLES, _SAMPLE = 512 * 2**20, 64, 2**16
 _OF_A_FOLDER = (".safetensors", ".json", ".txt", ".model")
 _WITH_FRAMES = (".gif", ".png", ".webp", ".tif", ".tiff", ".avif")
-_FOLDERS, _MOST_BESIDE = 4, 200
+# What may be looked into, of folders that somebody else filled.
+_FOLDERS, _MOST_BESIDE, _MOST_BYTES = 4, 200, 2**31
 _NO_PATHS = ("prompt", "negative-prompt", "name")
 
 
@@ -167,7 +168,10 @@ class Inputs:
             return
         with suppress(OSError):
             alike = (each for each in sorted(self.image.parent.iterdir()) if each.suffix == path.suffix)
-            yield from islice((each for each in alike if each.is_file()), _MOST_BESIDE)
+            room = _MOST_BYTES
+            for each in islice((each for each in alike if each.is_file()), _MOST_BESIDE):
+                if (room := room - each.stat().st_size) > 0:
+                    yield each
 
     def _replaced(self, node: Node, key: str = "") -> Node:
         value: Any = node.value
