@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,16 @@ class ViewMaps:
     """The attention maps of a group's views: running sums over layers, means over heads.
 
     Args:
-        views: P, how many views are predicted.
+        views: P, how many views there are.
         sizes: (height, width) of a view's map at each level.
+        asked: Asked when maps come: the numbers of the views that are predicted; None is all.
     """
 
-    def __init__(self, views: int, sizes: Mapping[int, tuple[int, int]]) -> None:
+    def __init__(
+        self, views: int, sizes: Mapping[int, tuple[int, int]], asked: Callable[[], Sequence[int]] | None = None
+    ) -> None:
         self.views = views
+        self._asked = asked or (lambda: range(views))
         self.sizes = dict(sizes)
         self._sums: dict[int, Tensor] = {}
         self._counts = {level: [0] * views for level in sizes}
@@ -39,7 +43,8 @@ class ViewMaps:
         """Add one layer's maps (rows, L, h, w) of the views that come next, in float32."""
         start = self._rows.get(layer, 0)
         # Views come in the order of the group, in batches; a second prediction of the group begins anew.
-        numbers = [(start + row) % self.views for row in range(len(maps))]
+        asked = self._asked()
+        numbers = [asked[(start + row) % len(asked)] for row in range(len(maps))]
         self._rows[layer] = start + len(maps)
         tokens = maps.shape[1]
         sums = self._sums.get(level, maps.new_zeros(self.views, *maps.shape[1:]))
@@ -50,8 +55,15 @@ class ViewMaps:
             self._counts[level][number] += 1
         self._sums[level] = sums
 
+    @property
+    def seen(self) -> list[bool]:
+        """Whether each of the P views was predicted."""
+        return [all(counts[number] for counts in self._counts.values()) for number in range(self.views)]
+
     def mean(self, level: int) -> Tensor:
         """Each view's map, (P, L, h, w), float32: the mean over heads and layers; L text tokens, padding included.
+
+        Of a view that was not predicted it is zeros.
 
         Of a prompt of several chunks L counts all of them, one after the other; where a view's prompt has fewer than
         another's, the rest is zeros.
@@ -60,14 +72,20 @@ class ViewMaps:
             ModelError: The denoiser did not use cross-attention at that level.
         """
         counts = self._counts[level]
-        if 0 in counts:
+        if not any(counts):
             height, width = self.sizes[level]
             raise ModelError(f"the denoiser used no cross-attention of {width}x{height} queries, at level {level}")
-        return self._sums[level] / self._sums[level].new_tensor(counts).view(-1, 1, 1, 1)
+        return self._sums[level] / self._sums[level].new_tensor(counts).clamp_min(1).view(-1, 1, 1, 1)
 
 
 @contextmanager
-def capture(model: Model, views: int, view_size: tuple[int, int], levels: Sequence[int]) -> Iterator[ViewMaps]:
+def capture(
+    model: Model,
+    views: int,
+    view_size: tuple[int, int],
+    levels: Sequence[int],
+    asked: Callable[[], Sequence[int]] | None = None,
+) -> Iterator[ViewMaps]:
     """Read the cross-attention of the conditional half while a group of views is predicted.
 
     The layers are only listened to: their processors, LoRAs and adapters stay in place, the output is the same to the
@@ -78,10 +96,11 @@ def capture(model: Model, views: int, view_size: tuple[int, int], levels: Sequen
         views: P, how many views it is about to predict.
         view_size: (height, width) of each view, in latent pixels.
         levels: Divisors of the view's size at which attention is read, such as 4 for the layers at latent/4.
+        asked: Asked while the denoiser works: the numbers of the views that are predicted, where some may be left out.
     """
     adapter: Any = model
     unet = adapter.pipe.unet
-    maps = ViewMaps(views, {level: map_size(view_size, level) for level in levels})
+    maps = ViewMaps(views, {level: map_size(view_size, level) for level in levels}, asked)
     listeners: list[Any] = []
     try:
         for name, layer in cross_attention(unet).items():

@@ -28,7 +28,7 @@ class CanvasMaps:
     def add(self, seen: ViewMaps, patches: Patches, canvas: tuple[int, int]) -> None:
         """Add one step's maps of a group of views on a canvas of (H, W) latent pixels."""
         for level in seen.sizes:
-            maps = on_canvas(seen.mean(level), patches, canvas, level)
+            maps = on_canvas(seen.mean(level), _of_seen(patches, seen), canvas, level)
             self.sums[level] = maps if level not in self.sums else _sum(self.sums[level], maps)
         self.steps += 1
 
@@ -44,6 +44,15 @@ class CanvasMaps:
             for maps in self.sums.values()
         ]
         return torch.stack(means).mean(0) / self.steps
+
+
+def _of_seen(patches: Patches, seen: ViewMaps) -> Patches:
+    """The group, in which views that were not predicted count for nothing."""
+    import torch
+
+    if all(seen.seen):
+        return patches
+    return patches.weighted(torch.tensor(seen.seen, dtype=torch.float32).reshape(-1, 1, 1, 1))
 
 
 def _sum(one: Tensor, other: Tensor) -> Tensor:

@@ -117,19 +117,17 @@ class PatchContentPrompts(Plugin):
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, patches: Patches) -> Generator[None, Tensor, Tensor]:
         """Read the attention of the first stage's windows, at every step."""
-        # Of views that are left out there is nothing to read.
-        if stage.has_previous or patches.kind != "window" or not patches.asked:
+        if stage.has_previous or patches.kind != "window":
             return (yield)
-        from fusionkit.loop.partly import chosen
         from fusionkit.models.attention import capture
 
         passes = stage.model.forward_passes
-        group = chosen(patches)
-        with capture(stage.model, len(group.views), patches.size, self.levels) as seen:
+        # Of views that others leave out there is nothing to read.
+        with capture(stage.model, len(patches.views), patches.size, self.levels, lambda: patches.asked) as seen:
             prediction = yield
         # Where several models draw, there may be steps without the main one: nothing to read then.
         if stage.model.forward_passes > passes:
-            self.memory(stage).attention.add(seen, group, stage.canvas)
+            self.memory(stage).attention.add(seen, patches, stage.canvas)
         return prediction
 
     @hookimpl(wrapper=True)

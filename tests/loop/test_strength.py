@@ -19,7 +19,8 @@ from fusionkit.errors import PluginError, RecipeError
 from fusionkit.loop.ring import resized
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.parameterisation import alpha_sigma
-from fusionkit.models.schedulers.by_name import SHORT_NAMES, make_scheduler
+from fusionkit.models.schedulers.by_name import SHORT_NAMES
+from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.pictures.picture import open_picture
 from fusionkit.recipe.recipe import SchedulerSpec
@@ -224,7 +225,7 @@ def test_whole_strength_begins_at_the_first_timestep_and_none_with_noise_alone(p
 @pytest.mark.parametrize("name", sorted(SHORT_NAMES))
 def test_every_scheduler_runs_from_the_middle(name: str) -> None:
     scheduler = {name: OPTIONS.get(name, {})}
-    plan = tiny_plan([Second(strength=0.5)], size=(64, 64), scheduler=scheduler, steps=8)
+    plan = tiny_plan([Second(strength=0.5)], size=(64, 64), scheduler=scheduler, steps=4)
     first, last = plan.stages
     assert last.scheduler.remaining(last.steps[0].timestep) < first.scheduler.remaining(first.steps[0].timestep)
     assert all(
@@ -235,7 +236,7 @@ def test_every_scheduler_runs_from_the_middle(name: str) -> None:
     assert bool(latents.isfinite().all())
     # What it begins with decides the picture: with hardly any noise it stays.
     assert last.previous is not None
-    nearly = tiny_plan([Second(strength=0.13)], size=(64, 64), scheduler=scheduler, steps=8)
+    nearly = tiny_plan([Second(strength=0.26)], size=(64, 64), scheduler=scheduler, steps=4)
     assert len(nearly.stages[1].steps) <= 2
     assert float((execute_tiny(nearly) - nearly.stages[1].previous).abs().mean()) < float(  # type: ignore[operator]
         (latents - last.previous).abs().mean()
