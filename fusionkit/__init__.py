@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fusionkit.fusion import Fusion
     from fusionkit.keeping import RunMemory, StageCache, StageState
     from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise
+    from fusionkit.loop.partly import chosen, filled, spread
+    from fusionkit.loop.ring import resized
     from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step
     from fusionkit.loop.views import View, covering, windows
@@ -58,11 +60,15 @@ _LAZY = {
     "below": "fusionkit.pictures.map_pictures",
     "beside": "fusionkit.pictures.map_pictures",
     "captioned": "fusionkit.pictures.map_pictures",
+    "chosen": "fusionkit.loop.partly",
     "covering": "fusionkit.loop.views",
+    "filled": "fusionkit.loop.partly",
     "gather": "fusionkit.loop.canvas",
     "open_picture": "fusionkit.pictures.picture",
     "picture_problems": "fusionkit.pictures.picture",
+    "resized": "fusionkit.loop.ring",
     "scatter": "fusionkit.loop.canvas",
+    "spread": "fusionkit.loop.partly",
     "view_noise": "fusionkit.loop.canvas",
     "windows": "fusionkit.loop.views",
 }
@@ -101,12 +107,16 @@ __all__ = [
     "below",
     "beside",
     "captioned",
+    "chosen",
     "covering",
+    "filled",
     "gather",
     "hookimpl",
     "open_picture",
     "picture_problems",
+    "resized",
     "scatter",
+    "spread",
     "view_noise",
     "windows",
 ]

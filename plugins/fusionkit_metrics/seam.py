@@ -34,7 +34,7 @@ class Seam(Metric):
     """
 
     wrap: Literal["", "x", "y", "xy"] | None = Field(
-        None,
+        default=None,
         description="Along which axes the pictures are rings, whose edges are a place as any other: x, y or xy; by "
         "default as their recipes say.",
     )
