@@ -44,6 +44,7 @@ class DiffusersPanorama(Baseline):
             f"draws in one stage, and the recipe has {len(plan.stages)}": len(plan.stages) > 1,
             "starts from noise, and the recipe from a picture": stage.plan.picture is not None,
             "draws a strip with two ends, and the recipe a ring": bool(stage.wrap),
+            "guides in all steps, and the recipe in some": recipe.guidance_interval != (0.0, 1.0),
             f"draws noise for each view, so that its picture is another one than {stage.scheduler.name}'s; "
             f"use a scheduler without noise, such as ddim": stage.scheduler.stochastic,
             "needs the same windows at each step, one beside the other, each of weight 1": not plain_windows(plan),

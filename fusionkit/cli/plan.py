@@ -126,4 +126,21 @@ def _stage(stage: Stage, views: int) -> str:
     named = stage.plan.name and stage.plan.name != f"{width}x{height}"
     name = f"{stage.plan.name}: " if named else ""
     of_views = "1 view" if views == steps else f"{each} views"
-    return f"{name}{width}x{height} pixels, {counted(steps, 'step')} of {stage.scheduler.name} with {of_views} each"
+    told = f"{name}{width}x{height} pixels, {counted(steps, 'step')} of {stage.scheduler.name} with {of_views} each"
+    return "; ".join([told, *_besides(stage)])
+
+
+def _besides(stage: Stage) -> list[str]:
+    """What is unusual of a stage."""
+    lines = []
+    if stage.plan.strength is not None:
+        of = stage.plan.steps or stage.recipe.steps
+        lines.append(
+            f"the last {stage.sampling_steps} of {of}, from {'the stage before' if stage.index else 'a picture'}"
+        )
+    if stage.wrap:
+        lines.append(f"a ring along {' and '.join(stage.wrap)}")
+    guided = [at.index for at in stage.steps if stage.guidance_at(at) > 1]
+    if 0 < len(guided) < len(stage.steps):
+        lines.append(f"guided in steps {guided[0] + 1} to {guided[-1] + 1}")
+    return lines

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 from fusionkit.loop.model import ModelInfo
+from fusionkit.loop.ring import MARGIN
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +82,8 @@ def estimate_memory(
     batch = recipe.batch_size or views_per_pass(info, view, itemsize, free=None)
     batch = batch if most is None else min(batch, most)
     pixels = max(width * height for width, height in (stage.size for stage in stages))
-    decoded = min(pixels, info.window[0] * info.window[1]) if recipe.vae_tiling else pixels
+    whole = max(_with_margins(stage, info.factor) for stage in stages)
+    decoded = min(whole, info.window[0] * info.window[1]) if recipe.vae_tiling else whole
     return MemoryEstimate(
         weights=int(_parameters(info, beside, recipe.offload) * itemsize * _RESIDENT[recipe.offload]),
         canvas=_CANVASES * 4 * info.channels * pixels // info.factor**2,
@@ -88,6 +91,12 @@ def estimate_memory(
         # The VAE of most models is kept in float32, and so is the picture.
         decode=_DECODER_MAPS * 4 * info.vae_channels * decoded + 4 * 3 * pixels,
     )
+
+
+def _with_margins(stage: StagePlan, factor: int) -> int:
+    """Pixels of a stage's picture as it is decoded: a ring is continued beyond its edges."""
+    sides = (side + 2 * MARGIN * factor * (axis in stage.wrap) for axis, side in zip("xy", stage.size, strict=True))
+    return prod(sides)
 
 
 def models_beside(infos: Mapping[str, ModelInfo], recipe: Recipe) -> list[ModelInfo]:

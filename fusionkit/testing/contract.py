@@ -15,8 +15,9 @@ from unittest import SkipTest
 from pydantic import ValidationError
 
 from fusionkit.errors import CanvasError, FusionError, RecipeError
+from fusionkit.loop.hookspecs import Wrapper, hookimpl
 from fusionkit.loop.misfits import is_hookimpl
-from fusionkit.loop.stage import Stage
+from fusionkit.loop.stage import Stage, StagePlan
 from fusionkit.plugin import Plugin
 from fusionkit.testing.resuming import ended_runs, whole_run
 from fusionkit.testing.sources import unnamed_defaults
@@ -34,6 +35,15 @@ SIZES = ((64, 64), (176, 64), (64, 200), (136, 72), (152, 184))
 
 DRAWS = 300
 """Of each noise, for its variance."""
+
+
+class _Ring(Plugin):
+    """Lets the edges of every stage meet."""
+
+    @hookimpl(wrapper=True)
+    def plan_stages(self) -> Wrapper[list[StagePlan]]:
+        plans = yield
+        return [replace(plan, wrap="xy") for plan in plans]
 
 
 class PluginContract:
@@ -219,6 +229,16 @@ class PluginContract:
                     for _ in range(2)
                 ]
                 assert asked[0] == asked[1], f"{size}: two questions for one step's views get two answers"
+
+    def test_a_ring_is_covered(self) -> None:
+        """A canvas whose edges meet has no hole either, and no view is longer than it."""
+        if not self.keeps_coverage:
+            raise SkipTest(f"'{self.plugin.plugin_name}' does not claim to cover every size")
+        for size in SIZES[2:]:
+            try:
+                tiny_plan([*self.before, self._plugin(), _Ring()], "sd", self.models, **{**self.fields, "size": size})
+            except (CanvasError, RecipeError) as error:
+                raise AssertionError(f"{size[0]}x{size[1]}, a ring along both axes: {error}") from error
 
     def test_noise_has_unit_variance(self) -> None:
         """The starting noise, and the noise of the steps where the plugin makes it, have variance 1 within 2%."""
