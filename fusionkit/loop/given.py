@@ -47,7 +47,7 @@ class Inputs:
     def numbers(self) -> Iterator[tuple[Tensor | bool, str]]:
         """The same as `changes` for the tensors that were given, whatever holds them by now."""
         for what, path, tensor, shape, before in self._tensors:
-            same = tensor.shape == shape and _same(_part(tensor), before)
+            same = tensor.shape == shape and same_bits(_part(tensor), before)
             yield same, f"the {what}{path} in place; make a new tensor"
 
     def changes(self) -> Iterator[tuple[Tensor | bool, str]]:
@@ -100,7 +100,7 @@ def _part(tensor: Tensor) -> Tensor:
     return tensor[(slice(None),) * longest + (slice(None, None, every),)]
 
 
-def _same(tensor: Tensor, before: Tensor) -> Tensor | bool:
+def same_bits(tensor: Tensor, before: Tensor) -> Tensor | bool:
     """Whether two tensors are one bit for bit, so that NaN is equal to itself."""
     import torch
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pluggy
-import torch
 from torch import Tensor
 
-from fusionkit.loop.given import attributes, tensors_in
+from fusionkit.loop.given import attributes, same_bits, tensors_in
 from fusionkit.loop.hookspecs import hookimpl
 from fusionkit.loop.manager import Manager
 from fusionkit.plugin import Plugin
@@ -126,7 +125,8 @@ class _Kept:
 
     def faults(self) -> Iterator[str]:
         for path, tensor, copy in self.before:
-            if tensor.shape != copy.shape or not torch.equal(tensor, copy):
+            # Views that were left out are NaN, and NaN is no change.
+            if not bool(same_bits(tensor, copy)):
                 yield f"the {self.what}{path} in place; make a new tensor"
         for path, held in attributes(self.value).items():
             if held is not self.held.get(path, held):

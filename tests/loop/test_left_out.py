@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
 from fusionkit.errors import NumericalError, PluginError
 from fusionkit.loop.partly import chosen, filled, spread
-from fusionkit.testing import execute_tiny, tiny_model, tiny_plan, tiny_run
+from fusionkit.testing import PluginContract, execute_tiny, tiny_model, tiny_plan, tiny_run
 from fusionkit_accdiffusion import DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_accdiffusion.dilated_sampling import _among
 from fusionkit_magicfusion import SaliencyNoiseBlending
@@ -314,3 +314,13 @@ def test_a_mask_of_another_length_is_refused() -> None:
 
 def test_a_plugin_that_leaves_nothing_out_changes_nothing() -> None:
     assert tiny_run([FirstForLast(last=0)], **FIELDS).equal(tiny_run([], **FIELDS))
+
+
+class TestFirstForLast(PluginContract):
+    """A plugin that leaves views out keeps the contract as any other."""
+
+    plugin = FirstForLast
+    options: ClassVar = {"last": 2}
+    neutral: ClassVar = {"last": 0}
+    imports_lightly = False
+    test_options_are_described = None
