@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,8 @@ from fusionkit.loop.canvas import check_views, crop_pixels
 from fusionkit.loop.denoise import ask_views
 from fusionkit.loop.ring import MARGIN, closed, continued, resized
 from fusionkit.loop.views import WRAPS, Wrap, count, jittered, starts, wrapped
-from fusionkit.testing import execute_tiny, tiny_model, tiny_plan, tiny_run
+from fusionkit.models.silence import quiet_diffusers
+from fusionkit.testing import execute_tiny, tiny_model, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_accdiffusion.controlnet import beyond_the_edges
 from fusionkit_accdiffusion.dilated_sampling import dilated_views, gaussian_filter
@@ -154,6 +156,34 @@ def test_a_run_on_a_ring_has_no_place_that_is_another(plugins: list[Plugin], by:
     assert float((rolled - kept.roll(by, -1)).abs().max()) < 1e-3
     kept, rolled = (tiny_run([*plugins, Rolled(by=each)], **fields) for each in (0, by))
     assert float((rolled - kept.roll(by, -1)).abs().max()) > 1e-2
+
+
+def test_it_is_diffusers_own_panorama_with_circular_padding() -> None:
+    """Of the same views, the latents are those of `StableDiffusionPanoramaPipeline(..., circular_padding=True)`."""
+    plan = tiny_plan([Ring()], size=(160, 64), scheduler="ddim", steps=4)
+    (stage,) = plan.stages
+    latents = execute_tiny(plan)
+    (group,) = ask_views(stage, stage.steps[0], plan.hooks)
+    assert group.views[-1].left + group.views[-1].width > stage.canvas[1]
+    with quiet_diffusers():
+        scheduler = getattr(diffusers, stage.scheduler.name).from_config(stage.scheduler.config)
+        parts = {**tiny_pipeline().components, "scheduler": scheduler}
+        pipe = diffusers.StableDiffusionPanoramaPipeline(**parts, requires_safety_checker=False)
+        pipe.set_progress_bar_config(disable=True)
+        pipe.get_views = lambda *size, **options: [
+            (view.top, view.top + view.height, view.left, view.left + view.width) for view in group.views
+        ]
+        theirs = pipe(
+            "a hill",
+            width=160,
+            height=64,
+            num_inference_steps=4,
+            guidance_scale=4.0,
+            latents=stage.noise("init"),
+            circular_padding=True,
+            output_type="latent",
+        ).images
+    assert float((latents - theirs).abs().max()) < 1e-4 * float(theirs.abs().max())
 
 
 @pytest.mark.parametrize("kind", ["sd", "sdxl"])
