@@ -36,6 +36,7 @@ class PictureFields(TypedDict, total=False):
     scheduler: str | Mapping[str, Any] | SchedulerSpec | None
     steps: int
     guidance_scale: float
+    guidance_interval: Sequence[float]
     seed: int
     batch_size: int | None
     output: str | Path
