@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from fusionkit.fusion import Fusion
     from fusionkit.keeping import RunMemory, StageCache, StageState
     from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise
+    from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.partly import chosen, filled, spread
     from fusionkit.loop.ring import resized
-    from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step
     from fusionkit.loop.views import View, covering, windows
     from fusionkit.pictures.map_pictures import below, beside, captioned

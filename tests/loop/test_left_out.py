@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
+from fusionkit import Patches, Plugin, Stage, StageState, Step, View, hookimpl
 from fusionkit.errors import NumericalError, PluginError
 from fusionkit.loop.partly import chosen, filled, spread
 from fusionkit.testing import PluginContract, execute_tiny, tiny_model, tiny_plan, tiny_run
@@ -20,6 +20,8 @@ from fusionkit_magicfusion import SaliencyNoiseBlending
 
 class HalfAtATime(Plugin):
     """Predicts half of the views at each step but the first; the others keep their last prediction. Told in `views`."""
+
+    _last = StageState(Tensor)
 
     @hookimpl(wrapper=True)
     def views(self, at: Step) -> Any:
@@ -32,12 +34,12 @@ class HalfAtATime(Plugin):
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Any:
         prediction = yield
-        last = stage.memory.get(self.plugin_name)
+        last = self._last.get(stage)
         return prediction if last is None else filled(prediction, self.due(at, patches), last)
 
     @hookimpl(wrapper=True)
     def fuse(self, stage: Stage, groups: Any) -> Any:
-        stage.memory[self.plugin_name] = groups[0].prediction
+        self._last.set(stage, groups[0].prediction)
         return (yield)
 
 
@@ -233,10 +235,11 @@ def test_dilated_samples_exchange_pixels_among_those_that_are_predicted() -> Non
 
 
 def test_attention_is_read_of_those_that_are_predicted() -> None:
-    plan = tiny_plan([PatchContentPrompts(levels=(1,)), HalfAtATime()], **FIELDS)
+    prompts = PatchContentPrompts(levels=(1,))
+    plan = tiny_plan([prompts, HalfAtATime()], **FIELDS)
     assert bool(execute_tiny(plan).isfinite().all())
     (stage,) = plan.stages
-    assert stage.memory["patch-content-prompts"].attention.steps == 4
+    assert prompts.memory(stage).attention.steps == 4
     plugins = [ProgressiveUpscaling(stages=()), PatchContentPrompts(levels=(1,), threshold=0.1), FirstForLast()]
     assert bool(tiny_run(plugins, size=(128, 128), scheduler="ddim", steps=2).isfinite().all())
 
