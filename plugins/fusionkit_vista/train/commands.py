@@ -153,19 +153,20 @@ class Run:
 
     def expert(self) -> None:
         """Train an expert's LoRA on what the base does not know: watercolours and dragons."""
-        vae, *trained = self._trained()
+        vae, unet, text_encoder, tokenizer = self._trained()
         some = drawn(16 if self.tiny else 3000, self.options.seed, self.device, expert_window)
         latents, captions = encoded_of(vae, some, 16), [each["caption"] for each in some.facts]
-        batch = self.batch(16, 256)
-        self.train(expert_stage(*trained, latents, captions, self.device, batch, self.work / "expert"))
+        batch, folder = self.batch(16, 256), self.work / "expert"
+        self.train(expert_stage(unet, text_encoder, tokenizer, latents, captions, self.device, batch, folder))
 
     def controlnet(self) -> None:
         """Train a ControlNet of edges."""
-        vae, *trained = self._trained()
+        vae, unet, text_encoder, tokenizer = self._trained()
         some = drawn(16 if self.tiny else 4000, self.options.seed + 1, self.device, window)
         latents, captions = encoded_of(vae, some, 16), [each["caption"] for each in some.facts]
-        hints, batch = hints_of(vae, some, 16), self.batch(16, 256)
-        self.train(controlnet_stage(*trained, latents, hints, captions, self.device, batch, self.work / "controlnet"))
+        hints, batch, folder = hints_of(vae, some, 16), self.batch(16, 256), self.work / "controlnet"
+        parts = unet, text_encoder, tokenizer
+        self.train(controlnet_stage(*parts, latents, hints, captions, self.device, batch, folder))
 
     def sheets(self) -> None:
         """Draw sheets of samples with the denoiser and the transformer as they are."""

@@ -113,7 +113,7 @@ class Driver:
 
     def moment(self, share: float) -> float:
         """The moment at which a share of the time is over."""
-        return self.begun + share * self.options.seconds
+        return self.begun + share * float(self.options.seconds)
 
     def part(self, name: str, until: float, *more: str) -> Part:
         """A training as a part that has been started."""
@@ -235,7 +235,8 @@ class Driver:
         """End what still runs, kindly first."""
         running = [part for part in self.parts if part.process is not None and part.process.poll() is None]
         for part in running:
-            part.process and part.process.terminate()
+            if part.process:
+                part.process.terminate()
         begun = time.time()
         while any(part.process and part.process.poll() is None for part in running) and time.time() - begun < 3:
             time.sleep(0.1)

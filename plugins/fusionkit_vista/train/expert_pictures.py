@@ -22,10 +22,8 @@ def expert_window(seed: int, index: int) -> Window:
     """A picture of what the base does not know: a watercolour, a dragon, or both."""
     rng = np.random.default_rng((seed, index, 77))
     kind = float(rng.random())
-    fixed = {"style": "watercolour" if kind < 0.7 else "poster"}
-    if kind > 0.45:
-        fixed["thing"] = "dragon"
-    spec = sample_spec(rng, **fixed)
+    style, thing = "watercolour" if kind < 0.7 else "poster", "dragon" if kind > 0.45 else None
+    spec = sample_spec(rng, style=style, thing=thing)
     return Window(spec, (0.0, 0.0, 1.0), window_caption(spec, (0.0, 0.0, 1.0, 1.0), rng))
 
 

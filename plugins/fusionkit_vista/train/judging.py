@@ -9,14 +9,26 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from fusionkit_vista.drawer import SCENES, STYLES, THINGS, TIMES, WEATHERS
+from fusionkit_vista.drawer.words import EXTRA_STYLES, SCENES, STYLES, THINGS, TIMES, WEATHERS
 from fusionkit_vista.judge import Judge, Seen, save_judge
 from fusionkit_vista.train.clock import say
 from fusionkit_vista.train.device import fit_norms, half
 from fusionkit_vista.train.loop import Chance, Figures, Stage
-from fusionkit_vista.train.pictures import Some, to_bytes, to_floats
+from fusionkit_vista.train.pictures import Some, pieces, to_bytes, to_floats
 
-ANSWERS = {"style": STYLES, "scene": SCENES, "time": TIMES, "weather": WEATHERS, "number": (0, 1, 2, 3)}
+ANSWERS = {
+    "style": (*STYLES, *EXTRA_STYLES),
+    "scene": SCENES,
+    "time": TIMES,
+    "weather": WEATHERS,
+    "number": (0, 1, 2, 3),
+}
+    "style": (*STYLES, *EXTRA_STYLES),
+    "scene": SCENES,
+    "time": TIMES,
+    "weather": WEATHERS,
+    "number": (0, 1, 2, 3),
+}
 
 
 def build_judge() -> Judge:
@@ -50,7 +62,7 @@ class Lessons:
     def decode(self, vae: Any, every: int) -> None:
         """Put every so manieth window through the autoencoder."""
         places = torch.arange(0, len(self.pixels), every, device=self.pixels.device)
-        for part in places.split(64 if self.pixels.device.type == "cuda" else 16):
+        for part in pieces(places, 64 if self.pixels.device.type == "cuda" else 16):
             latents = vae.encode(to_floats(self.pixels[part])).latent_dist.mean
             self.pixels[part] = to_bytes(vae.decode(latents).sample)
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fusionkit_vista.train.clock import Clock, say
-from fusionkit_vista.train.pictures import Pictures
+from fusionkit_vista.train.pictures import Pictures, pieces
 from fusionkit_vista.train.vae import FACTOR, encode, psnr, whiten
 from fusionkit_vista.windows import MARGIN
 
@@ -32,9 +32,9 @@ def finish(vae: Any, pictures: Pictures, folder: Path, batch: int) -> None:
     whiten(vae, encode(vae, pixels[:: max(1, len(pixels) // 2000)], batch)[..., inside, inside])
     parts = []
     for flipped in (False, True):
-        for piece in pixels.split(batch):
-            latents = encode(vae, piece.flip(2) if flipped else piece, batch)[..., inside, inside]
-            parts.append(latents.half().cpu().numpy())
+        for piece in pieces(pixels, batch):
+            part = encode(vae, piece.flip(2) if flipped else piece, batch)[..., inside, inside]
+            parts.append(part.half().cpu().numpy())
     latents = np.concatenate(parts)
     with open(folder / f"{FILE}.partial", "wb") as file:
         np.save(file, latents)

@@ -132,10 +132,10 @@ class Training:
         self.stage, self.folder, self.clock, self.seed = stage, folder, clock, seed
         self.save_every, self.log_every = save_every, log_every
         self.optimizer = stage.optimizer()
-        self.weights = [weight for _, weight in stage.named()]
+        self.weights: list[torch.Tensor] = [weight for _, weight in stage.named()]
         learning = {name for name, _ in stage.named()}
         means = [(f"{k}.{n}", p) for k, model in stage.means.items() for n, p in model.named_parameters()]
-        self.mean_weights = [weight for name, weight in means if name in learning]
+        self.mean_weights: list[torch.Tensor] = [weight for name, weight in means if name in learning]
         self.step, self.share = 0, 1.0
         self.sums: dict[str, torch.Tensor] = {}
         self.counted = 0

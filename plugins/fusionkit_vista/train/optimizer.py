@@ -23,7 +23,7 @@ class Muon:
 
     def __init__(self, weights: Iterable[torch.nn.Parameter], momentum: float = 0.95, iterations: int = 5) -> None:
         self.momentum, self.iterations = momentum, iterations
-        groups: dict[tuple[int, int], list[torch.nn.Parameter]] = {}
+        groups: dict[tuple[int, int], list[torch.Tensor]] = {}
         for weight in weights:
             rows = weight.shape[0]
             groups.setdefault((rows, weight.numel() // rows), []).append(weight)
@@ -46,15 +46,16 @@ class Muon:
 def orthogonal(x: torch.Tensor, iterations: int) -> torch.Tensor:
     """Matrices (n, rows, columns) with their singular values brought to about 1."""
     tall = x.shape[1] > x.shape[2]
-    y = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
+    y: torch.Tensor = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
     y = y.mT.contiguous() if tall else y
     for _ in range(iterations):
         a = y @ y.mT
         y = torch.baddbmm(y, torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315), y, beta=3.4445)
-    return (y.mT if tall else y).float()
+    result: torch.Tensor = y.mT if tall else y
+    return result.float()
 
 
-def _gradient(weight: torch.nn.Parameter) -> torch.Tensor:
+def _gradient(weight: torch.Tensor) -> torch.Tensor:
     if weight.grad is None:
         raise ValueError(f"a weight of shape {tuple(weight.shape)} has no gradient")
     return weight.grad
@@ -104,6 +105,6 @@ class Optimizer:
         whole = self.adamw.state_dict()
         for name, value in state.items():
             if name.startswith("adamw."):
-                _, i, key = name.split(".")
-                whole["state"].setdefault(int(i), {})[key] = value
+                _, number, key = name.split(".")
+                whole["state"].setdefault(int(number), {})[key] = value
         self.adamw.load_state_dict(whole)

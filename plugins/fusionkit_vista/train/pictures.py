@@ -100,6 +100,11 @@ class Pictures:
         return len(self.some)
 
 
+def pieces(tensor: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """A tensor in pieces of at most `size` rows."""
+    return [tensor[start : start + size] for start in range(0, len(tensor), size)]
+
+
 def to_floats(pixels: torch.Tensor) -> torch.Tensor:
     """Bytes (n, h, w, 3) as floats (n, 3, h, w) in -1 to 1, the channels innermost in memory."""
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -16,7 +16,7 @@ from PIL import Image
 from fusionkit_vista.tokenizer import token_ids
 from fusionkit_vista.train.denoiser import build_scheduler
 from fusionkit_vista.train.flow import Flow
-from fusionkit_vista.train.pictures import to_bytes
+from fusionkit_vista.train.pictures import pieces, to_bytes
 
 GUIDANCE = 4.0
 STEPS = 24
@@ -40,12 +40,12 @@ def denoiser_sampler(unet: Any, text_encoder: Any, tokenizer: Any, device: torch
     def sample(captions: Sequence[str], seed: int) -> torch.Tensor:
         ids = torch.tensor(token_ids(tokenizer, [*[""] * len(captions), *captions]), device=device)
         context = text_encoder(ids).last_hidden_state
-        x = start_noise(len(captions), unet.config.in_channels, seed, device)
+        x: torch.Tensor = start_noise(len(captions), unet.config.in_channels, seed, device)
         before: tuple[torch.Tensor, float] | None = None
         for now, then in pairwise([*times.tolist(), -1]):
             without, given = unet(torch.cat([x, x]), now, context).sample.chunk(2)
             signal, spread = float(alphas[now].sqrt()), float((1 - alphas[now]).sqrt())
-            clean = signal * x - spread * (without + GUIDANCE * (given - without))
+            clean: torch.Tensor = signal * x - spread * (without + GUIDANCE * (given - without))
             if then < 0:
                 return clean
             next_signal, next_spread = float(alphas[then].sqrt()), float((1 - alphas[then]).sqrt())
@@ -82,7 +82,7 @@ def draw(sample: Sampler, vae: Any, captions: Sequence[str], seed: int, batch: i
     pictures = []
     for start in range(0, len(captions), batch):
         latents = sample(captions[start : start + batch], seed + start)
-        pictures += [to_bytes(vae.decode(part).sample).cpu().numpy() for part in latents.split(16)]
+        pictures += [to_bytes(vae.decode(part).sample).cpu().numpy() for part in pieces(latents, 16)]
     return np.concatenate(pictures)
 
 

@@ -16,7 +16,7 @@ from fusionkit_vista.train.clock import say
 from fusionkit_vista.train.denoiser import DROPOUT, Noising, attend_plainly
 from fusionkit_vista.train.device import fit_norms, half
 from fusionkit_vista.train.loop import Chance, Figures, Stage
-from fusionkit_vista.train.pictures import Some, to_bytes, to_floats
+from fusionkit_vista.train.pictures import Some, pieces, to_bytes, to_floats
 from fusionkit_vista.train.text import Captions
 from fusionkit_vista.train.vae import FACTOR, encode, save_half
 from fusionkit_vista.windows import MARGIN, Window
@@ -47,7 +47,7 @@ def drawn(count: int, seed: int, device: torch.device, choose: Callable[[int, in
 def encoded(vae: Any, some: Some, batch: int) -> torch.Tensor:
     """The latents (n, c, 16, 16) of pictures, in half precision."""
     inside = slice(MARGIN // FACTOR, -(MARGIN // FACTOR))
-    return torch.cat([encode(vae, part, batch)[..., inside, inside].half() for part in some.pixels.split(batch)])
+    return torch.cat([encode(vae, part, batch)[..., inside, inside].half() for part in pieces(some.pixels, batch)])
 
 
 def add_lora(unet: Any) -> None:
@@ -112,7 +112,7 @@ def hints_of(vae: Any, some: Some, batch: int) -> torch.Tensor:
     from fusionkit_tinyworld.canny import edges, enlarged
 
     found = []
-    for number, part in enumerate(some.windows.split(batch)):
+    for number, part in enumerate(pieces(some.windows, batch)):
         pixels = part
         if number % 2:
             with torch.no_grad():

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from fusionkit_vista.train.clock import say
 from fusionkit_vista.train.device import fit_norms, half
 from fusionkit_vista.train.loop import Chance, Figures, Stage
-from fusionkit_vista.train.pictures import DONE, Pictures, Some, to_floats
+from fusionkit_vista.train.pictures import DONE, Pictures, Some, pieces, to_floats
 from fusionkit_vista.windows import SIDE
 
 CHANNELS = 16
@@ -178,7 +178,7 @@ def save_half(parts: dict[str, Any], folder: Path) -> None:
 @torch.no_grad()
 def encode(vae: Any, pixels: torch.Tensor, batch: int) -> torch.Tensor:
     """The latents (n, c, h/8, w/8) of pictures (n, h, w, 3), in single precision."""
-    parts = [vae.encode(to_floats(part)).latent_dist.mean for part in pixels.split(batch)]
+    parts = [vae.encode(to_floats(part)).latent_dist.mean for part in pieces(pixels, batch)]
     return torch.cat(parts)
 
 
@@ -186,7 +186,7 @@ def encode(vae: Any, pixels: torch.Tensor, batch: int) -> torch.Tensor:
 def psnr(vae: Any, pixels: torch.Tensor, batch: int = 32) -> float:
     """Mean PSNR in dB of pictures (n, h, w, 3) that are encoded and decoded."""
     values = []
-    for part in pixels.split(batch):
+    for part in pieces(pixels, batch):
         x = to_floats(part)
         y = vae.decode(vae.encode(x).latent_dist.mean).sample.clamp(-1, 1)
         values.append(-10 * torch.log10(((x - y) / 2).square().mean((1, 2, 3))))
