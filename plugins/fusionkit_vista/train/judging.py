@@ -23,12 +23,6 @@ ANSWERS = {
     "weather": WEATHERS,
     "number": (0, 1, 2, 3),
 }
-    "style": (*STYLES, *EXTRA_STYLES),
-    "scene": SCENES,
-    "time": TIMES,
-    "weather": WEATHERS,
-    "number": (0, 1, 2, 3),
-}
 
 
 def build_judge() -> Judge:
