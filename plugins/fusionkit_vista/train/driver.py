@@ -105,8 +105,9 @@ class Driver:
         self.pictures: Path = options.pictures or self.work / "pictures"
         self.end = self.begun + options.seconds - min(RESERVE, 0.1 * options.seconds)
         self.trained = self.end - min(SHEETS, 0.15 * options.seconds)
-        # Nothing is to be looked for on the network.
+        # Nothing is to be looked for on the network, and the last line of a log is to be a figure.
         self.environment = {"OMP_NUM_THREADS": str(options.threads), "HF_HUB_OFFLINE": "1"}
+        self.environment |= {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
         self.parts: list[Part] = []
         self.processes: int = options.processes or max(1, (os.cpu_count() or 2) - 1)
         self.stopped = False
