@@ -319,7 +319,7 @@ class Fusion:
             finally:
                 bar.close()
             spent = attempt.denoised()
-            spent["batches"] = {name: dict(each.batches) for name, each in models.items()} if chosen else {}
+            spent["batches"] = {name: dict(each.batches) for name, each in models.items() if each.batches and chosen}
             return self._finished(plan, model, latents, maps, spent)
 
     def _finished(
