@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -98,3 +99,16 @@ def note_of_checkpoint(picture: Path, recipe: Recipe) -> str:
     except FusionError:
         return ""
     return f"'{found.path}' holds this picture ({found.progress}); --resume goes on from it" if found else ""
+
+
+def forget_checkpoint(picture: Path, recipe: Recipe) -> None:
+    """Delete what a run has kept that was killed when its picture was there and its steps were done."""
+    from fusionkit.errors import FusionError
+    from fusionkit.runs.checkpoints.checkpoint import checkpoint_path
+    from fusionkit.runs.checkpoints.resume import find_checkpoint
+
+    with suppress(FusionError, OSError):
+        found = find_checkpoint(checkpoint_path(picture), recipe)
+        # One whose steps are not done may be of a process that draws the picture again.
+        if found is not None and found.progress.only_decoding_is_left:
+            found.path.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionkit.cli.common import aside, counted
-from fusionkit.cli.keeping import NOT_KEPT, Keeping, note_of_checkpoint
+from fusionkit.cli.keeping import NOT_KEPT, Keeping, forget_checkpoint, note_of_checkpoint
 from fusionkit.cli.signals import interrupts_later
 from fusionkit.errors import Cancelled, FusionError, OutOfMemory, RecipeError, UnfinishedError
 from fusionkit.foreign import printable
@@ -129,6 +129,8 @@ def drawn_before(recipe: Recipe, index: int, fusion: Fusion, ours: Collection[Pa
     whole = completed(recipe, fusion.info)
     to = output_path(whole, index)
     found, reason = drawn_already(to, whole, ours, gaps=count)
+    if found is not None:
+        forget_checkpoint(to, whole)
     if reason:
         instead = "is replaced" if recipe.overwrite else "is kept: the new one gets a number"
         click.echo(printable(f"note: '{to}' {reason}, and {instead}"), err=True)

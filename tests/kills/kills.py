@@ -26,6 +26,7 @@ from pathlib import Path
 import PIL.ImageFile
 import PIL.PngImagePlugin
 from killing import Work, finished, killed_after, killed_at, lines_in
+from safetensors import SafetensorError, safe_open
 
 from fusionkit.pictures import claiming, files, image
 from fusionkit.pictures.finished import damage
@@ -48,6 +49,7 @@ WRITES = {each.__file__ for each in (claiming, files, image, PIL.ImageFile, PIL.
 
 
 RUN, COMPARE = ("run",), ("compare", "--seeds", "0-1", "--metrics", "variance", "--out", "c")
+CHECKPOINT = ".checkpoint"
 TIMED = ("index.html", "report.json", "costs.csv", "comparison.json")
 """What differs from one comparison to another of the same pictures."""
 
@@ -83,6 +85,15 @@ def content(path: Path) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a checkpoint is whole."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return bool([file.get_tensor(name) for name in file.keys()])  # noqa: SIM118 - it is no mapping
+    except SafetensorError:
+        return False
+
+
 def hidden(folder: Path) -> list[str]:
     """The temporary files below a folder."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*.part"))
@@ -100,7 +111,7 @@ class Kills:
 
     def __init__(self, folder: Path, what: Sequence[str], pictures: int, seed: int) -> None:
         self.what = what
-        self.goes_on = ["--skip-existing"] if what == RUN else []
+        self.goes_on = ["--skip-existing", "--resume"] if what == RUN else []
         self.recipe = RECIPE + "".join(f"  - {each}\n" for each in PROMPTS[:pictures])
         self.folder, self.told = folder / "pictures", folder / "told"
         self.random = random.Random(seed)
@@ -141,12 +152,17 @@ class Kills:
 
     def _look(self, when: str) -> None:
         found, left = named(self.folder), hidden(self.folder)
+        checkpoints = [name for name in found if CHECKPOINT in name]
+        self.wrong += [f"{when}: '{name}' is torn" for name in checkpoints if not is_checkpoint(self.folder / name)]
+        self.count["left a checkpoint"] += bool(checkpoints)
+        for name in checkpoints:
+            del found[name]
         self.count[when] += 1
         self.count["left a temporary file"] += bool(left)
         self.count[f"left {len(found)} of {len(self.expected)} files"] += 1
         self.wrong += [f"{when}: {self._what(name)}" for name in found if found[name] != self.expected.get(name)]
         before = self._kept(found)
-        self._run(self.folder, *self.goes_on)
+        self._run(self.folder, *self.random.sample(self.goes_on, min(1, len(self.goes_on))))
         pictures = [name for name in found if name.endswith(".png")]
         again = [name for name, what in self._kept(pictures).items() if what != before[name]]
         self.wrong += [f"{when}: '{name}' was there, whole, and is written again" for name in again]
