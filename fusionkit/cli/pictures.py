@@ -14,6 +14,7 @@ from fusionkit.cli.keeping import NOT_KEPT, Keeping, forget_checkpoint, note_of_
 from fusionkit.cli.signals import interrupts_later
 from fusionkit.errors import Cancelled, FusionError, OutOfMemory, RecipeError, UnfinishedError
 from fusionkit.foreign import printable
+from fusionkit.pictures.files import clear_leftovers
 from fusionkit.pictures.finished import drawn_already
 from fusionkit.pictures.image import free_path, metadata_of, output_path, save_image, save_or_keep
 from fusionkit.pictures.inputs import notes_on
@@ -130,6 +131,8 @@ def drawn_before(recipe: Recipe, index: int, fusion: Fusion, ours: Collection[Pa
     to = output_path(whole, index)
     found, reason = drawn_already(to, whole, ours, gaps=count)
     if found is not None:
+        # Nothing may be written here any more, which would do so.
+        clear_leftovers(to.parent)
         forget_checkpoint(to, whole)
     if reason:
         instead = "is replaced" if recipe.overwrite else "is kept: the new one gets a number"

@@ -201,3 +201,12 @@ def test_a_list_that_another_process_draws_too(fusionkit: Run, monkeypatch: pyte
     monkeypatch.setattr(pictures, "save_or_keep", saved)
     assert fusionkit(*SKIP).code == 0
     assert sorted(made()) == [HILL.name, LAKE.name]
+
+
+def test_what_killed_processes_left_goes_even_if_nothing_is_drawn(fusionkit: Run) -> None:
+    assert fusionkit(*SKIP).code == 0
+    left = Path("out/.fusionkit-1-0123456789abcdef.part")
+    os.link(HILL, left)
+    assert fusionkit(*SKIP).code == 0
+    assert not left.exists()
+    assert sorted(made()) == [HILL.name, LAKE.name]
