@@ -22,6 +22,7 @@ from safetensors import safe_open
 
 from fusionkit.errors import FusionError
 from fusionkit.pictures.files import write_whole
+from fusionkit.recipe.schema import inline
 
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -87,16 +88,23 @@ def properties(schemas: dict[str, dict[str, Any]], definitions: dict[str, Any], 
     )
 
 
+def keys_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The keys of a value that is a mapping, or of each value in a list or a mapping by name."""
+    if "properties" in schema:
+        found: dict[str, dict[str, Any]] = schema["properties"]
+        return found
+    inner = [schema.get("items"), schema.get("additionalProperties"), *schema.get("anyOf", ())]
+    return next((keys for each in inner if isinstance(each, dict) and (keys := keys_of(each))), {})
+
+
 def options(name: str, part: str = "") -> str:
     """The options of a plugin, or the keys of one of its options that is a mapping."""
     from fusionkit.registry import load
 
     plugin = load(name)
     if part:
-        schema = plugin.model_json_schema(by_alias=True)
-        keys, definitions = schema["properties"][part], schema["$defs"]
-        keys = keys.get("additionalProperties", keys)  # of a mapping by name: what stands behind each name
-        return properties(definitions[keys["$ref"].rsplit("/", 1)[1]]["properties"], definitions, "key")
+        schema = inline(plugin.model_json_schema(by_alias=True))
+        return properties(keys_of(schema["properties"][part]), {}, "key")
     return fields(plugin, "option") if plugin.model_fields else "It has no options.\n"
 
 

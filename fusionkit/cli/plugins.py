@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -58,6 +58,7 @@ def summary(kind: type[Plugin]) -> str:
 
 def describe(kind: type[Plugin], entry: EntryPoint) -> str:
     """A plugin with its package, hooks and options."""
+    from fusionkit.cli.options import example, options_of_plugin
     from fusionkit.registry import package_of
 
     name = kind.plugin_name
@@ -86,42 +87,3 @@ def hooks_of(kind: type[Plugin]) -> list[tuple[str, str]]:
             listens = "names problems before the run" if hook == "check" else "is told"
             found.append((hook, "changes the answer" if changes else "gives the answer" if first else listens))
     return found
-
-
-def options_of_plugin(kind: type[Plugin]) -> list[str]:
-    """Each option with its type, default and description."""
-    from fusionkit.recipe.schema import type_name
-
-    properties = kind.model_json_schema()["properties"] if kind.model_fields else {}
-    lines = []
-    for field_name, field in kind.model_fields.items():
-        alias = field.alias or field_name
-        default = "required" if field.is_required() else f"default {_yaml(_default(kind, field_name))}"
-        lines.append(f"  {alias}: {type_name(properties.get(alias, {}))}, {default}")
-        lines += [f"      {line}" for line in _wrapped(field.description or "")]
-    return lines
-
-
-def example(kind: type[Plugin]) -> str:
-    """One option with its default, as a recipe would give it."""
-    name, field = next(iter(kind.model_fields.items()))
-    default = None if field.is_required() else _default(kind, name)
-    return f"{field.alias or name}: {'...' if default is None else _yaml(default)}"
-
-
-def _default(kind: type[Plugin], name: str) -> Any:
-    from pydantic_core import to_jsonable_python
-
-    plugin: Plugin = kind.model_construct()
-    dumped: dict[str, Any] = to_jsonable_python(plugin, by_alias=False, fallback=repr)
-    return dumped[name]
-
-
-def _yaml(value: Any) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _wrapped(text: str) -> list[str]:
-    from textwrap import wrap
-
-    return wrap(text, 100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -204,7 +204,7 @@ def set_option(tree: dict[str, Node], change: Change) -> None:
     elif first == "models":
         for part in reversed(rest):
             value = Node({part: value}, place, place)
-        tree["models"] = _merged(tree["models"], value) if "models" in tree else value
+        tree["models"] = _merged(_spelled_out(tree["models"], rest), value) if "models" in tree else value
     elif first == "scheduler":
         name, *inner = rest
         old = tree["scheduler"].value if "scheduler" in tree else None
@@ -243,10 +243,20 @@ def _changed(plugins: Node, changes: Mapping[str, Node], may_add: bool = True) -
         if name in names:
             old = entries[names.index(name)]
             given = old.value[name] if isinstance(old.value, dict) else Node({}, old.place, old.key)
-            entries[names.index(name)] = Node({name: _merged(given, options)}, old.place, old.key)
+            # What is no mapping replaces the entry, and is what is wrong with it.
+            where = old if isinstance(options.value, dict) else options
+            entries[names.index(name)] = Node({name: _merged(given, options)}, where.place, where.key)
         else:
             entries.append(Node({name: options}, change.place, change.key))
     return Node(entries, plugins.place, plugins.key)
+
+
+def _spelled_out(models: Node, key: Sequence[str]) -> Node:
+    """A recipe's models, of which the one that gets a key of its own is a mapping, if it was its source alone."""
+    old = models.value.get(key[0]) if isinstance(models.value, dict) else None
+    if old is None or not isinstance(old.value, str) or len(key) < 2:
+        return models
+    return Node({**models.value, key[0]: Node({"model": old}, old.place, old.key)}, models.place, models.key)
 
 
 def _merged(old: Node, new: Node) -> Node:

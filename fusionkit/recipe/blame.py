@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from fusionkit.recipe.assemble import plugin_name
 from fusionkit.recipe.document import Node
@@ -50,10 +50,19 @@ def _option(entry: Node, keys: Mapping[str, Node], problem: str) -> Node:
     """An entry of the plugins, or what was given elsewhere than in it and is what the problem speaks of."""
     options = entry.value[plugin_name(entry)].value if isinstance(entry.value, dict) else None
     if isinstance(options, dict):
-        elsewhere = {key: node for key, node in options.items() if node.place.source != entry.place.source}
+        elsewhere = dict(_given_elsewhere(options, entry.place.source))
         if (found := _first_named(elsewhere, problem)) is not None:
             return found
     return _given_later(keys, problem) or entry
+
+
+def _given_elsewhere(options: Mapping[str, Node], source: str) -> Iterator[tuple[str, Node]]:
+    """The options, and what they are made of, that were given somewhere else."""
+    for key, node in options.items():
+        if node.place.source != source:
+            yield key, node
+        elif isinstance(node.value, dict):
+            yield from _given_elsewhere(node.value, source)
 
 
 def _given_later(keys: Mapping[str, Node], problem: str) -> Node | None:

@@ -16,7 +16,7 @@ TITLE = "A fusionkit recipe"
 
 def recipe_schema() -> dict[str, Any]:
     """The schema; plugins that can't be imported are left out."""
-    own = _inline(Recipe.model_json_schema(by_alias=True))
+    own = inline(Recipe.model_json_schema(by_alias=True))
     properties: dict[str, Any] = own["properties"]
     for each in properties.values():
         each.pop("title", None)
@@ -64,6 +64,8 @@ def type_name(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(type_name(each) for each in schema["anyOf"]))
     kind = schema.get("type")
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"{type_name(schema['additionalProperties'])} by name"
     if kind == "array":
         return f"list of {type_name(schema.get('items', {}))}" if "items" in schema else "list"
     words = {
@@ -93,7 +95,7 @@ def _plugins() -> dict[str, list[dict[str, Any]]]:
             kind = load(name)
         except FusionError:
             continue
-        options = _inline(kind.model_json_schema(by_alias=True))
+        options = inline(kind.model_json_schema(by_alias=True))
         options.pop("title", None)
         about = (kind.__doc__ or "").strip().partition("\n")[0]
         with_options = {
@@ -123,17 +125,21 @@ def _scheduler() -> dict[str, Any]:
     }
 
 
-def _inline(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without references, so that schemas of several models can be put into one."""
+def inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without references, so that schemas of several models can be put into one.
+
+    Where a model holds others of its own kind, the inner one may be any mapping.
+    """
     definitions = schema.pop("$defs", {})
 
-    def resolved(node: Any) -> Any:
+    def resolved(node: Any, within: tuple[str, ...] = ()) -> Any:
         if isinstance(node, dict):
-            if "$ref" in node:
-                rest = {key: value for key, value in node.items() if key != "$ref"}
-                return {**resolved(definitions[node["$ref"].rpartition("/")[2]]), **rest}
-            return {key: resolved(value) for key, value in node.items()}
-        return [resolved(each) for each in node] if isinstance(node, list) else node
+            if isinstance(reference := node.get("$ref"), str):
+                name = reference.rpartition("/")[2]
+                whole = {"type": "object"} if name in within else resolved(definitions[name], (*within, name))
+                return {**whole, **{key: value for key, value in node.items() if key != "$ref"}}
+            return {key: resolved(value, within) for key, value in node.items()}
+        return [resolved(each, within) for each in node] if isinstance(node, list) else node
 
     whole: dict[str, Any] = resolved(schema)
     return whole
