@@ -15,6 +15,7 @@ from unittest import SkipTest
 from pydantic import ValidationError
 
 from fusionkit.errors import CanvasError, FusionError, RecipeError
+from fusionkit.loop.denoise import ask_views
 from fusionkit.loop.hookspecs import Wrapper, hookimpl
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.loop.stage import Stage, StagePlan
@@ -66,6 +67,8 @@ class PluginContract:
         models: Names of the recipe's models, for a plugin that needs several; the first is the main one.
         fields: Other fields of the recipe; the tiny models have windows of 64x64 pixels and a latent factor of 8.
         keeps_unit_variance: Whether the noise that it answers is N(0, 1), of the first canvas and of each step.
+        passes_are_exact: Whether `forward_passes` says exactly how many views go through a denoiser; False where how
+            many depends on the latents, and it says the most that there can be.
         keeps_coverage: Whether it works on any size that the latent factor divides.
         imports_lightly: Whether importing its module leaves torch, numpy and diffusers alone, as a quick start needs.
     """
@@ -79,6 +82,7 @@ class PluginContract:
     models: ClassVar[Sequence[str]] = ("model",)
     fields: ClassVar[Mapping[str, Any]] = {}
     keeps_unit_variance: ClassVar[bool] = True
+    passes_are_exact: ClassVar[bool] = True
     keeps_coverage: ClassVar[bool] = True
     imports_lightly: ClassVar[bool] = True
 
@@ -127,6 +131,32 @@ class PluginContract:
                 without = _there_and_back(tiny_plan(self.before, kind, **fields), kind)
                 with_it = _there_and_back(tiny_plan([*self.before, self.plugin(**self.neutral)], kind, **fields), kind)
                 assert with_it == without, f"{kind}, {size}: neutral options {dict(self.neutral)} change the picture"
+
+    def test_forward_passes_are_as_said(self) -> None:
+        """Of every group at every step, as many views go through a denoiser as `forward_passes` says."""
+        for kind in KINDS:
+            passes = self._watched(kind)[0].passes
+            plan = self._plan(kind)
+            # As before a run: groups have no latents yet.
+            said = {
+                (stage.index, at.index, number): plan.hooks.ask("forward_passes", stage=stage, at=at, patches=group)
+                for stage in plan.stages
+                for at in stage.steps
+                for number, group in enumerate(ask_views(stage, at, plan.hooks))
+            }
+            for (index, step, number), real in passes.counted.items():
+                place = f"{kind}, stage {index + 1}, step {step + 1}, group {number}"
+                expected = said.get((index, step, number), 0)
+                fits = real == expected or (real < expected and not self.passes_are_exact)
+                assert fits, (
+                    f"{place}: 'forward_passes' says {expected}, and {real} views went through a denoiser; "
+                    "count what 'noise_prediction' asks of the models"
+                    + ("" if real > expected else ", or say passes_are_exact = False where only a bound is known")
+                )
+            assert not passes.elsewhere, (
+                f"{kind}: {passes.elsewhere} views went through a denoiser outside of 'noise_prediction', where "
+                "'forward_passes' can't count them; ask models in that hook alone"
+            )
 
     def test_inputs_are_not_changed(self) -> None:
         """No hook writes into what it was given, or into what the plugins before it answered."""
@@ -267,15 +297,15 @@ class PluginContract:
     def _plugin(self) -> Plugin:
         return self.plugin(**self.options)
 
-    def _plan(self, kind: Kind, *between: Plugin, **fields: Any) -> RunPlan:
-        plugins = [*self.before, *between, self._plugin()]
+    def _plan(self, kind: Kind, *between: Plugin, after: Sequence[Plugin] = (), **fields: Any) -> RunPlan:
+        plugins = [*self.before, *between, self._plugin(), *after]
         return tiny_plan(plugins, kind, self.models, **{**self.fields, **fields})
 
     @classmethod
     @lru_cache(maxsize=len(KINDS))
     def _watched(cls, kind: Kind) -> tuple[Watch, Tensor]:
         watch = Watch()
-        plan = cls()._plan(kind, watch.innermost)
+        plan = cls()._plan(kind, watch.innermost, after=[watch.passes.outermost])
         watch.on(plan.hooks)
         return watch, execute_tiny(plan, kind)
 

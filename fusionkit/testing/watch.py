@@ -12,6 +12,7 @@ from torch import Tensor
 from fusionkit.loop.given import attributes, same_bits, tensors_in
 from fusionkit.loop.hookspecs import hookimpl
 from fusionkit.loop.manager import Manager
+from fusionkit.loop.stage import Stage, Step
 from fusionkit.plugin import Plugin
 
 
@@ -75,6 +76,64 @@ class Innermost(Plugin):
         return self._see("step", (yield))
 
 
+class Outermost(Plugin):
+    """Counts what goes through the denoisers while a group is predicted, and what does at other times."""
+
+    passes: Any
+
+    @hookimpl(wrapper=True)
+    def noise_prediction(self, stage: Stage, at: Step) -> Generator[None, Any, Any]:
+        """Count a group's."""
+        self.passes.begins(stage, at)
+        prediction = yield
+        self.passes.ends(stage)
+        return prediction
+
+    @hookimpl
+    def stage_done(self, stage: Stage) -> None:
+        """Count what came after the last group."""
+        self.passes.stage_ends(stage)
+
+
+class Passes:
+    """How many views go through a run's denoisers, of each group; the models have not been asked before.
+
+    Its `outermost` stands in the recipe after the plugin that is watched.
+
+    Attributes:
+        counted: By stage, step, and the group's number.
+        elsewhere: How many did so while no group was predicted.
+    """
+
+    def __init__(self) -> None:
+        self.counted: dict[tuple[int, int, int], int] = {}
+        self.elsewhere = 0
+        self.outermost = Outermost(passes=self)
+        self._key = (-1, -1, 0)
+        self._seen = 0
+
+    def begins(self, stage: Stage, at: Step) -> None:
+        """A group is to be predicted."""
+        self.elsewhere += _through(stage) - self._seen
+        same_step = self._key[:2] == (stage.index, at.index)
+        self._key = (stage.index, at.index, self._key[2] + 1 if same_step else 0)
+        self._seen = _through(stage)
+
+    def ends(self, stage: Stage) -> None:
+        """It was."""
+        self.counted[self._key] = _through(stage) - self._seen
+        self._seen = _through(stage)
+
+    def stage_ends(self, stage: Stage) -> None:
+        """No group follows in this stage."""
+        self.elsewhere += _through(stage) - self._seen
+        self._seen = _through(stage)
+
+
+def _through(stage: Stage) -> int:
+    return sum(model.forward_passes for model in stage.models.values())
+
+
 class Watch:
     """Keeps every answer of a run's hooks, and says what was changed that was not the changer's own.
 
@@ -84,6 +143,7 @@ class Watch:
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.faults: list[str] = []
+        self.passes = Passes()
         self.innermost = Innermost(seen=self._keep_inner)
         self._frames: list[list[_Kept]] = []
 

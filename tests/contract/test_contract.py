@@ -234,6 +234,52 @@ def test_what_is_not_claimed_is_skipped() -> None:
             test()
 
 
+class AsksTwice(Plugin):
+    @hookimpl
+    def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
+        return 0.5 * (stage.model.predict(stage, at, patches) + stage.model.predict(stage, at, patches))
+
+
+class SavesSteps(Plugin):
+    """Predicts at every other step; whoever only knows a bound says so."""
+
+    _last: list[Tensor] = []
+
+    @hookimpl
+    def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
+        if at.index % 2 == 0:
+            self._last[:] = [stage.model.predict(stage, at, patches)]
+        return self._last[0]
+
+
+class SaysSo(SavesSteps):
+    @hookimpl
+    def forward_passes(self, at: Step, patches: Patches) -> int:
+        return 0 if at.index % 2 else 2 * len(patches.views)
+
+
+class AsksElsewhere(Plugin):
+    @hookimpl(wrapper=True)
+    def fuse(self, stage: Stage, at: Step, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
+        fused = yield
+        again = stage.model.predict(stage, at, groups[0])
+        return replace(fused, prediction=fused.prediction + 0 * again.mean())
+
+
+def test_forward_passes_that_lie_are_caught() -> None:
+    test = "test_forward_passes_are_as_said"
+    place = "sd, stage 1, step 1, group 0"
+    fails(AsksTwice, test, f"^{place}: 'forward_passes' says 12, and 24 views went through a denoiser; count what")
+    place = "sd, stage 1, step 2, group 0"
+    fails(SavesSteps, test, f"^{place}: 'forward_passes' says 12, and 0 .* or say passes_are_exact = False")
+    fails(AsksElsewhere, test, "^sd: 36 views went through a denoiser outside of 'noise_prediction'")
+    # More than was said is wrong, bound or not.
+    fails(AsksTwice, test, "says 12, and 24", passes_are_exact=False)
+    for honest, exact in ((SaysSo, True), (SavesSteps, False)):
+        contract = type("Contract", (PluginContract,), {"plugin": honest, "passes_are_exact": exact})()
+        contract.test_forward_passes_are_as_said()
+
+
 class Nested(BaseModel):
     one: int = Field(1, description="A number.")
     two: int = Field(default=2, description="Another number.")
