@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fusionkit.fusion import Fusion
     from fusionkit.keeping import RunMemory, StageCache, StageState
-    from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise
+    from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise, view_weights
     from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.partly import chosen, filled, spread
     from fusionkit.loop.ring import resized
@@ -70,6 +70,7 @@ _LAZY = {
     "scatter": "fusionkit.loop.canvas",
     "spread": "fusionkit.loop.partly",
     "view_noise": "fusionkit.loop.canvas",
+    "view_weights": "fusionkit.loop.canvas",
     "windows": "fusionkit.loop.views",
 }
 
@@ -118,6 +119,7 @@ __all__ = [
     "scatter",
     "spread",
     "view_noise",
+    "view_weights",
     "windows",
 ]
 

@@ -17,7 +17,7 @@ def options_of_plugin(kind: type[Plugin]) -> list[str]:
     if not kind.model_fields:
         return []
     properties = inline(kind.model_json_schema(by_alias=True))["properties"]
-    lines = []
+    lines: list[str] = []
     for name, field in kind.model_fields.items():
         alias = field.alias or name
         default = "required" if field.is_required() else f"default {as_yaml(_default(kind, name))}"

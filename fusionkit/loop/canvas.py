@@ -83,6 +83,26 @@ def view_noise(stage: Stage, at: Step, groups: Sequence[Patches]) -> list[Tensor
     ]
 
 
+def view_weights(stage: Stage, values: Tensor, views: Sequence[View]) -> Tensor:
+    """What a map of the canvas says of each view, (P, 1, h, w), as `Patches.weights` are; 0 outside of the canvas.
+
+    Args:
+        stage: The stage, whose canvas it is.
+        values: (H, W) or (1, 1, H, W), in latent pixels.
+        views: P views of one size.
+
+    Raises:
+        ValueError: The map is of another shape than the canvas.
+    """
+    if tuple(values.shape) not in (stage.canvas, (1, 1, *stage.canvas)):
+        height, width = stage.canvas
+        raise ValueError(
+            f"a map of {tuple(values.shape)} is none of the canvas; expected ({height}, {width}) or "
+            f"(1, 1, {height}, {width}), in latent pixels"
+        )
+    return gather(values.reshape(1, 1, *stage.canvas).to(stage.device, stage.dtype), views)
+
+
 class WeightedMean:
     """The mean that fuses groups of views: normalised inside each group, then mixed by the groups' shares.
 

@@ -95,8 +95,21 @@ def ask_views(stage: Stage, at: Step, hooks: Manager) -> list[Patches]:
     ]
     known = stage.tilings.get(at.index)
     if known is not None and known != Tiling.of(groups):
-        check_views(stage, groups)
+        check_asked(stage, groups, hooks)
     return groups
+
+
+def check_asked(stage: Stage, groups: Sequence[Patches], hooks: Manager) -> None:
+    """Check that groups of views can be predicted and leave no hole.
+
+    Raises:
+        CanvasError: They do not; names the plugins that were asked.
+    """
+    try:
+        check_views(stage, groups)
+    except CanvasError as error:
+        asked = ", ".join(hooks.asked("views"))
+        raise CanvasError(f"{error} (asked: {asked}); change their options, or leave one out") from None
 
 
 def ask_prompts(stage: Stage, at: Step, patches: Patches, hooks: Manager) -> list[Prompt]:
@@ -126,7 +139,7 @@ def check_coverage(stage: Stage, hooks: Manager) -> tuple[int, int]:
         stage.tilings[at.index] = Tiling.of(groups)
         # Most methods use the same views at every step: comparing is cheap, checking is not.
         if not checked or not same(checked[-1], groups):
-            check_views(stage, groups)
+            check_asked(stage, groups, hooks)
             checked = [groups]
         for patches in groups:
             views += len(patches.views)

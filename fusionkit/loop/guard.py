@@ -12,6 +12,7 @@ from fusionkit.foreign import out_of_memory
 from fusionkit.loop.answers import Call, WrongAnswer, check_answer, check_gathered
 from fusionkit.loop.finite import check_finite, note_finite
 from fusionkit.loop.given import Inputs
+from fusionkit.loop.origin import marked
 from fusionkit.loop.partly import Owed
 from fusionkit.loop.stage import Fused, Stage
 
@@ -52,7 +53,7 @@ class Guard:
             asked = self._asked()
             if asked is not None and hook in _OWN:
                 _note(asked.stage, answer, *_OWN[hook])
-            return answer
+            return marked(hook, answer, implementation.plugin)
 
         return call
 
@@ -75,7 +76,7 @@ class Guard:
                 answer = function(*args, **kwargs)
             except BaseException as error:  # noqa: BLE001 - SystemExit, too, is no success
                 whose.blame(error, asked)
-            return given.done(answer)
+            return marked(hook, given.done(answer), implementation.plugin)
 
         def wrap(*args: Any, **kwargs: Any) -> Generator[None, Any, Any]:
             asked = self._asked()
@@ -100,7 +101,7 @@ class Guard:
             else:
                 given.inner(inner)
                 answer = whose.resume(generator, generator.send, inner, asked)
-            return given.done(answer, inner)
+            return marked(hook, given.done(answer, inner), implementation.plugin)
 
         return wrap if implementation.wrapper else call
 

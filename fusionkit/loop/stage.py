@@ -133,6 +133,8 @@ class Patches:
         prediction: The model's guided output for each view, (P, C, h, w).
         controls: Images that steer the prediction; a plugin adds its own around `noise_prediction`.
         left_out: What plugins leave out, each by `narrowed` or `only`; a view is predicted where none leaves it out.
+        origin: The plugin that added the group, as the loop notes it: `patches.origin is self` in one's own groups.
+            Copies made by `dataclasses.replace` keep it.
     """
 
     views: tuple[View, ...]
@@ -145,6 +147,7 @@ class Patches:
     prediction: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
     controls: tuple[Control, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    origin: object = field(default=None, repr=False, compare=False)
 
     @property
     def predict(self) -> tuple[bool, ...] | None:
