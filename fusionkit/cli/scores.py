@@ -41,7 +41,11 @@ def rounded(value: float) -> str:
 
 def notes(report: Report) -> list[str]:
     """What a reader of the scores should know, and which metrics are left out, those with one reason together."""
-    lines = [f"note: {note}" for note in report.evaluation.notes]
+    from fusionkit.evaluation.folder import passed_over
+
+    folders = [folder for folder in (report.folder, report.reference) if folder is not None]
+    others = [line for folder in folders if (line := passed_over(folder))]
+    lines = [f"note: {note}" for note in (*report.evaluation.notes, *others)]
     if report.uses_features:
         lines.append(f"features: {report.features}")
     reasons: dict[str, list[str]] = {}

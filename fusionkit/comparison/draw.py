@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.bench.measure import peak_memory, quick_collections
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
+from fusionkit.errors import Cancelled, FusionError, RecipeError
 from fusionkit.fusion import Fusion
 from fusionkit.pictures.image import metadata_of
 from fusionkit.pictures.result import Result
@@ -65,7 +66,7 @@ def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool
         warm: Whether the model has drawn before; the first picture takes longer than its like.
     """
     device = next(iter(fusion.models_for(job.recipe).values())).device
-    with peak_memory(device) as memory:
+    with peak_memory(device) as memory, told_of(job):
         result = fusion.run(job.recipe, callback=callback, progress=False)
     run = {
         "seconds": round(result.seconds, 4),
@@ -77,6 +78,24 @@ def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool
     }
     folder.save(result.image, job, {**metadata_of(result), "run": run})
     return result
+
+
+@contextmanager
+def told_of(job: Job) -> Iterator[None]:
+    """Say of an error within the block which setting and picture it was.
+
+    Raises:
+        FusionError: The error, of its own kind, with their names before it.
+    """
+    try:
+        yield
+    except Cancelled:
+        raise
+    except FusionError as error:
+        where = f"setting '{job.setting.name}', picture {job.file}"
+        if isinstance(error, RecipeError):
+            raise RecipeError(f"{where}: {line}" for line in error.problems) from error
+        raise type(error)(f"{where}: {error}") from error
 
 
 class Progress:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+OTHERS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".ppm", ".tga", ".tif", ".tiff")
+"""Pictures of formats that are not read."""
 LONGEST = 100_000
 """Letters of the longest recipe inside a picture that is read; those that fusionkit writes have a few thousand."""
 
@@ -61,21 +63,38 @@ def files_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise RecipeError([no_folder(folder)])
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise RecipeError([f"folder '{folder}' can't be read: {error.strerror or error}"]) from None
+    entries = _entries(folder)
     found = [each for each in entries if _is_picture(each)]
     if not found:
         within = next((each for each in entries if each.is_dir() and _holds_pictures(each)), None)
         hint = f"; there are some in '{within}'" if within is not None else ""
-        raise RecipeError([f"folder '{folder}' holds no pictures ({', '.join(SUFFIXES)}){hint}"])
+        others = f"; {line}" if (line := passed_over(folder)) else ""
+        raise RecipeError([f"folder '{folder}' holds no pictures ({', '.join(SUFFIXES)}){hint}{others}"])
     return found
+
+
+def passed_over(folder: Path) -> str:
+    """One line on a folder's pictures of formats that are not read; empty where there are none."""
+    found = [each for each in _entries(folder) if each.suffix.lower() in OTHERS and not each.name.startswith(".")]
+    if not found:
+        return ""
+    kinds = ", ".join(sorted({each.suffix.lower() for each in found}))
+    return (
+        f"not read in '{folder}': {len(found):,} of other formats ({kinds}), '{found[0].name}' first; "
+        f"what counts is {', '.join(SUFFIXES)}"
+    )
 
 
 def no_folder(path: Path) -> str:
     """Why a path is not a folder of pictures, in one line."""
     return f"'{path}' is a file, not a folder" if path.exists() else f"no such folder: '{path}'"
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise RecipeError([f"folder '{folder}' can't be read: {error.strerror or error}"]) from None
 
 
 def _holds_pictures(folder: Path) -> bool:

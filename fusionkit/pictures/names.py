@@ -86,7 +86,11 @@ def slug(text: str) -> str:
     Marks stay with their letters, composed where Unicode has it so. No device of Windows is named.
     """
     whole = unicodedata.normalize("NFC", text)
-    kept = "".join(each if _is_kept(each) else "" if each in _JOINERS else " " for each in whole)
+    kept = ""
+    for each in whole:
+        # A mark of what is not kept, such as the one that colours a heart, goes with it.
+        stays = kept[-1:].strip() != "" if _is_mark(each) else _is_kept(each)
+        kept += each if stays else "" if each in _JOINERS else " "
     short = re.sub(" +", "-", kept).strip("-.")
     return _unreserved(_cut(short, _LETTERS).strip("-.") or "picture")
 

@@ -235,6 +235,16 @@ def test_a_replay_never_writes_into_a_comparison(fusionkit: Run) -> None:
     assert sorted(everything(OUT)) == before
 
 
+def test_a_run_that_fails_is_named(fusionkit: Run) -> None:
+    Path("r.yaml").write_text(RECIPE)
+    ran = fusionkit(*COMPARE, "--seeds", "3", "--set", "guidance-scale=1e38")
+    assert ran.code == 1
+    line = ran.err.splitlines()[-1]
+    assert line.startswith("setting 'r', picture pictures/r/p000-s3.png: ")
+    assert "not finite" in line
+    assert not list(OUT.glob("pictures/**/*.png"))
+
+
 @pytest.mark.usefixtures("drawn")
 def test_a_run_that_says_nonsense_is_named(fusionkit: Run) -> None:
     from fusionkit.pictures.image import save_image

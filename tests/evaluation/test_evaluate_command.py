@@ -130,6 +130,25 @@ def test_without_metrics_all_that_can_be_measured_is_and_the_rest_is_named(fusio
     )
 
 
+def test_pictures_of_other_formats_are_told(fusionkit):
+    noisy(Path("x"), [10, 20, 30])
+    for name in ("g.gif", "t.TIF", ".hidden.gif", "notes.txt"):
+        Path("x", name).write_bytes(b"")
+    counts = "what counts is .png, .jpg, .jpeg, .webp"
+    told = f"not read in 'x': 2 of other formats (.gif, .tif), 'g.gif' first; {counts}"
+    ran = fusionkit("evaluate", "x", "--metrics", "grey")
+    assert (ran.code, f"note: {told}" in ran.out.splitlines()) == (0, True)
+    assert told not in fusionkit("evaluate", "x", "--metrics", "grey", "-q").out
+    Path("y").mkdir()
+    Path("y/a.gif").write_bytes(b"")
+    ran = fusionkit("evaluate", "y", "--metrics", "grey")
+    assert ran.code == 2
+    assert ran.err == (
+        "folder 'y' holds no pictures (.png, .jpg, .jpeg, .webp); "
+        f"not read in 'y': 1 of other formats (.gif), 'a.gif' first; {counts}\n"
+    )
+
+
 def test_json_and_csv_hold_everything(fusionkit):
     told(Path("x/a.png"), seed=1)
     told(Path("x/b.png"), seed=3)

@@ -59,6 +59,9 @@ def test_letters_are_kept_whole() -> None:
     assert slug("con.fig") == "con_.fig"
     assert slug("\u200dx") == "x"
     assert slug("🏔") == "picture"
+    # A heart that is coloured by a mark, a flag, a family; and a digit in a box, which is a digit.
+    assert [slug(each) for each in ("❤️", "🇩🇪", "👩‍👩‍👧", "1️⃣")] == ["picture", "picture", "picture", "1️⃣"]
+    assert slug("❤️ a fox") == "a-fox"
     assert slug("a\ud800b\0c\n") == "a-b-c"
     assert slug("a\ud800b\0c\n") == "a-b-c"
     # A consonant goes with its vowel: 11 bytes have room for three characters, and the third is left without its mark.
