@@ -103,19 +103,32 @@ def wrapped(views: Iterable[View], canvas: tuple[int, int], wrap: Wrap) -> tuple
     )
 
 
-def starts(length: int, window: int, stride: int, ring: bool = False) -> list[int]:
+def starts(length: int, window: int, stride: int, ring: bool = False, offset: int = 0) -> list[int]:
     """Where windows of `window` begin on an axis of `length`; the last one is moved inward to end at the edge.
 
     On a ring there is no edge: windows begin at every multiple of the stride, and the last ones go on at the beginning.
+
+    Args:
+        length: Of the axis.
+        window: Of one window.
+        stride: From one window to the next.
+        ring: Whether the axis is a ring.
+        offset: By how much the grid is shifted. Between two edges one more window covers what lies before it; a ring is
+            turned.
     """
     if ring:
-        return [*range(0, length, stride)]
-    last = length - window
-    return [*range(0, last, stride), last]
+        return [(start + offset) % length for start in range(0, length, stride)]
+    last, first = length - window, offset % stride
+    before = [0] if first > 0 and last > 0 else []
+    return [*before, *range(first, last, stride), last]
 
 
 def windows(
-    canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int, int], wrap: Wrap = ""
+    canvas: tuple[int, int],
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    wrap: Wrap = "",
+    offset: tuple[int, int] = (0, 0),
 ) -> tuple[View, ...]:
     """Windows that cover a canvas, row by row.
 
@@ -124,6 +137,8 @@ def windows(
         window: (height, width) in latent pixels; cut to the canvas where that is smaller.
         stride: (vertical, horizontal) in latent pixels.
         wrap: Along which axes the canvas is a ring; a stage's is `stage.wrap`.
+        offset: (vertical, horizontal) in latent pixels, by which the grid is shifted: its seams then lie elsewhere. The
+            canvas stays covered, by one more row or column of windows where it is no ring.
 
     Raises:
         CanvasError: A size is below 1, or the stride is larger than the window and would leave holes, or so small that
@@ -131,7 +146,7 @@ def windows(
     """
     height, width = min(canvas[0], window[0]), min(canvas[1], window[1])
     # Four times: what is asked to cover a canvas with little overlap is measured without it.
-    if (views := count(canvas, window, stride, wrap)) > 4 * limits.VIEWS:
+    if (views := count(canvas, window, stride, wrap, offset)) > 4 * limits.VIEWS:
         raise CanvasError(f"stride {stride} in latent pixels makes {views:,} views; the most are {limits.VIEWS:,}")
     if min(*canvas, *window, *stride) < 1:
         raise CanvasError(f"canvas {canvas}, window {window} and stride {stride} must all be at least 1 latent pixel")
@@ -139,24 +154,44 @@ def windows(
         raise CanvasError(f"stride {stride} is larger than the window {window}: pixels between two windows stay empty")
     return tuple(
         View(top, left, height, width, wrap=wrap)
-        for top in starts(canvas[0], height, stride[0], "y" in wrap)
-        for left in starts(canvas[1], width, stride[1], "x" in wrap)
+        for top in starts(canvas[0], height, stride[0], "y" in wrap, offset[0])
+        for left in starts(canvas[1], width, stride[1], "x" in wrap, offset[1])
     )
 
 
-def count(canvas: tuple[int, int], window: tuple[int, int], stride: tuple[int, int], wrap: Wrap = "") -> int:
+def count(
+    canvas: tuple[int, int],
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    wrap: Wrap = "",
+    offset: tuple[int, int] = (0, 0),
+) -> int:
     """How many windows `windows` lays out, without laying them out."""
-    rows, columns = (
-        len(range(0, length, max(step, 1))) if axis in wrap else len(range(0, max(length - side, 0), max(step, 1))) + 1
-        for axis, length, side, step in zip("yx", canvas, window, stride, strict=True)
-    )
+
+    def along(axis: str, length: int, side: int, step: int, first: int) -> int:
+        step = max(step, 1)
+        if axis in wrap:
+            return len(range(0, length, step))
+        last = max(length - side, 0)
+        return len(range(first % step, last, step)) + (2 if first % step and last else 1)
+
+    rows, columns = map(along, "yx", canvas, window, stride, offset)
     return rows * columns
 
 
-def covering(canvas: tuple[int, int], window: tuple[int, int], wrap: Wrap = "") -> tuple[View, ...]:
-    """Windows at three quarters of their size apart; one window where the canvas is no larger, and no ring."""
+def covering(
+    canvas: tuple[int, int], window: tuple[int, int], wrap: Wrap = "", offset: tuple[int, int] = (0, 0)
+) -> tuple[View, ...]:
+    """Windows at three quarters of their size apart; one window where the canvas is no larger, and no ring.
+
+    Args:
+        canvas: (height, width) in latent pixels.
+        window: (height, width) in latent pixels.
+        wrap: As for `windows`.
+        offset: As for `windows`.
+    """
     height, width = min(canvas[0], window[0]), min(canvas[1], window[1])
-    return windows(canvas, (height, width), (max(1, height * 3 // 4), max(1, width * 3 // 4)), wrap)
+    return windows(canvas, (height, width), (max(1, height * 3 // 4), max(1, width * 3 // 4)), wrap, offset)
 
 
 def jittered(
