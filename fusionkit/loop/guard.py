@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from inspect import isgenerator
 from traceback import walk_tb
@@ -135,7 +136,8 @@ class _Whose:
         """An error of fusionkit's own with the plugin's name, where the plugin raised it and does not name itself."""
         given_others = self.hook in PICTURES and not isinstance(error, PluginError)
         own = given_others or _raised_by_a_plugin(error)
-        if isinstance(error, Cancelled) or self.plugin in str(error) or not own:
+        named = re.search(rf"(?<![\w-]){re.escape(self.plugin)}(?![\w-])", str(error))
+        if isinstance(error, Cancelled) or named or not own:
             return error
         whose = f"plugin '{self.plugin}' in hook '{self.hook}' says: "
         if isinstance(error, RecipeError):

@@ -366,10 +366,14 @@ class Stage:
         """A picture of the canvas, at any size, as scaled latents (1, C, h, w), by the hook `encode`.
 
         Raises:
-            ModelError: A side is not divisible by the latent factor.
+            ValueError: It is no picture, or a side is not divisible by the latent factor.
             NumericalError: The latents have values that are not finite.
             PluginError: A plugin failed, or its answer does not fit.
         """
+        size, factor = getattr(picture, "size", None), self.factor
+        if not isinstance(size, tuple) or size[0] % factor or size[1] % factor:
+            what = f"a picture of {size[0]}x{size[1]} pixels" if isinstance(size, tuple) else type(picture).__name__
+            raise ValueError(f"{what} can't be encoded; expected a picture of Pillow, its sides divisible by {factor}")
         latents: Tensor = self._ask("encode", picture=picture)
         return latents
 
@@ -377,9 +381,14 @@ class Stage:
         """Clean latents of the canvas (1, C, h, w), at any size, as a picture, by the hook `decode`.
 
         Raises:
+            ValueError: They are of another shape.
             NumericalError: The latents, or the picture, have values that are not finite.
             PluginError: A plugin failed, or its answer does not fit.
         """
+        shape = tuple(getattr(latents, "shape", ()))
+        if len(shape) != 4 or shape[:2] != self.shape[:2]:
+            what = f"latents of {shape}" if shape else type(latents).__name__
+            raise ValueError(f"{what} can't be decoded; expected a tensor (1, {self.shape[1]}, h, w)")
         check_finite(latents, "the canvas that is to be decoded", "nothing can be drawn of it")
         picture: Image = self._ask("decode", latents=latents)
         return picture
@@ -387,6 +396,8 @@ class Stage:
     def _ask(self, name: str, **arguments: Any) -> Any:
         import torch
 
+        if self.model is None:
+            raise ValueError(f"there is nothing to {name} with before the model has loaded")
         with torch.inference_mode():
             if self.hooks is not None:
                 return self.hooks.ask(name, stage=self, **arguments)

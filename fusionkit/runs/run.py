@@ -85,6 +85,7 @@ def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
 def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] = ()) -> list[str]:
     """One line for each size that the model's latent factor does not divide."""
     sizes = [("size", recipe.size), *((f"size of stage '{s.name}'", s.size) for s in stages)]
+    sizes += [(f"picture size of stage '{s.name}'", s.picture_size) for s in stages if s.picture_size is not None]
     if recipe.window is not None:
         sizes.append(("window", recipe.window))
     factor, problems = info.factor, []

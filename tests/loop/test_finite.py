@@ -14,7 +14,7 @@ from torch import Tensor
 from fusionkit import Fused, Fusion, FusionError, NumericalError, Patches, Plugin, Result, Stage, Step, hookimpl
 from fusionkit.loop.finite import Facts, is_finite
 from fusionkit.runs.observers import Preview
-from fusionkit.testing import tiny_model, tiny_pipeline, tiny_run
+from fusionkit.testing import tiny_model, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit.testing.tiny import controlnet_for
 
 SIZE = (160, 80)
@@ -241,10 +241,9 @@ def test_a_preview_that_cannot_be_decoded_is_left_out() -> None:
     lines: list[str] = []
     shown: list[Any] = []
     preview = Preview(every=1, show=lambda *each: shown.append(each), told=lines.append)
-    model = tiny_model()
     fused = Fused(torch.zeros(1), denoised=torch.full((1, 4, 8, 8), NAN))
-    stage = Stage(*([None] * 5), model=model)  # type: ignore[arg-type, misc]
-    stage.index = 0
+    stage = tiny_plan().stages[0]
+    stage.model = tiny_model()
     preview.step_done(stage, Step(0, 3, torch.tensor(1)), torch.zeros(1, 4, 8, 8), fused)
     assert shown == []
     assert lines == [

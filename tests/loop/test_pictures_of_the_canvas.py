@@ -19,6 +19,7 @@ from fusionkit import (
     Plugin,
     PluginError,
     Recipe,
+    RecipeError,
     Stage,
     StagePlan,
     hookimpl,
@@ -149,6 +150,72 @@ def test_errors_name_the_plugin() -> None:
         "hook 'decode' answered a picture, L, 160x80; expected a picture of Pillow, RGB, 160x80 pixels "
         "(asked: in-decode)"
     )
+
+
+class AfterStage(Plugin):
+    """Does after a stage, or before the run, what it is told to."""
+
+    what: Any
+    early: bool = False
+
+    @hookimpl
+    def check(self, stage: Stage) -> None:
+        if self.early:
+            self.what(stage)
+
+    @hookimpl
+    def stage_done(self, stage: Stage) -> None:
+        self.what(stage)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (
+            lambda stage: stage.encode(Image.new("RGB", (65, 64))),
+            "a picture of 65x64 pixels can't be encoded",
+        ),
+        (
+            lambda stage: stage.encode("a.png"),
+            "str can't be encoded; expected a picture of Pillow",
+        ),
+        (
+            lambda stage: stage.encode(torch.zeros(3)),
+            "Tensor can't be encoded; expected a picture",
+        ),
+        (
+            lambda stage: stage.decode(torch.zeros(4, 8, 8)),
+            "latents of (4, 8, 8) can't be decoded; expected a",
+        ),
+        (lambda stage: stage.decode(torch.zeros(2, 4, 8, 8)), "latents of (2, 4, 8, 8) can't be decoded; expected a"),
+        (lambda stage: stage.decode(None), "NoneType can't be decoded; expected a tensor (1, 4, h, w)"),
+    ],
+)
+def test_what_can_not_be_encoded_or_decoded_is_said_of_the_plugin_that_gave_it(what: Any, said: str) -> None:
+    with pytest.raises(PluginError) as error:
+        fusion(AfterStage(what=what))(progress=False)
+    assert str(error.value).startswith(f"plugin 'after-stage' failed in hook 'stage_done': ValueError: {said}")
+
+
+def test_before_the_model_loads_nothing_can_be_decoded() -> None:
+    with pytest.raises(PluginError, match="hook 'check': ValueError: there is nothing to decode with before the model"):
+        fusion(AfterStage(what=lambda stage: stage.decode(torch.zeros(1, 4, 8, 8)), early=True))(progress=False)
+
+
+def test_what_a_model_says_of_other_latents_is_said_of_the_plugin() -> None:
+    said = refused(PluginError, lambda stage, latents: stage.model.decode(latents[:, :2]))
+    assert said.startswith("plugin 'in-decode' in hook 'decode' says: the model's vae fails at its work")
+
+
+def test_a_starting_picture_that_can_not_be_encoded_is_refused_before_the_run(tmp_path: Path) -> None:
+    class Small(BeginsWith):
+        @hookimpl
+        def plan_stages(self, recipe: Recipe) -> list[StagePlan]:
+            return [StagePlan(SIZE, picture=self.path, picture_size=(65, 64), name="first")]
+
+    Image.new("RGB", SIZE).save(tmp_path / "start.png")
+    with pytest.raises(RecipeError, match=r"^picture size of stage 'first' 65x64 is not divisible by 8.*try 64x64$"):
+        fusion(Small(path=tmp_path / "start.png"))(progress=False)
 
 
 class EncodesNaN(Plugin):
