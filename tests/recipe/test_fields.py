@@ -62,9 +62,11 @@ def test_a_keyword_may_be_what_the_field_may_be(name: str) -> None:
 )
 def test_help_shows_the_keywords_one_by_one(function: Any, fields: Any, own: list[str]) -> None:
     parameters = inspect.signature(function).parameters
-    assert list(parameters) == [*own, *fields.__annotations__]
+    more = [name for name in parameters if name not in fields.__annotations__]
+    assert list(parameters) == [*more, *fields.__annotations__]
+    assert more[: len(own)] == own
     assert str(parameters["steps"]) == "steps: 'int' = ..."
-    assert all(each.kind is inspect.Parameter.KEYWORD_ONLY for each in list(parameters.values())[len(own) :])
+    assert all(each.kind is inspect.Parameter.KEYWORD_ONLY for each in list(parameters.values())[len(more) :])
 
 
 def test_an_unknown_keyword_is_refused_with_what_is_near() -> None:
