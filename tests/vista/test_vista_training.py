@@ -206,6 +206,7 @@ def test_every_part_trains_and_the_pipelines_draw(tmp_path: Path, capsys: pytest
     assert (work / "sheets" / "denoiser-0.png").stat().st_size > 10_000
     assert (work / "sheets" / "flow-0.png").stat().st_size > 10_000
     assert main(["export", *common, "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "scenes" / "model_index.json").read_text())["requires_safety_checker"] is False
     judge = load_judge(work / "judge" / "judge")
     seen = judge.judge(np.zeros((1, 128, 128, 3), np.uint8))[0]
     assert seen.style in ("poster", "woodcut")

@@ -54,7 +54,8 @@ def save(pipeline: Any, tokenizer_folder: Path, folder: Path, names: tuple[str, 
         if hasattr(model, "register_to_config"):
             # Otherwise the folder that the part was loaded from would be written down.
             model.register_to_config(_name_or_path="")
-    type(pipeline)(**{**pipeline.components, **halves}).save_pretrained(folder)
+    options = {name: value for name, value in pipeline.config.items() if name == "requires_safety_checker"}
+    type(pipeline)(**{**pipeline.components, **halves}, **options).save_pretrained(folder)
     for tokenizer in folder.glob("tokenizer*"):
         for name in ("vocab.json", "merges.txt"):
             shutil.copy(tokenizer_folder / name, tokenizer / name)
@@ -72,7 +73,6 @@ def export_scenes(work: Path, folder: Path) -> None:
         load_tokenizer(denoiser / "tokenizer"),
         build_scheduler(),
     )
-    pipeline.register_modules(safety_checker=None)
     save(pipeline, denoiser / "tokenizer", folder, ("vae", "unet", "text_encoder"))
 
 
