@@ -13,6 +13,7 @@ from fusionkit import Patches, Plugin, Stage, StageState, Step, View, hookimpl
 from fusionkit.errors import NumericalError, PluginError
 from fusionkit.loop.partly import chosen, filled, spread
 from fusionkit.testing import PluginContract, execute_tiny, tiny_model, tiny_plan, tiny_run
+from fusionkit.testing.resuming import ended_runs, whole_run
 from fusionkit_accdiffusion import DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_accdiffusion.dilated_sampling import _among
 from fusionkit_magicfusion import SaliencyNoiseBlending
@@ -327,3 +328,26 @@ class TestFirstForLast(PluginContract):
     neutral: ClassVar = {"last": 0}
     imports_lightly = False
     test_options_are_described = None
+
+
+class Twice(Plugin):
+    """A ring, and over it once more from the middle of the schedule."""
+
+    @hookimpl(wrapper=True)
+    def plan_stages(self) -> Any:
+        (plan,) = yield
+        return [replace(plan, wrap="x"), replace(plan, wrap="x", strength=0.6)]
+
+
+@pytest.mark.parametrize("scheduler", ["dpm++-2m", "heun", "lms", "pndm", "unipc"])
+def test_a_run_of_all_of_it_goes_on_from_any_step(scheduler: str) -> None:
+    """What is left out, a beginning in the middle, a ring and an interval are of the plan: nothing is hidden."""
+
+    def plan() -> Any:
+        options = {scheduler: {"skip-prk-steps": True} if scheduler == "pndm" else {}}
+        fields = {**FIELDS, "scheduler": options, "steps": 5, "guidance_interval": [0.2, 0.7]}
+        return tiny_plan([Twice(), HalfAtATime(), FirstForLast()], **fields)
+
+    whole, ended = whole_run(plan()), ended_runs(plan)
+    assert [(each.stage, each.done) for each in ended] == [(each.stage, each.done) for each in whole]
+    assert all(one.latents.equal(other.latents) for one, other in zip(whole, ended, strict=True))
