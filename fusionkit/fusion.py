@@ -382,7 +382,8 @@ class Fusion:
     def _device(self, recipe: Recipe) -> Any:
         if self._models:
             return next(iter(self._models.values())).device
-        from fusionkit.models.load import check_machine, pick_device
+        from fusionkit.models.devices import pick_device
+        from fusionkit.models.load import check_machine
 
         if problems := check_machine(recipe, self.infos):
             raise RecipeError(problems)
@@ -402,7 +403,7 @@ def make_recipe(**fields: Any) -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        raise RecipeError(problems_of(error)) from None
+        raise RecipeError(problems_of(error, Recipe)) from None
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

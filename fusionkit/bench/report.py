@@ -115,7 +115,7 @@ def about(plan: RunPlan, device: torch.device) -> dict[str, Any]:
     """The machine, where it computes, and the versions."""
     import torch
 
-    from fusionkit.models.load import pick_dtype
+    from fusionkit.models.devices import pick_dtype
     from fusionkit.pictures.image import versions
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -101,7 +101,7 @@ def coverage(plan: RunPlan, stage: Stage) -> str:
 
 def memory(plan: RunPlan) -> str:
     """A rough estimate of what a run needs, where it computes."""
-    from fusionkit.models.load import pick_device
+    from fusionkit.models.devices import pick_device
     from fusionkit.models.memory import estimate_memory, machine_memory, models_beside
     from fusionkit.pictures.image import in_bytes
 

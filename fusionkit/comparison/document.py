@@ -22,7 +22,8 @@ from fusionkit.comparison.spec import (
 from fusionkit.errors import RecipeError, did_you_mean
 from fusionkit.recipe import limits
 from fusionkit.recipe.assemble import Change, find_recipe, shown_path
-from fusionkit.recipe.document import Node, read_yaml
+from fusionkit.recipe.document import read_yaml
+from fusionkit.recipe.nodes import Node
 from fusionkit.recipe.problems import shown
 from fusionkit.recipe.recipe_file import recipe_of, recipe_reader
 from fusionkit.recipe.texts import is_file, unfit_path

@@ -14,7 +14,8 @@ from fusionkit.comparison.ranges import parse_seeds, parse_values
 from fusionkit.errors import RecipeError
 from fusionkit.recipe import limits
 from fusionkit.recipe.assemble import Change, find_recipe, parse_change, parse_value, shown_path
-from fusionkit.recipe.document import Node, Place, read_text
+from fusionkit.recipe.document import read_text
+from fusionkit.recipe.nodes import Node, Place
 from fusionkit.recipe.recipe import Recipe
 from fusionkit.recipe.recipe_file import RecipeFile, recipe_reader
 from fusionkit.recipe.texts import unfit_text

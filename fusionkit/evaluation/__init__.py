@@ -5,9 +5,10 @@ from __future__ import annotations
 from fusionkit.evaluation.choose import make_metrics, usable
 from fusionkit.evaluation.evaluate import Evaluation, check, evaluate
 from fusionkit.evaluation.features import Features
+from fusionkit.evaluation.folder import read_pictures
 from fusionkit.evaluation.intervals import Sampled, Score, difference
 from fusionkit.evaluation.metric import Metric
-from fusionkit.evaluation.picture import Picture, read_pictures
+from fusionkit.evaluation.picture import Picture
 from fusionkit.evaluation.tools import Tools
 
 __all__ = [

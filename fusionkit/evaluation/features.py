@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from fusionkit.registry import Group
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -92,3 +94,7 @@ def stacked(crops: Sequence[NDArray[np.float32]], size: tuple[int, int]) -> NDAr
     import numpy as np
 
     return np.stack(crops) if crops else np.zeros((0, size[1], size[0], 3), np.float32)
+
+
+FEATURES: Group[Features] = Group("fusionkit.features", "features", Features)  # type: ignore[type-abstract]
+"""What the installed packages offer."""

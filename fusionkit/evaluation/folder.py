@@ -26,14 +26,31 @@ LONGEST = 100_000
 """Letters of the longest recipe inside a picture that is read; those that fusionkit writes have a few thousand."""
 
 
-def pictures_in(
-    folder: Path, crop: tuple[int, int] | None, stride: int | None, partner: Path | None, trust: bool
+def read_pictures(
+    folder: Path | str,
+    *,
+    crop: tuple[int, int] | None = None,
+    stride: int | None = None,
+    partner: Path | str | None = None,
+    trust: bool = False,
 ) -> list[Picture]:
-    """The pictures of a folder, as `read_pictures` says.
+    """The pictures of a folder (PNG, JPEG, WebP), sorted by name; hidden files and other files are passed over.
+
+    Sub-folders are not entered: they hold other sets. Every file is decoded once, so that a damaged one is found now.
+
+    Args:
+        folder: The folder.
+        crop: (width, height) in pixels of the size that the model was trained at; None takes it from the pictures'
+            recipes or their models.
+        stride: Pixels from one view to the next; None takes the views from the pictures' recipes.
+        partner: A folder in which each picture's partner has the same name.
+        trust: Whether folders and files that the pictures' own recipes name are opened, such as their models. The hub
+            is never asked for what a picture names; a model that is in its local cache will do.
 
     Raises:
-        RecipeError: All problems.
+        RecipeError: No such folder, no pictures in it, unreadable ones, or pictures of different sizes; all problems.
     """
+    folder, partner = Path(folder), None if partner is None else Path(partner)
     problems = [] if partner is None or partner.is_dir() else [no_folder(partner)]
     paths: list[Path] = []
     try:

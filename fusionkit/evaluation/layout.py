@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fusionkit.errors import FusionError, ModelError, RecipeError
 from fusionkit.foreign import told
@@ -15,11 +15,15 @@ from fusionkit.loop.views import View, Wrap, windows
 from fusionkit.trust import named_by_a_picture
 
 if TYPE_CHECKING:
-    from fusionkit.evaluation.picture import Box, Picture
+    from pathlib import Path
+
     from fusionkit.loop.model import ModelInfo
     from fusionkit.recipe.recipe import ModelSpec, Recipe
 
-Views = Sequence[tuple["Box", float]]
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels; right and bottom are the first pixels outside."""
+
+Views = Sequence[tuple[Box, float]]
 
 
 class Layout(NamedTuple):
@@ -36,7 +40,35 @@ _known: dict[tuple[str, int | None], Layout | RecipeError] = {}
 _moving: set[str] = set()
 
 
-def layout_of(picture: Picture) -> Layout:
+class Tiled(Protocol):
+    """A picture, as far as it tells where its windows were."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What made it."""
+
+    @property
+    def crop(self) -> tuple[int, int] | None:
+        """(width, height) in pixels of the size that the model was trained at."""
+
+    @property
+    def stride(self) -> int | None:
+        """Pixels from one view to the next, where they are given by hand."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether what the recipe names is opened."""
+
+
+def layout_of(picture: Tiled) -> Layout:
     """The windows of a picture's last stage in pixels, and the share of the steps, 0..1, in which each was there.
 
     Those of a ring begin on the picture, and may end beyond its edge. A stride that was given by hand, with the model's
@@ -89,7 +121,7 @@ def allowed(trusted: bool) -> AbstractContextManager[object]:
     return nullcontext() if trusted else named_by_a_picture(paths=ADVICE, downloads="")
 
 
-def _of_recipe(recipe: Recipe, picture: Picture) -> Layout:
+def _of_recipe(recipe: Recipe, picture: Tiled) -> Layout:
     """The layout of a recipe; planned once for all recipes that differ in prompt and seed alone."""
     dumped = {**recipe.dump(), "prompt": None, "seed": None, "name": None}
     key = json.dumps([dumped, picture.size, picture.trusted], default=repr)
@@ -111,7 +143,7 @@ def _of_recipe(recipe: Recipe, picture: Picture) -> Layout:
     return found
 
 
-def _planned(recipe: Recipe, picture: Picture) -> Layout | RecipeError:
+def _planned(recipe: Recipe, picture: Tiled) -> Layout | RecipeError:
     from fusionkit.loop.denoise import ask_views
     from fusionkit.runs.run import prepare
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from fusionkit.evaluation.needs import NEEDS, unmet
 from fusionkit.plugin import kebab
 from fusionkit.recipe.recipe import Part
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from fusionkit.evaluation.tools import Tools
 
 Better = Literal["lower", "higher", "closer-to-1", "none"]
-FEATURE_NEEDS = {"features": "pooled", "feature-maps": "maps", "perceptual-distance": "perceptual_distance"}
-"""What a metric may need of the feature network, and the network's method that gives it."""
-NEEDS = frozenset({"reference", "partner", "prompt", "views", "crop", *FEATURE_NEEDS})
 
 
 class Metric(Part):
@@ -73,9 +71,7 @@ class Metric(Part):
 
         The base checks `needs` and `least`; a subclass adds its own lines to these.
         """
-        from fusionkit.evaluation.needs import unmet
-
-        return unmet(self, pictures, reference, tools)
+        return unmet(self.needs, self.least, pictures, reference, tools)
 
     def describe(self, picture: Picture, tools: Tools) -> Any:
         """What `score` needs of one picture: a number, or an array such as the features of its crops, (n, D).

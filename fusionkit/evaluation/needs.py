@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError
-from fusionkit.evaluation.metric import FEATURE_NEEDS
 
 if TYPE_CHECKING:
-    from fusionkit.evaluation.metric import Metric
     from fusionkit.evaluation.picture import Picture
     from fusionkit.evaluation.tools import Tools
 
 Pictures = Sequence["Picture"]
+FEATURE_NEEDS = {"features": "pooled", "feature-maps": "maps", "perceptual-distance": "perceptual_distance"}
+"""What a metric may need of the feature network, and the network's method that gives it."""
+NEEDS = frozenset({"reference", "partner", "prompt", "views", "crop", *FEATURE_NEEDS})
 _SHOWN = 3
 
 
-def unmet(metric: Metric, pictures: Pictures, reference: Pictures, tools: Tools) -> list[str]:
-    """Why a metric can't score these pictures, one line each, as far as its class variables tell."""
-    needs = metric.needs
+def unmet(needs: Collection[str], least: int, pictures: Pictures, reference: Pictures, tools: Tools) -> list[str]:
+    """Why a metric can't score these pictures, one line each, as far as its class variables tell.
+
+    Args:
+        needs: What it can't do without, of `NEEDS`.
+        least: The fewest pictures that give a score.
+        pictures: The set.
+        reference: What it is compared with.
+        tools: The feature network.
+    """
     both = [("", pictures)]
     problems: list[str] = []
     if "reference" in needs and reference:
@@ -27,9 +35,9 @@ def unmet(metric: Metric, pictures: Pictures, reference: Pictures, tools: Tools)
     elif "reference" in needs:
         problems.append("needs pictures to compare with; give their folder: --reference DIR")
     for where, each in both:
-        if len(each) < metric.least:
-            least = "1 picture" if metric.least == 1 else f"{metric.least} pictures"
-            problems.append(f"needs at least {least}{where}; there {_are(len(each))}")
+        if len(each) < least:
+            fewest = "1 picture" if least == 1 else f"{least} pictures"
+            problems.append(f"needs at least {fewest}{where}; there {_are(len(each))}")
     if "partner" in needs:
         problems += _partners(pictures)
     if "crop" in needs:

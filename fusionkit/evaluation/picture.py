@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fusionkit.evaluation.layout import Box as Box
     from fusionkit.loop.views import Wrap
     from fusionkit.recipe.recipe import Recipe
-
-Box = tuple[int, int, int, int]
-"""(left, top, right, bottom) in pixels; right and bottom are the first pixels outside."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,35 +136,6 @@ def read_pixels(path: Path) -> NDArray[np.uint8]:
 @lru_cache(maxsize=2)  # a picture and its partner
 def _kept_pixels(path: Path, version: tuple[int, int] | None) -> NDArray[np.uint8]:
     return read_pixels(path)
-
-
-def read_pictures(
-    folder: Path | str,
-    *,
-    crop: tuple[int, int] | None = None,
-    stride: int | None = None,
-    partner: Path | str | None = None,
-    trust: bool = False,
-) -> list[Picture]:
-    """The pictures of a folder (PNG, JPEG, WebP), sorted by name; hidden files and other files are passed over.
-
-    Sub-folders are not entered: they hold other sets. Every file is decoded once, so that a damaged one is found now.
-
-    Args:
-        folder: The folder.
-        crop: (width, height) in pixels of the size that the model was trained at; None takes it from the pictures'
-            recipes or their models.
-        stride: Pixels from one view to the next; None takes the views from the pictures' recipes.
-        partner: A folder in which each picture's partner has the same name.
-        trust: Whether folders and files that the pictures' own recipes name are opened, such as their models. The hub
-            is never asked for what a picture names; a model that is in its local cache will do.
-
-    Raises:
-        RecipeError: No such folder, no pictures in it, unreadable ones, or pictures of different sizes; all problems.
-    """
-    from fusionkit.evaluation.folder import pictures_in
-
-    return pictures_in(Path(folder), crop, stride, None if partner is None else Path(partner), trust)
 
 
 def upright_size(path: Path, *, decode: bool = False) -> tuple[int, int]:

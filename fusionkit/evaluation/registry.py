@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fusionkit.evaluation.features import Features
+from fusionkit.evaluation.features import FEATURES as FEATURES
 from fusionkit.evaluation.metric import Metric
 from fusionkit.registry import Group
 
 METRICS = Group("fusionkit.metrics", "metric", Metric)
-FEATURES: Group[Features] = Group("fusionkit.features", "features", Features)  # type: ignore[type-abstract]

@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.evaluation.metric import FEATURE_NEEDS
+from fusionkit.evaluation.needs import FEATURE_NEEDS
 from fusionkit.pictures.image import versions
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ class Tools:
         Raises:
             RecipeError: This machine does not have it.
         """
-        from fusionkit.models.load import pick_device
+        from fusionkit.models.devices import pick_device
 
         return str(pick_device(self._device))
 
@@ -91,7 +91,7 @@ class Tools:
             return self._asked
         # Several metrics ask; what is missing, and may have been tried to download, is looked for once.
         if self._failure is None:
-            from fusionkit.evaluation.registry import FEATURES
+            from fusionkit.evaluation.features import FEATURES
 
             try:
                 kind = FEATURES.load(self._asked)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import RecipeError
 from fusionkit.loop.model import Model, ModelInfo
+from fusionkit.models.devices import pick_device, pick_dtype
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.lora.loras import add_loras, check_loras
 from fusionkit.models.pipelines import load_pipeline as load_pipeline
@@ -14,8 +15,6 @@ from fusionkit.models.prompts.plan import length_problems
 from fusionkit.models.sharing import Turns, place, share_components
 
 if TYPE_CHECKING:
-    import torch
-
     from fusionkit.recipe.recipe import Recipe
 
 
@@ -120,34 +119,6 @@ def check_machine(recipe: Recipe, infos: Mapping[str, ModelInfo] | None = None, 
     if recipe.offload != "none" and device.type == "cpu":
         problems.append(f"offload '{recipe.offload}' moves weights to a GPU when they are needed; there is none in use")
     return problems
-
-
-def pick_device(asked: str) -> torch.device:
-    """The device of that name; `auto` is the first of cuda, xpu, mps and the CPU that is there.
-
-    Raises:
-        RecipeError: It is not there.
-    """
-    import torch
-
-    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    xpu = torch.xpu.device_count() if torch.xpu.is_available() else 0
-    there = [f"cuda:{number}" for number in range(cuda)] + [f"xpu:{number}" for number in range(xpu)]
-    there += ["mps", "cpu"] if torch.backends.mps.is_available() else ["cpu"]
-    if asked == "auto":
-        return torch.device(there[0].partition(":")[0])
-    if asked not in there and f"{asked}:0" not in there:
-        raise RecipeError([f"device '{asked}' is not there; this machine has: {', '.join(there)}"])
-    return torch.device(asked)
-
-
-def pick_dtype(asked: str, device: torch.device) -> torch.dtype:
-    """The type of that name; `auto` is float16 on cuda and xpu, and float32 elsewhere."""
-    import torch
-
-    name = ("float16" if device.type in ("cuda", "xpu") else "float32") if asked == "auto" else asked
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
 
 
 def _adapter(pipe: Any, info: ModelInfo, **options: Any) -> Model:

@@ -73,7 +73,7 @@ def estimate_memory(
     estimate is 0 to 20% above the tensors alive at the peak. Not counted: torch itself (about 0.3 GB, more with CUDA),
     buffers of convolution libraries, and what plugins keep.
     """
-    from fusionkit.models.load import pick_device, pick_dtype
+    from fusionkit.models.devices import pick_device, pick_dtype
 
     device = pick_device(recipe.device)
     itemsize = pick_dtype(recipe.dtype, device).itemsize
@@ -146,7 +146,7 @@ def memory_problems(
         canvas_only: Compare the canvas alone, which no option makes smaller, in place of everything.
         most: The number of views in the largest group, where it is known.
     """
-    from fusionkit.models.load import pick_device
+    from fusionkit.models.devices import pick_device
     from fusionkit.pictures.image import in_bytes
 
     needs, room = estimate_memory(info, recipe, stages, beside, most), machine_memory(pick_device(recipe.device))

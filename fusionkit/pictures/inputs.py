@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from fusionkit.errors import RecipeError
 from fusionkit.pictures.opening import PictureError
 from fusionkit.pictures.picture import has_more
-from fusionkit.recipe.document import Node
+from fusionkit.recipe.nodes import Node
 from fusionkit.trust import refusal
 
 if TYPE_CHECKING:

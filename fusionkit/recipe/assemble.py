@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fusionkit.errors import RecipeError, did_you_mean
 from fusionkit.recipe import limits
-from fusionkit.recipe.document import Node, Place, parse_yaml, read_yaml
+from fusionkit.recipe.document import parse_yaml, read_yaml
+from fusionkit.recipe.nodes import Node, Place
 from fusionkit.recipe.problems import shown
 from fusionkit.recipe.texts import is_file, is_folder, unfit_line, unfit_path, unfit_text
 

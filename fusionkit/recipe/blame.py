@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from fusionkit.recipe.assemble import plugin_name
-from fusionkit.recipe.document import Node
+from fusionkit.recipe.nodes import Node
 
 
 def blamed(tree: Node, problem: str) -> Node:

@@ -77,12 +77,8 @@ def complaints(error: ValidationError, model: type[BaseModel], owner: str = RECI
             yield Complaint(location, detail["type"] == "extra_forbidden", line)
 
 
-def problems_of(error: ValidationError, model: type[BaseModel] | None = None, owner: str = RECIPE) -> list[str]:
-    """One line for each complaint of a validation; the model is `Recipe` where none is given."""
-    if model is None:
-        from fusionkit.recipe.recipe import Recipe
-
-        model = Recipe
+def problems_of(error: ValidationError, model: type[BaseModel], owner: str = RECIPE) -> list[str]:
+    """One line for each complaint of a validation of a model's fields."""
     return list(dict.fromkeys(each.line for each in complaints(error, model, owner)))
 
 

@@ -25,7 +25,8 @@ from fusionkit.recipe.assemble import (
 )
 from fusionkit.recipe.beside import pictures_beside
 from fusionkit.recipe.blame import blamed
-from fusionkit.recipe.document import Node, Place, parse_yaml
+from fusionkit.recipe.document import parse_yaml
+from fusionkit.recipe.nodes import Node, Place
 from fusionkit.recipe.other_names import meant
 from fusionkit.recipe.problems import Location, complaints, options_of, shown
 from fusionkit.recipe.recipe import Recipe, plugin_entry, with_options

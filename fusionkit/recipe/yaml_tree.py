@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import RecipeError
 from fusionkit.recipe import limits
-from fusionkit.recipe.document import Node, Place
+from fusionkit.recipe.nodes import Node, Place
 from fusionkit.recipe.texts import unfit_text
 
 if TYPE_CHECKING:

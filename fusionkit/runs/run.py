@@ -79,7 +79,9 @@ def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
     try:
         return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
     except ValidationError as error:
-        raise ModelError("\n".join(f"defaults of model '{info.name}': {line}" for line in problems_of(error))) from None
+        raise ModelError(
+            "\n".join(f"defaults of model '{info.name}': {line}" for line in problems_of(error, Recipe))
+        ) from None
 
 
 def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] = ()) -> list[str]:

@@ -10,7 +10,7 @@ from fusionkit.comparison.document import bundled_comparisons, find_comparison, 
 from fusionkit.comparison.jobs import jobs_of, part_of
 from fusionkit.comparison.spec import Comparison, Setting, compared
 from fusionkit.errors import RecipeError
-from fusionkit.recipe.document import Node, Place
+from fusionkit.recipe.nodes import Node, Place
 
 RECIPE = """model: tinyworld/scenes
 prompt: a landscape photo of mountains at noon

@@ -12,8 +12,8 @@ import pytest
 from measured import tools
 
 from fusionkit import Fusion
+from fusionkit.evaluation import Picture, read_pictures
 from fusionkit.evaluation.evaluate import evaluate
-from fusionkit.evaluation.picture import Picture, read_pictures
 from fusionkit.evaluation.registry import FEATURES, METRICS
 from fusionkit_metrics import Seam, Variance
 from fusionkit_metrics.seam import phase_of

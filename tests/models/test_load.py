@@ -13,8 +13,9 @@ from single_file import save_single_file
 from tiny_models import CHECKPOINTS, drawn, info_of, plain, run, stage_on
 
 from fusionkit.errors import ModelError, RecipeError
+from fusionkit.models.devices import pick_device, pick_dtype
 from fusionkit.models.inspect import inspect_model
-from fusionkit.models.load import load_model, load_pipeline, pick_device, pick_dtype, place, wrap_pipeline
+from fusionkit.models.load import load_model, load_pipeline, place, wrap_pipeline
 from fusionkit.models.lora.loras import add_loras, remove_loras
 from fusionkit.recipe import Lora, Recipe
 

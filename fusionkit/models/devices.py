@@ -1,0 +1,38 @@
+"""Where a model computes, and in which type of number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fusionkit.errors import RecipeError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device(asked: str) -> torch.device:
+    """The device of that name; `auto` is the first of cuda, xpu, mps and the CPU that is there.
+
+    Raises:
+        RecipeError: It is not there.
+    """
+    import torch
+
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    xpu = torch.xpu.device_count() if torch.xpu.is_available() else 0
+    there = [f"cuda:{number}" for number in range(cuda)] + [f"xpu:{number}" for number in range(xpu)]
+    there += ["mps", "cpu"] if torch.backends.mps.is_available() else ["cpu"]
+    if asked == "auto":
+        return torch.device(there[0].partition(":")[0])
+    if asked not in there and f"{asked}:0" not in there:
+        raise RecipeError([f"device '{asked}' is not there; this machine has: {', '.join(there)}"])
+    return torch.device(asked)
+
+
+def pick_dtype(asked: str, device: torch.device) -> torch.dtype:
+    """The type of that name; `auto` is float16 on cuda and xpu, and float32 elsewhere."""
+    import torch
+
+    name = ("float16" if device.type in ("cuda", "xpu") else "float32") if asked == "auto" else asked
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
