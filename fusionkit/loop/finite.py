@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fusionkit.errors import FusionError, NumericalError
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from fusionkit.loop.stage import Stage
     from fusionkit.recipe.recipe import Recipe
 
 # How many steps a GPU may be ahead of what is known of its numbers.
@@ -115,7 +114,14 @@ def is_finite(tensor: Tensor) -> Tensor:
     return (least > -inf) & (largest < inf)
 
 
-def note_finite(stage: Stage, tensor: Tensor, whose: str, instead: str | Callable[[], str]) -> None:
+class Noting(Protocol):
+    """A stage, as far as facts are noted of it."""
+
+    index: int
+    facts: Facts
+
+
+def note_finite(stage: Noting, tensor: Tensor, whose: str, instead: str | Callable[[], str]) -> None:
     """Remember whether a tensor is finite.
 
     Args:
@@ -153,7 +159,7 @@ def type_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def place(stage: Stage, at: Any = None) -> str:
+def place(stage: Noting, at: Any = None) -> str:
     """Where a run is, as its errors say it: `stage 1, step 3 of 20`."""
     stage_name = f"stage {stage.index + 1}"
     return f"{stage_name}, before its first step" if at is None else f"{stage_name}, step {at.index + 1} of {at.total}"

@@ -401,9 +401,7 @@ class Stage:
         with torch.inference_mode():
             if self.hooks is not None:
                 return self.hooks.ask(name, stage=self, **arguments)
-            from fusionkit.loop.defaults import Defaults
-
-            return getattr(Defaults(), name)(self, **arguments)
+            return getattr(self.model, name)(*arguments.values())
 
     def noise(self, purpose: str, shape: Sequence[int] | None = None, at: Step | None = None) -> Tensor:
         """N(0, 1) noise that depends on the seed, the stage, the step and the purpose alone.

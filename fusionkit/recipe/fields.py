@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fusionkit.plugin import Plugin
-    from fusionkit.recipe.recipe import Lora, ModelSpec, SchedulerSpec
+    from fusionkit.recipe.parts import Lora, ModelSpec, SchedulerSpec
 
 
 class _FromTheRecipe:

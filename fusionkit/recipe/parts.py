@@ -1,0 +1,111 @@
+"""The parts of a recipe that have keys of their own: a scheduler, a LoRA, one of several models."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+from fusionkit.plugin import kebab
+from fusionkit.recipe import limits
+from fusionkit.recipe.problems import shown
+from fusionkit.recipe.values import Name, Number, OptionalName, Source
+
+
+class Part(BaseModel):
+    """What a recipe and its parts have in common: kebab-case in YAML, nothing unknown, nothing changed later."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=kebab,
+        populate_by_name=True,
+    )
+
+
+class SchedulerSpec(Part):
+    """A scheduler by a short name or its class name, with options for its configuration or its steps.
+
+    In YAML `ddpm`, or `ddim: {eta: 1.0}`.
+    """
+
+    name: Name = Field(description="A short name such as ddim, or a class of diffusers such as DDIMScheduler.")
+    options: dict[str, Any] = Field(
+        default={}, description="What is changed in its configuration, or given to its steps."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "name" not in value:
+            if len(value) != 1:
+                raise ValueError(
+                    f"must be a name, or one name with its options, such as ddim: {{eta: 1.0}}, not {shown(value)}"
+                )
+            ((name, options),) = value.items()
+            if options is not None and not isinstance(options, dict):
+                raise ValueError(f"must have a mapping of options, such as ddim: {{eta: 1.0}}, not {shown(options)}")
+            return {"name": str(name), "options": options or {}}
+        if not isinstance(value, (dict, cls)):
+            raise ValueError(
+                f"must be a name, or one name with its options, such as ddim: {{eta: 1.0}}, not {shown(value)}"
+            )
+        return value
+
+    @model_serializer
+    def _to_yaml(self) -> str | dict[str, Any]:
+        return {self.name: dict(self.options)} if self.options else self.name
+
+
+class Lora(Part):
+    """One LoRA: a hub id, a folder or a file, and how strongly it acts."""
+
+    path: Source = Field(description="A hub id, a folder, or a .safetensors file.")
+    weight_name: OptionalName = Field(
+        default=None, description="The file's name, where the folder or the hub has several."
+    )
+    scale: Number = Field(default=1.0, description="1 is its full strength, 0 none.")
+
+
+Loras = Annotated[list[Lora], Field(max_length=limits.LORAS)]
+
+
+class ModelSpec(Part):
+    """One model of a recipe that names several: where it is, and what is put on it.
+
+    In YAML its source alone, or `{model: source, loras: [...]}`.
+    """
+
+    model: Source = Field(
+        description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
+    )
+    revision: OptionalName = Field(default=None, description="Branch, tag or commit of a model from the hub.")
+    variant: OptionalName = Field(default=None, description="Variant of the weights' files, such as fp16.")
+    loras: Loras = Field(default=[], description="LoRAs to put on the model, in order.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _to_yaml(self, handler: Any) -> Any:
+        given = {name: value for name, value in handler(self).items() if value not in (None, [])}
+        return self.model if set(given) == {"model"} else given
+
+
+def check_model_names(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+    """Names by which plugins and files can call models.
+
+    Raises:
+        ValueError: One can't be used.
+    """
+    for name in models:
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError(f"has the name {shown(name)}; use letters, digits and -")
+    if len(models) > limits.MODELS:
+        raise ValueError(f"are {len(models)}; the most are {limits.MODELS}")
+    return models
