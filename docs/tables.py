@@ -286,9 +286,18 @@ def first_line(documented: Any) -> str:
     return (inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " ")
 
 
+def house() -> str:
+    """The rooms of the package and which of them import which."""
+    sys.path.insert(0, str(DOCS))
+    from house import drawn
+
+    return drawn()
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "gpu": gpu,
+    "house": house,
     "hooks": hooks,
     "lora": lora,
     "model": model,

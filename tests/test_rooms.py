@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("bench", "cli", "comparison", "doctor", "evaluation", "loop", "models", "pictures", "recipe", "runs", "testing")
+ROOMS = (
+    "bench",
+    "cli",
+    "comparison",
+    "doctor",
+    "evaluation",
+    "loop",
+    "models",
+    "pictures",
+    "recipe",
+    "runs",
+    "testing",
+)
 MODULES = ("__main__", "errors", "foreign", "fusion", "plugin", "registry", "trust")
 
 
@@ -38,6 +51,18 @@ def empty_house(tmp_path: Path) -> Path:
     (tmp_path / "fusionkit/loop/model.py").write_text("from fusionkit.loop.stage import Stage\n")
     (tmp_path / "fusionkit/loop/stage.py").write_text("from fusionkit.loop.model import Model\n")
     return tmp_path
+
+
+def test_the_picture_shows_each_room_and_draws_no_arrow_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    house = importlib.import_module("house")
+    whole = house.rooms()
+    assert {*ROOMS, "fusion", "ground"} == set(whole)
+    assert {"loop", "models", "recipe"} <= whole["runs"]
+    assert house.reduced({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == {"a": {"b"}, "b": {"c"}, "c": set()}
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    assert house.drawn() in page, "run: python docs/house.py"
+    assert "by_name.py" in house.picture("fusionkit.models.schedulers")
 
 
 FOR_TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from {} import Thing\n"

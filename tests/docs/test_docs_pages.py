@@ -22,7 +22,7 @@ if sys.version_info >= (3, 11):
 else:  # pytest brings it
     import tomli as tomllib
 
-LANGUAGES = {"bash", "bibtex", "console", "python", "text", "toml", "yaml"}
+LANGUAGES = {"bash", "bibtex", "console", "mermaid", "python", "text", "toml", "yaml"}
 NEEDS_EXAMPLE = {DOCS / "writing-a-plugin.md", DOCS / "example_plugin" / "README.md"}
 WITH_BLOCKS = [page for page in PAGES if any(blocks(page))]
 
