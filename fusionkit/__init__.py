@@ -16,7 +16,6 @@ from fusionkit.errors import (
     PluginError,
     RecipeError,
 )
-from fusionkit.loop.hookspecs import Wrapper, hookimpl
 
 if TYPE_CHECKING:
     from pydantic import Field
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from fusionkit.fusion import Fusion
     from fusionkit.keeping import RunMemory, StageCache, StageState
     from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise, view_weights
+    from fusionkit.loop.hookspecs import Wrapper, hookimpl
     from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.partly import chosen, filled, spread
     from fusionkit.loop.ring import resized
@@ -71,6 +71,8 @@ _LAZY = {
     "spread": "fusionkit.loop.partly",
     "view_noise": "fusionkit.loop.canvas",
     "view_weights": "fusionkit.loop.canvas",
+    "Wrapper": "fusionkit.loop.hookspecs",
+    "hookimpl": "fusionkit.loop.hookspecs",
     "windows": "fusionkit.loop.views",
 }
 

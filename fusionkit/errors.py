@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -86,5 +85,7 @@ class Cancelled(FusionError):  # noqa: N818 - not an error: somebody asked for i
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'alpha'?` where a known word is near, else an empty string."""
+    from difflib import get_close_matches
+
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
-from traceback import walk_tb
-from unicodedata import category
+from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, PluginError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 # torch raises a plain RuntimeError where the CPU's memory, or that of an older backend, runs out.
 _SAYS_SO = (
@@ -60,11 +61,25 @@ def told(error: BaseException) -> str:
     return f"{kind}: {text or 'no message'}"
 
 
+def package_of(entry: EntryPoint) -> str:
+    """The distribution that offers something, for errors and lists."""
+    return entry.dist.name if entry.dist is not None else entry.module
+
+
+def offered_twice(entries: Iterable[EntryPoint]) -> str:
+    """That several packages offer one name, naming them, as a sentence goes on; empty where one does."""
+    packages = sorted({package_of(each) for each in entries})
+    both = " and ".join(f"'{package}'" for package in packages)
+    return f"is offered by the packages {both}; uninstall all but one of them" if len(packages) > 1 else ""
+
+
 def owner_of(error: BaseException) -> str:
     """`, in 'somewhere.py' line 3 of package 'x'`, of the innermost place in a package that extends fusionkit.
 
     Empty where the error passed through none.
     """
+    from traceback import walk_tb
+
     packages = _extensions()
     found = ""
     for frame, line in walk_tb(error.__traceback__):
@@ -76,6 +91,8 @@ def owner_of(error: BaseException) -> str:
 
 def _extensions() -> dict[str, str]:
     """The distributions that offer something, by their top modules; fusionkit itself left out."""
+    from importlib.metadata import entry_points
+
     groups = ("plugins", "commands", "schedulers", "metrics", "features", "baselines", "models", "controlnets")
     entries = (each for group in groups for each in entry_points(group=f"fusionkit.{group}"))
     return {
@@ -103,4 +120,6 @@ def printable(text: str) -> str:
 
 
 def _steers(letter: str) -> bool:
+    from unicodedata import category
+
     return letter not in "\n\t" and (category(letter) in ("Cc", "Cs") or letter in _DIRECTIONS)

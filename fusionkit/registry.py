@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
 from fusionkit.foreign import guarded
+from fusionkit.foreign import offered_twice as offered_twice
+from fusionkit.foreign import package_of as package_of
 from fusionkit.plugin import Plugin
 
 ENTRY_POINT_GROUP = "fusionkit.plugins"
 
 T = TypeVar("T")
-
-
-def package_of(entry: EntryPoint) -> str:
-    """The distribution that offers something, for errors and lists."""
-    return entry.dist.name if entry.dist is not None else entry.module
-
-
-def offered_twice(entries: Iterable[EntryPoint]) -> str:
-    """That several packages offer one name, naming them, as a sentence goes on; empty where one does."""
-    packages = sorted({package_of(each) for each in entries})
-    both = " and ".join(f"'{package}'" for package in packages)
-    return f"is offered by the packages {both}; uninstall all but one of them" if len(packages) > 1 else ""
 
 
 def public(kind: type) -> str:

@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from typing import Any
 
 import click
 
+from fusionkit.cli import commands
 from fusionkit.cli.signals import INTERRUPTED, Ended, signals_interrupt
 from fusionkit.doctor import unfit_hint
 from fusionkit.errors import FusionError, did_you_mean
-
-COMMANDS = (
-    *("run", "validate", "plan", "recipes", "compare", "evaluate", "bench"),
-    *("plugins", "models", "schema", "replay", "decode", "doctor"),
-)
 
 
 class Commands(click.Group):
     """The commands, each in a module of its own that is imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in the order in which a new user needs them."""
-        return list(COMMANDS)
+        """All commands, in the order in which a new user needs them; then those of other packages."""
+        return commands.names()
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """One command."""
-        if name not in COMMANDS:
-            return None
-        command = import_module(f"fusionkit.cli.{name}").command
-        assert isinstance(command, click.Command)
-        return command
+        """One command.
+
+        Raises:
+            PluginError: It is broken.
+        """
+        return commands.load(name) if name in commands.names() else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them; fusionkit's own are not imported for it."""
+        names = self.list_commands(ctx)
+        width = formatter.width - 6 - max(map(len, names), default=0)
+        with formatter.section("Commands"):
+            formatter.write_dl(list(commands.summaries(names, width)))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments name; a near one is suggested for a misspelt one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], COMMANDS) or f"; there are {', '.join(COMMANDS)}"
+        known = commands.names()
+        if args and args[0] not in known and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], known) or f"; there are {', '.join(known)}"
             ctx.fail(f"no command '{args[0]}'{hint}")
         return super().resolve_command(ctx, args)
 
