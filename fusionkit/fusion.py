@@ -302,7 +302,7 @@ class Fusion:
             observers.append(Preview(every=preview_every, show=preview))
         if callback is not None:
             observers.append(OnStepDone(call=callback))
-        plan = self.plan(recipe, observers, self._device(recipe))
+        plan = self.plan(recipe, observers, self._device)
         begin = find_checkpoint(Path(checkpoint), plan.recipe) if resume and checkpoint is not None else None
         models = self.models_for(plan.recipe)
         model = next(iter(models.values()))
@@ -379,15 +379,10 @@ class Fusion:
             )
         return self._models
 
-    def _device(self, recipe: Recipe) -> Any:
-        if self._models:
-            return next(iter(self._models.values())).device
-        from fusionkit.models.devices import pick_device
-        from fusionkit.models.load import check_machine
-
-        if problems := check_machine(recipe, self.infos):
-            raise RecipeError(problems)
-        return pick_device(recipe.device)
+    @property
+    def _device(self) -> Any:
+        """Where the models are; None before they are loaded."""
+        return next(iter(self._models.values())).device if self._models else None
 
 
 def make_recipe(**fields: Any) -> Recipe:

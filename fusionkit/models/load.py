@@ -15,6 +15,8 @@ from fusionkit.models.prompts.plan import length_problems
 from fusionkit.models.sharing import Turns, place, share_components
 
 if TYPE_CHECKING:
+    import torch
+
     from fusionkit.recipe.recipe import Recipe
 
 
@@ -119,6 +121,17 @@ def check_machine(recipe: Recipe, infos: Mapping[str, ModelInfo] | None = None, 
     if recipe.offload != "none" and device.type == "cpu":
         problems.append(f"offload '{recipe.offload}' moves weights to a GPU when they are needed; there is none in use")
     return problems
+
+
+def ready_device(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> torch.device:
+    """Where a recipe's models are to compute, once it is known that this machine can do what it asks.
+
+    Raises:
+        RecipeError: It can't; all problems.
+    """
+    if problems := check_machine(recipe, infos):
+        raise RecipeError(problems)
+    return pick_device(recipe.device)
 
 
 def _adapter(pipe: Any, info: ModelInfo, **options: Any) -> Model:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from fusionkit.loop.misfits import is_hookimpl
+
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
     from fusionkit.recipe.recipe import Recipe
@@ -37,3 +39,14 @@ def _problems(recipe: Recipe, infos: list[ModelInfo]) -> Iterator[str]:
             )
     if recipe.vae_tiling and infos and infos[0].vae in _WHOLE:
         yield f"vae-tiling: the {infos[0].vae} of model '{infos[0].name}' can't decode in tiles; leave it out"
+
+
+def unused_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:
+    """One line where a recipe has several models and no plugin that could ask more than the main one."""
+    if len(infos) < 2 or any(is_hookimpl(type(plugin), "noise_prediction") for plugin in recipe.plugins):
+        return []
+    main, *others = infos
+    return [
+        f"models {', '.join(repr(name) for name in others)}: no plugin of this recipe asks any model but '{main}'; "
+        f"add one that does, such as saliency-noise-blending, or name one 'model'"
+    ]

@@ -17,11 +17,12 @@ from fusionkit.models.inspect import inspect_model
 from fusionkit.models.lora.loras import check_loras
 from fusionkit.models.schedulers.by_name import by_name
 from fusionkit.models.schedulers.schedules import schedule_problems
-from fusionkit.models.suits import unsuitable_options
+from fusionkit.models.suits import unsuitable_options, unused_models
 from fusionkit.pictures.image import output_path, output_problems, recipe_problem
 from fusionkit.recipe.costs import cost_problems
 from fusionkit.recipe.schedulers import is_foreign
-from fusionkit.runs.run import completed, size_problems, step_problems, unused_models
+from fusionkit.recipe.sizes import size_problems, step_problems
+from fusionkit.runs.run import completed
 
 if TYPE_CHECKING:
     from pathlib import Path

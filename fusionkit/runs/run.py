@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
-from math import ceil
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,7 @@ from fusionkit.errors import CanvasError, FusionError, ModelError, PluginError, 
 from fusionkit.foreign import out_of_memory
 from fusionkit.keeping import Shelf
 from fusionkit.loop.manager import Manager
-from fusionkit.loop.misfits import is_hookimpl
-from fusionkit.loop.stage import Stage, StagePlan
+from fusionkit.loop.stage import Stage
 from fusionkit.plugin import Plugin, kebab
 from fusionkit.recipe.problems import problems_of
 from fusionkit.runs.shortage import shortage
@@ -79,54 +77,8 @@ def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
     try:
         return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
     except ValidationError as error:
-        raise ModelError(
-            "\n".join(f"defaults of model '{info.name}': {line}" for line in problems_of(error, Recipe))
-        ) from None
-
-
-def size_problems(recipe: Recipe, info: ModelInfo, stages: Sequence[StagePlan] = ()) -> list[str]:
-    """One line for each size that the model's latent factor does not divide."""
-    sizes = [("size", recipe.size), *((f"size of stage '{s.name}'", s.size) for s in stages)]
-    sizes += [(f"picture size of stage '{s.name}'", s.picture_size) for s in stages if s.picture_size is not None]
-    if recipe.window is not None:
-        sizes.append(("window", recipe.window))
-    factor, problems = info.factor, []
-    for what, (width, height) in dict(sizes).items():
-        if width % factor or height % factor:
-            near = f"{max(1, round(width / factor)) * factor}x{max(1, round(height / factor)) * factor}"
-            problems.append(f"{what} {width}x{height} is not divisible by {factor}, as {info.name} needs; try {near}")
-    return problems
-
-
-def step_problems(recipe: Recipe, stages: Sequence[StagePlan]) -> list[str]:
-    """One line for each stage whose strength leaves it no step, or that has none in which guidance is asked for."""
-    problems, (begin, end) = [], recipe.guidance_interval
-    for stage in stages:
-        steps = stage.steps or recipe.steps
-        taken = steps - stage.skipped(steps)
-        what = f" of stage '{stage.name}'" if stage.name and len(stages) > 1 else ""
-        if not taken:
-            problems.append(
-                f"strength {stage.strength:g}{what} leaves none of {steps} steps; use at least "
-                f"{ceil(1000 / steps) / 1000:g}, or more steps"
-            )
-        elif recipe.guidance_scale > 1 and not any(begin <= index / taken < end for index in range(taken)):
-            problems.append(
-                f"guidance-interval [{begin:g}, {end:g}] holds none of the {taken} steps{what}; make it wider, or "
-                f"set guidance-scale: 1"
-            )
-    return list(dict.fromkeys(problems))
-
-
-def unused_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:
-    """One line where a recipe has several models and no plugin that could ask more than the main one."""
-    if len(infos) < 2 or any(is_hookimpl(type(plugin), "noise_prediction") for plugin in recipe.plugins):
-        return []
-    main, *others = infos
-    return [
-        f"models {', '.join(repr(name) for name in others)}: no plugin of this recipe asks any model but '{main}'; "
-        f"add one that does, such as saliency-noise-blending, or name one 'model'"
-    ]
+        lines = problems_of(error, type(recipe))
+        raise ModelError("\n".join(f"defaults of model '{info.name}': {line}" for line in lines)) from None
 
 
 def prepare(
@@ -144,7 +96,7 @@ def prepare(
         recipe: The recipe; where it is silent the model's defaults apply.
         info: What is known of the model, or of the main one.
         observers: Plugins beside the recipe's, for progress and previews.
-        device: Where the canvas will live.
+        device: Where the canvas will live; None is the recipe's device, and whether it suits this machine is asked.
         infos: What is known of all models by the recipe's names, the main one first; None where there is one.
         to_look_at: The plan is only shown: it may need more memory than this machine has, if the canvas fits.
 
@@ -154,22 +106,25 @@ def prepare(
     """
     from fusionkit.loop.denoise import check_coverage
     from fusionkit.models.compatibility import misfits, mixing_problems
+    from fusionkit.models.load import ready_device
     from fusionkit.models.memory import memory_problems, models_beside
     from fusionkit.models.schedulers.make import make_scheduler
-    from fusionkit.models.suits import unsuitable_options
+    from fusionkit.models.suits import unsuitable_options, unused_models
     from fusionkit.recipe.costs import cost_problems, too_many_in_all
+    from fusionkit.recipe.sizes import size_problems, step_problems
     from fusionkit.runs.checkpoints.snapshot import keeping_problems
 
     recipe = completed(recipe, info)
-    hooks = Manager([*recipe.plugins, *observers])
-    if unfit := [line for kind in dict.fromkeys(map(type, recipe.plugins)) for line in keeping_problems(kind)]:
-        raise PluginError("\n".join(unfit))
     infos = infos or {"model": info}
-    problems = size_problems(recipe, info) + cost_problems(recipe, info.window) + misfits(infos)
-    if problems := problems + unused_models(recipe, infos) + unsuitable_options(recipe, infos):
+    device = ready_device(recipe, infos) if device is None else device
+    unfit = misfits(infos) + unused_models(recipe, infos) + unsuitable_options(recipe, infos)
+    beside = models_beside(infos, recipe)
+    hooks = Manager([*recipe.plugins, *observers])
+    if untyped := [line for kind in dict.fromkeys(map(type, recipe.plugins)) for line in keeping_problems(kind)]:
+        raise PluginError("\n".join(untyped))
+    if problems := size_problems(recipe, info) + cost_problems(recipe, info.window) + unfit:
         raise RecipeError(problems)
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
-    beside = models_beside(infos, recipe)
     # How many views a group has is not known yet; one needs the least.
     if (
         problems := size_problems(recipe, info, plans) + step_problems(recipe, plans)
