@@ -18,6 +18,7 @@ import grimp
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "fusionkit"
 GROUND = ("errors", "foreign", "plugin", "registry", "trust")
+FACES = ("canvas", "fusion", "map_pictures")
 
 
 @cache
@@ -41,7 +42,9 @@ def rooms(inside: str = PACKAGE) -> dict[str, set[str]]:
 def room_of(module: str, inside: str) -> str:
     """The room of a package that a module is in."""
     name = module.removeprefix(f"{inside}.").partition(".")[0]
-    return "ground" if inside == PACKAGE and name in GROUND else name
+    if inside != PACKAGE:
+        return name
+    return "ground" if name in GROUND else "faces" if name in FACES else name
 
 
 def reduced(arrows: Mapping[str, set[str]]) -> dict[str, set[str]]:
@@ -58,6 +61,8 @@ def about(room: str, inside: str) -> str:
     """What a room is for: the first sentence of its docstring."""
     if room == "ground":
         return f"what every room stands on: {', '.join(GROUND)}"
+    if room == "faces":
+        return f"what Python imports: fusionkit itself, {', '.join(FACES)}"
     path = ROOT.joinpath(*inside.split("."), room)
     text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
     first = text.removeprefix('"""').partition('"""')[0].partition("\n\n")[0]
@@ -73,7 +78,7 @@ def picture(inside: str = PACKAGE) -> str:
     lines = ["flowchart TD"]
     for room in found:
         count = len(list((folder / room).rglob("[!_]*.py")))
-        title = f"{room}/" if count else f"{room}.py" if room != "ground" else "the ground"
+        title = f"{room}/" if count else f"the {room}" if room in ("ground", "faces") else f"{room}.py"
         told = about(room, inside).replace('"', "'").replace("`", "")
         lines.append(f'    {room}["<b>{title}</b><br/>{told}"]')
     lines += [f"    {room} --> {each}" for room, there in reduced(found).items() for each in sorted(there)]

@@ -24,7 +24,7 @@ ROOMS = (
     "runs",
     "testing",
 )
-MODULES = ("__main__", "errors", "foreign", "fusion", "plugin", "registry", "trust")
+MODULES = ("__main__", "canvas", "errors", "foreign", "fusion", "map_pictures", "plugin", "registry", "trust")
 
 
 def contracts_of(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -57,8 +57,9 @@ def test_the_picture_shows_each_room_and_draws_no_arrow_twice(monkeypatch: pytes
     monkeypatch.syspath_prepend(ROOT / "docs")
     house = importlib.import_module("house")
     whole = house.rooms()
-    assert {*ROOMS, "fusion", "ground"} == set(whole)
+    assert {*ROOMS, "faces", "ground"} == set(whole)
     assert {"loop", "models", "recipe"} <= whole["runs"]
+    assert importlib.import_module("fusionkit.canvas").gather is importlib.import_module("fusionkit").gather
     assert house.reduced({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == {"a": {"b"}, "b": {"c"}, "c": set()}
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     assert house.drawn() in page, "run: python docs/house.py"

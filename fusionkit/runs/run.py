@@ -18,6 +18,7 @@ from fusionkit.loop.manager import Manager
 from fusionkit.loop.stage import Stage
 from fusionkit.plugin import Plugin, kebab
 from fusionkit.recipe.problems import problems_of
+from fusionkit.recipe.recipe import Recipe
 from fusionkit.runs.shortage import shortage
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.denoise import Begun, StepEnded
     from fusionkit.loop.model import Model, ModelInfo
-    from fusionkit.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
     try:
         return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
     except ValidationError as error:
-        lines = problems_of(error, type(recipe))
+        lines = problems_of(error, Recipe)
         raise ModelError("\n".join(f"defaults of model '{info.name}': {line}" for line in lines)) from None
 
 
