@@ -17,7 +17,7 @@ import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "fusionkit"
-GROUND = ("errors", "foreign", "plugin", "registry", "trust")
+GROUND = ("errors", "foreign", "keeping", "plugin", "registry", "trust")
 FACES = ("canvas", "fusion", "map_pictures")
 
 

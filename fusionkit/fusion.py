@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import OutOfMemory, RecipeError, UnfinishedError
-from fusionkit.models.identity import identities
+from fusionkit.errors import RecipeError
 from fusionkit.pictures.result import Result
 from fusionkit.plugin import Plugin
 from fusionkit.recipe.fields import CallFields, ModelFields, PipeFields, RecipeFields, takes
@@ -18,9 +14,10 @@ from fusionkit.recipe.recipe import Recipe
 from fusionkit.runs.attempt import attempted
 from fusionkit.runs.checkpoints import EVERY
 from fusionkit.runs.checkpoints.resume import find_checkpoint
-from fusionkit.runs.observers import OnStepDone, Preview, Progress
-from fusionkit.runs.run import RunPlan, ask_maps, decoded, execute, prepare, told_of_shortage
-from fusionkit.runs.shortage import free_memory
+from fusionkit.runs.finish import finished
+from fusionkit.runs.observers import Watched
+from fusionkit.runs.plan import RunPlan
+from fusionkit.runs.run import execute, prepare
 
 # What the weights were loaded with: a later call can't change it.
 WEIGHTS = ("model", "models", "revision", "variant", "loras", "dtype", "device", "offload", "compile", "channels_last")
@@ -296,72 +293,14 @@ class Fusion:
             CheckpointError: The checkpoint to go on from is damaged, or of another run.
         """
         recipe = recipe or self.recipe
-        bar = Progress()
-        observers: list[Plugin] = [bar] if progress else []
-        if preview is not None and preview_every is not None:
-            observers.append(Preview(every=preview_every, show=preview))
-        if callback is not None:
-            observers.append(OnStepDone(call=callback))
-        plan = self.plan(recipe, observers, self._device)
+        watched = Watched(progress=progress, callback=callback, preview=preview, preview_every=preview_every)
+        plan = self.plan(recipe, watched.observers, self._device)
         begin = find_checkpoint(Path(checkpoint), plan.recipe) if resume and checkpoint is not None else None
         models = self.models_for(plan.recipe)
-        model = next(iter(models.values()))
-        for name, each in models.items():
-            each.batch_size = self.batch_size
-            each.batches.update(self.batches.get(name, {}))
-
-        chosen = plan.recipe.batch_size is None and self.batch_size is None
         with attempted(plan, models, path=checkpoint, every=checkpoint_every, begin=begin) as attempt:
-            if progress:
-                bar.open(plan.forward_passes, attempt.meter.spent().forward_passes)
-            try:
-                latents = execute(plan, model, models, attempt.begun, attempt.step_ended)
-            finally:
-                bar.close()
-            spent = attempt.denoised()
-            spent["batches"] = {name: dict(each.batches) for name, each in models.items() if each.batches and chosen}
-            return self._finished(plan, model, latents, maps, spent)
-
-    def _finished(
-        self, plan: RunPlan, model: Model, latents: Tensor, maps: bool, spent: Mapping[str, Any], tiled: bool = False
-    ) -> Result:
-        """The result of a run whose steps are done.
-
-        Args:
-            plan: The run.
-            model: Decodes the latents.
-            latents: Clean latents, (1, C, H, W).
-            maps: Whether the result has maps.
-            spent: What the result tells of the denoising.
-            tiled: Decode in tiles, whatever the recipe says, and say so in the result's recipe.
-
-        Raises:
-            UnfinishedError: The picture can't be decoded; holds the latents.
-        """
-        began = time.perf_counter()
-        kept = latents.float().cpu().clone()  # a plain tensor, no longer one of inference mode
-        recipe = plan.recipe.model_copy(update={"vae_tiling": True}) if tiled else plan.recipe
-        before, model.vae_tiling = model.vae_tiling, model.vae_tiling or tiled
-        try:
-            with told_of_shortage(replace(plan, recipe=recipe), model, lambda: "decoding", decoding=True):
-                image = decoded(plan, model, latents)
-        except UnfinishedError as error:
-            error.latents = kept
-            if isinstance(error, OutOfMemory) and not model.vae_tiling:
-                free_memory()
-                error.decode_in_tiles = partial(self._finished, plan, model, latents, maps, spent, tiled=True)
-            raise
-        finally:
-            model.vae_tiling = before
-        return Result(
-            image=image,
-            latents=kept,
-            recipe=recipe,
-            seconds=spent["denoising_seconds"] + time.perf_counter() - began,
-            draw_maps=partial(ask_maps, plan, image) if maps else dict,
-            identify=partial(identities, recipe),
-            **spent,
-        )
+            with watched.shown(plan.forward_passes, attempt.meter.spent().forward_passes):
+                latents = execute(plan, next(iter(models.values())), models, attempt.begun, attempt.step_ended)
+            return finished(plan, models, latents, attempt.denoised(), maps=maps)
 
     def models_for(self, recipe: Recipe) -> Mapping[str, Model]:
         """The models by name, the main one first, loaded when they are first needed.
@@ -377,6 +316,9 @@ class Fusion:
                 f"{name} can't change to {getattr(recipe, name)!r} once the model is loaded; make another Fusion for it"
                 for name in moved
             )
+        for name, each in self._models.items():
+            each.batch_size = self.batch_size
+            each.batches.update(self.batches.get(name, {}))
         return self._models
 
     @property

@@ -24,7 +24,18 @@ ROOMS = (
     "runs",
     "testing",
 )
-MODULES = ("__main__", "canvas", "errors", "foreign", "fusion", "map_pictures", "plugin", "registry", "trust")
+MODULES = (
+    "__main__",
+    "canvas",
+    "errors",
+    "foreign",
+    "fusion",
+    "keeping",
+    "map_pictures",
+    "plugin",
+    "registry",
+    "trust",
+)
 
 
 def contracts_of(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fusionkit.bench.passes import Passes
     from fusionkit.loop.model import ModelInfo
     from fusionkit.recipe.recipe import Recipe
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.bench.drawing import Drawing, Noted
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 PIPELINE = "StableDiffusionPanoramaPipeline"
 # The largest difference of latents, whose standard deviation is about 1, that rounding explains; by the weights' type.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.recipe.recipe import Recipe
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 
 @dataclass(frozen=True)

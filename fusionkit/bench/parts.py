@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.model import Model
     from fusionkit.loop.scheduler import Scheduler
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 AROUND, TEXT, FUSION, SCHEDULER, DECODING = "around-the-passes", "text-encoding", "fusion", "scheduler", "decoding"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fusionkit.bench.baselines import Contestant
     from fusionkit.bench.measure import Memory
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fusionkit.errors import FusionError, RecipeError
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
     from fusionkit.recipe.recipe_file import RecipeFile
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 T = TypeVar("T")
 

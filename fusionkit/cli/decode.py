@@ -14,7 +14,7 @@ from fusionkit.cli.common import aside
 from fusionkit.cli.replay import OURS
 
 if TYPE_CHECKING:
-    from fusionkit.fusion import Result
+    from fusionkit.pictures.result import Result
     from fusionkit.runs.checkpoints.checkpoint import Checkpoint
 
 

@@ -19,7 +19,7 @@ from fusionkit.pictures.finished import drawn_already
 from fusionkit.pictures.image import free_path, metadata_of, output_path, save_image, save_or_keep
 from fusionkit.pictures.inputs import notes_on
 from fusionkit.pictures.names import beside
-from fusionkit.runs.run import completed
+from fusionkit.runs.plan import completed
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
     from fusionkit.loop.stage import Stage
     from fusionkit.recipe.recipe import Recipe
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 
 @click.command("plan", short_help="Show the stages, views, forward passes and memory of a run.")

@@ -22,7 +22,7 @@ def command(recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, d
     from fusionkit.errors import RecipeError
     from fusionkit.recipe.assemble import shown_path
     from fusionkit.runs.checks import check_file
-    from fusionkit.runs.run import completed
+    from fusionkit.runs.plan import completed
 
     problems: list[str] = []
     for name in recipes:

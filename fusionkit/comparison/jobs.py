@@ -13,7 +13,7 @@ from fusionkit.fusion import ADAPTER, WEIGHTS
 from fusionkit.pictures.finished import fingerprint_of
 from fusionkit.recipe.recipe import Recipe
 from fusionkit.runs.checks import check_file
-from fusionkit.runs.run import completed
+from fusionkit.runs.plan import completed
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo

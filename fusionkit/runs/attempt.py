@@ -17,7 +17,7 @@ from fusionkit.runs.spent import Meter, Spent
 if TYPE_CHECKING:
     from fusionkit.loop.denoise import Begun, StepEnded
     from fusionkit.loop.model import Model
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,13 @@ class Attempt:
             "forward_share": spent.forward_seconds / spent.seconds if spent.seconds else 0.0,
             "forward_passes": spent.forward_passes,
             "batch_size": spent.batch_size,
+            "batches": {name: dict(each.batches) for name, each in self.models.items() if self._chosen(each)},
             "forget_checkpoint": self.keeper.forget if self.keeper is not None else _nothing,
         }
+
+    def _chosen(self, model: Model) -> bool:
+        """Whether a model has chosen how many views go through it together, since nobody has said."""
+        return bool(model.batches) and self.plan.recipe.batch_size is None and model.batch_size is None
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from fusionkit.pictures.image import output_path, output_problems, recipe_proble
 from fusionkit.recipe.costs import cost_problems
 from fusionkit.recipe.schedulers import is_foreign
 from fusionkit.recipe.sizes import size_problems, step_problems
-from fusionkit.runs.run import completed
+from fusionkit.runs.plan import completed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,43 @@ from fusionkit.plugin import Plugin
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class Watched:
+    """Whoever watches a run, as plugins that a run takes beside its recipe's.
+
+    Args:
+        progress: Whether a progress bar is shown.
+        callback: Called after each step.
+        preview: Called with a picture of the canvas, every `preview_every` steps.
+        preview_every: How many steps apart.
+    """
+
+    def __init__(
+        self,
+        *,
+        progress: bool,
+        callback: Callable[..., bool | None] | None = None,
+        preview: Callable[..., None] | None = None,
+        preview_every: int | None = None,
+    ) -> None:
+        self._bar = Progress()
+        self._progress = progress
+        self.observers: list[Plugin] = [self._bar] if progress else []
+        if preview is not None and preview_every is not None:
+            self.observers.append(Preview(every=preview_every, show=preview))
+        if callback is not None:
+            self.observers.append(OnStepDone(call=callback))
+
+    @contextmanager
+    def shown(self, total: int, done: int = 0) -> Iterator[None]:
+        """Within the block the bar is there: for `total` views, of which some have been predicted before."""
+        if self._progress:
+            self._bar.open(total, done)
+        try:
+            yield
+        finally:
+            self._bar.close()
 
 
 class Progress(Plugin):

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain, count
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from fusionkit.errors import CanvasError, FusionError, ModelError, PluginError, RecipeError
+from fusionkit.errors import CanvasError, FusionError, PluginError, RecipeError
 from fusionkit.foreign import out_of_memory
 from fusionkit.keeping import Shelf
 from fusionkit.loop.manager import Manager
 from fusionkit.loop.stage import Stage
-from fusionkit.plugin import Plugin, kebab
-from fusionkit.recipe.problems import problems_of
-from fusionkit.recipe.recipe import Recipe
+from fusionkit.plugin import Plugin
+from fusionkit.runs.plan import RunPlan, completed
 from fusionkit.runs.shortage import shortage
 
 if TYPE_CHECKING:
@@ -27,58 +23,7 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.denoise import Begun, StepEnded
     from fusionkit.loop.model import Model, ModelInfo
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """A run that has been checked and can start.
-
-    Args:
-        recipe: The recipe, completed with the model's own defaults.
-        info: What is known of the model, or of the main one.
-        hooks: The run's plugins.
-        stages: The stages, with their schedulers set.
-        views: For each stage, how many views its steps predict altogether.
-        passes: For each stage, how many views go through a denoiser, with and without the prompt counted apart.
-        infos: What is known of all models, by the recipe's names, the main one first.
-    """
-
-    recipe: Recipe
-    info: ModelInfo
-    hooks: Manager
-    stages: Sequence[Stage]
-    views: Sequence[int]
-    passes: Sequence[int]
-    infos: Mapping[str, ModelInfo]
-
-    @property
-    def steps(self) -> int:
-        """Steps of all stages together."""
-        return sum(len(stage.steps) for stage in self.stages)
-
-    @property
-    def largest_group(self) -> int:
-        """The number of views in the largest group: no more than these are predicted together."""
-        return max(tiling.largest for stage in self.stages for tiling in stage.tilings.values())
-
-    @property
-    def forward_passes(self) -> int:
-        """How many views go through a denoiser, counted twice with guidance."""
-        return sum(self.passes)
-
-
-def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
-    """The recipe with the model's defaults, and its size, where the recipe is silent.
-
-    Raises:
-        ModelError: A default is none that a recipe can have.
-    """
-    given = {kebab(name): getattr(recipe, name) for name in recipe.model_fields_set}
-    try:
-        return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
-    except ValidationError as error:
-        lines = problems_of(error, Recipe)
-        raise ModelError("\n".join(f"defaults of model '{info.name}': {line}" for line in lines)) from None
+    from fusionkit.recipe.recipe import Recipe
 
 
 def prepare(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.loop.manager import Manager
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 SIZES = ((64, 64), (176, 64), (64, 200), (136, 72), (152, 184))
 """Canvases in pixels: one window; wide; tall; one latent pixel more than the grid; prime numbers of latent pixels."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.stage import Stage, Step
     from fusionkit.plugin import Plugin
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fusionkit.loop.denoise import Begun, StepEnded
     from fusionkit.loop.model import Model
     from fusionkit.plugin import Plugin
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 Kind = Literal["sd", "sdxl"]
 KINDS: tuple[Kind, ...] = ("sd", "sdxl")

@@ -15,7 +15,8 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from fusionkit import Plugin, Recipe
 from fusionkit.models.inspect import info_of_pipeline
-from fusionkit.runs.run import RunPlan, prepare
+from fusionkit.runs.plan import RunPlan
+from fusionkit.runs.run import prepare
 from fusionkit_magicfusion import SaliencyNoiseBlending
 
 DATA = sorted((HERE / "data" / "magicfusion").glob("*.npz"))

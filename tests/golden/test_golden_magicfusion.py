@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from fusionkit import Fused, Patches, Prompt, Stage, Step, View
-from fusionkit.runs.run import RunPlan
+from fusionkit.runs.plan import RunPlan
 from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_magicfusion.saliency import smoothed
 

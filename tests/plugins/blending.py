@@ -13,7 +13,8 @@ from fusionkit import Patches, Plugin, Prompt, Recipe, Stage, Step, View
 from fusionkit.loop.stage import Control
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
-from fusionkit.runs.run import RunPlan, execute, prepare
+from fusionkit.runs.plan import RunPlan
+from fusionkit.runs.run import execute, prepare
 from fusionkit.testing import Kind, tiny_pipeline
 from fusionkit_magicfusion import SaliencyNoiseBlending
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from fusionkit import Patches, Plugin, Prompt, RecipeError, StagePlan, View, hookimpl, windows
 from fusionkit.models.inspect import inspect_model
-from fusionkit.runs.run import RunPlan, ask_maps
+from fusionkit.runs.plan import RunPlan
+from fusionkit.runs.run import ask_maps
 from fusionkit.testing import tiny_model, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit.testing.tiny import KINDS, Kind, execute_tiny
 from fusionkit_accdiffusion import PatchContentPrompts

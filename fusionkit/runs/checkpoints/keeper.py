@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.model import Model
     from fusionkit.loop.stage import Stage, Step
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 _SHARE = 0.01
 """Of its time, that a run spends on writing at most, however slow the disk is; but where every step is asked for."""

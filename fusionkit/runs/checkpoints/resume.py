@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fusionkit.loop.denoise import Begun
     from fusionkit.loop.model import Model
     from fusionkit.recipe.recipe import Recipe
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 
 def find_checkpoint(path: Path, recipe: Recipe) -> Checkpoint | None:
@@ -64,7 +64,7 @@ def recipe_in(checkpoint: Checkpoint) -> Recipe:
     try:
         return Recipe.model_validate(dict(checkpoint.identity.recipe))
     except ValidationError as error:
-        lines = (f"checkpoint '{checkpoint.path}': {line}" for line in problems_of(error))
+        lines = (f"checkpoint '{checkpoint.path}': {line}" for line in problems_of(error, Recipe))
         raise CheckpointError("\n".join(lines)) from None
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fusionkit.loop.stage import Stage
     from fusionkit.plugin import Plugin
     from fusionkit.runs.checkpoints.packing import Packer, Unpacker
-    from fusionkit.runs.run import RunPlan
+    from fusionkit.runs.plan import RunPlan
 
 
 @dataclass(frozen=True)
