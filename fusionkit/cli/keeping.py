@@ -47,7 +47,7 @@ class Keeping:
 NOT_KEPT = Keeping()
 
 
-class _Seconds(click.ParamType):
+class _Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
     """A number of seconds from 0, or `off`."""
 
     name = "seconds"

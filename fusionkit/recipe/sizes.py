@@ -34,6 +34,10 @@ class Planned(Protocol):
         """(width, height) in pixels."""
 
     @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """(width, height) at which a picture that stands in for the stage before is encoded; None is the stage's."""
+
+    @property
     def steps(self) -> int | None:
         """Sampling steps; None is the recipe's number."""
 

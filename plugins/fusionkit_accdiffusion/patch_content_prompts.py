@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
@@ -89,7 +89,7 @@ class PatchContentPrompts(Plugin):
         description="Words that no view of an upscaled stage has, such as [landscape], which name a composition.",
     )
 
-    memory = RunMemory(Memory)
+    memory: ClassVar[RunMemory[Memory]] = RunMemory(Memory)
 
     @model_validator(mode="after")
     def _not_both(self) -> PatchContentPrompts:

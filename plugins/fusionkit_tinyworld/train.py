@@ -36,10 +36,10 @@ from fusionkit_tinyworld.judge import HEADS as JUDGE_HEADS
 from fusionkit_tinyworld.judge import Judge, accuracy, judge_pictures
 from fusionkit_tinyworld.parts import Autoencoder, Denoiser, Pipeline, TextEncoder, diffusers, transformers
 from fusionkit_tinyworld.pipeline import assemble, sample, save_half, sheet, write_picture
-from fusionkit_vista.tokenizer import build_tokenizer
 from fusionkit_tinyworld.training import Schedule, Stage, StoppedError, TimeBox, run_stage
 from fusionkit_tinyworld.unet import build_text_encoder, build_unet, unet_stage
 from fusionkit_tinyworld.vae import build_vae, decoder_stage, psnr, vae_stage, whiten
+from fusionkit_vista.tokenizer import build_tokenizer
 
 STAGES = ("data", "vae", "unet", "decoder", "canny", "experts", "classifier", "judge", "export")
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fusionkit_tinyworld.data import LATENT, ZOOMS, LatentCache
 from fusionkit_tinyworld.parts import Denoiser, TextEncoder, Tokenizer, diffusers, transformers
-from fusionkit_vista.tokenizer import CONTEXT_LENGTH, token_ids
 from fusionkit_tinyworld.training import Schedule, Stage, torch_generator
+from fusionkit_vista.tokenizer import CONTEXT_LENGTH, token_ids
 
 BATCH = 16
 TEXT_WIDTH = 128

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fusionkit_vista.drawer import Spec
 
 
-class Size(click.ParamType[tuple[int, int]]):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
     """Width and height in pixels, such as 1024x128."""
 
     name = "WxH"

@@ -25,9 +25,9 @@ from fusionkit_tinyworld.data import LatentCache
 from fusionkit_tinyworld.evaluate_canny import agreement, choose_windows, load_controlnet, sample, ssim
 from fusionkit_tinyworld.parts import Denoiser, diffusers
 from fusionkit_tinyworld.pipeline import load_pipeline
-from fusionkit_vista.tokenizer import build_tokenizer
 from fusionkit_tinyworld.training import Schedule, Stage, StoppedError, TimeBox, run_stage
 from fusionkit_tinyworld.unet import build_text_encoder, build_unet
+from fusionkit_vista.tokenizer import build_tokenizer
 
 CPU = torch.device("cpu")
 

@@ -29,8 +29,8 @@ from fusionkit_tinyworld.mixtures import BOLD
 from fusionkit_tinyworld.parts import Denoiser, diffusers, transformers
 from fusionkit_tinyworld.pipeline import load_pipeline, sample
 from fusionkit_tinyworld.things import PALETTE
-from fusionkit_vista.tokenizer import build_tokenizer
 from fusionkit_tinyworld.training import Schedule, TimeBox, run_stage
+from fusionkit_vista.tokenizer import build_tokenizer
 
 CPU = torch.device("cpu")
 INK = (24, 10, 34)

@@ -13,11 +13,11 @@ from fusionkit_tinyworld.data import LatentCache, to_tensor
 from fusionkit_tinyworld.drawing import draw_seed, shrink
 from fusionkit_tinyworld.judge import load_judge
 from fusionkit_tinyworld.pipeline import load_pipeline, sample
-from fusionkit_vista.tokenizer import build_tokenizer
 from fusionkit_tinyworld.train import main
 from fusionkit_tinyworld.training import Schedule, Stage, StoppedError, TimeBox, run_stage
 from fusionkit_tinyworld.unet import build_text_encoder, build_unet, stratified_timesteps, unet_stage
 from fusionkit_tinyworld.vae import build_vae, whiten
+from fusionkit_vista.tokenizer import build_tokenizer
 
 CPU = torch.device("cpu")
 
