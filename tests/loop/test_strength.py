@@ -100,9 +100,8 @@ def scheduler_of(name: str, steps: int, skipped: int = 0, **options: Any) -> Any
     )
 
 
-def denoised(name: str, clean: Tensor, noise: Tensor, skipped: int = 0) -> list[Tensor]:
-    """The canvas before each of 10 steps and after the last, where a perfect model predicts the noise."""
-    scheduler = scheduler_of(name, 10, skipped, **OPTIONS.get(name, {}))
+def denoised(scheduler: Any, clean: Tensor, noise: Tensor) -> list[Tensor]:
+    """The canvas before each step and after the last, where a perfect model predicts the noise."""
     latents, seen = scheduler.add_noise(clean, noise, scheduler.timesteps[0]), []
     for at in scheduler.timesteps:
         seen.append(latents)
@@ -154,7 +153,7 @@ def test_with_a_perfect_model_the_tail_goes_where_the_whole_schedule_goes(name: 
     whole, tail = scheduler_of(name, 10, **options), scheduler_of(name, 10, skipped=4, **options)
     taken = len(tail.timesteps)
     assert tail.timesteps[0] in whole.timesteps
-    all_of_it, end_of_it = denoised(name, clean, noise), denoised(name, clean, noise, skipped=4)
+    all_of_it, end_of_it = (denoised(each, clean, noise) for each in (whole, tail))
     allowed = 2e-2 if name in STOCHASTIC else 2e-3  # noise that is zeros here leaves another last noise level
     assert float((all_of_it[-1] - end_of_it[-1]).abs().max()) < allowed
     if name in STOCHASTIC or name == "pndm":
@@ -222,7 +221,8 @@ def test_whole_strength_begins_at_the_first_timestep_and_none_with_noise_alone(p
             assert seen[0].equal(stage.scheduler.add_noise(stage.previous, noise, stage.steps[0].timestep))
 
 
-@pytest.mark.parametrize("name", sorted(SHORT_NAMES))
+# Diffusers takes a second to make one of these.
+@pytest.mark.parametrize("name", sorted(set(SHORT_NAMES) - {"kdpm2-karras", "kdpm2-a-karras"}))
 def test_every_scheduler_runs_from_the_middle(name: str) -> None:
     scheduler = {name: OPTIONS.get(name, {})}
     plan = tiny_plan([Second(strength=0.5)], size=(64, 64), scheduler=scheduler, steps=4)
@@ -234,13 +234,17 @@ def test_every_scheduler_runs_from_the_middle(name: str) -> None:
     ) or name.startswith(("kdpm2", "pndm"))
     latents = execute_tiny(plan)
     assert bool(latents.isfinite().all())
-    # What it begins with decides the picture: with hardly any noise it stays.
-    assert last.previous is not None
-    nearly = tiny_plan([Second(strength=0.26)], size=(64, 64), scheduler=scheduler, steps=4)
-    assert len(nearly.stages[1].steps) <= 2
-    assert float((execute_tiny(nearly) - nearly.stages[1].previous).abs().mean()) < float(  # type: ignore[operator]
-        (latents - last.previous).abs().mean()
-    )
+
+
+@pytest.mark.parametrize("name", ["ddim", "euler-karras", "heun", "dpm++-2s"])
+def test_the_less_strength_the_more_stays(name: str) -> None:
+    changed = []
+    for strength in (0.26, 0.5, 0.9):
+        plan = tiny_plan([Second(strength=strength)], size=(64, 64), scheduler=name, steps=4)
+        latents = execute_tiny(plan)
+        assert plan.stages[1].previous is not None
+        changed.append(float((latents - plan.stages[1].previous).abs().mean()))
+    assert changed == sorted(changed)
 
 
 def test_a_beginning_of_nothing_is_refused(picture: Path) -> None:
