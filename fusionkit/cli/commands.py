@@ -35,8 +35,9 @@ OURS = {
     "replay": "Make a picture again and compare.",
     "decode": "Decode the picture that a run has kept.",
     "doctor": "See what is installed, and what of it does not fit.",
+    "vista": "Draw what the embedded models of vista were trained on.",
 }
-"""fusionkit's own, in the order in which a new user needs them, with their lines in the list of all commands."""
+"""Of fusionkit itself, in the order in which a new user needs them, with their lines in the list of all commands."""
 
 _PACKAGES = (".dist-info", ".egg-info")
 

@@ -28,9 +28,9 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer relea
         return (int(width), int(height))
 
 
-@click.group("vista", short_help="Draw what the embedded models vista/... were trained on.")
+@click.group("vista", short_help="Draw what the embedded models of vista were trained on.")
 def vista() -> None:
-    """Draw pictures such as the embedded models of vista were trained on."""
+    """Draw what the embedded models of vista were trained on."""
 
 
 @vista.command("draw", short_help="Draw pictures as a prompt says.")

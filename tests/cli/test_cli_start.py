@@ -11,7 +11,7 @@ from command_line import CHECKPOINTS, Run
 CONTROLLED = "  - progressive-upscaling\n  - controlnet: {model: tinyworld/canny}"
 COMMANDS = (
     *("run", "validate", "plan", "recipes", "compare", "evaluate", "bench"),
-    *("plugins", "models", "schema", "replay", "doctor"),
+    *("plugins", "models", "schema", "replay", "decode", "doctor", "vista"),
 )
 HEAVY = ("torch", "numpy", "diffusers", "transformers", "cv2", "PIL")
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from fusionkit.cli import main
 from fusionkit_vista import draw as shards
 from fusionkit_vista.commands import vista
 from fusionkit_vista.windows import window
@@ -30,6 +31,14 @@ def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     result = command("a forest", "-o", str(tmp_path / "a.png"))
     assert result.exit_code == 1
     assert result.output == "Error: drawing needs skia-python: pip install 'fusionkit[vista]'\n"
+
+
+def test_it_is_a_command_of_fusionkit(tmp_path: Path) -> None:
+    pytest.importorskip("skia", reason="drawing needs skia-python: pip install 'fusionkit[vista]'")
+    result = CliRunner().invoke(main, ["vista", "draw", "a moon", "--size", "32x32", "-o", str(tmp_path / "moon.png")])
+    assert result.exit_code == 0, result.output
+    assert "with a moon" in result.output
+    assert np.asarray(Image.open(tmp_path / "moon.png")).shape == (32, 32, 3)
 
 
 def test_a_misspelt_prompt_is_one_line(tmp_path: Path) -> None:
