@@ -29,11 +29,12 @@ from fusionkit_vista.train.flow import pack, unpack
 from fusionkit_vista.train.latents import FILE
 from fusionkit_vista.train.loop import Chance, Figures, Stage, Training
 from fusionkit_vista.train.optimizer import Muon
+from fusionkit_vista.train.pictures import Some, to_bytes
 from fusionkit_vista.train.prompts import SHEET
 from fusionkit_vista.train.sampling import denoiser_sampler
 from fusionkit_vista.train.specials import LORA
 from fusionkit_vista.train.text import Captions, tokenizer_of
-from fusionkit_vista.train.vae import build_vae, whiten
+from fusionkit_vista.train.vae import build_vae, cut_windows, whiten
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
@@ -160,6 +161,25 @@ def test_the_sampler_finds_the_only_picture_that_there_is() -> None:
     encoder = lambda ids: Namespace(last_hidden_state=ids)  # noqa: E731
     sample = denoiser_sampler(Known(), encoder, tokenizer, torch.device("cpu"), 5)
     assert torch.allclose(sample(["a", "b"], 0), clean, atol=1e-4)
+
+
+def test_the_decoder_also_learns_from_latents_that_saw_no_border() -> None:
+    torch.manual_seed(0)
+    vae, some = build_vae(4, (8, 8, 8, 8)).eval(), Some(2, torch.device("cpu"))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), np.uint8)
+    some.add(pictures, [{}, {}])
+    inner = {tuple(picture[16:-16, 16:-16].flatten()[:9]) for picture in pictures}
+    for step in range(8):
+        z, x = cut_windows(vae, some, Chance(0, step, torch.device("cpu")), 1)
+        assert z.shape[2:] == (x.shape[2] // 8, x.shape[3] // 8)
+        if x.shape[2] == 128 and Chance(0, step, torch.device("cpu")).host.random(4)[3] >= 0.5:
+            assert tuple(to_bytes(x)[0].flatten()[:9].tolist()) in inner
+            with torch.no_grad():
+                alone = vae.encode(x).latent_dist.mean
+            rim = (alone - z).abs().mean((0, 1))
+            assert float(rim[0, 4:12].mean()) > 5 * float(rim[4:12, 4:12].mean())
+            return
+    raise AssertionError("no whole window among them")
 
 
 def test_tokens_are_the_latents_in_patches_and_back() -> None:

@@ -99,12 +99,15 @@ class Run:
         """Train the decoder further."""
         pictures = self.pictures()
         vae = load("AutoencoderKL", self._vae()).to(self.device)
-        stage = decoder_stage(vae, pictures, self.device, self.batch(2, 64), self.work / "decoder")
+        rate = self.options.rate or 5e-4
+        stage = decoder_stage(vae, pictures, self.device, self.batch(2, 64), self.work / "decoder", rate)
         self.train(stage)
         held = pictures.held.windows[:512]
         say(f"psnr {psnr(stage.means['vae'], held):.2f} dB of {len(held)} held-out windows")
 
     def _vae(self) -> Path:
+        if self.options.start:
+            return Path(self.options.start)
         encoded.wait(self.work / "vae" / "vae" / "config.json")
         return self.work / "vae" / "vae"
 
@@ -135,7 +138,8 @@ class Run:
             sets.append(Pictures(self.work / EXPERT_PICTURES, self.device, 100 if self.tiny else 20_000))
             say(f"{sets[-1].take()} pictures of what the expert knows")
         lessons = Lessons([each.some for each in sets], judge)
-        lessons.decode(vae, 3)
+        if self.options.decode:
+            lessons.decode(vae, self.options.decode)
         stage = judge_stage(judge, lessons, self.device, self.batch(32, 256), self.work / "judge")
         self.train(stage)
         mean: Any = stage.means["judge"]

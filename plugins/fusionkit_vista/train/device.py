@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 
 import torch
@@ -18,9 +19,13 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def half(device: torch.device, enabled: bool = True) -> AbstractContextManager[object]:
-    """Autocast to bf16 on a device."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+SINGLE = "FUSIONKIT_VISTA_SINGLE"
+"""Environment variable with which all is trained in float32."""
+
+
+def half(device: torch.device) -> AbstractContextManager[object]:
+    """Autocast to bf16 on a device, unless the environment forbids it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=not os.environ.get(SINGLE))
 
 
 class FittingGroupNorm(nn.GroupNorm):

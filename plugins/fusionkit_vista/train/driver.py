@@ -1,7 +1,7 @@
 """Everything in one go within a time limit: draw, train the autoencoder, then the others side by side, and pack.
 
-Each part is a process of its own with a log of its own. One that fails is started again, from its last state; none
-takes another down with it. Whatever is there at the end is packed. Nothing here loads torch.
+Each part is a process of its own with a log of its own. One that fails is started again, from its last state and in
+single precision; none takes another down with it. Whatever is there at the end is packed. Nothing here loads torch.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ class Part:
         command = [*self.command, *(["--resume"] if again and "--work" in self.command else [])]
         log = open(logs / f"{self.name}.log", "ab")  # noqa: SIM115 - the process goes on writing to it
         environment = {**os.environ, **self.environment}
+        if again:  # what failed in bf16 may work in float32
+            environment["FUSIONKIT_VISTA_SINGLE"] = "1"
         self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         log.close()
 

@@ -17,7 +17,7 @@ from fusionkit_vista.train.clock import say
 from fusionkit_vista.train.device import fit_norms, half
 from fusionkit_vista.train.loop import Chance, Figures, Stage
 from fusionkit_vista.train.pictures import DONE, Pictures, Some, pieces, to_floats
-from fusionkit_vista.windows import SIDE
+from fusionkit_vista.windows import MARGIN, SIDE
 
 CHANNELS = 16
 WIDTHS = (32, 64, 96, 96)
@@ -133,20 +133,47 @@ def vae_stage(vae: Any, pictures: Pictures, device: torch.device, count: int, fo
     return Stage("vae", {"vae": vae}, loss, export, muon_rate=1.5e-3, adamw_rate=1e-3, decay=0.0, warmup=50)
 
 
-def decoder_stage(vae: Any, pictures: Pictures, device: torch.device, count: int, folder: Path) -> Stage:
-    """The stage that trains the decoder further while the encoder, and so every latent, stays as it is."""
+def cut_windows(vae: Any, pictures: Some, chance: Chance, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents that are cut out of larger ones, as a denoiser's are, and the pictures (n, 3, side, side) they mean.
+
+    An encoder sees the border of what it is given, and its latents say so; those in the middle of a picture don't.
+    """
+    total, draw = pictures.pixels.shape, chance.host.random(4)
+    inside = 64 if draw[0] < 0.5 else SIDE
+    number = count * 4 if inside == 64 else count
+    outside = inside + 2 * MARGIN
+    chosen = chance.below(total[0], number)
+    y, x = (int(d * (size - outside + 1)) for d, size in zip(draw[1:3], total[1:3], strict=True))
+    whole = to_floats(pictures.pixels[chosen, y : y + outside, x : x + outside])
+    whole = whole.flip(-1) if draw[3] < 0.5 else whole
+    with torch.no_grad():
+        z = vae.quant_conv(vae.encoder(whole)).float().chunk(2, 1)[0]
+    rim = MARGIN // FACTOR
+    return z[..., rim:-rim, rim:-rim], whole[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+def decoder_stage(
+    vae: Any, pictures: Pictures, device: torch.device, count: int, folder: Path, rate: float = 5e-4
+) -> Stage:
+    """The stage that trains the decoder further while the encoder, and so every latent, stays as it is.
+
+    Half of the latents are encoded as they are, and half are cut out of larger ones.
+    """
     vae.to(device, memory_format=torch.channels_last).train().requires_grad_(False)
     fit_norms(vae)
     for part in (vae.post_quant_conv, vae.decoder):
         part.requires_grad_(True)
 
     def loss(chance: Chance, progress: float) -> tuple[torch.Tensor, Figures]:
-        x, halved = windows(pictures.some, chance, count)
         with half(device):
-            with torch.no_grad():
-                z = vae.quant_conv(vae.encoder(x)).float().chunk(2, 1)[0]
-            if halved:
-                z, x = F.avg_pool2d(z, 2), F.avg_pool2d(x, 2)
+            if chance.host.random() < 0.5:
+                z, x = cut_windows(vae, pictures.some, chance, count)
+            else:
+                x, halved = windows(pictures.some, chance, count)
+                with torch.no_grad():
+                    z = vae.quant_conv(vae.encoder(x)).float().chunk(2, 1)[0]
+                if halved:
+                    z, x = F.avg_pool2d(z, 2), F.avg_pool2d(x, 2)
             z = z + DECODER_NOISE * chance.normal(*z.shape)
             d = vae.decoder(vae.post_quant_conv(z)).float() - x
         return reconstruction_loss(d), {"mse": d.square().mean()}
@@ -154,7 +181,7 @@ def decoder_stage(vae: Any, pictures: Pictures, device: torch.device, count: int
     def export(means: dict[str, Any]) -> None:
         save_half({"vae": means["vae"]}, folder)
 
-    return Stage("decoder", {"vae": vae}, loss, export, muon_rate=5e-4, adamw_rate=5e-4, decay=0.0, warmup=50)
+    return Stage("decoder", {"vae": vae}, loss, export, muon_rate=rate, adamw_rate=rate, decay=0.0, warmup=50)
 
 
 def save_half(parts: dict[str, Any], folder: Path) -> None:
