@@ -16,10 +16,16 @@ class FusionError(Exception):
 
     Attributes:
         checkpoint: Where the run that it ended is kept; None where it is not.
+        kept: The same in words, with how the run goes on; a part of the message.
     """
 
     exit_code = 1
     checkpoint: Path | None = None
+    kept = ""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}; kept: {self.kept}" if self.kept else text
 
 
 class RecipeError(FusionError):

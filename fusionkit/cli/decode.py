@@ -89,7 +89,7 @@ def _decoded(found: Checkpoint, sets: Sequence[str], options: Mapping[str, Any])
     except OutOfMemory as error:
         if error.decode_in_tiles is None:
             raise
-        click.echo(f"{error}; it is decoded again with vae-tiling: true", err=True)
+        click.echo(f"{error.args[0]}; it is decoded again with vae-tiling: true", err=True)
         result = aside(error.decode_in_tiles)
     with interrupts_later():
         path = save_or_keep(result.image, output_path(recipe), metadata_of(result), overwrite=recipe.overwrite)

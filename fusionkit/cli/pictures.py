@@ -183,12 +183,12 @@ def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, ma
     except OutOfMemory as error:
         if error.decode_in_tiles is None:
             raise
-        click.echo(f"{error}; all steps are done, so it is decoded again with vae-tiling: true", err=True)
+        click.echo(f"{error.args[0]}; all steps are done, so it is decoded again with vae-tiling: true", err=True)
         try:
             decoded: Result = error.decode_in_tiles()
             return decoded
         except UnfinishedError as again:
-            again.checkpoint = error.checkpoint
+            again.checkpoint, again.kept = error.checkpoint, error.kept
             raise
 
 

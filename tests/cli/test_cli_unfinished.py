@@ -113,7 +113,8 @@ def test_memory_that_runs_out_in_a_step(fusionkit: Run, install: Install, error:
         1,
         "",
         "stage 1, step 2 of 3: the memory of 'cpu' ran out; use a batch-size below 3 or a smaller size; "
-        "nothing was written\n",
+        "kept: 'out/r-0.checkpoint.safetensors' (step 1 of 3; --resume goes on from there, also with a smaller "
+        "batch-size, or offload)\n",
     )
 
 
@@ -144,7 +145,8 @@ def test_a_picture_too_large_to_decode_is_decoded_in_tiles(fusionkit: Run, monke
     assert ran.code == 1
     assert ran.out == ""
     assert ran.err.splitlines()[-1] == (
-        "decoding: the memory of 'cpu' ran out; use a smaller size; nothing was written"
+        "decoding: the memory of 'cpu' ran out; use a smaller size; kept: 'none.checkpoint.safetensors' "
+        "(all steps done; fusionkit decode makes the picture of it)"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.errors import FusionError, NumericalError, OutOfMemory, PluginError, RecipeError
+from fusionkit.errors import FusionError, NumericalError, OutOfMemory, PluginError
 from fusionkit.loop.finite import place
 from fusionkit.runs.checkpoints.checkpoint import Checkpoint, Progress, remove_checkpoints, write_checkpoint
 from fusionkit.runs.checkpoints.identity import Identity, identity_of
@@ -47,8 +47,7 @@ def how_to_go_on(path: Path, progress: Progress, short: bool = False) -> str:
         short: Memory ran out.
     """
     if progress.only_decoding_is_left:
-        less = ", with --set vae-tiling=true" if short else ""
-        return f"'{path}' ({progress}; fusionkit decode makes the picture of it{less})"
+        return f"'{path}' ({progress}; fusionkit decode makes the picture of it)"
     less = ", also with a smaller batch-size, or offload" if short else ""
     return f"'{path}' ({progress}; --resume goes on from there{less})"
 
@@ -182,10 +181,9 @@ class Keeper:
         error.checkpoint = self.written  # type: ignore[attr-defined]
         if self.written is None or self._told_of is None:
             return
-        line = how_to_go_on(self.written, self._told_of, isinstance(error, OutOfMemory))
-        error.kept = line  # type: ignore[attr-defined]
-        if isinstance(error, FusionError) and not isinstance(error, RecipeError):
-            error.args = (f"{error}; kept: {line}",)
+        error.kept = how_to_go_on(  # type: ignore[attr-defined]
+            self.written, self._told_of, isinstance(error, OutOfMemory)
+        )
 
     @property
     def _finished(self) -> bool:
