@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import ImageChops, ImageEnhance
 from PIL.Image import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 from torch import Tensor
 
-from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, View, hookimpl
+from fusionkit import Field, Fused, Patches, Plugin, RunMemory, Stage, StageState, Step, View, hookimpl
 from fusionkit.errors import FusionError
 from fusionkit.testing import PluginContract
 from fusionkit_gvcf import GuidedFusion, StyleAlignment
@@ -335,3 +335,36 @@ def test_decoding_and_encoding_that_break_the_contract_are_caught() -> None:
     fails(EncodesOneSize, test, r"hook 'encode' answered \(1, 4, 8, 8\).*expected \(1, 4, 4, 4\)")
     fails(Lightens, test, "neutral options {'by': 0.5} change the picture", neutral={"by": 0.5})
     fails(Lightens, "test_options_change_something", "change nothing; give `options` that do", options={"by": 1.0})
+
+
+class KeepsToItself(Plugin):
+    _total: int = PrivateAttr(0)
+
+    @hookimpl(wrapper=True)
+    def step(self) -> Generator[None, Tensor, Tensor]:
+        self._total += 1
+        return (yield) + 0.1 * self._total
+
+
+class KeepsWhatCanNotBeWritten(Plugin):
+    kept = RunMemory(list[Any])
+
+    @hookimpl
+    def step_done(self, stage: Stage) -> None:
+        self.kept(stage).append(fails)
+
+
+class DeclaresWhatCanNotBeWritten(Plugin):
+    kept = StageState(Image)
+
+
+def test_what_is_kept_beside_declarations_is_caught_where_a_run_goes_on() -> None:
+    test = "test_goes_on_after_every_step"
+    fails(
+        KeepsToItself,
+        test,
+        r"sd: step 2 of stage 1 differs by 1\.0e-01 where the run goes on: 'keeps-to-itself' keeps what no checkpoint "
+        r"holds \(_total\); declare it in the class: RunMemory",
+    )
+    fails(KeepsWhatCanNotBeWritten, test, r"'kept\[0\]' is a function; keep tensors, numbers, texts, and lists")
+    fails(DeclaresWhatCanNotBeWritten, test, r"keeps what no checkpoint holds: 'kept' is of type Image")

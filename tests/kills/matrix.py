@@ -143,14 +143,15 @@ def matrix(options: argparse.Namespace) -> Found:
             try:
                 kills, latents = killed_everywhere(fusion, recipe, place)
             except RuntimeError as error:
-                found.wrong.append(f"{name}, {scheduler}: {error}")
-                continue
+                kills, latents, why = 0, "", str(error)
+            else:
+                why = "" if latents == whole.latents_hash else "other latents"
             found.cells += 1
             found.kills += kills
-            if latents != whole.latents_hash:
-                found.wrong.append(f"{name}, {scheduler}: other latents after {kills} kills")
-            if options.verbose:
-                print(f"{name}, {scheduler}: {kills} kills", flush=True)
+            if why:
+                found.wrong.append(f"{name}, {scheduler}: {why}")
+            if options.verbose or why:
+                print(f"{name}, {scheduler}: {kills} kills{', wrong: ' * bool(why)}{why}", flush=True)
     return found
 
 
