@@ -34,6 +34,7 @@ OURS = [
     "tinyworld-agreement",
     "variance",
     "variance-ratio",
+    "vista-agreement",
 ]
 
 
@@ -52,7 +53,7 @@ def test_every_metric_is_found_by_its_name() -> None:
     found, broken = METRICS.load_all()
     assert broken == {}
     assert set(OURS) <= set(found)
-    assert set(FEATURES.load_all()[0]) >= {"inception", "tinyworld"}
+    assert set(FEATURES.load_all()[0]) >= {"inception", "tinyworld", "vista"}
 
 
 @pytest.mark.parametrize("name", OURS)
