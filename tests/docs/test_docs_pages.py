@@ -90,7 +90,9 @@ def check_words(block: Block, words: list[str]) -> None:
         assert (ROOT / words[1]).exists(), f"{block.where}: no file {words[1]}"
     elif program == "python" and words[1] == "-m" and words[2].startswith("fusionkit"):
         path = ROOT / "plugins" / words[2].replace(".", "/")
-        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"{block.where}: no module {words[2]}"
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), (
+            f"{block.where}: no module {words[2]}"
+        )
 
 
 def check_console(block: Block, module: ModuleType) -> None:

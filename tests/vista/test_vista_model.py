@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from fusionkit_vista.agreement import asked_for, prompt_problems, shows
+from fusionkit import Fusion
+from fusionkit.evaluation import read_pictures
+from fusionkit.evaluation.tools import Tools
+from fusionkit_vista.agreement import Agreement, asked_for, prompt_problems, shows
 from fusionkit_vista.drawer import draw, labels, sample_spec
 from fusionkit_vista.evaluate import by_thing, chosen_captions, cut, sample, shares
 from fusionkit_vista.features import VistaFeatures
@@ -111,3 +116,16 @@ def test_features_rank_pictures_of_the_world() -> None:
     assert pooled.shape == (8, 224)
     assert float(features.perceptual_distance(some, some).max()) < 1e-6
     assert float(features.perceptual_distance(some, others).mean()) > 0.1
+
+
+def test_agreement_scores_a_picture_of_the_model(tmp_path: Path) -> None:
+    fusion = Fusion.from_pretrained("vista/scenes", steps=10)
+    fusion("a landscape poster of the sea at night with a moon", size=(128, 128), seed=1, progress=False).save(
+        tmp_path / "moon.png"
+    )
+    [picture] = read_pictures(tmp_path)
+    about = Tools(device="cpu")
+    assert Agreement().problems([picture], [], about) == []
+    assert Agreement().describe(picture, about) == 1
+    desert = replace(picture, prompt="a landscape poster of a desert at noon")
+    assert Agreement().describe(desert, about) == 0
