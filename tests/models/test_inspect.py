@@ -92,7 +92,9 @@ def test_missing_places(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     assert problem(str(gone)) == f"model '{gone}': no such folder, and no hub id such as 'owner/name'"
     assert problem(f"{gone}.safetensors") == f"model '{gone}.safetensors': no such file"
-    assert problem("scenes") == "model 'scenes': no such folder, and no hub id such as 'owner/name'"
+    assert problem("scenes") == (
+        "model 'scenes': no such folder, and no hub id such as 'owner/name'; did you mean 'vista/scenes'?"
+    )
 
 
 def test_folders_that_are_none(tmp_path: Path, copied: Callable[[str], Path]) -> None:

@@ -165,6 +165,7 @@ def test_a_recipe_that_is_written_down_reads_back_the_same() -> None:
         "scheduler": {"ddim": {"eta": 1.0}},
         "steps": 50,
         "guidance-scale": 7.5,
+        "guidance-interval": [0.0, 1.0],
         "clip-skip": 2,
         "seed": 0,
         "plugins": [
@@ -223,6 +224,7 @@ def test_bundled_recipes_are_found_and_begin_with_their_own_command() -> None:
             "tinyworld/rocket",
             "tinyworld/flower",
             "tinyworld/cartoon",
+            "vista/scenes",
             "stable-diffusion-v1-5/stable-diffusion-v1-5",
             "nitrosocke/Ghibli-Diffusion",
             "nitrosocke/Nitro-Diffusion",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +67,10 @@ def make_scheduler(
 
     from fusionkit.models.schedulers.wrapper import DiffusersScheduler
 
+    def build() -> Any:
+        return cls.from_config(own_config(info), **config)
+
     try:
-        build = partial(cls.from_config, own_config(info), **config)
         scheduler = DiffusersScheduler(build, steps, device, at_step, skipped)
         broken = scheduler.broken_step
     except Exception as error:
