@@ -15,7 +15,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C works as in a terminal: a shell starts background jobs without it, and they pass that on."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Signals work as in a terminal; background jobs start without Ctrl-C, and those of `nohup` without SIGHUP."""
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    if hasattr(signal, "SIGHUP"):
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
