@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.errors import ModelError
 from fusionkit.evaluation.features import Features, resized
@@ -23,28 +23,25 @@ TYPICAL = (1.10, 7.00)
 """Root mean squares of the last layer's means and of its maxima, over 400 of the drawings that it was trained on."""
 
 
-class TinyworldFeatures(Features):
-    """What the classifier of `tinyworld` sees before it decides: its last layer, pooled, and the layers before.
+class JudgeFeatures(Features):
+    """What a network that reads an embedded world's pictures sees: its last layer, pooled, and the layers before.
 
-    It was trained on drawings of 64 px alone, so its scores rank pictures of the embedded world, and no others. They
-    are not on the scale of Inception's.
+    Args:
+        network: Its `body` is a sequence of layers, of which those that count end in SiLU.
     """
 
-    name = "tinyworld"
-    size = SIZE
+    width: ClassVar[int]
+    """Numbers that `pooled` gives."""
+    typical: ClassVar[tuple[float, float]]
+    """Root mean squares of the last layer's means and of its maxima, over drawings."""
+    batch: ClassVar[int]
+    """Crops that are looked at together."""
 
-    def __init__(self, classifier: Classifier) -> None:
-        self.classifier = classifier.eval().requires_grad_(False)
-
-    @classmethod
-    def from_weights(
-        cls, path: Path | None, device: str, *, others: Mapping[str, Path] | None = None, download: bool = True
-    ) -> TinyworldFeatures:
-        """The classifier that ships with the package, or another one: its weights, with config.json beside them."""
-        return cls(classifier_of(path, device))
+    def __init__(self, network: Any) -> None:
+        self.network = network.eval().requires_grad_(False)
 
     def pooled(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """The means and the maxima of the last layer's 128 channels, (n, 256): what the classifier decides by.
+        """The means and the maxima of the last layer's channels, (n, width): what the network decides by.
 
         Divided by what is typical of each, so that both count alike, and so that the kernel of KID, (x y / D + 1)^3,
         is as far from linear as it is for Inception.
@@ -52,23 +49,23 @@ class TinyworldFeatures(Features):
         import numpy as np
         import torch
 
-        found = [np.zeros((0, 256))]
-        for start in range(0, len(crops), BATCH):
-            *_, last = self.maps(crops[start : start + BATCH])
-            halves = [last.mean((2, 3)) / TYPICAL[0], last.amax((2, 3)) / TYPICAL[1]]
+        found = [np.zeros((0, self.width))]
+        for start in range(0, len(crops), self.batch):
+            *_, last = self.maps(crops[start : start + self.batch])
+            halves = [last.mean((2, 3)) / self.typical[0], last.amax((2, 3)) / self.typical[1]]
             found.append(torch.cat(halves, dim=1).double().cpu().numpy())
         return np.concatenate(found)
 
     def maps(self, crops: NDArray[np.uint8]) -> list[Tensor]:
-        """The activations of all five layers, each (n, C, h, w): 24 channels of 32x32 pixels to 128 of 4x4."""
+        """The activations of all layers, each (n, C, h, w), the finest first."""
         import torch
         from torch import nn
 
         x = torch.from_numpy(resized(crops, self.size)).permute(0, 3, 1, 2) / 127.5 - 1
-        x = x.to(next(self.classifier.parameters()).device)
+        x = x.to(next(self.network.parameters()).device)
         found = []
         with torch.inference_mode():
-            for layer in self.classifier.body:
+            for layer in self.network.body:
                 x = layer(x)
                 if isinstance(layer, nn.SiLU):
                     found.append(x)
@@ -79,10 +76,29 @@ class TinyworldFeatures(Features):
         import numpy as np
 
         found = [np.zeros(0)]
-        for start in range(0, len(some), BATCH):
-            part = slice(start, start + BATCH)
+        for start in range(0, len(some), self.batch):
+            part = slice(start, start + self.batch)
             found.append(map_distance(self.maps(some[part]), self.maps(others[part])).double().cpu().numpy())
         return np.concatenate(found)
+
+
+class TinyworldFeatures(JudgeFeatures):
+    """What the classifier of `tinyworld` sees before it decides: its last layer, pooled, and the layers before.
+
+    It was trained on drawings of 64 px alone, so its scores rank pictures of the embedded world, and no others. They
+    are not on the scale of Inception's.
+    """
+
+    name = "tinyworld"
+    size = SIZE
+    width, batch, typical = 256, BATCH, TYPICAL
+
+    @classmethod
+    def from_weights(
+        cls, path: Path | None, device: str, *, others: Mapping[str, Path] | None = None, download: bool = True
+    ) -> TinyworldFeatures:
+        """The classifier that ships with the package, or another one: its weights, with config.json beside them."""
+        return cls(classifier_of(path, device))
 
 
 def map_distance(some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:

@@ -39,9 +39,9 @@ def test_pooled_features_are_what_the_classifier_decides_by(features: TinyworldF
     pooled = features.pooled(crops)
     assert pooled.shape == (3, 256)
     decided = np.concatenate([TYPICAL[0] * pooled[:, :128], TYPICAL[1] * pooled[:, 128:]], axis=1)
-    for name, head in features.classifier.heads.items():
+    for name, head in features.network.heads.items():
         logits = decided @ head.weight.numpy().T + head.bias.numpy()
-        assert logits == pytest.approx(features.classifier(to_tensor(crops))[name].detach().numpy(), abs=1e-3)
+        assert logits == pytest.approx(features.network(to_tensor(crops))[name].detach().numpy(), abs=1e-3)
     assert features.pooled(crops[:0]).shape == (0, 256)
 
 
