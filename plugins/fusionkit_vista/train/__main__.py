@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 TRAININGS = ("vae", "decoder", "denoiser", "flow", "judge", "expert", "controlnet")
+OTHERS = ("encode", "sheets", "export", "draw-expert", "all")
 
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
     result = argparse.ArgumentParser(prog="python -m fusionkit_vista.train", description=__doc__)
-    result.add_argument(
-        "command", choices=(*TRAININGS, "sheets", "export", "draw-expert", "all"), help="what is trained or made"
-    )
+    result.add_argument("command", choices=(*TRAININGS, *OTHERS), help="what is trained or made")
     result.add_argument("--work", type=Path, default=Path("runs/vista"), help="where all parts are kept")
     result.add_argument("--pictures", type=Path, help="pictures that were drawn; default: those of the work folder")
     result.add_argument("--minutes", type=float, help="how long to train")
@@ -31,8 +30,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--channels", type=int, default=16, help="of the latents")
     result.add_argument("--widths", type=lambda text: tuple(map(int, text.split(","))), help="of the model's levels")
     result.add_argument("--decode", type=int, default=3, help="of judge: every so manieth picture is decoded; 0: none")
-    result.add_argument("--rate", type=float, help="of decoder: the highest learning rate")
-    result.add_argument("--start", type=Path, help="of decoder and judge: the autoencoder, if not the work folder's")
+    result.add_argument("--rate", type=float, help="the highest learning rate, Muon's where it is used")
+    result.add_argument(
+        "--start",
+        type=Path,
+        help="of decoder, judge and encode: another autoencoder; of denoiser: a finished model from which it goes on",
+    )
     result.add_argument("--save-every", type=float, default=60.0, help="seconds between two states")
     result.add_argument("--log-every", type=float, default=10.0, help="seconds between two lines")
     result.add_argument("--tiny", action="store_true", help="toy models, for a rehearsal")

@@ -13,7 +13,7 @@ import torch
 from fusionkit_vista.drawer import vocabulary
 from fusionkit_vista.train import latents as encoded
 from fusionkit_vista.train.clock import Clock, say
-from fusionkit_vista.train.denoiser import WIDTHS, denoiser_stage
+from fusionkit_vista.train.denoiser import RATE, WIDTHS, denoiser_stage
 from fusionkit_vista.train.device import choose_device
 from fusionkit_vista.train.expert_pictures import FOLDER as EXPERT_PICTURES
 from fusionkit_vista.train.expert_pictures import expert_window
@@ -31,9 +31,12 @@ from fusionkit_vista.train.vae import WIDTHS as VAE_WIDTHS
 from fusionkit_vista.train.vae import build_vae, decoder_stage, psnr, save_half, vae_stage
 from fusionkit_vista.windows import window
 
+SHIPPED = Path(__file__).parents[1] / "weights" / "scenes"
+"""The package's own model."""
 NEEDED = {
     "vae": ("AutoencoderKL",),
     "decoder": ("AutoencoderKL",),
+    "encode": ("AutoencoderKL",),
     "denoiser": ("UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer"),
     "flow": ("FluxTransformer2DModel", "T5EncoderModel", "CLIPTextModel", "CLIPTokenizer"),
     "judge": ("AutoencoderKL",),
@@ -95,6 +98,11 @@ class Run:
         encoded.finish(mean, pictures, self.work / "vae", 256 if self.on_gpu else 16)
         save_half({"vae": mean}, self.work / "vae")
 
+    def encode(self) -> None:
+        """Encode all pictures with a finished autoencoder: the one given, or the package's."""
+        vae = load("AutoencoderKL", self.options.start or SHIPPED / "vae").to(self.device).eval()
+        encoded.write(vae, self.pictures(), self.work / "vae", 256 if self.on_gpu else 16)
+
     def decoder(self) -> None:
         """Train the decoder further."""
         pictures = self.pictures()
@@ -114,10 +122,17 @@ class Run:
     def denoiser(self) -> None:
         """Train the denoiser and its text encoder."""
         latents, captions = encoded.load(self.work / "vae", self.device)
-        folder = self.work / "denoiser"
+        folder, start = self.work / "denoiser", self.options.start
         tokenizer = tokenizer_of(folder, words_of(captions))
         widths = (16, 32, 32) if self.tiny else self.options.widths or WIDTHS
-        stage = denoiser_stage(tokenizer, latents, captions, self.device, self.batch(16, 512), folder, widths)
+        stage = denoiser_stage(
+            tokenizer, latents, captions, self.device, self.batch(16, 512), folder, widths, self.options.rate or RATE
+        )
+        if start:
+            for name, part in stage.models.items():
+                finished = load({"unet": "UNet2DConditionModel"}.get(name, "CLIPTextModel"), start / name)
+                for model in (part, stage.means[name]):
+                    model.load_state_dict(finished.state_dict())
         self.train(stage)
 
     def flow(self) -> None:
@@ -148,9 +163,8 @@ class Run:
     def _trained(self) -> tuple[Any, Any, Any, Any]:
         """Autoencoder, denoiser, text encoder and tokenizer: those of the work folder, or the package's."""
         own = self.work / "denoiser"
-        shipped = Path(__file__).parents[1] / "weights" / "scenes"
-        folder = own if (own / "unet").exists() else shipped
-        vae = best_vae(self.work) if own == folder else shipped / "vae"
+        folder = own if (own / "unet").exists() else SHIPPED
+        vae = best_vae(self.work) if own == folder else SHIPPED / "vae"
         parts = {"unet": "UNet2DConditionModel", "text_encoder": "CLIPTextModel"}
         unet, text_encoder = (load(kind, folder / name) for name, kind in parts.items())
         return load("AutoencoderKL", vae).to(self.device), unet, text_encoder, load_tokenizer(folder / "tokenizer")

@@ -17,6 +17,7 @@ WIDTHS = (64, 112, 112)
 HEADS = (4, 7, 7)
 """Of 16 channels each, which the fast kernels of attention take."""
 SIDE = 16
+RATE = 1.5e-3
 DROPOUT = 0.1
 GAMMA = 5.0
 SCHEDULE: dict[str, Any] = {
@@ -93,10 +94,12 @@ def denoiser_stage(
     count: int,
     folder: Path,
     widths: tuple[int, ...] = WIDTHS,
-    muon_rate: float = 1.5e-3,
-    adamw_rate: float = 1e-3,
+    rate: float = RATE,
 ) -> Stage:
-    """The stage that trains denoiser and text encoder together on latents (n, c, 16, 16), `count` a step."""
+    """The stage that trains denoiser and text encoder together on latents (n, c, 16, 16), `count` a step.
+
+    `rate` is Muon's highest one; AdamW's is two thirds of it.
+    """
     unet, text_encoder = build_unet(latents.shape[1], widths), build_clip(tokenizer).to(device)
     unet.to(device, memory_format=torch.channels_last)
     fit_norms(unet)
@@ -116,4 +119,4 @@ def denoiser_stage(
         save_half(means, folder)
 
     models = {"unet": unet.train(), "text_encoder": text_encoder.train()}
-    return Stage("denoiser", models, loss, export, muon_rate, adamw_rate)
+    return Stage("denoiser", models, loss, export, rate, rate * 2 / 3)

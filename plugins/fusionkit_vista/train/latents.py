@@ -17,25 +17,33 @@ from fusionkit_vista.train.vae import FACTOR, encode, psnr, whiten
 from fusionkit_vista.windows import MARGIN
 
 FILE, ABOUT = "latents.npy", "latents.json"
+INSIDE = slice(MARGIN // FACTOR, -(MARGIN // FACTOR))
+"""Of the rows and columns of a picture's latents: those without its margin."""
 
 
 @torch.no_grad()
 def finish(vae: Any, pictures: Pictures, folder: Path, batch: int) -> None:
-    """Whiten the autoencoder and encode all pictures, as they are and mirrored.
+    """Whiten the autoencoder and encode all pictures, as they are and mirrored."""
+    pixels = pictures.some.pixels
+    whiten(vae, encode(vae, pixels[:: max(1, len(pixels) // 2000)], batch)[..., INSIDE, INSIDE])
+    write(vae, pictures, folder, batch)
+
+
+@torch.no_grad()
+def write(vae: Any, pictures: Pictures, folder: Path, batch: int) -> None:
+    """Encode all pictures, as they are and mirrored, with an autoencoder as it is.
 
     The pictures are encoded with their margin, and the latents of the window are cut out of theirs, so that no border
     is special.
     """
     begun = time.monotonic()
-    inside = slice(MARGIN // FACTOR, -(MARGIN // FACTOR))
-    pixels = pictures.some.pixels
-    whiten(vae, encode(vae, pixels[:: max(1, len(pixels) // 2000)], batch)[..., inside, inside])
     parts = []
     for flipped in (False, True):
-        for piece in pieces(pixels, batch):
-            part = encode(vae, piece.flip(2) if flipped else piece, batch)[..., inside, inside]
+        for piece in pieces(pictures.some.pixels, batch):
+            part = encode(vae, piece.flip(2) if flipped else piece, batch)[..., INSIDE, INSIDE]
             parts.append(part.half().cpu().numpy())
     latents = np.concatenate(parts)
+    folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{FILE}.partial", "wb") as file:
         np.save(file, latents)
     os.replace(folder / f"{FILE}.partial", folder / FILE)
