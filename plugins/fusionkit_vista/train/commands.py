@@ -14,7 +14,7 @@ from fusionkit_vista.drawer import vocabulary
 from fusionkit_vista.train import latents as encoded
 from fusionkit_vista.train.clock import Clock, say
 from fusionkit_vista.train.denoiser import RATE, WIDTHS, denoiser_stage
-from fusionkit_vista.train.device import choose_device
+from fusionkit_vista.train.device import choose_device, fit_norms, half
 from fusionkit_vista.train.expert_pictures import FOLDER as EXPERT_PICTURES
 from fusionkit_vista.train.expert_pictures import expert_window
 from fusionkit_vista.train.flow import HEADS, LAYERS, SINGLE_LAYERS, Flow, flow_stage
@@ -99,9 +99,11 @@ class Run:
         save_half({"vae": mean}, self.work / "vae")
 
     def encode(self) -> None:
-        """Encode all pictures with a finished autoencoder: the one given, or the package's."""
+        """Encode all pictures with a finished autoencoder: the one given, or the package's; on a GPU mirrored, too."""
         vae = load("AutoencoderKL", self.options.start or SHIPPED / "vae").to(self.device).eval()
-        encoded.write(vae, self.pictures(), self.work / "vae", 256 if self.on_gpu else 16)
+        fit_norms(vae)
+        with half(self.device):
+            encoded.write(vae, self.pictures(), self.work / "vae", 256 if self.on_gpu else 8, self.on_gpu)
 
     def decoder(self) -> None:
         """Train the decoder further."""

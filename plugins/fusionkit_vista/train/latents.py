@@ -30,25 +30,28 @@ def finish(vae: Any, pictures: Pictures, folder: Path, batch: int) -> None:
 
 
 @torch.no_grad()
-def write(vae: Any, pictures: Pictures, folder: Path, batch: int) -> None:
-    """Encode all pictures, as they are and mirrored, with an autoencoder as it is.
+def write(vae: Any, pictures: Pictures, folder: Path, batch: int, mirrored: bool = True) -> None:
+    """Encode all pictures, as they are and mirrored or not, with an autoencoder as it is.
 
     The pictures are encoded with their margin, and the latents of the window are cut out of theirs, so that no border
     is special.
     """
     begun = time.monotonic()
     parts = []
-    for flipped in (False, True):
-        for piece in pieces(pictures.some.pixels, batch):
+    ways = (False, True) if mirrored else (False,)
+    for flipped in ways:
+        for number, piece in enumerate(pieces(pictures.some.pixels, batch)):
             part = encode(vae, piece.flip(2) if flipped else piece, batch)[..., INSIDE, INSIDE]
             parts.append(part.half().cpu().numpy())
+            if number % 100 == 99:
+                say(f"{len(parts) * batch} pictures are encoded")
     latents = np.concatenate(parts)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f"{FILE}.partial", "wb") as file:
         np.save(file, latents)
     os.replace(folder / f"{FILE}.partial", folder / FILE)
     (folder / f"{ABOUT}.partial").write_text(
-        json.dumps([each["caption"] for each in pictures.some.facts] * 2), encoding="utf-8"
+        json.dumps([each["caption"] for each in pictures.some.facts] * len(ways)), encoding="utf-8"
     )
     os.replace(folder / f"{ABOUT}.partial", folder / ABOUT)
     sample = latents[::50].astype(np.float32)
