@@ -28,12 +28,35 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer relea
         return (int(width), int(height))
 
 
+class Words(click.Command):
+    """A command whose help ends with the words that a prompt may have."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The vocabulary, a line each kind."""
+        from fusionkit_vista.drawer.words import EXTRA_STYLES, NUMBERS, SCENES, STYLES, THINGS, TIMES, WEATHERS
+
+        many = [
+            f"{name}, {' or '.join(list(NUMBERS.values())[1 : kind.most])} {name}s" if kind.most > 1 else name
+            for name, kind in THINGS.items()
+        ]
+        with formatter.section("Words"):
+            formatter.write_dl(
+                [
+                    ("STYLE", ", ".join((*STYLES, *EXTRA_STYLES))),
+                    ("SCENE", ", ".join(SCENES)),
+                    ("TIME", ", ".join(TIMES)),
+                    ("WEATHER", ", ".join(WEATHERS)),
+                    ("THING", ", ".join(many)),
+                ]
+            )
+
+
 @click.group("vista", short_help="Draw what the embedded models of vista were trained on.")
 def vista() -> None:
     """Draw what the embedded models of vista were trained on."""
 
 
-@vista.command("draw", short_help="Draw pictures as a prompt says.")
+@vista.command("draw", cls=Words, short_help="Draw pictures as a prompt says.")
 @click.argument("prompt", required=False, default="")
 @click.option(
     "-o",
@@ -62,32 +85,40 @@ def draw_command(prompt: str, output: Path, size: tuple[int, int], seed: int, co
     fusionkit vista draw "a poster of the sea at sunset with two sailboats" -o sea.png
     fusionkit vista draw "a woodcut of mountains at dawn in mist" --size 2048x256 --count 4
 
-    A prompt has the form "a poster|woodcut of SCENE TIME WEATHER with a|two|three THING", of which any part may be
-    left out; docs/plugins/vista.md lists the words. Needs skia-python: pip install 'fusionkit[vista]'.
+    A prompt has the form "a [landscape] STYLE of SCENE TIME WEATHER with a|two|three THING", of which any part may be
+    left out. Needs skia-python: pip install 'fusionkit[vista]'.
     """  # noqa: D301 - click wants the character
+    from fusionkit.errors import FusionError, RecipeError
     from fusionkit_vista.draw import skia_problem
 
+    problems = []
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise click.ClickException(f"--output '{output}': pictures are written as .png, .jpg or .webp")
-    specs = [_spec(prompt, seed, number, size) for number in range(count)]
+        problems.append(f"--output '{output}': pictures are written as .png, .jpg or .webp")
+    try:
+        specs = [_spec(prompt, seed, number, size) for number in range(count)]
+    except ValueError as error:
+        problems.append(f"prompt '{prompt}': {error}")
+    if problems:
+        raise RecipeError(problems)
     if problem := skia_problem():
-        raise click.ClickException(problem)
+        raise FusionError(problem)
     for number, spec in enumerate(specs, 1):
         path = output if count == 1 else output.with_stem(f"{output.stem}-{number}")
         _draw(spec, size, path, overwrite)
 
 
 def _spec(prompt: str, seed: int, number: int, size: tuple[int, int]) -> Spec:
-    """What the picture with a number shows."""
+    """What the picture with a number shows.
+
+    Raises:
+        ValueError: The prompt is not understood, or what it names doesn't go together.
+    """
     import numpy as np
 
     from fusionkit_vista.drawer import parse, sample_spec
 
-    try:
-        asked = parse(prompt) if prompt.strip() else {}
-        return sample_spec(np.random.default_rng((seed, number)), width=size[0] / size[1], **asked)
-    except ValueError as error:
-        raise click.ClickException(f"prompt: {error}") from error
+    asked = parse(prompt) if prompt.strip() else {}
+    return sample_spec(np.random.default_rng((seed, number)), width=size[0] / size[1], **asked)
 
 
 def _draw(spec: Spec, size: tuple[int, int], path: Path, overwrite: bool) -> None:

@@ -12,12 +12,12 @@ from PIL import Image
 
 from fusionkit.cli import main
 from fusionkit_vista import draw as shards
-from fusionkit_vista.commands import vista
+from fusionkit_vista.drawer.captions import vocabulary
 from fusionkit_vista.windows import window
 
 
 def command(*arguments: str) -> Result:
-    return CliRunner().invoke(vista, ["draw", *arguments])
+    return CliRunner().invoke(main, ["vista", "draw", *arguments])
 
 
 def test_the_drawer_loads_neither_torch_nor_fusionkit() -> None:
@@ -30,22 +30,63 @@ def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "skia", None)
     result = command("a forest", "-o", str(tmp_path / "a.png"))
     assert result.exit_code == 1
-    assert result.output == "Error: drawing needs skia-python: pip install 'fusionkit[vista]'\n"
+    assert result.output == "drawing needs skia-python: pip install 'fusionkit[vista]'\n"
 
 
-def test_it_is_a_command_of_fusionkit(tmp_path: Path) -> None:
+def test_it_draws_a_moon(tmp_path: Path) -> None:
     pytest.importorskip("skia", reason="drawing needs skia-python: pip install 'fusionkit[vista]'")
-    result = CliRunner().invoke(main, ["vista", "draw", "a moon", "--size", "32x32", "-o", str(tmp_path / "moon.png")])
+    result = command("a moon", "--size", "32x32", "-o", str(tmp_path / "moon.png"))
     assert result.exit_code == 0, result.output
     assert "with a moon" in result.output
     assert np.asarray(Image.open(tmp_path / "moon.png")).shape == (32, 32, 3)
 
 
-def test_a_misspelt_prompt_is_one_line(tmp_path: Path) -> None:
-    result = command("a forrest", "-o", str(tmp_path / "a.png"))
-    assert result.exit_code == 1
-    assert result.output.startswith("Error: prompt: unknown: 'forrest'; the words are: a, ")
+@pytest.mark.parametrize(
+    ("prompt", "says"),
+    [
+        ("a forrest", "prompt 'a forrest': vista has no word 'forrest'; did you mean 'forest'?\n"),
+        (
+            "hello",
+            "prompt 'hello': vista has no word 'hello'; write such as 'a poster of the sea at sunset with two "
+            "sailboats'; 'fusionkit vista draw --help' lists the words\n",
+        ),
+        (
+            "a city with a whale",
+            "prompt 'a city with a whale': 'a city' and 'whale' don't go together; in place of 'a city': the sea, a "
+            "rocky coast\n",
+        ),
+        (
+            "a poster of the sea at night in rain under a rainbow",
+            "prompt 'a poster of the sea at night in rain under a rainbow': 'the sea', 'at night' and 'in rain under a "
+            "rainbow' don't go together; in place of 'at night': at dawn, at noon, at sunset\n",
+        ),
+        (
+            "with two sailboat",
+            "prompt 'with two sailboat': 'two sailboat': a picture holds 'a sailboat', 'two sailboats', ",
+        ),
+    ],
+)
+def test_a_prompt_that_is_not_understood_is_one_line_with_what_to_write_instead(
+    tmp_path: Path, prompt: str, says: str
+) -> None:
+    result = command(prompt, "-o", str(tmp_path / "a.png"))
+    assert result.exit_code == 2
+    assert result.output.startswith(says)
     assert result.output.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_picture_is_refused_beside_what_the_prompt_says_wrong(tmp_path: Path) -> None:
+    result = command("hello", "-o", str(tmp_path / "a.gif"))
+    assert result.exit_code == 2
+    first, second = result.output.splitlines()
+    assert first == f"--output '{tmp_path / 'a.gif'}': pictures are written as .png, .jpg or .webp"
+    assert second.startswith("prompt 'hello': vista has no word 'hello'")
+
+
+def test_its_help_lists_every_word() -> None:
+    told = command("--help").output
+    assert set(vocabulary()) - {"sky"} <= set(told.replace(",", " ").replace("[", " ").replace("]", " ").split())
 
 
 @pytest.mark.parametrize("size", ["128", "0x128", "axb", "99999x128"])

@@ -7,6 +7,8 @@ The grammar, in which every part but the subject may be left out:
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from fusionkit_vista.drawer.words import CLEAR, EXTRA_STYLES, NUMBERS, SCENES, S
 
 SCENE_VISIBLE_FROM, THING_VISIBLE_FROM = 0.06, 0.4
 """A window names the scene from this share of its pixels on, and a thing from this share of its box on."""
+EXAMPLE = "a poster of the sea at sunset with two sailboats"
+"""A prompt that is understood."""
 
 
 def plural(name: str, number: int) -> str:
@@ -74,6 +78,18 @@ def _overlap(box: Box, window: Box) -> float:
     return max(0.0, width) * max(0.0, height) / ((box[2] - box[0]) * (box[3] - box[1]))
 
 
+def unknown_words(unknown: Iterable[str], known: Collection[str]) -> str:
+    """What is said of words that no caption has, in one line: near ones, or how a prompt reads."""
+    lines, near_by = [], True
+    for word in unknown:
+        near = get_close_matches(word, sorted(known), n=1, cutoff=0.7)
+        lines.append(f"vista has no word '{word}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+        near_by = near_by and bool(near)
+    if not near_by:
+        lines.append(f"write such as '{EXAMPLE}'; 'fusionkit vista draw --help' lists the words")
+    return "; ".join(lines)
+
+
 def parse(prompt: str) -> dict[str, Any]:
     """What a prompt asks for, as `sample_spec` takes it: style, scene, time, weather, thing and number.
 
@@ -85,7 +101,7 @@ def parse(prompt: str) -> dict[str, Any]:
     text = " ".join(prompt.lower().replace(",", " ").split())
     known = set(vocabulary())
     if unknown := [word for word in text.split() if word not in known]:
-        raise ValueError(f"unknown: {', '.join(map(repr, unknown))}; the words are: {', '.join(sorted(known))}")
+        raise ValueError(unknown_words(unknown, known))
     found: dict[str, Any] = {"thing": "", "number": None}
     for part, phrases in (("weather", WEATHERS), ("time", TIMES), ("scene", SCENES)):
         matches = [match for phrase in phrases if (match := re.search(rf"\b{phrase}\b", text))]

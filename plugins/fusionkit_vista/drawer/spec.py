@@ -147,11 +147,30 @@ def _setting(
         and (not thing or thing in things_of(s, t, w))
     ]
     if not fits:
-        asked = ", ".join(repr(part) for part in (scene, time, weather, thing) if part)
-        raise ValueError(f"{asked} don't go together")
+        raise ValueError(_not_together(scene, time, weather, thing))
     scene = str(rng.choice(list(dict.fromkeys(s for s, _, _ in fits))))
     time = str(rng.choice(list(dict.fromkeys(t for s, t, _ in fits if s == scene))))
     return scene, time, str(rng.choice([w for s, t, w in fits if s == scene and t == time]))
+
+
+def _not_together(scene: str | None, time: str | None, weather: str | None, thing: str | None) -> str:
+    """That these are never drawn together, and what could stand in place of one of them."""
+    given = [scene, time, weather, thing]
+    *most, last = (f"'{part}'" for part in given if part)
+    said = f"{', '.join(most)} and {last} don't go together"
+    every = [
+        (s, t, w, each)
+        for s in SCENES
+        for t in TIMES
+        for w in weathers_of(s, t)
+        for each in (things_of(s, t, w) if thing else (None,))
+    ]
+    for number, part in enumerate(given):
+        others = [(n, other) for n, other in enumerate(given) if other and n != number]
+        fits = [setting[number] for setting in every if all(setting[n] == other for n, other in others)]
+        if part and fits:
+            return f"{said}; in place of '{part}': {', '.join(map(str, dict.fromkeys(fits)))}"
+    return said
 
 
 def place(rng: np.random.Generator, spec: Spec, name: str, number: int) -> tuple[Thing, ...]:
