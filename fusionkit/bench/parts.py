@@ -83,7 +83,7 @@ class WatchedScheduler:
 
     def __getattr__(self, name: str) -> Any:
         answer = getattr(self._scheduler, name)
-        if name in ("step", "scale_model_input", "add_noise"):
+        if name in ("step", "scale_model_input", "add_noise", "noisiest"):
             return watched(answer, SCHEDULER, self._clock)
         return answer
 

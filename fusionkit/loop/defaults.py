@@ -49,7 +49,7 @@ class Defaults:
         assert stage.previous is not None, "asked for in stages alone that have one before them"
         same = tuple(stage.previous.shape[-2:]) == stage.canvas
         start = stage.previous if same else resized(stage.previous, stage.canvas, stage.wrap)
-        return stage.scheduler.add_noise(start, noise, stage.steps[0].timestep)
+        return stage.scheduler.noisiest(start, noise)
 
     @hookimpl
     def prompt_per_patch(self, stage: Stage, patches: Patches) -> Sequence[str | Prompt]:

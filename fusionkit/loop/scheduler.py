@@ -27,8 +27,16 @@ class Scheduler(Protocol):
         """The configuration, as diffusers holds it."""
 
     @property
+    def prediction_type(self) -> str:
+        """What a model's answers are taken for: "epsilon", "v_prediction", "sample" or "flow_prediction"."""
+
+    @property
     def stochastic(self) -> bool:
         """Whether its steps draw noise."""
+
+    @property
+    def resamples(self) -> bool:
+        """Whether the steps of a flow throw all noise away and draw it anew, so that they follow no SDE."""
 
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """The latents as the model expects them."""
@@ -41,6 +49,9 @@ class Scheduler(Protocol):
 
     def add_noise(self, latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         """Clean latents noised to a timestep."""
+
+    def noisiest(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """Clean latents noised to the first timestep, or as far as something of them is left."""
 
     def step(
         self, prediction: Tensor, timestep: Tensor, latents: Tensor, noise: Tensor

@@ -11,7 +11,7 @@ from fusionkit.loop.model import ModelInfo
 if TYPE_CHECKING:
     from fusionkit.loop.scheduler import Scheduler
 
-PARAMETERISATIONS = ("epsilon", "v_prediction", "sample")
+PARAMETERISATIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
 """What a denoiser may answer; `fusionkit.models.parameterisation` turns one into another."""
 
 # What diffusers' classes take where a configuration is silent, as DDIM does, and the classes that take something else.
@@ -31,9 +31,10 @@ _SIGMA_DATA = 0.5
 def misfits(infos: Mapping[str, ModelInfo]) -> list[str]:
     """Why models can't be fused: one line for each that does not fit the first one, and what to use instead.
 
-    Predictions can be fused where they are of the same noisy latents: latents of one space (channels, pixels per latent
-    pixel, scaling), noised by one schedule. What the denoisers answer (noise, velocity, clean latents), their text
-    encoders and the sizes they were trained at may differ. What a configuration does not tell is not compared.
+    Predictions can be fused where they are of the same clean latents: latents of one space (channels, pixels per latent
+    pixel, scaling). How they are noised may differ (`fusionkit.models.noising`), but for models of the EDM family. What
+    the denoisers answer (noise, velocity, clean latents), their text encoders and the sizes they were trained at may
+    differ. What a configuration does not tell is not compared.
 
     Args:
         infos: The models by the recipe's names, the main one first.
@@ -55,12 +56,13 @@ def mixing_problems(infos: Mapping[str, ModelInfo], scheduler: Scheduler) -> lis
         scheduler: A stage's scheduler.
     """
     (main, ours), *others = infos.items()
-    target = str(scheduler.config.get("prediction_type", "epsilon"))
+    target = scheduler.prediction_type
     problems = []
     for name, theirs in others:
         source = theirs.prediction_type
         both = f"models '{main}' ({ours.name}) and '{name}' ({theirs.name}) can't be fused:"
-        if source == target:
+        alike = same_noising(ours, theirs)
+        if source == target and alike:
             continue
         if unknown := [kind for kind in (target, source) if kind not in PARAMETERISATIONS]:
             problems.append(f"{both} '{unknown[0]}' can't be turned into {target if unknown[0] == source else source}")
@@ -69,7 +71,7 @@ def mixing_problems(infos: Mapping[str, ModelInfo], scheduler: Scheduler) -> lis
             problems.append(
                 f"{both} scheduler {scheduler.name} takes {target} and {source} for the same; use another, such as ddim"
             )
-        elif source == "epsilon" and scheduler.config.get("rescale_betas_zero_snr"):
+        elif alike and source == "epsilon" and scheduler.config.get("rescale_betas_zero_snr"):
             problems.append(
                 f"{both} {source} tells nothing at the pure noise that rescale_betas_zero_snr starts from; use models "
                 f"that both predict {target}"
@@ -115,32 +117,55 @@ def _listed(values: tuple[float, ...], neutral: float) -> str:
     return "/".join(f"{value:g}" for value in values) or f"{neutral:g}"
 
 
+def same_noising(ours: ModelInfo, theirs: ModelInfo) -> bool:
+    """Whether a timestep stands for the same noise with two models."""
+    return _schedule(ours) == _schedule(theirs)
+
+
+def betas_of(info: ModelInfo) -> tuple[int, tuple[tuple[str, Any], ...]]:
+    """Training timesteps and what else defines a variance-preserving schedule, as options of diffusers' DDIM."""
+    config = info.scheduler_config
+    told = {key: config.get(key, default) for key, default in _OTHER_DEFAULTS.get(info.scheduler, _DDIM).items()}
+    told["rescale_betas_zero_snr"] = bool(config.get("rescale_betas_zero_snr", False))
+    if (betas := config.get("trained_betas")) is not None:
+        return len(betas), (("trained_betas", tuple(betas)), ("rescale_betas_zero_snr", told["rescale_betas_zero_snr"]))
+    return int(config.get("num_train_timesteps", 1000)), tuple(told.items())
+
+
 def _noising(ours: ModelInfo, theirs: ModelInfo) -> Iterator[str]:
     mine, other = _schedule(ours), _schedule(theirs)
-    if mine[0] != other[0] and "EDM" not in (mine[1], other[1]):
-        yield f"{mine[0]} and {other[0]} training timesteps"
-    if mine[1:] != other[1:]:
+    # An EDM model's answer is mixed with its latents in a way of its own; all others are matched.
+    if mine != other and "EDM" in (mine[1], other[1]):
         yield f"noise schedules {_told(mine)} and {_told(other)}"
 
 
 def _schedule(info: ModelInfo) -> tuple[Any, ...]:
     """Training timesteps, the kind of schedule, and what defines it."""
     config = info.scheduler_config
+    if info.prediction_type == "flow_prediction":
+        return int(config.get("num_train_timesteps", 1000)), "flow"
     if is_edm(info.scheduler):
         return 0, "EDM", float(config.get("sigma_data", _SIGMA_DATA))
-    silent = _OTHER_DEFAULTS.get(info.scheduler, _DDIM)
-    start, end, kind = (config.get(name, default) for name, default in silent.items())
-    zero, timesteps = bool(config.get("rescale_betas_zero_snr", False)), int(config.get("num_train_timesteps", 1000))
-    if (betas := config.get("trained_betas")) is not None:
+    timesteps, told = betas_of(info)
+    options = dict(told)
+    zero = options["rescale_betas_zero_snr"]
+    if (betas := options.get("trained_betas")) is not None:
         # Only they count then; to float32, as they are used.
-        return len(betas), "trained_betas", tuple(f"{beta:.6g}" for beta in betas), zero
-    return timesteps, str(kind), f"{start:.6g}", f"{end:.6g}", zero
+        return timesteps, "trained_betas", tuple(f"{beta:.6g}" for beta in betas), zero
+    return (
+        timesteps,
+        str(options["beta_schedule"]),
+        *(f"{options[key]:.6g}" for key in ("beta_start", "beta_end")),
+        zero,
+    )
 
 
 def _told(schedule: tuple[Any, ...]) -> str:
     _, kind, *rest = schedule
     if kind == "EDM":
         return f"EDM with sigma_data {rest[0]:g}"
+    if kind == "flow":
+        return "of a flow"
     zero = " with rescale_betas_zero_snr" if rest[-1] else ""
     values = rest[0] if kind == "trained_betas" else rest
     return f"{kind} {values[0]} to {values[-1] if kind == 'trained_betas' else values[1]}{zero}"

@@ -16,6 +16,7 @@ from fusionkit.models.compatibility import misfits
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.lora.loras import check_loras
 from fusionkit.models.schedulers.by_name import by_name
+from fusionkit.models.schedulers.flows import resamples
 from fusionkit.models.schedulers.schedules import schedule_problems
 from fusionkit.models.suits import unsuitable_options, unused_models
 from fusionkit.pictures.image import output_path, output_problems, recipe_problem
@@ -43,6 +44,7 @@ class NamedScheduler:
 
     name: str
     stochastic: bool
+    resamples: bool = False
 
 
 def check_file(file: RecipeFile, *, skip_existing: bool = False) -> dict[str, ModelInfo]:
@@ -132,7 +134,7 @@ def named_scheduler(recipe: Recipe, info: ModelInfo) -> NamedScheduler:
     else:
         name, fixed = by_name(spec.name)
         options = {**fixed, **given_options(recipe)}
-    return NamedScheduler(name, _draws_noise(name, options))
+    return NamedScheduler(name, _draws_noise(name, options), resamples(name, options))
 
 
 def given_options(recipe: Recipe) -> dict[str, Any]:
@@ -142,11 +144,19 @@ def given_options(recipe: Recipe) -> dict[str, Any]:
 
 # Options of a scheduler that need no more than a right value; with others diffusers may refuse what they make together.
 _TOLD_BY_VALUE = frozenset(
-    {"beta_end", "beta_schedule", "beta_start", "clip_sample", "eta", "prediction_type", "s_churn", "s_noise"}
-    | {"set_alpha_to_one", "skip_prk_steps", "thresholding", "timestep_spacing", "use_karras_sigmas"}
+    {"beta_end", "beta_schedule", "beta_start", "clip_sample", "eta", "prediction_type", "s_churn", "s_noise", "shift"}
+    | {"set_alpha_to_one", "skip_prk_steps", "stochastic_sampling", "thresholding", "timestep_spacing"}
+    | {"use_karras_sigmas"}
 )
-_DRAW_ALWAYS = ("DDPM", "Ancestral", "LCM", "SASolver", "SDE")
-_DRAW_WITH = {"DDIM": ("eta", 0.0), "TCD": ("eta", 0.3), "Euler": ("s_churn", 0.0), "Heun": ("s_churn", 0.0)}
+_DRAW_ALWAYS = ("DDPM", "AncestralDiscrete", "LCM", "SASolver", "SDE")
+_DRAW_WITH = {
+    "FlowMatchEuler": ("stochastic_sampling", False),
+    "AncestralRF": ("eta", 1.0),
+    "DDIM": ("eta", 0.0),
+    "TCD": ("eta", 0.3),
+    "Euler": ("s_churn", 0.0),
+    "Heun": ("s_churn", 0.0),
+}
 
 
 def _draws_noise(name: str, options: dict[str, Any]) -> bool:

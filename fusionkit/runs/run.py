@@ -53,6 +53,7 @@ def prepare(
     from fusionkit.models.compatibility import misfits, mixing_problems
     from fusionkit.models.load import ready_device
     from fusionkit.models.memory import memory_problems, models_beside
+    from fusionkit.models.schedulers.flows import window_tokens
     from fusionkit.models.schedulers.make import make_scheduler
     from fusionkit.models.suits import unsuitable_options, unused_models
     from fusionkit.recipe.costs import cost_problems, too_many_in_all
@@ -82,7 +83,9 @@ def prepare(
     stages = []
     for index, stage_plan in enumerate(plans):
         steps = stage_plan.steps or recipe.steps
-        scheduler = make_scheduler(info, recipe.scheduler, steps, device, stage_plan.skipped(steps))
+        across, down = (min(sides) for sides in zip(recipe.window or info.window, stage_plan.size, strict=True))
+        tokens = window_tokens(info, (across, down))
+        scheduler = make_scheduler(info, recipe.scheduler, steps, device, stage_plan.skipped(steps), tokens)
         stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory, infos=infos, hooks=hooks))
     problems = mixing_problems(infos, stages[0].scheduler)
     problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]

@@ -171,7 +171,7 @@ class ProgressiveUpscaling(Plugin):
             self._anchor.set(stage, Anchor(stage.previous.mean(), stage.previous.std()))
         enlarged = resized(stage.previous, stage.canvas, stage.wrap)
         self._residual.set(stage, Residual(enlarged, noise))
-        return stage.scheduler.add_noise(enlarged, noise, stage.steps[0].timestep)
+        return stage.scheduler.noisiest(enlarged, noise)
 
     @hookimpl(wrapper=True)
     def step(self, stage: Stage, at: Step) -> Generator[None, Tensor, Tensor]:

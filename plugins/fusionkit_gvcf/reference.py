@@ -124,7 +124,7 @@ def noised_image(path: Path, stage: Stage) -> Tensor:
     height, width = (side * stage.factor for side in stage.window)
     latents = stage.model.encode(open_picture(path, (width, height)))
     fresh = stage.noise("style reference", tuple(latents.shape))
-    noised = stage.scheduler.add_noise(latents, fresh, stage.scheduler.timesteps[0])
+    noised = stage.scheduler.noisiest(latents, fresh)
     return noised / noised.square().mean().sqrt()
 
 

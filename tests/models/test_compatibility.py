@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from tiny_models import CHECKPOINTS, info_of, plain
 
 from fusionkit.loop.model import ModelInfo
-from fusionkit.models.compatibility import _DDIM, _OTHER_DEFAULTS, misfits, mixing_problems
+from fusionkit.models.compatibility import _DDIM, _OTHER_DEFAULTS, misfits, mixing_problems, same_noising
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
 from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES
 from fusionkit.models.schedulers.make import make_scheduler
@@ -64,37 +64,49 @@ def test_latent_spaces() -> None:
     assert misfits(pair(latents_mean=(0.0,) * 4, latents_std=(1.0,) * 4)) == []
 
 
-def test_noise_schedules() -> None:
-    ours = "scaled_linear 0.00085 to 0.012"
-    assert difference({"num_train_timesteps": 500}) == "1000 and 500 training timesteps"
-    assert difference({"beta_end": 0.02}) == f"noise schedules {ours} and scaled_linear 0.00085 to 0.02"
-    assert difference({"beta_schedule": "linear"}) == f"noise schedules {ours} and linear 0.00085 to 0.012"
-    zero = difference({"rescale_betas_zero_snr": True})
-    assert zero == f"noise schedules {ours} and {ours} with rescale_betas_zero_snr"
-    betas = [0.001, 0.002, 0.004]
-    trained = difference({"trained_betas": betas, "num_train_timesteps": 3})
-    assert trained == f"1000 and 3 training timesteps, noise schedules {ours} and trained_betas 0.001 to 0.004"
+BETAS = [0.001, 0.002, 0.004]
+OTHERWISE_NOISED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"num_train_timesteps": 500}, {}),
+    ({"beta_end": 0.02}, {}),
+    ({"beta_schedule": "linear"}, {}),
+    ({"rescale_betas_zero_snr": True}, {"prediction_type": "v_prediction"}),
+    ({"trained_betas": BETAS, "num_train_timesteps": 3}, {}),
+    ({"shift": 3.0}, {"prediction_type": "flow_prediction", "scheduler": "FlowMatchEulerDiscreteScheduler"}),
+]
+
+
+@pytest.mark.parametrize(("config", "changed"), OTHERWISE_NOISED)
+def test_noise_schedules_may_differ_but_for_edm(config: dict[str, Any], changed: dict[str, Any]) -> None:
+    infos = pair(config, **changed)
+    assert misfits(infos) == []
+    assert not same_noising(*infos.values())
+    assert mixing_problems(infos, make_scheduler(infos["scene"], None, 4, "cpu")) == []
+    edm = replace(infos["scene"], scheduler="EDMEulerScheduler", scheduler_config={})
+    (line,) = misfits({"scene": edm, "expert": infos["expert"]})
+    assert "can't be fused: noise schedules EDM with sigma_data 0.5 and " in line
+
+
+def test_edm_models_are_told_from_all_others() -> None:
     edm = difference(scheduler="EDMEulerScheduler")
-    assert edm == f"noise schedules {ours} and EDM with sigma_data 0.5"
+    assert edm == "noise schedules scaled_linear 0.00085 to 0.012 and EDM with sigma_data 0.5"
+    infos = pair({"rescale_betas_zero_snr": True}, prediction_type="v_prediction")
+    (line,) = misfits({"a": replace(infos["scene"], scheduler="EDMEulerScheduler"), "b": infos["expert"]})
+    assert "and scaled_linear 0.00085 to 0.012 with rescale_betas_zero_snr;" in line
 
 
 def test_equal_trained_betas_make_the_others_meaningless() -> None:
-    betas = [0.001, 0.002, 0.004]
-    both = {
-        name: replace(info_of("sd"), scheduler_config={"trained_betas": betas, "beta_end": end})
-        for name, end in (("scene", 0.02), ("expert", 0.01))
-    }
-    assert misfits(both) == []
-    other = {**both, "expert": replace(both["expert"], scheduler_config={"trained_betas": [0.001, 0.003, 0.004]})}
-    assert len(misfits(other)) == 1
+    one, two = (
+        replace(info_of("sd"), scheduler_config={"trained_betas": BETAS, "beta_end": end}) for end in (0.02, 0.01)
+    )
+    assert same_noising(one, two)
+    assert not same_noising(one, replace(two, scheduler_config={"trained_betas": [0.001, 0.003, 0.004]}))
 
 
 def test_a_silent_configuration_is_as_its_class() -> None:
     silent = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     told = replace(info_of("sd"), scheduler="DDIMScheduler", scheduler_config=silent)
-    assert misfits({"a": told, "b": replace(told, scheduler="LCMScheduler", scheduler_config={})}) == []
-    (line,) = misfits({"a": told, "b": replace(told, scheduler_config={})})
-    assert "noise schedules scaled_linear 0.00085 to 0.012 and linear 0.0001 to 0.02" in line
+    assert same_noising(told, replace(told, scheduler="LCMScheduler", scheduler_config={}))
+    assert not same_noising(told, replace(told, scheduler_config={}))
 
 
 @pytest.mark.parametrize("name", CLASS_NAMES)
@@ -216,8 +228,8 @@ def test_noise_predictions_tell_nothing_at_pure_noise() -> None:
 
 
 def test_an_unknown_prediction() -> None:
-    (line,) = mixing("ddim", "flow_prediction")
-    assert line.endswith("can't be fused: 'flow_prediction' can't be turned into epsilon")
+    (line,) = mixing("ddim", "trigflow")
+    assert line.endswith("can't be fused: 'trigflow' can't be turned into epsilon")
 
 
 def test_comparing_needs_no_torch() -> None:

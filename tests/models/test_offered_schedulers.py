@@ -12,7 +12,7 @@ import torch
 
 from fusionkit import Fusion, registry
 from fusionkit.errors import PluginError, RecipeError
-from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES, known_schedulers, resolve
+from fusionkit.models.schedulers.by_name import OFFERED, known_schedulers, resolve
 from fusionkit.recipe.recipe import SchedulerSpec
 from fusionkit.recipe.recipe_file import parse_recipe
 from fusionkit.recipe.schema import recipe_schema
@@ -70,7 +70,7 @@ def drawn(scheduler: Any) -> torch.Tensor:
 
 def test_a_name_of_another_package_stands_for_a_class_with_options(install: Install) -> None:
     install("theirs", NAMES)
-    assert known_schedulers()[: len(SHORT_NAMES) + len(CLASS_NAMES)] == [*SHORT_NAMES, *CLASS_NAMES]
+    assert known_schedulers()[: len(OFFERED)] == list(OFFERED)
     assert known_schedulers()[-5:] == ["ddim-trailing", "half-step", "whole-step", "nothing", "missing"]
     names = recipe_schema()["properties"]["scheduler"]["anyOf"][0]["enum"]
     assert names == known_schedulers()

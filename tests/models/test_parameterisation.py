@@ -84,8 +84,8 @@ def test_pure_noise_and_clean_latents() -> None:
             converted(said["epsilon"], noisy, 0, 1, "epsilon", target)
     with pytest.raises(ModelError, match=r"sample can't be turned into epsilon at clean latents$"):
         converted(said["sample"], noisy, 1, 0, "sample", "epsilon")
-    with pytest.raises(ModelError, match=r"epsilon can't be turned into flow_prediction$"):
-        converted(said["epsilon"], noisy, 0.6, 0.8, "epsilon", "flow_prediction")
+    with pytest.raises(ModelError, match=r"trigflow can't be turned into epsilon$"):
+        converted(said["epsilon"], noisy, 0.6, 0.8, "epsilon", "trigflow")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -268,12 +268,12 @@ REFUSED: Mapping[str, tuple[Mapping[str, Config], str]] = {
         changed({**SD, "text_encoder": SD2_TEXT}),
         "its text encoder's tokens have 1024 numbers; its denoiser takes 768",
     ),
-    "a flow-matching model": (
+    "a flow with a scheduler of noise": (
         changed(
             {**XL, "scheduler": {**DDIM_V, "_class_name": "EulerDiscreteScheduler"}},
             scheduler={"prediction_type": "flow_prediction"},
         ),
-        "flow-matching models can't be used",
+        "has prediction_type 'flow_prediction', for which EulerDiscreteScheduler can't solve; schedulers of ",
     ),
 }
 

@@ -14,14 +14,22 @@ from tiny_models import info_of
 from torch import Tensor
 
 from fusionkit.errors import RecipeError
-from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES, UNSUITABLE, known_schedulers, resolve
+from fusionkit.models.schedulers.by_name import (
+    CLASS_NAMES,
+    FLOW_CLASSES,
+    FLOW_NAMES,
+    SHORT_NAMES,
+    UNSUITABLE,
+    known_schedulers,
+    resolve,
+)
 from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.recipe import SchedulerSpec
 
 SHAPE = (1, 4, 6, 10)
 NEEDS_SCIPY = {"lms", "lms-karras", "LMSDiscreteScheduler"}
-NAMES = [name for name in known_schedulers() if name not in NEEDS_SCIPY]
+NAMES = [name for name in known_schedulers() if name not in {*NEEDS_SCIPY, *FLOW_NAMES, *FLOW_CLASSES}]
 STOCHASTIC = {
     "DDPMParallelScheduler": True,
     "ddim": False,
@@ -100,7 +108,7 @@ def test_short_names_stand_for_classes_with_their_options() -> None:
 
 
 def test_every_class_of_diffusers_for_noise_or_velocity_is_known_or_refused() -> None:
-    ours = {*CLASS_NAMES, *UNSUITABLE}
+    ours = {*CLASS_NAMES, *FLOW_CLASSES, *UNSUITABLE}
     karras = {each.name for each in diffusers.schedulers.scheduling_utils.KarrasDiffusionSchedulers}
     assert karras <= ours
 
@@ -221,11 +229,7 @@ def test_denoised_is_the_clean_estimate(name: str) -> None:
         ("dimm", "no scheduler 'dimm'; did you mean 'ddim'?"),
         ("DDIMSchedular", "no scheduler 'DDIMSchedular'; did you mean 'DDIMScheduler'?"),
         ("ddimscheduler", "no scheduler 'ddimscheduler'; did you mean 'DDIMScheduler'?"),
-        (
-            "FlowMatchEulerDiscreteScheduler",
-            "scheduler 'FlowMatchEulerDiscreteScheduler' is for flow-matching models; "
-            "this one predicts noise or velocity",
-        ),
+        ("FlowEuler", "no scheduler 'FlowEuler'; did you mean 'flow-euler'?"),
         (
             "DPMSolverSDEScheduler",
             "scheduler 'DPMSolverSDEScheduler' draws its noise from torchsde, which can't be fused; use 'dpm++-2m-sde'",
@@ -240,7 +244,9 @@ def test_unknown_and_unsuitable_names(name: str, problem: str) -> None:
 
 
 def test_a_name_far_from_all_others_lists_them() -> None:
-    with pytest.raises(RecipeError, match=r"^no scheduler 'qqqq'; known are: ddim, ddpm, .*unipc-karras$"):
+    with pytest.raises(
+        RecipeError, match=r"^no scheduler 'qqqq'; known are: ddim, ddpm, .*unipc-karras, flow-euler, .*flow-lcm$"
+    ):
         resolve(SchedulerSpec(name="qqqq"))
 
 
@@ -263,7 +269,7 @@ def test_unknown_options_are_refused_all_at_once() -> None:
         ("ddim", 1001, {}, r"scheduler 'ddim' makes at most 1,000 steps.*"),
         ("euler", 4, {"use_karras_sigmas": True, "use_exponential_sigmas": True}, r"scheduler 'euler' takes one of .*"),
         ("ddim", 4, {"beta_schedule": "round"}, r"scheduler 'ddim': .*round.*"),
-        ("dpm++-2m", 4, {"use_flow_sigmas": True}, r"scheduler 'dpm\+\+-2m': flow matching for flow-matching models.*"),
+        ("dpm++-2m", 4, {"use_flow_sigmas": True}, r"scheduler 'dpm\+\+-2m': flow matching is for flow-.*"),
     ],
 )
 def test_values_that_diffusers_refuses(name: str, steps: int, options: dict[str, Any], problem: str) -> None:

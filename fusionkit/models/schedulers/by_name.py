@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import RecipeError, did_you_mean
-from fusionkit.recipe.schedulers import Offer, broken_tables, offered_schedulers, refused_schedulers
+from fusionkit.recipe.schedulers import Offer, broken_tables, is_foreign, offered_schedulers, refused_schedulers
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -56,15 +56,26 @@ CLASS_NAMES: tuple[str, ...] = tuple(
     sorted({name for name, _ in SHORT_NAMES.values()} | {"DDIMParallelScheduler", "DDPMParallelScheduler"})
 )
 
-FLOW = "is for flow-matching models; this one predicts noise or velocity"
+FLOW_NAMES: Mapping[str, Offer] = {
+    "flow-euler": ("FlowMatchEulerDiscreteScheduler", {}),
+    "flow-euler-a": ("LTXEulerAncestralRFScheduler", {}),
+    "flow-heun": ("FlowMatchHeunDiscreteScheduler", {}),
+    "flow-lcm": ("FlowMatchLCMScheduler", {}),
+}
+"""Short names for models of flows alone."""
+
+FLOW_CLASSES: tuple[str, ...] = tuple(sorted(name for name, _ in FLOW_NAMES.values()))
+
+FLOW_OR_NOISE: tuple[str, ...] = (_MULTISTEP, "UniPCMultistepScheduler")
+"""Classes, and so all of their names, that solve for whatever the model answers."""
+
+FLOW = "flow_prediction"
+"""What a model of a flow answers, as diffusers calls it."""
+
 _OTHER = "is made for another kind of model"
 UNSUITABLE: Mapping[str, str] = {
-    "FlowMatchEulerDiscreteScheduler": FLOW,
-    "FlowMatchHeunDiscreteScheduler": FLOW,
-    "FlowMatchLCMScheduler": FLOW,
-    "FlowMapEulerDiscreteScheduler": FLOW,
-    "LTXEulerAncestralRFScheduler": FLOW,
-    "SCMScheduler": FLOW,
+    "FlowMapEulerDiscreteScheduler": "is for flow-map models; 'flow-lcm' is the one for few steps of a flow",
+    "SCMScheduler": _OTHER,
     "CMStochasticIterativeScheduler": "is for consistency models; 'lcm' is the one for latent consistency models",
     "CogVideoXDDIMScheduler": "is for video models; use 'ddim'",
     "CogVideoXDPMScheduler": "is for video models; use 'dpm++-2m'",
@@ -84,7 +95,11 @@ UNSUITABLE: Mapping[str, str] = {
 """Classes of diffusers that people may try, and why they can't be used."""
 
 
-OFFERED: Mapping[str, Offer] = {**SHORT_NAMES, **{name: (name, {}) for name in CLASS_NAMES}}
+OFFERED: Mapping[str, Offer] = {
+    **SHORT_NAMES,
+    **FLOW_NAMES,
+    **{name: (name, {}) for name in (*CLASS_NAMES, *FLOW_CLASSES)},
+}
 """What fusionkit itself offers in the entry point group `fusionkit.schedulers`."""
 
 
@@ -97,7 +112,7 @@ def resolve(spec: SchedulerSpec) -> str:
     """The class of a recipe's scheduler: its name in diffusers, or `module:Class` of another package.
 
     Raises:
-        RecipeError: The name is not known, or its class does not suit Stable Diffusion.
+        RecipeError: The name is not known, or its class is for another kind of model.
     """
     return by_name(spec.name)[0]
 
@@ -106,17 +121,44 @@ def named(info: ModelInfo, spec: SchedulerSpec | None) -> tuple[str, Mapping[str
     """The class of a recipe's scheduler, or else of the model's own, what a short name stands for, and the name.
 
     Raises:
-        RecipeError: The name is not known, or its class does not suit Stable Diffusion.
+        RecipeError: The name is not known, or its class is for another kind of model.
     """
     shown = info.scheduler if spec is None else spec.name
-    return (*by_name(shown), shown)
+    name, options = by_name(shown)
+    # Of a class of another package nothing is known before it is imported.
+    if not is_foreign(name) and (problem := _unsuited(info, name, shown, own=spec is None)):
+        raise RecipeError([problem])
+    return name, options, shown
+
+
+def is_flow(info: ModelInfo) -> bool:
+    """Whether a model is one of a flow, which answers the velocity of latents (1 - s) x0 + s eps."""
+    return info.prediction_type == FLOW
+
+
+def _unsuited(info: ModelInfo, name: str, shown: str, *, own: bool) -> str:
+    """Why a class can't solve what a model answers, in one line; empty where it can."""
+    whose = f"the model's own scheduler, {shown}," if own else f"scheduler '{shown}'"
+    if is_flow(info) and name not in (*FLOW_CLASSES, *FLOW_OR_NOISE):
+        known = ", ".join((*FLOW_NAMES, "unipc", "dpm++-2m", "dpm++-2m-sde"))
+        return (
+            f"{whose} is for models that predict noise, and '{info.name}' is a flow-matching model; use one of: {known}"
+        )
+    if not is_flow(info) and name in FLOW_CLASSES:
+        instead = "euler-a" if "Ancestral" in name else "lcm" if "LCM" in name else "euler"
+        what = _PREDICTED.get(info.prediction_type, info.prediction_type)
+        return f"{whose} is for flow-matching models, and '{info.name}' predicts {what}; use another, such as {instead}"
+    return ""
+
+
+_PREDICTED = {"epsilon": "noise", "v_prediction": "velocity (v)", "sample": "clean latents"}
 
 
 def by_name(name: str) -> Offer:
     """The class of a scheduler, and the options that its name stands for.
 
     Raises:
-        RecipeError: The name is not known, or its class does not suit Stable Diffusion.
+        RecipeError: The name is not known, or its class is for another kind of model.
     """
     offered = offered_schedulers()
     for each in (name.lower().replace("_", "-"), name):
@@ -128,6 +170,6 @@ def by_name(name: str) -> Offer:
         raise RecipeError([f"scheduler '{name}' {reason}"])
     lowered = {known.lower(): known for known in offered}
     hint = did_you_mean(lowered.get(name.lower(), name), offered)
-    listed = ", ".join(known for known in offered if known not in CLASS_NAMES)
+    listed = ", ".join(known for known in offered if known not in (*CLASS_NAMES, *FLOW_CLASSES))
     lost = "".join(f"; {reason}" for reason in broken_tables())
     raise RecipeError([f"no scheduler '{name}'{hint or f'; known are: {listed}'}{lost}"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import PluginError, RecipeError, did_you_mean
 from fusionkit.foreign import guarded
-from fusionkit.models.schedulers.by_name import CLASS_NAMES, FLOW, named
+from fusionkit.models.schedulers.by_name import CLASS_NAMES, FLOW_CLASSES, FLOW_OR_NOISE, is_flow, named
+from fusionkit.models.schedulers.flows import LEVELS, level_config, solver_config, taken_options, timing, window_tokens
 from fusionkit.models.schedulers.schedules import fitting_offset, schedule_problems, whole_config
 from fusionkit.recipe.schedulers import is_foreign
 
@@ -18,11 +20,17 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.model import ModelInfo
     from fusionkit.loop.scheduler import Scheduler
+    from fusionkit.models.schedulers.wrapper import DiffusersScheduler
     from fusionkit.recipe.recipe import SchedulerSpec
 
 
 def make_scheduler(
-    info: ModelInfo, spec: SchedulerSpec | None, steps: int, device: torch.device | str, skipped: int = 0
+    info: ModelInfo,
+    spec: SchedulerSpec | None,
+    steps: int,
+    device: torch.device | str,
+    skipped: int = 0,
+    tokens: int | None = None,
 ) -> Scheduler:
     """A scheduler for one stage, its timesteps set; None is the model's own.
 
@@ -33,6 +41,8 @@ def make_scheduler(
         steps: Sampling steps; a few schedulers make more timesteps of them.
         device: Where the canvas lives.
         skipped: How many of the sampling steps are not taken, the first ones.
+        tokens: How many tokens of the picture the denoiser sees at once, by which some flows shift their noise levels;
+            None is the model's window.
 
     Raises:
         PluginError: A class of another package can't be used.
@@ -44,34 +54,22 @@ def make_scheduler(
     name, fixed, shown = named(info, spec)
     given = {} if spec is None else {key.replace("-", "_"): value for key, value in spec.options.items()}
     cls = _class(name, shown)
+    if is_foreign(name) and is_flow(info) is not _of_flows(cls):
+        which = "flow-matching models" if _of_flows(cls) else "models that predict noise"
+        raise RecipeError([f"scheduler '{shown}' ({name}) is for {which}, and '{info.name}' is none"])
     step_options = _step_options(cls)
-    config_options = [
-        option for option in inspect.signature(cls.__init__).parameters if option not in ("self", "kwargs")
-    ]
-    if unknown := [key for key in given if key not in (*config_options, *step_options)]:
-        known = sorted({*config_options, *step_options})
+    config_options = _config_options(cls)
+    offered = taken_options(name) if is_flow(info) and not is_foreign(name) else {*config_options, *step_options}
+    if unknown := [key for key in given if key not in offered]:
+        known = sorted(offered)
         raise RecipeError(
             f"scheduler '{shown}' has no option '{key}'{did_you_mean(key, known) or '; it has: ' + ', '.join(known)}"
             for key in unknown
         )
-    if given.get("use_flow_sigmas") or given.get("prediction_type") == "flow_prediction":
-        raise RecipeError([f"scheduler '{shown}': flow matching {FLOW.removeprefix('is ')}"])
     told = {**fixed, **given}
-    config = {key: value for key, value in told.items() if key in config_options}
-    if spec is not None and "clip_sample" in config_options and "clip_sample" not in info.scheduler_config:
-        # Latents have no range to be clipped to, but a few classes do it unless they are told not to.
-        config.setdefault("clip_sample", False)
-    if (offset := fitting_offset(name, whole_config(info, name, told), steps)) is not None:
-        config["steps_offset"] = offset
-    at_step = {key: value for key, value in told.items() if key in step_options and key not in config_options}
-
-    from fusionkit.models.schedulers.wrapper import DiffusersScheduler
-
-    def build() -> Any:
-        return cls.from_config(own_config(info), **config)
-
+    make = partial(_flow, tokens=tokens, own=spec is None) if is_flow(info) else partial(_plain, own=spec is None)
     try:
-        scheduler = DiffusersScheduler(build, steps, device, at_step, skipped)
+        scheduler = make(info, name, cls, told, steps, device, skipped)
         broken = scheduler.broken_step
     except Exception as error:
         # What diffusers raises for values that do not go together has no common type, and speaks of its own code.
@@ -87,9 +85,66 @@ def make_scheduler(
     return scheduler
 
 
+def _plain(
+    info: ModelInfo, name: str, cls: Any, told: Mapping[str, Any], steps: int, device: Any, skipped: int, *, own: bool
+) -> DiffusersScheduler:
+    """A scheduler for a model of noise, velocity or clean latents."""
+    from fusionkit.models.schedulers.wrapper import DiffusersScheduler
+
+    config_options, step_options = _config_options(cls), _step_options(cls)
+    config = {key: value for key, value in told.items() if key in config_options}
+    if not own and "clip_sample" in config_options and "clip_sample" not in info.scheduler_config:
+        # Latents have no range to be clipped to, but a few classes do it unless they are told not to.
+        config.setdefault("clip_sample", False)
+    if (offset := fitting_offset(name, whole_config(info, name, told), steps)) is not None:
+        config["steps_offset"] = offset
+    at_step = {key: value for key, value in told.items() if key in step_options and key not in config_options}
+
+    def build() -> Any:
+        return cls.from_config(own_config(info), **config)
+
+    return DiffusersScheduler(build, steps, device, at_step, skipped)
+
+
+def _flow(
+    info: ModelInfo,
+    name: str,
+    cls: Any,
+    told: Mapping[str, Any],
+    steps: int,
+    device: Any,
+    skipped: int,
+    *,
+    tokens: int | None,
+    own: bool,
+) -> DiffusersScheduler:
+    """A scheduler for a model of a flow: its levels are the model's, whatever the solver is."""
+    from fusionkit.models.schedulers.flow_wrapper import FlowScheduler
+
+    levels = _class(LEVELS, LEVELS)
+    config_options, spaced = _config_options(cls), level_config(info, told)
+    given = timing(info, spaced, tokens or window_tokens(info), steps)
+    solver = {key: value for key, value in solver_config(info, name, told).items() if key in config_options}
+    # Another package's classes space their own levels. The model's own solver of both kinds is left as it is, so that
+    # its pictures are those of its pipeline.
+    alone = is_foreign(name) or (own and name in FLOW_OR_NOISE)
+    if alone:
+        given.pop("sigmas", None)
+
+    def build() -> Any:
+        whole = own_config(info) if alone else {}
+        return cls.from_config(whole, **(spaced if cls is levels else {}), **solver)
+
+    def spacing() -> Any:
+        return levels.from_config(spaced)
+
+    at_step = {key: value for key, value in told.items() if key in _step_options(cls) and key not in config_options}
+    return FlowScheduler(build, None if alone else spacing, given, steps, device, at_step, skipped)
+
+
 def own_config(info: ModelInfo) -> Mapping[str, Any]:
     """The configuration of the model's own scheduler with its class' defaults, from which any other is built."""
-    if info.scheduler not in CLASS_NAMES:
+    if info.scheduler not in (*CLASS_NAMES, *FLOW_CLASSES):
         return info.scheduler_config
     config: Mapping[str, Any] = _class(info.scheduler, info.scheduler).from_config(dict(info.scheduler_config)).config
     return config
@@ -122,6 +177,15 @@ def _foreign_class(name: str, shown: str) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, SchedulerMixin) and issubclass(cls, ConfigMixin)):
         raise PluginError(f"scheduler '{shown}' ({name}) is no subclass of diffusers' SchedulerMixin and ConfigMixin")
     return cls
+
+
+def _of_flows(cls: Any) -> bool:
+    """Whether another package's class is one of flows, which noise latents by `scale_noise`."""
+    return hasattr(cls, "scale_noise") or not hasattr(cls, "add_noise")
+
+
+def _config_options(cls: Any) -> list[str]:
+    return [option for option in inspect.signature(cls.__init__).parameters if option not in ("self", "kwargs")]
 
 
 def _step_options(cls: Any) -> list[str]:

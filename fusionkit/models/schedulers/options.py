@@ -10,7 +10,7 @@ from typing import Any
 
 from fusionkit.errors import did_you_mean
 from fusionkit.models.files.sources import arguments_of
-from fusionkit.models.schedulers.by_name import CLASS_NAMES, UNSUITABLE
+from fusionkit.models.schedulers.by_name import CLASS_NAMES, FLOW, FLOW_CLASSES, FLOW_OR_NOISE, UNSUITABLE
 from fusionkit.recipe.problems import shown
 
 STEP_LIMIT = 10_000
@@ -31,12 +31,16 @@ _OWN_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "SASolverScheduler": {"algorithm_type": ("data_prediction", "noise_prediction")},
 }
 _LEAST_AND_MOST: Mapping[str, tuple[float, float]] = {
+    "base_image_seq_len": (1, 1e9),
+    "base_shift": (-20, 20),
     "beta_end": (0, 1),
     "beta_start": (0, 1),
     "clip_sample_range": (0, 1e6),
     "corrector_order": (1, 4),
     "dynamic_thresholding_ratio": (0, 1),
     "eta": (0, 1),
+    "max_image_seq_len": (1, 1e9),
+    "max_shift": (-20, 20),
     "num_train_timesteps": (1, STEP_LIMIT),
     "order": (1, 20),
     "original_inference_steps": (1, STEP_LIMIT),
@@ -45,6 +49,8 @@ _LEAST_AND_MOST: Mapping[str, tuple[float, float]] = {
     "s_churn": (0, 1e6),
     "s_noise": (0, 1e3),
     "sample_max_value": (1, 1e6),
+    "shift": (1e-3, 1e3),
+    "shift_terminal": (0, 0.99),
     "sigma_data": (1e-6, 1e6),
     "sigma_max": (1e-6, 1e6),
     "sigma_min": (0, 1e6),
@@ -111,28 +117,33 @@ def config_problems(config: Mapping[str, Any]) -> list[str]:
         config: The file's content.
     """
     name = config.get("_class_name")
-    if not isinstance(name, str) or name not in (*CLASS_NAMES, *UNSUITABLE):
+    if not isinstance(name, str) or name not in (*CLASS_NAMES, *FLOW_CLASSES, *UNSUITABLE):
         return [f"has a scheduler {shown(name)}, which is none of diffusers' for such models"]
-    if config.get("prediction_type") == "flow_prediction":
-        return ["has prediction_type 'flow_prediction': flow-matching models can't be used"]
+    if config.get("prediction_type") == FLOW and name not in (*FLOW_CLASSES, *FLOW_OR_NOISE):
+        known_ones = ", ".join((*FLOW_CLASSES, *FLOW_OR_NOISE))
+        return [f"has prediction_type '{FLOW}', for which {name} can't solve; schedulers of flows are: {known_ones}"]
     options = options_of(name)
     known = {**options.config} if options else {}
     given = {key: value for key, value in config.items() if key in known or key in _LEAST_AND_MOST or key in _WORDS}
     return [f"'{key}' {problem}" for key, problem in _wrong_values(name, known, given, foreign=True)]
 
 
-def option_problems(name: str, label: str, given: Mapping[str, Any]) -> list[str]:
+def option_problems(
+    name: str, label: str, given: Mapping[str, Any], known: Mapping[str, tuple[str, Any]] | None = None
+) -> list[str]:
     """What is wrong with the options that a recipe gives its scheduler, each in one line.
 
     Args:
         name: The scheduler's class.
         label: How the recipe calls it.
         given: Its options, by their Python names.
+        known: Those that it has, where they are not those of the class.
     """
-    options = options_of(name)
-    if options is None:
-        return []
-    known = {**options.step, **options.config}
+    if known is None:
+        options = options_of(name)
+        if options is None:
+            return []
+        known = {**options.step, **options.config}
     problems = []
     for key in given:
         if key not in known:

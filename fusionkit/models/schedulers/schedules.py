@@ -7,8 +7,10 @@ from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.compatibility import is_edm
-from fusionkit.models.schedulers.by_name import named
+from fusionkit.models.schedulers.by_name import FLOW, is_flow, named
+from fusionkit.models.schedulers.flows import level_config, level_problems, taken_options
 from fusionkit.models.schedulers.options import STEP_LIMIT, option_problems, options_of
+from fusionkit.recipe.schedulers import is_foreign
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -42,8 +44,14 @@ def schedule_problems(info: ModelInfo, spec: SchedulerSpec | None, steps: int) -
     """
     name, fixed, label = named(info, spec)
     given = {} if spec is None else {key.replace("-", "_"): value for key, value in spec.options.items()}
+    if is_flow(info) and not is_foreign(name):
+        problems = option_problems(name, label, given, taken_options(name))
+        told = level_config(info, {**fixed, **given})
+        return problems or [f"scheduler '{label}' {problem}" for problem in level_problems(told, steps)]
     if problems := option_problems(name, label, given):
         return problems
+    if given.get("use_flow_sigmas") or given.get("prediction_type") == FLOW:
+        return [f"scheduler '{label}': flow matching is for flow-matching models, and '{info.name}' is none"]
     config = whole_config(info, name, {**fixed, **given})
     return [f"scheduler '{label}' {problem}" for problem in _problems(name, config, steps)]
 

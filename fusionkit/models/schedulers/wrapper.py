@@ -87,12 +87,19 @@ class DiffusersScheduler:
         self.name: str = type(self._scheduler).__name__
         self._first = _first(self._scheduler, skipped)
         self.timesteps: Tensor = self._scheduler.timesteps[self._first :]
-        self.init_noise_sigma = float(self._scheduler.init_noise_sigma)
+        self.init_noise_sigma = self._start_of(self._scheduler)
+
+    @staticmethod
+    def _start_of(scheduler: Any) -> float:
+        return float(scheduler.init_noise_sigma)
+
+    def _set_timesteps(self, scheduler: Any, device: torch.device | str) -> None:
+        scheduler.set_timesteps(self._steps, device=device)
 
     def _fresh(self, device: torch.device | str) -> Any:
         with quiet_diffusers():
             scheduler = self._build()
-            scheduler.set_timesteps(self._steps, device=device)
+            self._set_timesteps(scheduler, device)
         if self._skipped and hasattr(scheduler, "plms_timesteps"):
             _shorten(scheduler, self._skipped)
         if hasattr(scheduler, "set_begin_index"):
@@ -104,6 +111,16 @@ class DiffusersScheduler:
         """The configuration, as diffusers holds it."""
         config: Mapping[str, Any] = self._scheduler.config
         return config
+
+    @property
+    def prediction_type(self) -> str:
+        """What a model's answers are taken for: "epsilon", "v_prediction", "sample" or "flow_prediction"."""
+        return str(self.config.get("prediction_type", "epsilon"))
+
+    @property
+    def resamples(self) -> bool:
+        """Whether the steps of a flow throw all noise away and draw it anew, so that they follow no SDE."""
+        return False
 
     @property
     def clips(self) -> bool:
@@ -124,11 +141,11 @@ class DiffusersScheduler:
     def _tried(self) -> tuple[bool, int | None]:
         """Whether noise is drawn, and where numbers end: the schedule on a fresh scheduler with one latent pixel."""
         scheduler = self._fresh("cpu")
-        latents, draws = torch.full((1, 1, 1, 1), float(scheduler.init_noise_sigma)), 0
+        latents, draws = torch.full((1, 1, 1, 1), self.init_noise_sigma), 0
         with GivenNoise(torch.ones_like(latents)) as given, quiet_diffusers():
             for index, timestep in enumerate(scheduler.timesteps[self._first :]):
                 given.draws = 0
-                scheduler.scale_model_input(latents, timestep)
+                self._prepared(scheduler, latents, timestep)
                 options = _step_options(scheduler, self._options)
                 latents = scheduler.step(torch.full_like(latents, 0.1), timestep, latents, **options).prev_sample
                 draws += given.draws
@@ -138,7 +155,11 @@ class DiffusersScheduler:
 
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """The latents as the model expects them; may be called any number of times before a step."""
-        scaled: Tensor = self._scheduler.scale_model_input(latents, timestep)
+        return self._prepared(self._scheduler, latents, timestep)
+
+    @staticmethod
+    def _prepared(scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
+        scaled: Tensor = scheduler.scale_model_input(latents, timestep)
         return scaled
 
     def remaining(self, timestep: Tensor) -> float:
@@ -196,6 +217,10 @@ class DiffusersScheduler:
             for name, value in kept.items():
                 setattr(self._scheduler, name, value)
         return noised
+
+    def noisiest(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """Clean latents noised to the first timestep, or as far as something of them is left."""
+        return self.add_noise(latents, noise, self.timesteps[0])
 
     @property
     def _positions(self) -> list[str]:
