@@ -8,7 +8,7 @@ from fusionkit import Stage, hookimpl
 from fusionkit.testing import PluginContract, tiny_controlnet
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
-from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_multidiffusion import MultiDiffusion, Regions
 
 
 class TestMultiDiffusion(PluginContract):
@@ -21,6 +21,13 @@ class TestMultiDiffusionAveraged(PluginContract):
     plugin = MultiDiffusion
     options = {"stride": 32, "noise": "averaged"}
     keeps_unit_variance = False
+
+
+class TestRegions(PluginContract):
+    plugin = Regions
+    options = {"boxes": {"left": {"box": (0, 8, 40, 56), "prompt": "{prompt} with a moon"}}}
+    neutral = {"boxes": {}}
+    before = (MultiDiffusion(stride=40), GuidedFusion())
 
 
 class TestGuidedFusion(PluginContract):
