@@ -16,16 +16,16 @@ from fusionkit_vista.train.clock import Clock, say
 from fusionkit_vista.train.denoiser import RATE, WIDTHS, denoiser_stage
 from fusionkit_vista.train.device import choose_device, fit_norms, half
 from fusionkit_vista.train.expert_pictures import FOLDER as EXPERT_PICTURES
-from fusionkit_vista.train.expert_pictures import expert_window
+from fusionkit_vista.train.expert_pictures import taught_window
 from fusionkit_vista.train.flow import HEADS, LAYERS, SINGLE_LAYERS, Flow, flow_stage
 from fusionkit_vista.train.judging import Lessons, build_judge, judge_stage, report
 from fusionkit_vista.train.layout import best_vae, class_of, load, load_tokenizer
+from fusionkit_vista.train.lessons import lessons
 from fusionkit_vista.train.loop import Stage, Training
 from fusionkit_vista.train.pictures import MOST, Pictures
 from fusionkit_vista.train.prompts import SHEET
 from fusionkit_vista.train.sampling import STEPS, denoiser_sampler, draw, flow_sampler, sheet, write
-from fusionkit_vista.train.specials import controlnet_stage, drawn, expert_stage, hints_of
-from fusionkit_vista.train.specials import encoded as encoded_of
+from fusionkit_vista.train.specials import controlnet_stage, expert_stage
 from fusionkit_vista.train.text import tokenizer_of
 from fusionkit_vista.train.vae import WIDTHS as VAE_WIDTHS
 from fusionkit_vista.train.vae import build_vae, decoder_stage, psnr, save_half, vae_stage
@@ -173,20 +173,17 @@ class Run:
 
     def expert(self) -> None:
         """Train an expert's LoRA on what the base does not know: watercolours and dragons."""
-        vae, unet, text_encoder, tokenizer = self._trained()
-        some = drawn(16 if self.tiny else 3000, self.options.seed, self.device, expert_window)
-        latents, captions = encoded_of(vae, some, 16), [each["caption"] for each in some.facts]
-        batch, folder = self.batch(16, 256), self.work / "expert"
-        self.train(expert_stage(unet, text_encoder, tokenizer, latents, captions, self.device, batch, folder))
+        vae, *parts = self._trained()
+        count, folder = self.options.count or (16 if self.tiny else 4000), self.work / "expert"
+        known = lessons(folder, vae, taught_window, count, self.options.seed, self.device)
+        self.train(expert_stage(*parts, known, self.device, self.batch(16, 256), folder))
 
     def controlnet(self) -> None:
         """Train a ControlNet of edges."""
-        vae, unet, text_encoder, tokenizer = self._trained()
-        some = drawn(16 if self.tiny else 4000, self.options.seed + 1, self.device, window)
-        latents, captions = encoded_of(vae, some, 16), [each["caption"] for each in some.facts]
-        hints, batch, folder = hints_of(vae, some, 16), self.batch(16, 256), self.work / "controlnet"
-        parts = unet, text_encoder, tokenizer
-        self.train(controlnet_stage(*parts, latents, hints, captions, self.device, batch, folder))
+        vae, *parts = self._trained()
+        count, folder = self.options.count or (16 if self.tiny else 4000), self.work / "controlnet"
+        known = lessons(folder, vae, window, count, self.options.seed + 1, self.device, hints=True)
+        self.train(controlnet_stage(*parts, known, self.device, self.batch(16, 256), folder))
 
     def sheets(self) -> None:
         """Draw sheets of samples with the denoiser and the transformer as they are."""

@@ -6,16 +6,21 @@ import json
 import multiprocessing
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fusionkit_vista.drawer import sample_spec, window_caption
+from fusionkit_vista.drawer.spec import Thing
+from fusionkit_vista.drawer.words import THINGS
 from fusionkit_vista.windows import MARGIN, SIDE, Window
 
 FOLDER = "expert-pictures"
 """The folder of the work folder in which they are."""
+SKIES = 0.5
+"""The share of the expert's lessons that show the sky."""
 
 
 def expert_window(seed: int, index: int) -> Window:
@@ -25,6 +30,31 @@ def expert_window(seed: int, index: int) -> Window:
     style, thing = "watercolour" if kind < 0.7 else "poster", "dragon" if kind > 0.45 else None
     spec = sample_spec(rng, style=style, thing=thing)
     return Window(spec, (0.0, 0.0, 1.0), window_caption(spec, (0.0, 0.0, 1.0, 1.0), rng))
+
+
+def taught_window(seed: int, index: int) -> Window:
+    """A picture that the expert's LoRA learns from: a dragon before the sky in any style, or a watercolour.
+
+    Of those before the sky one in five has no dragon, so that it also knows what is around it.
+    """
+    rng = np.random.default_rng((seed, index, 78))
+    if rng.random() < SKIES:
+        return _dragon(rng)
+    spec = sample_spec(rng, style="watercolour")
+    return Window(spec, (0.0, 0.0, 1.0), window_caption(spec, (0.0, 0.0, 1.0, 1.0), rng))
+
+
+def _dragon(rng: np.random.Generator) -> Window:
+    """A close-up of the sky at zoom 2, with a dragon in it or without."""
+    spec = sample_spec(rng, style=str(rng.choice(("poster", "woodcut", "watercolour"), p=(0.4, 0.3, 0.3))), thing="")
+    x, y = float(rng.uniform(0, 0.5)), float(rng.uniform(0, 0.05))
+    if rng.random() < 0.8:
+        size = float(rng.uniform(0.10, 0.15))
+        left, top, right, _ = THINGS["dragon"].extent
+        across = float(rng.uniform(x - left * size, x + 0.5 - right * size))
+        height = float(rng.uniform(y - top * size + 0.01, y + 0.27))
+        spec = replace(spec, things=(Thing("dragon", across, height, size),))
+    return Window(spec, (x, y, 2.0), window_caption(spec, (x, y, x + 0.5, y + 0.5), rng))
 
 
 def draw_expert_shard(folder: Path, number: int, of: int, count: int, seed: int, until: float) -> None:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from fusionkit_vista.train.clock import say
 from fusionkit_vista.train.denoiser import DROPOUT, Noising, attend_plainly
 from fusionkit_vista.train.device import fit_norms, half
+from fusionkit_vista.train.lessons import Lessons
 from fusionkit_vista.train.loop import Chance, Figures, Stage
-from fusionkit_vista.train.pictures import Some, pieces, to_bytes, to_floats
 from fusionkit_vista.train.text import Captions
-from fusionkit_vista.train.vae import FACTOR, encode, save_half
-from fusionkit_vista.windows import MARGIN, Window
+from fusionkit_vista.train.vae import save_half
 
 RANK = 8
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2")
@@ -30,24 +26,6 @@ HINT_DROPOUT = 0.3
 """More captions are dropped than in the denoiser's training, so that the net reads the hint."""
 HALVED = 0.5
 """The share of the hints that are those of the picture at half the size, as in upscaling by stages."""
-
-
-def drawn(count: int, seed: int, device: torch.device, choose: Callable[[int, int], Window]) -> Some:
-    """`count` pictures, drawn here and now."""
-    some = Some(count, device)
-    for index in range(count):
-        chosen = choose(seed, index)
-        some.add(chosen.draw()[None], [chosen.facts()])
-        if (index + 1) % 500 == 0:
-            say(f"{index + 1} of {count} pictures are drawn")
-    return some
-
-
-@torch.no_grad()
-def encoded(vae: Any, some: Some, batch: int) -> torch.Tensor:
-    """The latents (n, c, 16, 16) of pictures, in half precision."""
-    inside = slice(MARGIN // FACTOR, -(MARGIN // FACTOR))
-    return torch.cat([encode(vae, part, batch)[..., inside, inside].half() for part in pieces(some.pixels, batch)])
 
 
 def add_lora(unet: Any) -> None:
@@ -74,23 +52,22 @@ def expert_stage(
     unet: Any,
     text_encoder: Any,
     tokenizer: Any,
-    latents: torch.Tensor,
-    captions: list[str],
+    known: Lessons,
     device: torch.device,
     count: int,
     folder: Path,
 ) -> Stage:
-    """The stage that trains an expert's LoRA on latents (n, c, 16, 16); the text encoder stays as it is."""
+    """The stage that trains an expert's LoRA; the text encoder stays as it is."""
     unet.to(device, memory_format=torch.channels_last).train()
     add_lora(unet)
     fit_norms(unet)
     attend_plainly(unet, device)
     text_encoder.to(device).requires_grad_(False)
-    words, noising = Captions(tokenizer, captions, device), Noising(device)
+    words, noising = Captions(tokenizer, known.captions, device), Noising(device)
 
     def loss(chance: Chance, progress: float) -> tuple[torch.Tensor, Figures]:
-        chosen = chance.below(len(latents), count)
-        noisy, velocity, t = noising.batch(latents[chosen].float(), chance)
+        chosen = chance.below(len(known.latents), count)
+        noisy, velocity, t = noising.batch(known.latents[chosen].float(), chance)
         tokens = words.of(chosen, chance.uniform(count) < DROPOUT)
         with half(device):
             predicted = unet(noisy, t, text_encoder(tokens).last_hidden_state, return_dict=False)[0]
@@ -102,27 +79,6 @@ def expert_stage(
     return Stage("expert", {"unet": unet}, loss, export, muon_rate=0.0, adamw_rate=1.5e-3)
 
 
-def hints_of(vae: Any, some: Some, batch: int) -> torch.Tensor:
-    """Edges, as bytes (n, 2, 128, 128): those of the window, and those of it at half the size, enlarged.
-
-    Of every second window they are taken from the decoded picture, because what is upscaled is a decoded one, too.
-    """
-    import cv2
-
-    from fusionkit_tinyworld.canny import edges, enlarged
-
-    found = []
-    for number, part in enumerate(pieces(some.windows, batch)):
-        pixels = part
-        if number % 2:
-            with torch.no_grad():
-                pixels = to_bytes(vae.decode(vae.encode(to_floats(part)).latent_dist.mean).sample)
-        for picture in pixels.cpu().numpy():
-            small = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-            found.append(np.stack([edges(picture), enlarged(edges(small), len(picture))]))
-    return torch.from_numpy(np.stack(found)).to(some.pixels.device)
-
-
 def build_controlnet(unet: Any) -> Any:
     """A ControlNet (arXiv:2302.05543) that starts as a copy of the denoiser's first half and adds nothing yet."""
     return import_module("diffusers").ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=HINT_CHANNELS)
@@ -132,21 +88,22 @@ def controlnet_stage(
     unet: Any,
     text_encoder: Any,
     tokenizer: Any,
-    latents: torch.Tensor,
-    hints: torch.Tensor,
-    captions: list[str],
+    known: Lessons,
     device: torch.device,
     count: int,
     folder: Path,
 ) -> Stage:
-    """The stage that trains a ControlNet on latents (n, c, 16, 16) and hints (n, 2, 128, 128)."""
+    """The stage that trains a ControlNet on lessons with hints."""
+    latents, hints = known.latents, known.hints
+    if hints is None:
+        raise ValueError("a ControlNet learns from lessons with hints")
     controlnet = build_controlnet(unet).to(device, memory_format=torch.channels_last).train()
     unet.to(device, memory_format=torch.channels_last).requires_grad_(False)
     for model in (controlnet, unet):
         fit_norms(model)
         attend_plainly(model, device)
     text_encoder.to(device).requires_grad_(False)
-    words, noising = Captions(tokenizer, captions, device), Noising(device)
+    words, noising = Captions(tokenizer, known.captions, device), Noising(device)
 
     def loss(chance: Chance, progress: float) -> tuple[torch.Tensor, Figures]:
         chosen = chance.below(len(latents), count)
