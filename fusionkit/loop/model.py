@@ -23,16 +23,16 @@ class ModelInfo:
 
     Args:
         name: As the recipe names it.
-        kind: "sd" or "sdxl".
+        kind: Its family, such as "sdxl".
         channels: Latent channels C.
         factor: Pixels of the picture along one side of a latent pixel.
         window: The size the model was trained at, (width, height) in pixels.
         scheduler: Class name of its own scheduler.
         scheduler_config: That scheduler's configuration.
-        prediction_type: "epsilon", "v_prediction" or "sample".
+        prediction_type: "epsilon", "v_prediction", "sample" or "flow_prediction".
         parameters: Number of weights of all components; 0 if not known.
         defaults: Recipe fields that suit the model, by their YAML names; they apply where a recipe is silent.
-        unet_channels: Channels of the denoiser at full latent resolution, for memory estimates.
+        unet_channels: Channels of the denoiser at full latent resolution, or of its tokens, for memory estimates.
         vae_channels: Channels of the decoder at full resolution, for memory estimates.
         cross_attention_dim: Length of a token's embedding as the denoiser takes it; 0 if not known.
         block_out_channels: Channels of each of the denoiser's blocks, finest first; empty if not known.
@@ -44,6 +44,7 @@ class ModelInfo:
         vae: The autoencoder's class.
         takes_guidance: Whether the denoiser takes the guidance scale as an input, in place of a second pass (LCM).
         most_clip_skip: How many last layers of the text encoders can be left out; None if not known.
+        patch: Latent pixels along one side of the denoiser's token; 1 for UNets.
         notes: What was guessed or chosen, and the key of a recipe that changes it, a line each; `plan` tells them.
     """
 
@@ -69,6 +70,7 @@ class ModelInfo:
     vae: str = "AutoencoderKL"
     takes_guidance: bool = False
     most_clip_skip: int | None = None
+    patch: int = 1
     notes: tuple[str, ...] = ()
 
     def passes(self, guidance_scale: float) -> int:
@@ -131,9 +133,13 @@ class Model(Protocol):
         of the interval only the conditional half is run. Views that `patches` leaves out are NaN, and cost nothing.
         """
 
-    def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
-        """The conditional and the unconditional output for each view, each (P, C, h, w), float32, unguided.
+    def predict_pair(
+        self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Two outputs for each view, each (P, C, h, w), float32: with the prompt, and without.
 
+        They are such that `uncond + guidance_scale (cond - uncond)` is the model's own guided output at the scale,
+        whatever its way of guiding is: of a plain model, the two unguided halves. A scale of None is the recipe's.
         Whatever the interval says; views that are left out are NaN.
         """
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.errors import ModelError, PluginError, did_you_mean
 from fusionkit.loop.model import ModelInfo, NetInfo
 from fusionkit.models.embedded import embedded_controlnets, why_missing
+from fusionkit.models.families import FAMILIES, family_of_denoiser
 from fusionkit.models.files.config_values import Count, Widths
-from fusionkit.models.files.configs import Denoiser, read_config
+from fusionkit.models.files.configs import read_config
+from fusionkit.models.files.denoisers import Denoiser
 from fusionkit.models.files.folder import PICKLE_ADVICE, STEMS
 from fusionkit.models.files.hub import download_controlnet, hub_file, hub_listing
 from fusionkit.models.files.weights import PICKLES, variants_of, weights_of
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.loop.stage import Control, Stage
-
-_KINDS = {"sd": "Stable Diffusion 1 or 2", "sdxl": "Stable Diffusion XL"}
 
 
 class ControlNetConfig(Denoiser):
@@ -65,7 +65,7 @@ class ControlNetInfo:
         what = f"controlnet '{self.source}' does not fit model '{model.name}'"
         if self.kind != model.kind:
             return (
-                f"{what}: it is made for {_KINDS[self.kind]}, and the model is a {_KINDS.get(model.kind, model.kind)}"
+                f"{what}: it is made for {FAMILIES[self.kind].title}, and the model is a {FAMILIES[model.kind].title}"
             )
         differing = [
             said.format(ours=_listed(ours), theirs=_listed(theirs))
@@ -117,10 +117,12 @@ def inspect_controlnet(source: str) -> ControlNetInfo:
         raise ModelError(f"{what}: 'conditioning_embedding_out_channels' of config.json must be a list, not null")
     if config.block_out_channels is None:
         raise ModelError(f"{what}: its configuration does not tell 'block_out_channels'")
+    family = family_of_denoiser("", "unet", content)
+    assert family is not None, "any denoiser is of one of the two"
     return ControlNetInfo(
         source=source,
         where=where,
-        kind="sdxl" if config.is_xl else "sd",
+        kind=family.kind,
         channels=config.in_channels,
         cross_attention_dim=config.token_width,
         block_out_channels=tuple(config.block_out_channels),

@@ -29,10 +29,10 @@ def pick_device(asked: str) -> torch.device:
     return torch.device(asked)
 
 
-def pick_dtype(asked: str, device: torch.device) -> torch.dtype:
-    """The type of that name; `auto` is float16 on cuda and xpu, and float32 elsewhere."""
+def pick_dtype(asked: str, device: torch.device, half: str = "float16") -> torch.dtype:
+    """The type of that name; `auto` is the model's type of 16 bits on cuda and xpu, and float32 elsewhere."""
     import torch
 
-    name = ("float16" if device.type in ("cuda", "xpu") else "float32") if asked == "auto" else asked
+    name = (half if device.type in ("cuda", "xpu") else "float32") if asked == "auto" else asked
     dtype: torch.dtype = getattr(torch, name)
     return dtype

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from fusionkit.models.files.folder import STEMS
+
 
 def fingerprint(pipe: Any) -> str:
     """A hash of a few numbers of each of a pipeline's tensors, with its type; LoRAs count.
@@ -15,7 +17,7 @@ def fingerprint(pipe: Any) -> str:
     offload.
     """
     found = hashlib.sha256()
-    for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
+    for name in STEMS:
         part = getattr(pipe, name, None)
         tensors = list(part.parameters()) if part is not None else []
         if any(tensor.is_meta for tensor in tensors):

@@ -12,22 +12,18 @@ from typing import Any
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.embedded import embedded_models, why_missing
-from fusionkit.models.files.configs import TextEncoder, UNet, Vae, parsed
-from fusionkit.models.files.folder import PICKLE_ADVICE, STEMS, ModelConfigs, read_configs, read_weights
+from fusionkit.models.families import family_of_pipeline
+from fusionkit.models.files.autoencoders import Vae
+from fusionkit.models.files.configs import TextEncoder, parsed
+from fusionkit.models.files.denoisers import Transformer, UNet
+from fusionkit.models.files.folder import PICKLE_ADVICE, STEMS, read_weights
 from fusionkit.models.files.hub import hub_file, hub_listing
+from fusionkit.models.files.model_configs import ModelConfigs, known, read_configs
 from fusionkit.models.files.reading import size_of
 from fusionkit.models.files.single_file import inspect_header
 from fusionkit.models.files.weights import PICKLES, variants_of
 from fusionkit.models.schedulers.options import config_problems
 from fusionkit.trust import refusal
-
-PIPELINES: Mapping[str, str] = {
-    "StableDiffusionPipeline": "sd",
-    "StableDiffusionImg2ImgPipeline": "sd",
-    "LatentConsistencyModelPipeline": "sd",
-    "StableDiffusionXLPipeline": "sdxl",
-}
-"""Classes of pipelines that a caller may bring, and the kind of model of each."""
 
 _HUB_NAME = r"[A-Za-z0-9_]+(?:[.-][A-Za-z0-9_]+)*"
 HUB_ID = re.compile(rf"(?=.{{1,96}}$)(?!.*\.git$){_HUB_NAME}/{_HUB_NAME}")
@@ -50,8 +46,8 @@ def inspect_model(source: str, *, revision: str | None = None, variant: str | No
     if isinstance(where, Path) and where.is_file():
         return inspect_header(source, where)
     read = partial(hub_file, where, revision=revision) if isinstance(where, str) else where.joinpath
-    configs = read_configs(read, what)
-    if configs.kind == "sd":
+    configs = read_configs(read, what, where if isinstance(where, Path) else None)
+    if isinstance(configs.denoiser, UNet) and not configs.denoiser.is_xl:
         configs = _up_to_date(configs)
     notes: tuple[str, ...] = ()
     if isinstance(where, str):
@@ -132,19 +128,23 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
     """What is known of a diffusers pipeline that its user already has.
 
     Raises:
-        ModelError: It is no Stable Diffusion or SDXL pipeline.
+        ModelError: It is of no family that fusionkit can draw with.
     """
     name = type(pipe).__name__
-    kind = next((PIPELINES[base.__name__] for base in type(pipe).__mro__ if base.__name__ in PIPELINES), None)
-    if kind is None:
+    family = family_of_pipeline(*(base.__name__ for base in type(pipe).__mro__))
+    if family is None:
         raise ModelError(
-            f"a {name} can't be used; make a Stable Diffusion 1, 2 or XL pipeline of it, as in "
-            f"StableDiffusionPipeline.from_pipe(pipe)"
+            f"a {name} can't be used; make a pipeline of it that draws from a prompt alone, as in "
+            f"StableDiffusionPipeline.from_pipe(pipe); {known()}"
         )
+    net = getattr(pipe, family.denoiser)
+    told = {**_plain(net.config), "_class_name": type(net).__name__}
     parts = {part: each for part in STEMS if (each := getattr(pipe, part, None)) is not None}
     configs = ModelConfigs(
-        kind=kind,
-        unet=parsed(UNet, _plain(pipe.unet.config), "unet.config", name),
+        family=family,
+        pipeline=name,
+        denoiser=parsed(UNet if family.denoiser == "unet" else Transformer, told, f"{family.denoiser}.config", name),
+        told=told,
         vae=parsed(Vae, {**_plain(pipe.vae.config), "_class_name": type(pipe.vae).__name__}, "vae.config", name),
         scheduler={**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__},
         encoders={
@@ -165,62 +165,84 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_configs(source: str, configs: ModelConfigs, parameters: Mapping[str, int]) -> ModelInfo:
-    unet, vae, scheduler = configs.unet, configs.vae, configs.scheduler
-    what = f"model '{source}'"
-    silent = {"block_out_channels": unet.block_out_channels and vae.widths, "_class_name": scheduler.get("_class_name")}
+    vae, scheduler, family, told = configs.vae, configs.scheduler, configs.family, configs.told
+    denoiser, what = configs.denoiser, f"model '{source}'"
+    unet = denoiser if isinstance(denoiser, UNet) else None
+    silent = {
+        "block_out_channels": (unet is None or unet.block_out_channels) and vae.widths,
+        "_class_name": scheduler.get("_class_name"),
+    }
     if lacking := next((name for name, value in silent.items() if not value), None):
         raise ModelError(f"{what}: its configuration does not tell '{lacking}'")
-    assert unet.block_out_channels is not None
     assert vae.widths is not None
     if problems := config_problems(scheduler):
         raise ModelError("\n".join(f"{what}: scheduler/scheduler_config.json: {line}" for line in problems))
     factor = 2 ** (len(vae.widths) - 1)
-    size = unet.sample_size or 64
-    height, width = (size, size) if isinstance(size, int) else size
-    shift = (float(vae.shift_factor),) * vae.latent_channels if vae.shift_factor else ()
-    told = vae.latents_mean is not None and vae.latents_std is not None
+    shift = (float(vae.shift_factor),) * vae.channels if vae.shift_factor else ()
+    moments = vae.latents_mean is not None and vae.latents_std is not None
+    flow = family.prediction == "flow_prediction"
     return ModelInfo(
         name=source,
-        kind=configs.kind,
-        channels=vae.latent_channels,
+        kind=family.kind,
+        channels=vae.channels,
         factor=factor,
-        window=(width * factor, height * factor),
+        window=family.window_of(told, factor),
         scheduler=scheduler["_class_name"],
         scheduler_config=dict(scheduler),
-        prediction_type=scheduler.get("prediction_type", "epsilon"),
+        prediction_type=family.prediction if flow else scheduler.get("prediction_type", family.prediction),
         parameters=sum(parameters.values()),
-        unet_channels=unet.block_out_channels[0],
-        vae_channels=(vae.decoder_block_out_channels or vae.block_out_channels or vae.widths)[0],
-        cross_attention_dim=unet.token_width,
-        block_out_channels=tuple(unet.block_out_channels),
-        cross_attention=_cross_attention(unet, len(unet.block_out_channels)),
-        denoiser_parameters=parameters.get("unet", 0),
+        defaults=family.defaults,
+        vae_channels=vae.first_width,
+        denoiser_parameters=parameters.get(family.denoiser, 0),
         scaling_factor=_scaling(vae),
-        latents_mean=tuple(vae.latents_mean or ()) if told else shift,
-        latents_std=tuple(vae.latents_std or ()) if told else (),
+        latents_mean=tuple(vae.latents_mean or ()) if moments else shift,
+        latents_std=tuple(vae.latents_std or ()) if moments else (),
         vae=vae.kind,
-        takes_guidance=unet.time_cond_proj_dim is not None,
+        takes_guidance=family.takes_scale(told),
         most_clip_skip=_most_clip_skip(configs),
+        patch=family.patch,
+        **(_of_unet(unet) if unet is not None else _of_transformer(configs)),
     )
+
+
+def _of_unet(unet: UNet) -> dict[str, Any]:
+    assert unet.block_out_channels is not None
+    return {
+        "unet_channels": unet.block_out_channels[0],
+        "cross_attention_dim": unet.token_width,
+        "block_out_channels": tuple(unet.block_out_channels),
+        "cross_attention": _cross_attention(unet, len(unet.block_out_channels)),
+    }
+
+
+def _of_transformer(configs: ModelConfigs) -> dict[str, Any]:
+    family, told = configs.family, configs.told
+    return {
+        "unet_channels": family.width(told),
+        "cross_attention_dim": next((int(told[key]) for key in family.widths if told.get(key)), 0),
+        "cross_attention": (family.patch,),
+    }
 
 
 def _scaling(vae: Vae) -> float:
     # A tiny autoencoder's latents come scaled as those of the model that it was made for; which one, it does not tell.
     if vae.kind == "AutoencoderTiny":
         return 0.0
-    # Where a VAE is silent, its class' default.
-    return vae.scaling_factor or 0.18215
+    # Where a VAE is silent, its class' default; of those that tell moments alone, there is none.
+    return vae.scaling_factor or (0.18215 if vae.kind in ("AutoencoderKL", "AsymmetricAutoencoderKL") else 1.0)
 
 
 def _most_clip_skip(configs: ModelConfigs) -> int | None:
     """How many last layers diffusers can leave out of a prompt: CLIP's, and of SDXL's one more is left out anyway."""
     if not configs.encoders:
         return None
+    if configs.family.denoiser != "unet":
+        return 0
     # Where a configuration does not say of which type it is, its class does.
     kinds = [encoder.model_type or configs.classes.get(part, "") for part, encoder in configs.encoders.items()]
     if not all(kind.lower().startswith("clip") for kind in kinds):
         return 0
-    return min(encoder.num_hidden_layers for encoder in configs.encoders.values()) - (configs.kind == "sdxl")
+    return min(encoder.num_hidden_layers for encoder in configs.encoders.values()) - configs.family.skipped
 
 
 def _cross_attention(unet: UNet, blocks: int) -> tuple[int, ...]:
@@ -235,11 +257,13 @@ def _cross_attention(unet: UNet, blocks: int) -> tuple[int, ...]:
 def _up_to_date(configs: ModelConfigs) -> ModelConfigs:
     """Change what `StableDiffusionPipeline` corrects in outdated configurations when it is built."""
     scheduler = {**configs.scheduler, "steps_offset": 1, "clip_sample": False}
-    unet = configs.unet
+    unet = configs.denoiser
+    assert isinstance(unet, UNet)
     version = re.match(r"0\.(\d+)", str(unet.diffusers_version))
     if version and int(version[1]) < 9 and isinstance(unet.sample_size, int):
         unet = unet.model_copy(update={"sample_size": max(64, unet.sample_size)})
-    return replace(configs, unet=unet, scheduler=scheduler)
+    told = {**configs.told, "sample_size": unet.sample_size}
+    return replace(configs, denoiser=unet, told=told, scheduler=scheduler)
 
 
 def _count_cached(hub_id: str, snapshot: Path, configs: ModelConfigs, variant: str | None) -> dict[str, int]:
@@ -251,7 +275,9 @@ def _count_cached(hub_id: str, snapshot: Path, configs: ModelConfigs, variant: s
     if all(variants_of(snapshot / part, STEMS[part]) for part in configs.classes if part in STEMS):
         weights, _ = read_weights(snapshot, configs, variant, f"model '{hub_id}'")
         return {part: each.parameters for part, each in weights.items()}
-    files = [file for file in hub_listing(hub_id, revision=snapshot.name) if file.parent.name == "unet"]
+    files = [
+        file for file in hub_listing(hub_id, revision=snapshot.name) if file.parent.name == configs.family.denoiser
+    ]
     if any(file.suffix in PICKLES for file in files) and not any(file.suffix == ".safetensors" for file in files):
         raise ModelError(f"model '{hub_id}' {PICKLE_ADVICE}")
     return {}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import RecipeError
 from fusionkit.loop.model import Model, ModelInfo
 from fusionkit.models.devices import pick_device, pick_dtype
+from fusionkit.models.families import FAMILIES
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.lora.loras import add_loras, check_loras
 from fusionkit.models.pipelines import load_pipeline as load_pipeline
 from fusionkit.models.prompts.plan import length_problems
-from fusionkit.models.sharing import Turns, place, share_components
+from fusionkit.models.sharing import Turns, denoiser_of, place, share_components
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +47,7 @@ def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Mod
             pipes[key] = load_pipeline(
                 spec.model,
                 infos[name].kind,
-                dtype=pick_dtype(recipe.dtype, device),
+                dtype=pick_dtype(recipe.dtype, device, FAMILIES[infos[name].kind].half),
                 revision=spec.revision,
                 variant=spec.variant,
                 vae=None if main is None else main.vae,
@@ -56,12 +58,12 @@ def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Mod
     distinct = list(pipes.values())
     share_components(distinct)
     if recipe.channels_last:
-        for module in (*(pipe.unet for pipe in distinct), main.vae):
+        for module in (*map(denoiser_of, distinct), main.vae):
             module.to(memory_format=torch.channels_last)
     place(distinct, device, recipe.offload)
     if recipe.compile:
         for pipe in distinct:
-            pipe.unet.compile()
+            denoiser_of(pipe).compile()
     options = {"vae_tiling": recipe.vae_tiling, "clip_skip": recipe.clip_skip}
     return wrap_pipelines({name: pipes[str(spec)] for name, spec in recipe.specs.items()}, infos, **options)
 
@@ -90,7 +92,7 @@ def wrap_pipeline(
     """A model of a pipeline that its user already has; the pipeline stays as it is, its scheduler too.
 
     Args:
-        pipe: A Stable Diffusion 1, 2 or XL pipeline, on its device, with its LoRAs, hooks and types.
+        pipe: A pipeline of a known family, on its device, with its LoRAs, hooks and types.
         batch_size: Views in one forward pass, unless the recipe says.
         vae_tiling: Decode in tiles.
         clip_skip: Layers of the text encoder to leave out.
@@ -135,7 +137,6 @@ def ready_device(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> torch.device
 
 
 def _adapter(pipe: Any, info: ModelInfo, **options: Any) -> Model:
-    from fusionkit.models.families.sd import StableDiffusion
-    from fusionkit.models.families.sdxl import StableDiffusionXL
-
-    return (StableDiffusionXL if info.kind == "sdxl" else StableDiffusion)(pipe, info, **options)
+    module, _, name = FAMILIES[info.kind].adapter.partition(":")
+    adapter: Model = getattr(import_module(module), name)(pipe, info, **options)
+    return adapter

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit.loop.model import ModelInfo
 from fusionkit.loop.ring import MARGIN
+from fusionkit.models.families import FAMILIES
 
 if TYPE_CHECKING:
     import torch
@@ -20,13 +21,9 @@ GIB = 2**30
 # The estimate is rough, so that only a run that needs clearly more than there is gets refused.
 _DOUBT = 1.25
 
-# Peak of one forward pass in units of its first feature map (channels x height x width): measured 25 on tiny-sd and
-# tinyworld/scenes and 29 on the architecture of SD 1.5; 14 on tiny-sdxl, whose first level has no attention.
-_DENOISER_MAPS = {"sd": 30, "sdxl": 16}
-# The same of the VAE's decoder, in units of its last feature map: measured 7.5 to 8.0, on SD's own as well.
+# Peak of the VAE's decoder, in units of its last feature map (channels x height x width): measured 7.5 to 8.0, on SD's
+# own as well.
 _DECODER_MAPS = 8
-# Weights of all components where their number is not known: SD 2 and SDXL base.
-_TYPICAL_PARAMETERS = {"sd": 1_290_000_000, "sdxl": 3_470_000_000}
 # Largest share of the weights that is on the GPU at one time: the denoiser; one layer.
 _RESIDENT = {"none": 1.0, "model": 0.8, "sequential": 0.05}
 LARGEST_BATCH = 32
@@ -66,9 +63,9 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """A rough estimate of a run's peak memory, in bytes.
 
-    Weights are parameters times the size of their type. A forward pass is a multiple of the denoiser's first feature
-    map, times two with guidance, times the views in a batch, of which there are at `most` as many as in the largest
-    group; decoding is a multiple of the decoder's last feature map.
+    Weights are parameters times the size of their type. A forward pass is what the model's family says of one view,
+    times the views in a batch, of which there are at `most` as many as in the largest group; decoding is a multiple of
+    the decoder's last feature map.
     Each of the models `beside` it adds its denoiser's weights. The multiples were measured on a CPU in float32: the
     estimate is 0 to 20% above the tensors alive at the peak. Not counted: torch itself (about 0.3 GB, more with CUDA),
     buffers of convolution libraries, and what plugins keep.
@@ -76,7 +73,7 @@ def estimate_memory(
     from fusionkit.models.devices import pick_device, pick_dtype
 
     device = pick_device(recipe.device)
-    itemsize = pick_dtype(recipe.dtype, device).itemsize
+    itemsize = pick_dtype(recipe.dtype, device, FAMILIES[info.kind].half).itemsize
     window = recipe.window or info.window
     view = window[1] // info.factor, window[0] // info.factor
     batch = recipe.batch_size or views_per_pass(info, view, itemsize, free=None)
@@ -87,7 +84,7 @@ def estimate_memory(
     return MemoryEstimate(
         weights=int(_parameters(info, beside, recipe.offload) * itemsize * _RESIDENT[recipe.offload]),
         canvas=_CANVASES * 4 * info.channels * pixels // info.factor**2,
-        forward=batch * _view_bytes(info, view, itemsize) // (1 if recipe.guidance_scale > 1 else 2),
+        forward=batch * FAMILIES[info.kind].view_bytes(info, view, itemsize) * info.passes(recipe.guidance_scale) // 2,
         # The VAE of most models is kept in float32, and so is the picture.
         decode=_DECODER_MAPS * 4 * info.vae_channels * decoded + 4 * 3 * pixels,
     )
@@ -109,10 +106,10 @@ def models_beside(infos: Mapping[str, ModelInfo], recipe: Recipe) -> list[ModelI
 
 
 def _parameters(info: ModelInfo, beside: Sequence[ModelInfo], offload: str) -> int:
-    main = info.parameters or _TYPICAL_PARAMETERS[info.kind]
+    main = info.parameters or FAMILIES[info.kind].parameters
     # Under offload only the denoiser at work is on the device.
     there = beside if offload == "none" else ()
-    return main + sum(each.denoiser_parameters or _TYPICAL_PARAMETERS[each.kind] * 3 // 4 for each in there)
+    return main + sum(each.denoiser_parameters or FAMILIES[each.kind].parameters * 3 // 4 for each in there)
 
 
 def machine_memory(device: torch.device) -> int:
@@ -173,9 +170,4 @@ def views_per_pass(info: ModelInfo, view: tuple[int, int], itemsize: int, free: 
             8 views, since larger batches are no faster there.
     """
     room, most = (2 * GIB, 8) if free is None else (free // 2, LARGEST_BATCH)
-    return max(1, min(most, room // _view_bytes(info, view, itemsize)))
-
-
-def _view_bytes(info: ModelInfo, view: tuple[int, int], itemsize: int) -> int:
-    """Of one view's forward pass with guidance: a conditional and an unconditional half."""
-    return max(1, 2 * _DENOISER_MAPS[info.kind] * info.unet_channels * view[0] * view[1] * itemsize)
+    return max(1, min(most, room // FAMILIES[info.kind].view_bytes(info, view, itemsize)))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError
-from fusionkit.models.files.folder import read_configs, read_weights
+from fusionkit.models.families import FAMILIES, Family
+from fusionkit.models.files.folder import read_weights
 from fusionkit.models.files.hub import download_model, hub_file
+from fusionkit.models.files.model_configs import read_configs
 from fusionkit.models.files.tokens import check_tokenizers
 from fusionkit.models.guard import AGAIN, reason_of
 from fusionkit.models.inspect import locate
@@ -36,7 +39,7 @@ def load_pipeline(
 
     Args:
         source: As for `inspect_model`.
-        kind: "sd" or "sdxl".
+        kind: The family, such as "sdxl".
         dtype: Type of the weights; a VAE that would overflow in float16 stays in float32.
         revision: Branch, tag or commit of a hub id.
         variant: Such as `fp16`.
@@ -97,7 +100,7 @@ def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any
 
     from fusionkit.models.guard import no_hub
 
-    configs = read_configs(folder.joinpath, what)
+    configs = read_configs(folder.joinpath, what, folder)
     weights, _ = read_weights(folder, configs, variant, what)
     parts: dict[str, Any] = {}
     with no_hub():
@@ -108,14 +111,16 @@ def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any
             cls = getattr(library, configs.classes[part], None)
             if cls is None:
                 raise ModelError(f"has a {configs.classes[part]} for its {part}, which this version does not know")
-            parts[part] = load_part(cls, folder / part, found.variant, dtype, f"{what}: {part}")
+            exact = part == configs.family.denoiser
+            parts[part] = load_part(cls, folder / part, found.variant, dtype, f"{what}: {part}", exact=exact)
         if vae is not None:
             parts["vae"] = vae
         elif configs.vae.force_upcast:
             _upcast(parts["vae"], dtype)
-        loader = pipeline_class(configs.kind)
+        loader = pipeline_class(configs.family, configs.pipeline)
+        given = {**configs.family.left_out, **dict.fromkeys(configs.absent), **parts}
         try:
-            pipe = loader.from_pretrained(folder, local_files_only=True, **_SAFE, **_extras(configs.kind), **parts)
+            pipe = loader.from_pretrained(folder, local_files_only=True, **_SAFE, **given)
         except Exception as error:
             # All that is left to load are these.
             others = " or ".join(part for part in configs.classes if part not in parts)
@@ -126,8 +131,9 @@ def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any
 
 def _from_single_file(path: Path, kind: str, dtype: torch.dtype, config: str | None, vae: Any) -> Any:
     given = {} if vae is None else {"vae": vae}
-    loader = pipeline_class(kind)
-    pipe = loader.from_single_file(str(path), config=config, **{dtype_option(): dtype}, **_extras(kind), **given)
+    family = FAMILIES[kind]
+    options = {dtype_option(): dtype, **family.left_out, **given}
+    pipe = pipeline_class(family).from_single_file(str(path), config=config, **options)
     if vae is None and pipe.vae.config.get("force_upcast"):
         _upcast(pipe.vae, dtype)
     return pipe
@@ -140,19 +146,9 @@ def _upcast(vae: Any, dtype: torch.dtype) -> None:
         vae.to(dtype=torch.float32)
 
 
-def _extras(kind: str) -> dict[str, Any]:
-    """What a pipeline is not to have: watermarks, and parts that no picture needs."""
-    if kind == "sdxl":
-        return {"add_watermarker": False, "feature_extractor": None, "image_encoder": None}
-    return {
-        "safety_checker": None,
-        "requires_safety_checker": False,
-        "feature_extractor": None,
-        "image_encoder": None,
-    }
-
-
-def load_part(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, what: str) -> Any:
+def load_part(
+    cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, what: str, *, exact: bool = False
+) -> Any:
     """A component of diffusers or transformers, from a folder's safetensors, every one of its weights read.
 
     Args:
@@ -161,9 +157,10 @@ def load_part(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, w
         variant: Of the weights' files.
         dtype: Type of the weights.
         what: How errors begin.
+        exact: Whether weights that have no place in it are an error, as a denoiser's are.
 
     Raises:
-        ModelError: The file lacks weights, or holds a denoiser's that have no place.
+        ModelError: The file lacks weights, or holds some that have no place.
     """
     import diffusers
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -181,7 +178,7 @@ def load_part(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, w
     except Exception as error:
         raise ModelError(f"{what} can't be loaded as its config.json says: {reason_of(error)}; {AGAIN}") from error
     lacking, idle, wrong = (sorted(map(str, told.get(key) or ())) for key in _TOLD)
-    idle = idle if issubclass(cls, diffusers.UNet2DConditionModel) else []
+    idle = idle if exact else []
     found = {"missing from its files": lacking, "of another shape": wrong, "without a place in it": idle}
     for problem, names in found.items():
         if names:
@@ -190,12 +187,11 @@ def load_part(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype, w
     return part
 
 
-def pipeline_class(kind: str) -> Any:
-    """The diffusers pipeline that loads a kind of model."""
+def pipeline_class(family: Family, named: str = "") -> Any:
+    """The diffusers pipeline that loads a model of a family, which may be named as one of several."""
     with quiet_loading():
-        from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-
-    return StableDiffusionXLPipeline if kind == "sdxl" else StableDiffusionPipeline
+        diffusers: Any = import_module("diffusers")
+        return getattr(diffusers, family.loader(named))
 
 
 def dtype_option() -> str:

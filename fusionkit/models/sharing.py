@@ -29,6 +29,12 @@ _IDLE = {
 _IDLE |= {"label2id", "problem_type", "projection_dim", "torch_dtype", "transformers_version"}
 
 
+def denoiser_of(pipe: Any) -> Any:
+    """A pipeline's UNet or transformer."""
+    transformer = getattr(pipe, "transformer", None)
+    return pipe.unet if transformer is None else transformer
+
+
 def share_components(pipes: Sequence[Any]) -> None:
     """Make what is equal in several pipelines one object: the first one's, as far as there is one.
 
@@ -89,7 +95,8 @@ class Turns:
         """Before a pipeline's denoiser runs: the others' go back to the CPU."""
         if not any(each is pipe for each in self._pipes):
             self._pipes.append(pipe)
-        others = [each.unet for each in self._pipes if each.unet is not pipe.unet]
+        own = denoiser_of(pipe)
+        others = [each for each in map(denoiser_of, self._pipes) if each is not own]
         if others:
             from fusionkit.models.offload import send_back
 

@@ -17,8 +17,8 @@ from fusionkit.bench.drawing import Drawing
 from fusionkit.bench.measure import FORWARD, REST, Stopwatch
 from fusionkit.bench.parts import AROUND, DECODING, FUSION, PARTS, SCHEDULER, TEXT, Watch, WatchedScheduler, taken_apart
 from fusionkit.loop import denoise
-from fusionkit.models.families import diffusers_model
-from fusionkit.models.families.sd import StableDiffusion
+from fusionkit.models.adapters import diffusers_model
+from fusionkit.models.adapters.stable_diffusion import StableDiffusion
 from fusionkit.models.schedulers.wrapper import DiffusersScheduler
 from fusionkit.runs.run import execute
 from fusionkit.testing.tiny import tiny_model, tiny_plan

@@ -159,7 +159,7 @@ def test_a_picture_says_how_many_views_were_predicted_together(fusionkit: Run) -
 
 
 def test_replay_predicts_as_many_views_together(fusionkit: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fusionkit.models.families.diffusers_model import DiffusersModel
+    from fusionkit.models.adapters.diffusers_model import DiffusersModel
 
     monkeypatch.setattr(DiffusersModel, "_automatic_batch", lambda *_: 2)
     fusionkit("run", "r.yaml", "-q")

@@ -181,7 +181,7 @@ def test_batch_sizes_are_those_of_then_for_each_model_and_size_of_views(
     )
     chosen = iter((2, 3))
     with monkeypatch.context() as then:
-        then.setattr("fusionkit.models.families.diffusers_model.views_per_pass", lambda *_: next(chosen))
+        then.setattr("fusionkit.models.adapters.diffusers_model.views_per_pass", lambda *_: next(chosen))
         assert fusionkit("run", "r.yaml", "-q").code == 0
     told = read_metadata(Path("a.png"))
     assert {name: list(sizes.values()) for name, sizes in told["batch-sizes"].items()} == {"one": [2], "two": [3]}

@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate
 
 from fusionkit import Patches, Plugin, Prompt, Recipe, Stage, Step, View, hookimpl, windows
 from fusionkit.loop.views import jittered
-from fusionkit.models.families.sdxl import StableDiffusionXL
+from fusionkit.models.adapters.stable_diffusion_xl import StableDiffusionXL
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.runs.run import execute, prepare
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, ProgressiveUpscaling
@@ -124,13 +124,13 @@ class Padded(StableDiffusionXL):
 
     padding = 0
 
-    def conditions(self, stage: Stage, views: Sequence[View], embeddings: Any) -> dict[str, Any]:
+    def conditions(self, stage: Stage, views: Sequence[View], embeddings: Any, scale: float) -> dict[str, Any]:
         if stage.index > 0:
             views = [
                 view if view.dilation > 1 else view._replace(top=view.top + self.padding, left=view.left + self.padding)
                 for view in views
             ]
-        return super().conditions(stage, views, embeddings)
+        return super().conditions(stage, views, embeddings, scale)
 
 
 def exponent(value: float, on: bool = True) -> Any:

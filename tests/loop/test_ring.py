@@ -218,7 +218,7 @@ def test_sdxl_is_told_where_a_view_begins_on_the_ring() -> None:
     model: Any = tiny_model("sdxl")
     embeddings = [model.embed("a hill")] * 3
     views = [View(0, 18, 8, 8), View(0, -2, 8, 8), View(0, 23, 8, 8)]
-    told = model.conditions(stage, views, embeddings)["added_cond_kwargs"]["time_ids"]
+    told = model.conditions(stage, views, embeddings, 1.0)["added_cond_kwargs"]["time_ids"]
     assert told[:, 2:4].tolist() == [[0, 144], [0, 144], [0, 24]]
 
 

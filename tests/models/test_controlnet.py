@@ -22,8 +22,8 @@ from fusionkit.errors import ModelError, PluginError
 from fusionkit.loop.canvas import crop_pixels, gather
 from fusionkit.loop.stage import Control
 from fusionkit.loop.views import windows
+from fusionkit.models.adapters.stable_diffusion_xl import StableDiffusionXL
 from fusionkit.models.controlnet import ControlNetInfo, inspect_controlnet
-from fusionkit.models.families.sdxl import StableDiffusionXL
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.silence import quiet_diffusers
@@ -165,9 +165,9 @@ def test_on_one_window_it_draws_what_diffusers_draws(kind: str) -> None:
 class Padded(StableDiffusionXL):
     """Tells the denoiser positions as the reference does, counted from the corner of its padding of 4 latent pixels."""
 
-    def conditions(self, stage: Stage, views: Any, embeddings: Any) -> dict[str, Any]:
+    def conditions(self, stage: Stage, views: Any, embeddings: Any, scale: float) -> dict[str, Any]:
         moved = [view._replace(top=view.top + 4, left=view.left + 4) for view in views]
-        return super().conditions(stage, moved, embeddings)
+        return super().conditions(stage, moved, embeddings, scale)
 
 
 def test_one_pass_is_as_in_the_reference() -> None:

@@ -451,9 +451,7 @@ def test_denoisers_of_other_models(copied: Callable[[str], Path], values: dict[s
     folder = copied("sd")
     change(folder / "unet" / "config.json", **values)
     (found,) = problems(folder)
-    assert found == (
-        f"has a denoiser that takes more than a prompt ({said}); fusionkit uses Stable Diffusion 1, 2 and XL pipelines"
-    )
+    assert found.startswith(f"has a denoiser that takes more than a prompt ({said}); fusionkit draws with: ")
 
 
 def test_weights_that_are_not_all_there(copied: Callable[[str], Path]) -> None:

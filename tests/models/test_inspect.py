@@ -18,6 +18,7 @@ from tiny_models import CHECKPOINTS, plain
 
 from fusionkit.errors import ModelError
 from fusionkit.models.embedded import embedded_models
+from fusionkit.models.families import FAMILIES
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
 from fusionkit.models.load import load_pipeline
 
@@ -136,11 +137,10 @@ def test_pipelines_of_other_kinds(copied: Callable[[str], Path]) -> None:
     folder = copied("sd")
     # What it is, its parts tell: such a model has a transformer for its denoiser.
     change(folder / "model_index.json", _class_name="FluxPipeline", unet=None)
-    assert problem(str(folder)) == (
-        f"model '{folder}' is a FluxPipeline; fusionkit uses Stable Diffusion 1, 2 and XL pipelines"
-    )
+    drawn = ", ".join(family.title for family in FAMILIES.values())
+    assert problem(str(folder)) == f"model '{folder}' is a FluxPipeline; fusionkit draws with: {drawn}"
     change(folder / "model_index.json", _class_name=["pipeline", "Mine"])
-    assert "is a pipeline.Mine; fusionkit uses" in problem(str(folder))
+    assert "is a pipeline.Mine; fusionkit draws with" in problem(str(folder))
     change(folder / "model_index.json", _class_name="StableDiffusionPipeline", unet=["my_unet", "Mine"])
     assert problem(str(folder)) == f"model '{folder}' needs its own code for 'unet' (my_unet.Mine), which is not run"
 
@@ -160,7 +160,9 @@ def test_damaged_weights(copied: Callable[[str], Path]) -> None:
 
 
 def test_other_objects_are_no_pipelines() -> None:
-    with pytest.raises(ModelError, match=r"^a str can't be used; make a Stable Diffusion 1, 2 or XL pipeline of it, "):
+    with pytest.raises(
+        ModelError, match=r"^a str can't be used; make a pipeline of it that draws from a prompt alone, "
+    ):
         info_of_pipeline("a pipeline")
 
 

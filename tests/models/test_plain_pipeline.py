@@ -15,6 +15,7 @@ from tiny_models import drawn, plain, run, stage_on
 
 from fusionkit import Plugin, hookimpl
 from fusionkit.loop.stage import Fused
+from fusionkit.models.adapters.moments import scaled, unscaled
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.silence import quiet_diffusers
 
@@ -150,7 +151,7 @@ def test_decode_with_latents_mean_and_std() -> None:
     latents = run(stage)
 
     assert np.abs(np.asarray(model.decode(latents), int) - np.asarray(theirs, int)).max() <= 1
-    assert torch.allclose(model._scaled(model._unscaled(latents)), latents, atol=1e-4)
+    assert torch.allclose(scaled(pipe.vae, unscaled(pipe.vae, latents)), latents, atol=1e-4)
 
 
 def test_encode_is_the_posterior_mean(pipe: Any) -> None:

@@ -14,6 +14,7 @@ from fusionkit import Prompt, hookimpl
 from fusionkit.errors import ModelError
 from fusionkit.loop.stage import Patches
 from fusionkit.loop.views import View
+from fusionkit.models.adapters.batches import texts_of
 from fusionkit.models.attention import capture
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.prompts.tokens import chunks_of, frame_of
@@ -111,7 +112,7 @@ def test_prompts_are_padded_to_equal_lengths(pipe: Any, kind: str) -> None:
     for prompt, negative in (("a cat", LONG), (LONG, "a cat"), (LONG, ""), (LONG, LONG)):
         stage = stage_on(model, prompt=prompt, negative_prompt=negative)
         patches = Patches((View(0, 0, 8, 8),), prompts=[prompt])
-        ((cond, uncond),) = model._embedded(stage, patches, guided=True)
+        cond, uncond = model.pair(*texts_of(stage, patches)[0])
         assert cond[0].shape == uncond[0].shape == (1, 154, cond[0].shape[2])
         short, half = (prompt, cond) if prompt == "a cat" else (negative, uncond)
         if short == "a cat":

@@ -13,6 +13,7 @@ from peft import LoraConfig
 from tiny_models import CHECKPOINTS, plain, run, stage_on
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from fusionkit.models.families import FAMILIES
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.offload import modules_of
 from fusionkit.models.pipelines import pipeline_class
@@ -330,6 +331,6 @@ def test_a_pipeline_of_its_own_class_may_share() -> None:
     """`from_pipe` gives pipelines that share from the start."""
     first = plain("sd")
     with quiet_diffusers():
-        second = pipeline_class("sd").from_pipe(first)
+        second = pipeline_class(FAMILIES["sd"]).from_pipe(first)
     share_components([first, second])
     assert shared(first, second) >= COMPONENTS["sd"]

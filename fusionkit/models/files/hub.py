@@ -7,10 +7,14 @@ from pathlib import Path
 
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.models.embedded import embedded_models
-from fusionkit.models.files.folder import STEMS, ModelConfigs, only_variant
+from fusionkit.models.files.folder import STEMS, only_variant
+from fusionkit.models.files.model_configs import ModelConfigs
 from fusionkit.models.files.weights import variant_of, variants_among
 from fusionkit.models.silence import quiet_finding
 from fusionkit.trust import no_download
+
+# What a tokenizer is read from.
+_TABLES = ("*.json", "*.txt", "*.jinja", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 
 
 def hub_file(hub_id: str, name: str, revision: str | None, *, what: str = "model", known: Iterable[str] = ()) -> Path:
@@ -108,7 +112,7 @@ def download_model(hub_id: str, revision: str | None, configs: ModelConfigs, var
         picked = chosen if chosen in variants_among(names[part], stem) else None
         wanted += [f"{part}/{name}" for name in names[part] if variant_of(name, stem) == picked]
     for part in (each for each in configs.classes if each.startswith("tokenizer")):
-        wanted += [f"{part}/{pattern}" for pattern in ("*.json", "*.txt", "spiece.model", "sentencepiece.bpe.model")]
+        wanted += [f"{part}/{pattern}" for pattern in _TABLES]
     return _snapshot(hub_id, revision, wanted)
 
 

@@ -19,6 +19,7 @@ _FILES = {
     "XLMRobertaTokenizer": (("sentencepiece.bpe.model",), ("tokenizer.json",)),
 }
 _OTHERS = (
+    ("tokenizer.json",),
     *_FILES["CLIPTokenizer"],
     ("vocab.txt",),
     ("spiece.model",),
@@ -30,7 +31,9 @@ _LEAST = 0.9
 _LETTERS = 514
 
 
-def tokenizer_problems(folder: Path, kind: str, encoder: TextEncoder, what: str) -> Iterator[str]:
+def tokenizer_problems(
+    folder: Path, kind: str, encoder: TextEncoder, what: str, *, filled: bool = True
+) -> Iterator[str]:
     """Why a tokenizer would make unknown words of a prompt, each as a line that reads on from the model's name.
 
     Without its files a tokenizer of transformers is built all the same, and knows no word.
@@ -40,6 +43,7 @@ def tokenizer_problems(folder: Path, kind: str, encoder: TextEncoder, what: str)
         kind: Its class.
         encoder: The text encoder that gets its tokens.
         what: Whose it is, as errors begin: "model 'name'".
+        filled: Whether prompts are filled up to the length that the tokenizer tells.
 
     Raises:
         ModelError: A file can't be read.
@@ -55,7 +59,7 @@ def tokenizer_problems(folder: Path, kind: str, encoder: TextEncoder, what: str)
         if size_of(folder / name, what) > TABLE_LIMIT:
             yield f"has a {folder.name}/{name} of over {TABLE_LIMIT:,} bytes, the most that are read"
             return
-    if problem := _length_problem(folder, encoder, what):
+    if filled and (problem := _length_problem(folder, encoder, what)):
         yield problem
     count, last = _vocabulary(folder, complete, what)
     rows = encoder.vocab_size

@@ -123,7 +123,7 @@ def _parsed(header: bytes) -> dict[str, _Tensor]:
 
 
 def _missing(path: Path, count: int) -> str:
-    part = f"{path.parent.name}/" if path.parent.name in ("unet", "vae", "text_encoder", "text_encoder_2") else ""
+    part = f"{path.parent.name}/" if re.fullmatch(r"unet|transformer|vae|text_encoder(_\d)?", path.parent.name) else ""
     return f"{part}{path.name} is {count:,} bytes too short: it was not downloaded or copied whole; get it again"
 
 

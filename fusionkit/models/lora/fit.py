@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fusionkit.errors import FusionError
 from fusionkit.loop.model import ModelInfo
+from fusionkit.models.families import FAMILIES
 from fusionkit.models.files.hub import cached_file
 from fusionkit.models.files.reading import read_json
 from fusionkit.models.files.weights import read_header
@@ -71,7 +72,7 @@ def match(file: LoraFile, layers: Layers, model: str = "the model") -> tuple[lis
 def family_problem(file: LoraFile, info: ModelInfo) -> str:
     """A line where the file is for another family of models, empty where it may be for this one."""
     own = _WIDTHS.get(info.cross_attention_dim, "")
-    kind = own or {"sd": "Stable Diffusion 1 or 2", "sdxl": "SDXL"}.get(info.kind, info.kind)
+    kind = own or FAMILIES[info.kind].title
     marked = tuple(mark for marks, _ in _OTHERS for mark in marks)
     foreign = [each.name for each in file.layers if each.part == OTHER or plain(each.name).startswith(marked)]
     if foreign:
@@ -85,7 +86,7 @@ def family_problem(file: LoraFile, info: ModelInfo) -> str:
             return f"is for {_WIDTHS[width]}, not for {kind}"
         there = f"{info.cross_attention_dim} as '{info.name}' has"
         return f"is for a model whose text has {width} numbers a token, not {there}"
-    if info.kind == "sd" and any(layer.part == TEXT_2 for layer in file.layers):
+    if TEXT_2 not in FAMILIES[info.kind].encoders and any(layer.part == TEXT_2 for layer in file.layers):
         return f"is for SDXL, not for {kind}: it changes a second text encoder"
     return ""
 

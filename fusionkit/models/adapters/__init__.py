@@ -1,0 +1,1 @@
+"""The adapters: a diffusers pipeline as the loop uses it."""

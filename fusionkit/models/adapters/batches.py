@@ -1,0 +1,99 @@
+"""A group of views in batches: which views share a forward pass, and what their halves become."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fusionkit.loop.canvas import crop_pixels
+from fusionkit.loop.stage import Control, Patches, Prompt
+
+if TYPE_CHECKING:
+    from fusionkit.loop.stage import Stage
+    from fusionkit.loop.views import View
+
+Embedding = tuple[Tensor, ...]
+Pair = tuple[Embedding, ...]
+"""A view's embeddings: its prompt's and, where it is guided, the negative one's."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of one forward pass: views with their prompts, and after them, if guided, the same views without.
+
+    Args:
+        number: Which batch of its group it is.
+        views: The views, once.
+        pairs: Their embeddings.
+        latents: As the main model gets them, (P, C, h, w).
+        controls: Each with the views' own crops of its hint.
+    """
+
+    number: int
+    views: Sequence[View]
+    pairs: Sequence[Pair]
+    latents: Tensor
+    controls: Sequence[tuple[Control, Tensor]]
+
+    @property
+    def halves(self) -> int:
+        """1, or 2 if guided."""
+        return len(self.pairs[0])
+
+    def rows(self) -> tuple[list[View], list[Embedding], Tensor, list[tuple[Control, Tensor]]]:
+        """Views, embeddings, latents and hints of all rows."""
+        halves = self.halves
+        embeddings = [pair[half] for half in range(halves) for pair in self.pairs]
+        controls = [(control, hint.repeat(halves, 1, 1, 1)) for control, hint in self.controls]
+        return list(self.views) * halves, embeddings, self.latents.repeat(halves, 1, 1, 1), controls
+
+
+def texts_of(stage: Stage, patches: Patches) -> list[tuple[str, str]]:
+    """Prompt and negative prompt of each view of a group."""
+    prompts = [Prompt(each) if isinstance(each, str) else each for each in patches.prompts]
+    default = stage.recipe.negative_prompt
+    return [(each.text, default if each.negative is None else each.negative) for each in prompts]
+
+
+def batches_of(
+    patches: Patches, pairs: Sequence[Pair], latents: Tensor, size: int, keys: Sequence[Hashable], factor: int
+) -> Iterator[Batch]:
+    """A group in batches of neighbours.
+
+    Args:
+        patches: The group.
+        pairs: Each view's embeddings.
+        latents: As the main model gets them, (P, C, h, w).
+        size: Views in one batch at most.
+        keys: One for each view; only views of one key share a batch.
+        factor: Pixels along one side of a latent pixel.
+    """
+    controls = [control for control in patches.controls if control.scale != 0]
+    for number, part in enumerate(_slices(keys, size)):
+        views = list(patches.views[part])
+        hints = [(control, crop_pixels(control.hint, views, factor)) for control in controls]
+        yield Batch(number, views, pairs[part], latents[part], hints)
+
+
+def _slices(keys: Sequence[Hashable], size: int) -> Iterator[slice]:
+    start = 0
+    while start < len(keys):
+        end = start + 1
+        while end < len(keys) and end - start < size and keys[end] == keys[start]:
+            end += 1
+        yield slice(start, end)
+        start = end
+
+
+def together(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The halves of batches as those of the group."""
+    return tuple(torch.cat(half) for half in zip(*parts, strict=True))
+
+
+def only(batch: Batch, half: int) -> Batch:
+    """One half of a batch alone."""
+    return replace(batch, pairs=[(pair[half],) for pair in batch.pairs])

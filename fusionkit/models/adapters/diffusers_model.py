@@ -1,0 +1,291 @@
+"""A diffusers pipeline as the loop uses it: predictions in batches, guidance, and prompts that are encoded once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
+from fusionkit.loop.model import ModelInfo, NetInfo
+from fusionkit.loop.partly import chosen, spread
+from fusionkit.loop.stage import Control, Patches, Stage, Step
+from fusionkit.loop.views import View
+from fusionkit.models.adapters.batches import Batch, Embedding, Pair, batches_of, texts_of, together
+from fusionkit.models.adapters.pictures import PictureModel
+from fusionkit.models.controlnet import check_hints, load_controlnet
+from fusionkit.models.families import FAMILIES
+from fusionkit.models.memory import views_per_pass
+from fusionkit.models.noising import Bridge, bridge_between
+from fusionkit.models.sharing import Turns
+
+
+class DiffusersModel(PictureModel):
+    """What all families share; a subclass says how a prompt and a view become the denoiser's arguments.
+
+    Args:
+        pipe: A pipeline; nothing of it is changed but what a call puts back.
+        info: What its configuration tells.
+        batch_size: Views in one forward pass, unless the recipe says; None chooses by device and free memory.
+        vae_tiling: Decode and encode in tiles, for large pictures on small devices.
+        clip_skip: Layers of the text encoder to leave out, as in diffusers; None is none.
+        turns: Shared by the models of a run, so that under offload only the one at work is on the device.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        info: ModelInfo,
+        *,
+        batch_size: int | None = None,
+        vae_tiling: bool = False,
+        clip_skip: int | None = None,
+        turns: Turns | None = None,
+    ) -> None:
+        super().__init__(pipe, info, vae_tiling=vae_tiling, turns=turns)
+        self.family = FAMILIES[info.kind]
+        self.batch_size = batch_size
+        self.clip_skip = clip_skip
+        self.forward_passes = 0
+        self.forward_seconds = 0.0
+        self.largest_batch = 0
+        # How many rows of the batch at work are conditional; they come first. For those who watch the attention: 0
+        # where another adapter is at work with the same denoiser.
+        self.conditional_rows = 0
+        self._embeddings: dict[tuple[str, int | None], Embedding] = {}
+        self.batches: dict[tuple[int, int], int] = {}
+        self._controlnets: dict[NetInfo, Any] = {}
+
+    @property
+    def denoiser(self) -> Any:
+        """The UNet or the transformer."""
+        return getattr(self.pipe, self.family.denoiser)
+
+    def predict(
+        self,
+        stage: Stage,
+        at: Step,
+        patches: Patches,
+        guidance_scale: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+    ) -> Tensor:
+        """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
+
+        As in diffusers, a guidance scale of at most 1, which it is outside of the interval, or a model that takes the
+        scale as an input, runs the conditional half alone. Where a family guides in a way of its own, the output is
+        guided so. Like `predict_pair`, it answers in the parameterisation of the stage's main model, and NaN for views
+        that are left out.
+
+        Args:
+            stage: The stage.
+            at: The step.
+            patches: The views, with latents and prompts.
+            guidance_scale: None is the recipe's.
+            guidance_interval: Where guidance begins and ends, in shares of the stage's steps; None is the recipe's.
+        """
+        scale = stage.guidance_at(at, guidance_scale, guidance_interval)
+        if not (group := chosen(patches)).views:
+            return spread(patches, group.latents)
+        if self.info.passes(scale) == 1:
+            return spread(patches, self._run(stage, at, group, scale)[0])
+        cond, uncond = self._run(stage, at, group, scale, guided=True)
+        guided = uncond + scale * (cond - uncond)
+        note_finite(stage, guided, f"the guidance at scale {scale:g}", "use a smaller guidance-scale")
+        return spread(patches, guided)
+
+    def predict_pair(
+        self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Two outputs for each view, each (P, C, h, w), float32: with the prompt, and without.
+
+        They are such that `uncond + scale (cond - uncond)` is the model's own guided output at the scale, whatever its
+        way of guiding is: of a plain model, the two unguided halves. Views that are left out are NaN.
+
+        Args:
+            stage: The stage.
+            at: The step.
+            patches: The views, with latents and prompts.
+            guidance_scale: None is the recipe's.
+        """
+        if not (group := chosen(patches)).views:
+            return spread(patches, group.latents), spread(patches, group.latents)
+        scale = stage.guidance_at(at, guidance_scale)
+        cond, uncond = self._run(stage, at, group, scale, guided=True)
+        return spread(patches, cond), spread(patches, uncond)
+
+    def controlnet(self, info: NetInfo) -> Any:
+        """A ControlNet of diffusers in the denoiser's type and on its device; loaded once.
+
+        Raises:
+            ModelError: Its weights can't be loaded.
+        """
+        if info not in self._controlnets:
+            self._controlnets[info] = load_controlnet(info, self.device, self.dtype)
+        return self._controlnets[info]
+
+    @abstractmethod
+    def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
+        """The text encoder's answer to one prompt, each tensor with a first axis of 1."""
+
+    @abstractmethod
+    def embed_negative(self, text: str) -> Embedding:
+        """A negative prompt's embedding."""
+
+    @abstractmethod
+    def conditions(
+        self, stage: Stage, views: Sequence[View], embeddings: Sequence[Embedding], scale: float
+    ) -> dict[str, Any]:
+        """The denoiser's arguments for views with one embedding each; the scale is for models that are told it."""
+
+    @abstractmethod
+    def call(self, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]) -> Tensor:
+        """The denoiser's answer to latents (B, C, h, w)."""
+
+    @abstractmethod
+    def residuals(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        controls: Sequence[tuple[Control, Tensor]],
+        conditions: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """What ControlNets add, as arguments of the denoiser."""
+
+    @abstractmethod
+    def alike(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """The embeddings of a group's views, made of one length as far as some must be."""
+
+    @abstractmethod
+    def key(self, pair: Pair) -> Hashable:
+        """Which views may share a forward pass: those with one key."""
+
+    def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
+        """The guided output of its two halves, in the model's own parameterisation, as the family guides."""
+        return self.family.guided(cond, uncond, scale)
+
+    def embed(self, text: str) -> Embedding:
+        """A prompt's embedding; each distinct text is encoded once."""
+        return self._cached(text, self.clip_skip)
+
+    def forget_prompts(self) -> None:
+        """Encode every text anew when it is next needed."""
+        self._embeddings.clear()
+
+    @torch.inference_mode()
+    def _run(
+        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False
+    ) -> tuple[Tensor, ...]:
+        """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32.
+
+        As `predict_pair` answers them, in the main model's parameterisation.
+        """
+        texts = texts_of(stage, patches)
+        pairs = self.alike([self.pair(*each) if guided else (self.embed(each[0]),) for each in texts])
+        size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
+        self.largest_batch = max(self.largest_batch, min(size, len(pairs)))
+        check_hints([control for control in patches.controls if control.scale != 0], stage)
+        bridge = bridge_between(self.info, stage, at)
+        noisy = stage.scheduler.scale_model_input(patches.latents, at.timestep)
+        found = []
+        for batch in batches_of(patches, pairs, noisy, size, list(map(self.key, pairs)), self.info.factor):
+            halves = self.answers(stage, bridge, batch, scale)
+            if guided and scale > 1 and not self._guides_plainly:
+                cond, uncond = halves
+                whole = cond if self.info.takes_guidance else self.guided(cond, uncond, scale)
+                # The half whose plain guidance is the model's own.
+                halves = uncond + (whole - uncond) / scale, uncond
+            found.append(tuple(bridge.back(half, batch.latents) for half in halves))
+        return together(found)
+
+    @property
+    def _guides_plainly(self) -> bool:
+        return self.family.guides_plainly and not self.info.takes_guidance
+
+    def pair(self, prompt: str, negative: str) -> Pair:
+        """A view's two embeddings, both of one length where they must be."""
+        return self.embed(prompt), self.embed_negative(negative)
+
+    def answers(self, stage: Stage, bridge: Bridge, batch: Batch, scale: float) -> tuple[Tensor, ...]:
+        """The denoiser's answers to the halves of a batch, each (P, C, h, w), float32, as it gives them."""
+        views, embeddings, inputs, controls = batch.rows()
+        self.conditional_rows = len(batch.views)
+        conditions = self.conditions(stage, views, embeddings, scale)
+        output = self.forward(bridge.into(inputs), bridge.timestep, stage, conditions, controls)
+        self.conditional_rows = 0
+        note_finite(stage, output, f"the prediction of {self._name(stage)}", partial(self._instead, stage, inputs))
+        return output.float().chunk(batch.halves)
+
+    def _instead(self, stage: Stage, inputs: Tensor) -> str:
+        """What to change where a prediction is not finite."""
+        return smaller_numbers(inputs) or wider_type(self.dtype, stage.recipe)
+
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        stage: Stage,
+        conditions: Mapping[str, Any],
+        controls: Sequence[tuple[Control, Tensor]],
+    ) -> Tensor:
+        """The denoiser's answer to latents (B, C, h, w), each control with its hints (B, 3, h factor, w factor).
+
+        Every forward pass is one call of this; the answer is the model's own parameterisation.
+        """
+        self.turns.take(self.pipe)
+        began = self._now()
+        if controls:
+            added = self.residuals(latents, timestep, controls, conditions)
+            for each in tensors_in(added.values()):
+                note_finite(stage, each, "what the ControlNet adds", "lower its scale, or use another dtype")
+            conditions = {**conditions, **added}
+        with self._at_work(self.family.denoiser):
+            output = self.call(latents.to(self.dtype), timestep, conditions)
+        self.forward_seconds += self._now() - began
+        self.forward_passes += len(latents)
+        return output
+
+    def _now(self) -> float:
+        # A GPU answers before it has computed.
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+        return perf_counter()
+
+    def _automatic_batch(self, view: tuple[int, int]) -> int:
+        # Chosen once: the batch decides the last bits of a prediction, and free memory comes and goes.
+        if view not in self.batches:
+            free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+            self.batches[view] = views_per_pass(self.info, view, self.dtype.itemsize, free)
+        return self.batches[view]
+
+    def _name(self, stage: Stage) -> str:
+        """What errors call it: `model 'scene'`, or `the model` where there is one."""
+        names = [name for name, model in stage.models.items() if model is self]
+        return f"model '{names[0]}'" if names and len(stage.models) > 1 else "the model"
+
+    @torch.inference_mode()
+    def _cached(self, text: str, clip_skip: int | None) -> Embedding:
+        key = text, clip_skip
+        if key not in self._embeddings:
+            with self._at_work("text encoder or tokenizer"):
+                embedding = self.encode_prompt(text, clip_skip)
+            for part in embedding:
+                check_finite(part, f"the text encoder's answer to '{text:.40}'", wider_type(part.dtype))
+            self._embeddings[key] = embedding
+        return self._embeddings[key]
+
+
+def tensors_in(values: Any) -> list[Tensor]:
+    """The tensors in lists, tuples and mappings of them."""
+    if isinstance(values, Tensor):
+        return [values]
+    if values is None or isinstance(values, (int, float, str)):
+        return []
+    inner = values.values() if isinstance(values, Mapping) else values
+    return [each for value in inner for each in tensors_in(value)]

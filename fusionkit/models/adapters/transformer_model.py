@@ -1,0 +1,163 @@
+"""A diffusion transformer's pipeline as the loop uses it: what its family leaves to do."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fusionkit.errors import ModelError
+from fusionkit.loop.stage import Control, Stage
+from fusionkit.loop.views import View
+from fusionkit.models.adapters.batches import Batch, Embedding, Pair, only
+from fusionkit.models.adapters.diffusers_model import DiffusersModel
+from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.noising import Bridge
+from fusionkit.models.silence import quiet_diffusers
+from fusionkit.recipe.prompt_syntax import parse
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_NEGATIVE = -1  # in place of a number of skipped layers: encoded as a negative prompt
+
+
+class TransformerModel(DiffusersModel):
+    """Any pipeline whose family says the rest.
+
+    Args:
+        positions: "local" tells every view that it is a whole picture; "canvas" where it lies, one view at a time.
+    """
+
+    def __init__(self, *args: Any, positions: str = "local", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.positions = positions
+        # Image and text tokens of the rows at work, and the batch's number: for those who watch the attention.
+        self.tokens = self.text = self._number = 0
+
+    def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
+        """As the family encodes, on the device and in the denoiser's type, masks as they are.
+
+        A prompt's weights are left out: such text encoders know none.
+        """
+        encode = self.family.encode_negative if clip_skip == _NEGATIVE else self.family.encode
+        with quiet_diffusers():
+            parts = encode(self.pipe, parse(text).text, self.device)
+        return tuple(part.to(self.device, self.dtype if part.is_floating_point() else part.dtype) for part in parts)
+
+    def embed(self, text: str) -> Embedding:
+        """A prompt's embedding; each distinct text is encoded once."""
+        return self._cached(text, None)
+
+    def embed_negative(self, text: str) -> Embedding:
+        """Encoded once, apart from the same text as a prompt where the family encodes it in another way."""
+        same = type(self.family).encode_negative is Family.encode_negative
+        return self._cached(text, None if same else _NEGATIVE)
+
+    def alike(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """As the family aligns: over the whole group, so that no row depends on the others of its batch."""
+        halves = len(pairs[0])
+        flat = list(self.family.aligned([embedding for pair in pairs for embedding in pair]))
+        return [tuple(flat[start : start + halves]) for start in range(0, len(flat), halves)]
+
+    def key(self, pair: Pair) -> Hashable:
+        """The lengths of the texts, where the denoiser can't tell text from what fills it up."""
+        return tuple(embeds.shape[1] for embeds, *_ in pair) if self.family.one_length else ()
+
+    def _automatic_batch(self, view: tuple[int, int]) -> int:
+        # One place for each call, where views are told theirs.
+        return 1 if self.positions == "canvas" else super()._automatic_batch(view)
+
+    def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
+        """As the family guides, which may be token by token."""
+        height, width = cond.shape[-2:]
+        return super().guided(self._whole(cond), self._whole(uncond), scale)[..., :height, :width]
+
+    def answers(self, stage: Stage, bridge: Bridge, batch: Batch, scale: float) -> tuple[Tensor, ...]:
+        """The halves one after the other, where their texts must be of one length and are not."""
+        self._number = batch.number
+        lengths = {embeds.shape[1] for pair in batch.pairs for embeds, *_ in pair}
+        if not self.family.one_length or len(lengths) == 1:
+            return super().answers(stage, bridge, batch, scale)
+        halves = range(batch.halves)
+        return tuple(
+            super(TransformerModel, self).answers(stage, bridge, only(batch, half), scale)[0] for half in halves
+        )
+
+    def conditions(
+        self, stage: Stage, views: Sequence[View], embeddings: Sequence[Embedding], scale: float
+    ) -> dict[str, Any]:
+        """The denoiser's arguments but latents and time."""
+        p, view = self.family.patch, views[0]
+        size = -(-view.height // p), -(-view.width // p)
+        told = self.positions == "canvas" and view.dilation == 1
+        origin = (round(view.top / p), round(view.left / p)) if told else (0, 0)
+        self.tokens, self.text = size[0] * size[1], max(parts[0].shape[1] for parts in embeddings)
+        like = torch.empty(0, device=self.device, dtype=self.dtype)
+        return self.family.conditions(Asked(self.pipe, stage, views, size, origin, scale, like), embeddings)
+
+    def call(self, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]) -> Tensor:
+        """The family's call, on views whose sides are whole tokens."""
+        height, width = latents.shape[-2:]
+        times = timestep.to(latents.device).expand(len(latents))
+        with self._cached_steps((height, width)):
+            answer = self.family.call(self.denoiser, self._whole(latents), times, dict(conditions))
+        return answer[..., :height, :width]
+
+    @contextmanager
+    def _cached_steps(self, size: tuple[int, int]) -> Iterator[None]:
+        """What a step cache that the pipeline's user has put on keeps, it keeps for each batch apart."""
+        context = getattr(self.denoiser, "cache_context", None)
+        if context is None:
+            yield
+            return
+        with context(f"{self.info.kind} {size[0]}x{size[1]} {self._number} {self.conditional_rows}"):
+            yield
+
+    def _whole(self, latents: Tensor) -> Tensor:
+        """Views of whole tokens: what a plugin cuts gets a row or a column more, of which the answer is left out."""
+        p = self.family.patch
+        beyond = (0, -latents.shape[-1] % p, 0, -latents.shape[-2] % p)
+        if not any(beyond):
+            return latents
+        # A mirror has no more than there is.
+        mode = (
+            "reflect"
+            if all(more < side for more, side in zip(beyond[1::2], latents.shape[:-3:-1], strict=True))
+            else "replicate"
+        )
+        return F.pad(latents, beyond, mode=mode)
+
+    def residuals(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        controls: Sequence[tuple[Control, Tensor]],
+        conditions: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """Not for this family."""
+        raise ModelError(f"ControlNets can't steer {self.family.title} models")
+
+    def postprocess(self, image: Tensor) -> Image:
+        """The picture."""
+        picture: Image = self.pipe.image_processor.postprocess(image, output_type="pil")[0]
+        return picture
+
+    def words(self, prompt: str) -> list[tuple[str, tuple[int, ...]]]:
+        """The prompt's words, each with the places of its tokens in the text that image tokens look at."""
+        tokenizer, template, cut = self.family.tokenized(self.pipe)
+        before, _, after = template.partition("{}")
+        offsets = tokenizer(before + prompt + after, return_offsets_mapping=True)["offset_mapping"]
+        words: list[tuple[str, tuple[int, ...]]] = []
+        start = 0
+        for text in prompt.split():
+            start = prompt.index(text, start)
+            first, last = len(before) + start, len(before) + start + len(text)
+            places = [n - cut for n, (a, b) in enumerate(offsets) if b > a and a < last and b > first]
+            words.append((text, tuple(places)))
+            start += len(text)
+        return words

@@ -1,0 +1,253 @@
+"""What is particular to one family of models: one small file a family. Importing this needs no torch.
+
+A family says how its folders look, how a prompt is encoded, what the denoiser is called with, and how its answer
+becomes a prediction of unpacked latents (B, C, h, w). Batches, guidance, the autoencoder, caches, offload and fusion
+are the adapter's and the loop's. Latents outside of a family are never packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.loop.stage import Stage
+    from fusionkit.loop.views import View
+
+    Embedding = tuple[Tensor, ...]
+
+ADAPTERS = "fusionkit.models.adapters"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one forward pass is asked for.
+
+    Args:
+        pipe: The pipeline.
+        stage: The stage.
+        views: The B rows' views.
+        size: (height, width) of the views in tokens.
+        origin: Where the views begin, (top, left) in tokens; (0, 0) unless they are told their places on the canvas.
+        scale: The guidance scale, for models that take it as an input.
+        like: A tensor of the denoiser's type and on its device.
+    """
+
+    pipe: Any
+    stage: Stage
+    views: Sequence[View]
+    size: tuple[int, int]
+    origin: tuple[int, int]
+    scale: float
+    like: Tensor
+
+
+class Family:
+    """A family of models, with what most diffusion transformers have in common.
+
+    Attributes:
+        kind: Its name, that of its entry point in the group `fusionkit.families`.
+        title: As people call it.
+        pipelines: Classes of diffusers' pipelines, the first of which loads a folder.
+        adapter: `module:Class` of what holds a pipeline; a `DiffusersModel`.
+        denoiser: The pipeline's part that predicts.
+        denoisers: Classes that it may be of.
+        autoencoders: Classes that the VAE may be of.
+        encoders: The parts that encode text; each has a tokenizer of the same ending.
+        optional: Parts that a folder may lack, which the pipeline then gets None for.
+        left_out: Arguments of the pipeline that no picture needs, and what they are set to.
+        widths: What of the denoiser's configuration must be the width of which text encoder's tokens.
+        patch: Latent pixels along one side of the denoiser's token.
+        packs: Whether the denoiser takes tokens, of `patch` x `patch` latent pixels each, and not latents.
+        prediction: What the denoiser answers: "flow_prediction", "epsilon", "v_prediction" or "sample".
+        window: (width, height) in pixels, where the configuration does not tell what it was trained at.
+        defaults: Recipe fields that suit the family, by their YAML names.
+        half: The type of 16 bits that it is run in on a GPU.
+        one_length: Whether rows of one batch must have texts of one length, since the denoiser can't mask.
+        text_first: Whether text comes before the image in the joint sequence; None for cross-attention.
+        skipped: Last layers of its text encoders that are left out whatever `clip-skip` says.
+        maps: Bytes of a forward pass at its peak, in units of (image + text tokens) x width x bytes of a number.
+        text_tokens: Tokens of a text, for that estimate.
+        parameters: Weights of all parts, where their number is not known.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    pipelines: ClassVar[tuple[str, ...]]
+    adapter: ClassVar[str] = f"{ADAPTERS}.transformer_model:TransformerModel"
+    denoiser: ClassVar[str] = "transformer"
+    denoisers: ClassVar[tuple[str, ...]] = ()
+    autoencoders: ClassVar[tuple[str, ...]] = ("AutoencoderKL", "AutoencoderTiny")
+    encoders: ClassVar[tuple[str, ...]] = ("text_encoder",)
+    optional: ClassVar[frozenset[str]] = frozenset()
+    left_out: ClassVar[Mapping[str, Any]] = {}
+    widths: ClassVar[Mapping[str, str]] = {}
+    patch: ClassVar[int] = 2
+    packs: ClassVar[bool] = False
+    prediction: ClassVar[str] = "flow_prediction"
+    window: ClassVar[tuple[int, int]] = (1024, 1024)
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    half: ClassVar[str] = "bfloat16"
+    one_length: ClassVar[bool] = False
+    text_first: ClassVar[bool | None] = True
+    skipped: ClassVar[int] = 0
+    maps: ClassVar[int] = 20
+    text_tokens: ClassVar[int] = 512
+    parameters: ClassVar[int] = 10_000_000_000
+
+    # What is asked before the weights load, without torch.
+
+    def suits(self, config: Mapping[str, Any]) -> bool:
+        """Whether a denoiser's configuration is one of this family, where a folder's pipeline is named as its."""
+        return True
+
+    def guesses(self, config: Mapping[str, Any]) -> bool:
+        """Whether a denoiser's configuration alone tells that it is of this family, whatever the pipeline's name."""
+        return False
+
+    def loader(self, named: str) -> str:
+        """The pipeline's class that loads a folder, which names one itself."""
+        return named if named in self.pipelines else self.pipelines[0]
+
+    def width(self, config: Mapping[str, Any]) -> int:
+        """Numbers of a token inside the denoiser, for memory estimates; 0 if its configuration does not tell."""
+        heads, each = config.get("num_attention_heads") or 0, config.get("attention_head_dim") or 0
+        return int(heads * each or config.get("dim") or config.get("hidden_size") or 0)
+
+    def takes_scale(self, config: Mapping[str, Any]) -> bool:
+        """Whether the guidance scale is an input of the denoiser, in place of a second pass, by its configuration."""
+        return bool(config.get("guidance_embeds"))
+
+    def window_of(self, config: Mapping[str, Any], factor: int) -> tuple[int, int]:
+        """(width, height) in pixels that a denoiser was trained at, by its configuration or else the family's."""
+        side = config.get("sample_size")
+        return (side * factor, side * factor) if isinstance(side, int) else self.window
+
+    def problems(self, config: Mapping[str, Any], channels: int) -> Iterator[str]:
+        """Why a denoiser can't draw from a prompt alone, in lines that read on from the model's name.
+
+        Args:
+            config: Its configuration, with its class' defaults.
+            channels: Channels of the autoencoder's latents.
+        """
+        expected = channels * (self.patch**2 if self.packs else 1)
+        given = config.get("in_channels")
+        if given not in (None, expected):
+            yield (
+                f"takes {given} channels, not the {expected} of its latents: "
+                f"inpainting, editing and upscaling models can't be used"
+            )
+
+    def view_bytes(self, info: ModelInfo, view: tuple[int, int], itemsize: int) -> int:
+        """Bytes of one view's forward pass with guidance, a conditional and an unconditional half; a rough estimate.
+
+        Args:
+            info: The model.
+            view: (height, width) in latent pixels.
+            itemsize: Bytes of one number.
+        """
+        tokens = -(-view[0] // self.patch) * -(-view[1] // self.patch)
+        return max(1, 2 * self.maps * info.unet_channels * (tokens + self.text_tokens) * itemsize)
+
+    def sigmas(self, steps: int) -> list[float] | None:
+        """The noise levels before any shift; None lets the scheduler choose."""
+        return [1 - number / steps for number in range(steps)]
+
+    def shift(self, config: Mapping[str, Any], tokens: int, steps: int) -> float | None:
+        """The parameter mu of a dynamic shift, from the tokens of one forward pass; None where the shift is fixed.
+
+        Args:
+            config: The scheduler's configuration.
+            tokens: Tokens of one view, which is what the denoiser sees, and not the canvas.
+            steps: Sampling steps.
+        """
+        if not config.get("use_dynamic_shifting"):
+            return None
+        few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+        low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+        return float(low + (high - low) * (tokens - few) / (many - few))
+
+    def timing(self, config: Mapping[str, Any], tokens: int, steps: int) -> dict[str, Any]:
+        """Arguments of a scheduler's `set_timesteps`, for what one forward pass sees; as for `shift`."""
+        given = {"sigmas": self.sigmas(steps), "mu": self.shift(config, tokens, steps)}
+        return {key: value for key, value in given.items() if value is not None}
+
+    # What is asked with the pipeline.
+
+    def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
+        """The text encoders' answer to one prompt, each tensor with a first axis of 1; (1, L, D) comes first."""
+        raise NotImplementedError
+
+    def encode_negative(self, pipe: Any, text: str, device: Any) -> Embedding:
+        """The same of a negative prompt, where that is another."""
+        return self.encode(pipe, text, device)
+
+    def aligned(self, embeddings: Sequence[Embedding]) -> Sequence[Embedding]:
+        """The embeddings of all prompts of a group, made alike where their lengths differ."""
+        return embeddings
+
+    def conditions(self, asked: Asked, embeddings: Sequence[Embedding]) -> dict[str, Any]:
+        """The denoiser's arguments but the latents and the time, for B rows with one embedding each."""
+        raise NotImplementedError
+
+    def time(self, timestep: Tensor, dtype: Any) -> Tensor:
+        """The denoiser's time (B,) of the scheduler's, which is 1000 times the noise level; rounded as in diffusers."""
+        return timestep.to(dtype) / 1000
+
+    def packed(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, h, w) as the denoiser takes them: tokens (B, h w / patch^2, patch^2 C) where it is packed."""
+        if not self.packs:
+            return latents
+        (batch, channels, height, width), p = latents.shape, self.patch
+        tokens = latents.reshape(batch, channels, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
+        return tokens.reshape(batch, -1, channels * p * p)
+
+    def unpacked(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        """The inverse of `packed`, for views of (height, width) latent pixels."""
+        if not self.packs:
+            return tokens
+        (height, width), p = size, self.patch
+        grid = tokens.reshape(len(tokens), height // p, width // p, -1, p, p).permute(0, 3, 1, 4, 2, 5)
+        return grid.reshape(len(tokens), -1, height, width)
+
+    def call(self, denoiser: Any, latents: Tensor, timestep: Tensor, conditions: dict[str, Any]) -> Tensor:
+        """The prediction (B, C, h, w) for latents (B, C, h, w) at a timestep (B,); of a flow, the velocity eps - x0."""
+        time = self.time(timestep, latents.dtype)
+        answer = denoiser(hidden_states=self.packed(latents), timestep=time, **conditions, return_dict=False)[0]
+        height, width = latents.shape[-2:]
+        return self.unpacked(answer, (height, width))
+
+    def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
+        """The guided prediction of its two halves, (P, C, h, w), h and w whole tokens."""
+        return uncond + scale * (cond - uncond)
+
+    @property
+    def guides_plainly(self) -> bool:
+        """Whether `guided` is uncond + scale (cond - uncond) and nothing more."""
+        return type(self).guided is Family.guided
+
+    def tokenized(self, pipe: Any) -> tuple[Any, str, int]:
+        """The tokenizer of the text that image tokens look at, its template, and how many tokens are cut off in front.
+
+        The template has {} where the prompt goes.
+        """
+        return pipe.tokenizer, "{}", 0
+
+    def places(self, tokens: int, text: int, queries: int, keys: int) -> tuple[slice, slice] | None:
+        """Where image tokens are among the queries of an attention, and text tokens among its keys; None if not both.
+
+        Args:
+            tokens: Image tokens of a view.
+            text: Text tokens, as the denoiser is given them.
+            queries: Length of the attention's queries.
+            keys: Length of its keys.
+        """
+        if self.text_first is None:
+            return (slice(0, tokens), slice(0, keys)) if (queries, keys) == (tokens, text) else None
+        if queries != keys or queries != tokens + text:
+            return None
+        return (slice(text, None), slice(0, text)) if self.text_first else (slice(0, tokens), slice(tokens, None))

@@ -1,0 +1,48 @@
+"""What several families make their denoiser's arguments of: batches of embeddings, masks, and places of tokens.
+
+Importing this needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.models.families.base import Asked, Embedding
+
+
+def stacked(embeddings: Sequence[Embedding], number: int) -> Tensor:
+    """One part of several embeddings as a batch."""
+    import torch
+
+    return torch.cat([embedding[number] for embedding in embeddings])
+
+
+def filled(embeddings: Sequence[Embedding]) -> list[Embedding]:
+    """Embeddings (1, L, D), (1, L) of different lengths, with zeros up to the longest; the second is the mask."""
+    import torch.nn.functional as F
+
+    longest = max(text.shape[1] for text, *_ in embeddings)
+    return [
+        (F.pad(text, (0, 0, 0, longest - text.shape[1])), F.pad(mask, (0, longest - mask.shape[1])))
+        for text, mask in embeddings
+    ]
+
+
+def scales(asked: Asked) -> Tensor:
+    """The guidance scale as an input of the denoiser, one for each row, (B,), float32."""
+    return asked.like.new_full((len(asked.views),), asked.scale).float()
+
+
+def image_ids(asked: Asked, first: float = 0.0) -> Tensor:
+    """The place of each image token, (h w, 3), float32: `first`, its row, its column."""
+    import torch
+
+    (height, width), (top, left) = asked.size, asked.origin
+    rows = torch.arange(top, top + height, device=asked.like.device, dtype=torch.float32)
+    columns = torch.arange(left, left + width, device=asked.like.device, dtype=torch.float32)
+    rows, columns = rows[:, None].expand(height, width).flatten(), columns[None].expand(height, width).flatten()
+    return torch.stack([torch.full_like(rows, first), rows, columns], -1)
