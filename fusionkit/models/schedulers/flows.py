@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.models.families import FAMILIES
 from fusionkit.models.schedulers.by_name import FLOW, FLOW_OR_NOISE
 from fusionkit.models.schedulers.options import STEP_LIMIT, options_of
 
@@ -121,10 +122,7 @@ def timing(info: ModelInfo, config: Mapping[str, Any], tokens: int, steps: int) 
             are a window's and not the canvas'.
         steps: Sampling steps.
     """
-    found: dict[str, Any] = {"sigmas": [1 - number / steps for number in range(steps)]}
-    if config.get("use_dynamic_shifting"):
-        found["mu"] = mu(config, tokens)
-    return found
+    return FAMILIES[info.kind].timing(config, tokens, steps)
 
 
 def window_tokens(info: ModelInfo, size: tuple[int, int] | None = None) -> int:
