@@ -1,0 +1,86 @@
+"""What draws with Stable Diffusion draws with every family: panoramas, fused noise, upscaling, odd sizes, folders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from on_families import NEGATIVE, PROMPT, model_of
+from PIL import Image
+from tiny_parts import Case
+
+from fusionkit import Fusion, Plugin
+from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
+from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
+from fusionkit_multidiffusion import MultiDiffusion
+
+
+def picture(case: Case, *plugins: Plugin, size: tuple[int, int], **fields: Any) -> Any:
+    """What a recipe draws, in two steps, checked: every number finite, every pass as planned."""
+    settings = {"steps": 2, "guidance_scale": 3.0, "negative_prompt": NEGATIVE, "window": (128, 128), "batch_size": 4}
+    fusion = Fusion.from_pipe(case.make(), plugins=list(plugins), **{**settings, **fields})
+    result = fusion(PROMPT, size=size, seed=1, progress=False)
+    assert result.latents.isfinite().all()
+    assert result.latents.std() > 0.1
+    return result
+
+
+def test_panoramas(case: Case) -> None:
+    plugins = [StyleAlignment(), MultiDiffusion(stride=64), GuidedFusion()]
+    assert picture(case, *plugins, size=(256, 128)).image.size == (256, 128)
+
+
+def test_fused_noise_keeps_its_variance(case: Case) -> None:
+    plugins = [MultiDiffusion(stride=64), VarianceCorrectedFusion()]
+    flow = model_of(case).info.prediction_type == "flow_prediction"
+    picture(case, *plugins, size=(256, 128), scheduler="flow-euler-a" if flow else "euler-a")
+
+
+def test_upscaling_with_jitter_and_dilated_samples(case: Case) -> None:
+    plugins = [ProgressiveUpscaling(), MultiDiffusion(stride=64, jitter=8), DilatedSampling()]
+    assert picture(case, *plugins, size=(256, 128)).image.size == (256, 128)
+
+
+def test_views_of_odd_sides(case: Case) -> None:
+    """A canvas that dilation does not divide: a view's sides need be no whole tokens."""
+    factor = model_of(case).info.factor * model_of(case).info.patch
+    size = (17 * factor, 9 * factor)
+    plugins = [ProgressiveUpscaling(), MultiDiffusion(stride=64), DilatedSampling()]
+    assert picture(case, *plugins, size=size).image.size == size
+
+
+def test_a_picture_is_encoded_and_decoded_as_the_pipeline_does(case: Case) -> None:
+    model = model_of(case)
+    noise = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+    image = Image.fromarray((noise[0].permute(1, 2, 0).numpy() * 255).astype("uint8"))
+    latents = model.encode(image)
+    assert latents.shape == (1, model.info.channels, 64 // model.info.factor, 128 // model.info.factor)
+    assert model.decode(latents).size == image.size
+
+
+TOLD = """
+import sys
+from fusionkit.models.inspect import inspect_model
+info = inspect_model(sys.argv[1])
+print(info.kind, info.channels, info.factor, info.patch, "torch" in sys.modules)
+"""
+
+
+def test_a_folder_is_told_without_torch_and_drawn(case: Case, tmp_path: Path) -> None:
+    pipe, folder = case.make(), tmp_path / "model"
+    pipe.save_pretrained(folder)
+
+    told = subprocess.run([sys.executable, "-c", TOLD, str(folder)], capture_output=True, text=True, check=False)
+
+    info = model_of(case).info
+    known = case.kind, info.channels, info.factor, info.patch, False
+    assert told.stdout.split() == list(map(str, known)), told.stderr
+    fields: dict[str, Any] = {"steps": 2, "window": (128, 128)}
+    loaded, ours = (
+        fusion(PROMPT, size=(128, 128), seed=1, progress=False).latents
+        for fusion in (Fusion.from_pretrained(folder, device="cpu", **fields), Fusion.from_pipe(pipe, **fields))
+    )
+    assert (loaded - ours).abs().max() <= 1e-4
