@@ -1,0 +1,56 @@
+"""Qwen-Image: packed latents, places from the view's size, prompts of any length, guidance that keeps the norm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.parts import filled, scales, stacked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.models.families.base import Embedding
+
+
+class QwenImage(Family):
+    """`QwenImagePipeline`; its `true_cfg_scale` is the guidance scale here."""
+
+    kind, title, pipelines = "qwen-image", "Qwen-Image", ("QwenImagePipeline",)
+    denoisers, autoencoders = ("QwenImageTransformer2DModel",), ("AutoencoderKLQwenImage",)
+    widths = {"joint_attention_dim": "text_encoder"}
+    packs = True
+    window = (1328, 1328)
+    # With no negative prompt at all its pipeline does not guide; a space is what its makers recommend.
+    defaults = {"guidance-scale": 4.0, "steps": 50, "negative-prompt": " "}
+    text_tokens, parameters = 128, 28_900_000_000
+
+    def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
+        """(1, L, D) and the mask (1, L), as long as the prompt."""
+        embeds, mask = pipe.encode_prompt(text, device=device, max_sequence_length=512)
+        return embeds, embeds.new_ones(embeds.shape[:2]).bool() if mask is None else mask.bool()
+
+    def aligned(self, embeddings: Sequence[Embedding]) -> Sequence[Embedding]:
+        """As long as the longest of the group."""
+        return filled(embeddings)
+
+    def conditions(self, asked: Asked, embeddings: Sequence[Embedding]) -> dict[str, Any]:
+        """The text, its mask where a row is filled up, and the views' size."""
+        mask = stacked(embeddings, 1)
+        return {
+            "encoder_hidden_states": stacked(embeddings, 0),
+            "encoder_hidden_states_mask": None if bool(mask.all()) else mask,
+            "img_shapes": [[(1, *asked.size)]] * len(embeddings),
+            "guidance": scales(asked) if self.takes_scale(asked.pipe.transformer.config) else None,
+        }
+
+    def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
+        """As long as the conditional velocity, token by token."""
+        mixed, size = super().guided(cond, uncond, scale), (cond.shape[-2], cond.shape[-1])
+        kept = self.packed(cond).norm(dim=-1, keepdim=True) / self.packed(mixed).norm(dim=-1, keepdim=True)
+        return self.unpacked(self.packed(mixed) * kept, size)
+
+    def tokenized(self, pipe: Any) -> tuple[Any, str, int]:
+        """The prompt in its template, the system's part cut off."""
+        return pipe.tokenizer, pipe.prompt_template_encode, pipe.prompt_template_encode_start_idx

@@ -1,0 +1,77 @@
+"""Z-Image: lists of latents and captions, time from 0 (noise) to 1, and the velocity with the other sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.models.families.base import Asked, Family
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.models.families.base import Embedding
+
+
+class ZImage(Family):
+    """`ZImagePipeline`, whose own guidance scale counts from 0, so that its 4 is 5 here."""
+
+    kind, title, pipelines = "z-image", "Z-Image", ("ZImagePipeline",)
+    denoisers = ("ZImageTransformer2DModel",)
+    widths = {"cap_feat_dim": "text_encoder"}
+    defaults = {"guidance-scale": 6.0, "steps": 50}
+    text_first, text_tokens, parameters = False, 128, 10_300_000_000
+
+    def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
+        """(1, L, D), as long as the prompt; the denoiser fills up and masks by itself."""
+        (embeds,), _ = pipe.encode_prompt(text, device, do_classifier_free_guidance=False)
+        return (embeds[None],)
+
+    def conditions(self, asked: Asked, embeddings: Sequence[Embedding]) -> dict[str, Any]:
+        """The captions, and where the views begin."""
+        return {"cap_feats": [text[0] for (text,) in embeddings], "origin": asked.origin}
+
+    def time(self, timestep: Tensor, dtype: Any) -> Tensor:
+        """1 - t / 1000."""
+        return (1000 - timestep) / 1000
+
+    def call(self, denoiser: Any, latents: Tensor, timestep: Tensor, conditions: dict[str, Any]) -> Tensor:
+        """Lists in, a list out, and the velocity points from the noise to the picture."""
+        import torch
+
+        origin = conditions["origin"]
+        views, time = list(latents[:, :, None].unbind(0)), self.time(timestep, latents.dtype)
+        with nullcontext() if origin == (0, 0) else _moved(denoiser, origin):
+            answers = denoiser(views, time, conditions["cap_feats"], return_dict=False)[0]
+        return -torch.stack([answer[:, 0] for answer in answers])
+
+    def places(self, tokens: int, text: int, queries: int, keys: int) -> tuple[slice, slice] | None:
+        """Both are filled up to multiples of 32."""
+        image, caption = (-(-length // 32) * 32 for length in (tokens, text))
+        if queries != keys or queries != image + caption:
+            return None
+        return slice(0, tokens), slice(image, None)
+
+    def tokenized(self, pipe: Any) -> tuple[Any, str, int]:
+        """Qwen's chat, all of it."""
+        chat = [{"role": "user", "content": "{}"}]
+        options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": True}
+        return pipe.tokenizer, pipe.tokenizer.apply_chat_template(chat, **options), 0
+
+
+@contextmanager
+def _moved(denoiser: Any, origin: tuple[int, int]) -> Iterator[None]:
+    """Within it, image tokens begin at (top, left) in place of (0, 0); captions stay where they are."""
+    usual, (top, left) = type(denoiser).create_coordinate_grid, origin
+
+    def grid(size: Any, start: Any = None, device: Any = None) -> Any:
+        if start is not None and size[1] * size[2] > 1:
+            start = (start[0], start[1] + top, start[2] + left)
+        return usual(size, start, device)
+
+    denoiser.create_coordinate_grid = grid
+    try:
+        yield
+    finally:
+        del denoiser.create_coordinate_grid
