@@ -73,7 +73,7 @@ class Fusion:
         plugins: Sequence[Plugin] = (),
         **options: Unpack[ModelFields],
     ) -> Fusion:
-        """A model by hub id, folder, `.safetensors` file or embedded name such as `tinyworld/scenes`; or several.
+        """A model by hub id, folder, `.safetensors` file or embedded name such as `vista/scenes`; or several.
 
         Args:
             model: Where the model is; or a mapping of names to where models are, the main one first.

@@ -130,7 +130,7 @@ def find(asked: str, options: Mapping[str, Any] | None = None) -> Baseline:
     """A baseline as the command line names it: `forward-passes`, a recipe, or a recipe with changes.
 
     Args:
-        asked: A name, a recipe's file or name, or either with changes behind it: `panorama-tinyworld steps=20`.
+        asked: A name, a recipe's file or name, or either with changes behind it: `panorama steps=20`.
         options: For a recipe: values of options that have a flag of their own, such as `device`.
 
     Raises:

@@ -106,8 +106,8 @@ def main(debug: bool) -> None:
     """Make pictures that no single diffusion model was trained to make, as a recipe says.
 
     \b
-    A first picture:   fusionkit run panorama-tinyworld
-    Your own recipe:   fusionkit recipes panorama-tinyworld > mine.yaml
+    A first picture:   fusionkit run panorama
+    Your own recipe:   fusionkit recipes panorama > mine.yaml
                        fusionkit run mine.yaml --set steps=30 --seed 7
     """  # noqa: D301 - click wants the character
     try:

@@ -29,7 +29,7 @@ T = TypeVar("T")
     multiple=True,
     metavar="NAME",
     help="Measure it against this, as often as needed: forward-passes, single, diffusers-panorama, unmeasured, or "
-    'another recipe, with changes if need be: "panorama-tinyworld steps=20".',
+    'another recipe, with changes if need be: "panorama steps=20".',
 )
 @click.option("--json", "to", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures to a file.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing FILE.")

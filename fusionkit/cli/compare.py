@@ -37,7 +37,9 @@ class PartType(click.ParamType):  # type: ignore[type-arg]  # generic in newer r
 @click.option("--reference", type=click.Path(path_type=Path), metavar="DIR", help="Pictures that scores compare with.")
 @click.option("--reference-seeds", metavar="RANGE", help="Draw that reference: the model's own pictures, one window.")
 @click.option("--metrics", metavar="NAMES", help="Such as fid,seam; by default all that can be computed.")
-@click.option("--features", metavar="NAME", help="The network that looks at the pictures: inception, tinyworld, ...")
+@click.option(
+    "--features", metavar="NAME", help="The network that looks at the pictures: inception, vista, tinyworld, ..."
+)
 @click.option("--weights", multiple=True, metavar="NAME=FILE", help="Local weights, for what can't be downloaded.")
 @click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ...")
 @click.option("--part", type=PartType(), help="Draw only a part of the pictures; run the other parts elsewhere.")

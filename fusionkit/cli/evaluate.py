@@ -36,7 +36,7 @@ T = TypeVar("T")
     "--features",
     metavar="NAME",
     default="inception",
-    help="The network that looks at crops: inception, the default, or tinyworld, which needs no download.",
+    help="The network that looks at crops: inception, the default, or vista or tinyworld, which need no download.",
 )
 @click.option(
     "--weights",

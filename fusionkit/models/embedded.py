@@ -62,7 +62,7 @@ class EmbeddedControlNet:
 
 
 def embedded_models() -> dict[str, EmbeddedModel]:
-    """All embedded models of the installed packages, by name such as `tinyworld/scenes`; broken packages left out."""
+    """All embedded models of the installed packages, by name such as `vista/scenes`; broken packages left out."""
     return _found(ENTRY_POINT_GROUP, EmbeddedModel)[0]
 
 

@@ -81,7 +81,7 @@ def mapping_of(node: Node) -> dict[str, Node]:
         raise RecipeError([f"{node.place.source}: is empty; a recipe has at least a model and a prompt"])
     if not isinstance(node.value, dict):
         found = "a list" if isinstance(node.value, list) else shown(node.value)
-        raise RecipeError([f"{node.place}: a recipe is a mapping such as 'model: tinyworld/scenes', not {found}"])
+        raise RecipeError([f"{node.place}: a recipe is a mapping such as 'model: vista/scenes', not {found}"])
     return node.value
 
 

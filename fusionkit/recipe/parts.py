@@ -80,7 +80,7 @@ class ModelSpec(Part):
     """
 
     model: Source = Field(
-        description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes."
+        description="A hub id, a folder, a .safetensors file, or an embedded model such as vista/scenes."
     )
     revision: OptionalName = Field(default=None, description="Branch, tag or commit of a model from the hub.")
     variant: OptionalName = Field(default=None, description="Variant of the weights' files, such as fp16.")

@@ -128,7 +128,7 @@ class Recipe(Part):
     )
     model: Source | None = Field(
         default=None,
-        description="A hub id, a folder, a .safetensors file, or an embedded model such as tinyworld/scenes.",
+        description="A hub id, a folder, a .safetensors file, or an embedded model such as vista/scenes.",
     )
     models: Annotated[dict[str, ModelSpec], AfterValidator(check_model_names)] = Field(
         default={},

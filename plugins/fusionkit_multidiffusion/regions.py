@@ -59,7 +59,7 @@ class Regions(Plugin):
         width, height = stage.recipe.size
         return [
             f"{self.plugin_name}: box {list(region.box)} of '{name}' reaches beyond the picture of {width}x{height}; "
-            f"it is [left, top, width, height]"
+            f"move it, or leave it out"
             for name, region in self.boxes.items()
             if region.box[0] + region.box[2] > width or region.box[1] + region.box[3] > height
         ]
@@ -81,12 +81,11 @@ class Regions(Plugin):
         for number in numbers:
             patches = groups[number]
             scatter(weight_map(patches, total), patches.views, total)
-            rest = view_weights(stage, 1 - covered, patches.views).to(total)
-            groups[number] = replace(patches, weights=weight_map(patches, total) * rest)
+            groups[number] = patches.weighted(view_weights(stage, 1 - covered, patches.views).to(total))
         # The weights of all windows at a pixel add up to what they did before.
         shared = total[0, 0] * covered / torch.stack(masks).sum(0).clamp_min(1e-9)
         groups[numbers[0]] = self._with_own(stage, groups[numbers[0]], [shared * mask for mask in masks])
-        return groups
+        return [counting for patches in groups if (counting := _counting(patches)) is not None]
 
     def _with_own(self, stage: Stage, patches: Patches, maps: Sequence[Tensor]) -> Patches:
         """A group of windows with those of the regions at its end, which count as the maps (H, W) say."""
@@ -154,6 +153,19 @@ class Regions(Plugin):
             after = 1.0 if end == length and not ring else (end - place - 0.5) / max(soft, 0.5)
             values[place] = min(1.0, before, after)
         return values
+
+
+def _counting(patches: Patches) -> Patches | None:
+    """A group without the views that count for nothing, since they lie inside regions; None where that is all."""
+    if patches.weights is None:
+        return patches
+    weights = patches.weights.expand(len(patches.views), *patches.weights.shape[1:])
+    kept = [number for number, counts in enumerate(weights.flatten(1).amax(1).tolist()) if counts > 0]
+    if len(kept) == len(patches.views):
+        return patches
+    return (
+        replace(patches, views=tuple(patches.views[number] for number in kept), weights=weights[kept]) if kept else None
+    )
 
 
 def _place(stage: Stage, region: Region) -> tuple[tuple[int, int], tuple[int, int]]:

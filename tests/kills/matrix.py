@@ -30,6 +30,7 @@ from PIL import Image  # noqa: E402
 from tiny_recipes import scaled, tiny  # noqa: E402
 
 from fusionkit import Fusion, FusionError, Recipe  # noqa: E402
+from fusionkit.models.embedded import embedded_models  # noqa: E402
 from fusionkit.models.schedulers.by_name import SHORT_NAMES  # noqa: E402
 from fusionkit.recipe.assemble import bundled_recipes  # noqa: E402
 from fusionkit.recipe.recipe_file import load_recipes  # noqa: E402
@@ -58,8 +59,9 @@ class Found:
 def short(name: str, photo: Path) -> tuple[Fusion, Recipe]:
     """A bundled recipe on tiny models, of few steps; with those that come with the package on a smaller canvas."""
     recipe = load_recipes(name)[0]
-    if all(spec.model.startswith("tinyworld/") for spec in recipe.specs.values()):
-        return Fusion.from_recipe(recipe), smaller(recipe, 64)
+    if all(spec.model in embedded_models() for spec in recipe.specs.values()):
+        fusion = Fusion.from_recipe(recipe)
+        return fusion, smaller(recipe, fusion.info.window[0])
     fusion, recipe = tiny(recipe, photo)
     window = fusion.info.window[0]
     if window > WINDOW:
@@ -76,6 +78,8 @@ def smaller(recipe: Recipe, window: int) -> Recipe:
         changes = {"steps": STEPS} if getattr(each, "steps", None) is not None else {}
         # Stages that it names may be larger than the canvas is now.
         changes |= {"stages": ()} if getattr(each, "stages", None) else {}
+        # And regions may lie beyond it.
+        changes |= {"boxes": {}} if getattr(each, "boxes", None) else {}
         plugins.append(type(each).model_validate({**dict(each), **changes}))
     size = tuple(min(side, 2 * window) for side in recipe.size)
     return Recipe.model_validate({**dict(recipe), "steps": STEPS, "size": size, "plugins": plugins})

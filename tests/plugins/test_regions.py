@@ -59,6 +59,17 @@ def test_a_region_that_is_larger_than_a_window_is_covered_by_several() -> None:
     assert [view.left for view in patches.views] == [0, 8, 16, 24, 8, 12, 15]
 
 
+def test_windows_that_lie_inside_a_region_are_not_predicted() -> None:
+    region = Region(box=(128, 0, 128, 64), prompt="a boat")
+    _, (patches,) = asked(MultiDiffusion(stride=32), Regions(boxes={"boat": region}, softness=0))
+    # Those of the canvas at 0, 4, 8 and 12, of which the last one reaches into the region, and the region's own.
+    assert [view.left for view in patches.views] == [0, 4, 8, 12, 16, 20, 24]
+    assert [prompt.text for prompt in patches.prompts] == ["the sea"] * 4 + ["a boat"] * 3
+    whole = Region(box=(0, 0, 256, 64), prompt="a boat")
+    _, (patches,) = asked(MultiDiffusion(stride=32), Regions(boxes={"boat": whole}))
+    assert {prompt.text for prompt in patches.prompts} == {"a boat"}
+
+
 def test_a_prediction_is_the_regions_inside_it_and_the_others_outside_and_fades_between() -> None:
     boxes = {"boat": BOAT, "sky": Region(box=(144, 0, 64, 64), prompt="the sky")}
     plugin = Regions(boxes=boxes)
@@ -113,8 +124,7 @@ def test_a_box_beyond_the_picture_is_told_before_anything_loads() -> None:
     with pytest.raises(RecipeError) as caught:
         tiny_plan([Regions(boxes={"boat": BOAT})], size=(160, 64))
     assert str(caught.value) == (
-        "regions: box [120, 16, 48, 40] of 'boat' reaches beyond the picture of 160x64; "
-        "it is [left, top, width, height]"
+        "regions: box [120, 16, 48, 40] of 'boat' reaches beyond the picture of 160x64; move it, or leave it out"
     )
 
 

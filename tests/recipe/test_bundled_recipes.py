@@ -16,6 +16,7 @@ from tiny_recipes import tiny
 from fusionkit import Cancelled, Fusion
 from fusionkit.comparison.document import bundled_comparisons, read_comparison
 from fusionkit.loop.stage import Stage, Step
+from fusionkit.models.embedded import embedded_models
 from fusionkit.recipe import Recipe
 from fusionkit.recipe.assemble import bundled_recipes
 from fusionkit.recipe.recipe_file import load_recipes
@@ -46,7 +47,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_first_step_is_drawn(name: str, photo: Path) -> None:
     recipe = RECIPES[name]
-    if all(spec.model.startswith("tinyworld/") for spec in recipe.specs.values()):
+    if all(spec.model in embedded_models() for spec in recipe.specs.values()):
         fusion = LOADED.setdefault(repr(recipe.specs), Fusion.from_recipe(recipe))
     else:
         fusion, recipe = tiny(recipe, photo)

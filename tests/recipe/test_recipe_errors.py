@@ -106,11 +106,11 @@ MISTAKES = {
     "only comments": ("# soon\n", "r.yaml: is empty; a recipe has at least a model and a prompt"),
     "list at top level": (
         "- a\n- b",
-        "r.yaml:1:1: a recipe is a mapping such as 'model: tinyworld/scenes', not a list",
+        "r.yaml:1:1: a recipe is a mapping such as 'model: vista/scenes', not a list",
     ),
     "text at top level": (
         "a sunset",
-        "r.yaml:1:1: a recipe is a mapping such as 'model: tinyworld/scenes', not 'a sunset'",
+        "r.yaml:1:1: a recipe is a mapping such as 'model: vista/scenes', not 'a sunset'",
     ),
     "syntax": (
         "steps: [3\nseed: 1",
