@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from fusionkit import Field, Patches, Plugin, Prompt, Stage, View, hookimpl
 from fusionkit.loop.views import starts
@@ -15,9 +15,6 @@ from fusionkit.recipe import Number, Part, PromptText, refuse_bool
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-OWN = "{prompt}"
-"""In a region's prompt: the recipe's prompt."""
 
 Pixels = Annotated[int, BeforeValidator(refuse_bool), Field(ge=0)]
 
@@ -34,10 +31,21 @@ class Region(Part):
     box: Annotated[tuple[Pixels, Pixels, Pixels, Pixels], AfterValidator(_not_empty)] = Field(
         description="Left, top, width and height, in pixels of the finished picture."
     )
-    prompt: PromptText = Field(
-        description="What is to be seen there; {prompt} in it stands for the recipe's prompt: '{prompt} with a moon'."
+    prompt: PromptText | None = Field(default=None, description="What is to be seen there.")
+    adds: PromptText | None = Field(
+        default=None, description="In place of `prompt`: what is said there behind the recipe's, such as 'with a moon'."
     )
     negative_prompt: PromptText | None = Field(default=None, description="By default the recipe's.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Region:
+        if (self.prompt is None) == (self.adds is None):
+            raise ValueError("a region has either a prompt of its own, or what it adds to the recipe's")
+        return self
+
+    def told(self, whole: str) -> Prompt:
+        """Its prompt, in a recipe with the prompt `whole`."""
+        return Prompt(f"{whole} {self.adds}" if self.prompt is None else self.prompt, self.negative_prompt)
 
 
 class Regions(Plugin):
@@ -48,7 +56,9 @@ class Regions(Plugin):
     in the middle: so that a thing is drawn once, and whole.
     """
 
-    boxes: dict[str, Region] = Field(description="The regions, by names of your choice: {NAME: {box, prompt}}.")
+    boxes: dict[str, Region] = Field(
+        description="The regions, by names of your choice: {NAME: {box, prompt}} or {NAME: {box, adds}}."
+    )
     softness: Number = Field(
         default=0.25, ge=0, le=0.5, description="The share of a region's sides over which it fades out at each border."
     )
@@ -115,7 +125,7 @@ class Regions(Plugin):
         for region in self.boxes.values():
             own = self.windows_of(stage, region, patches.size)
             views += own
-            told += [Prompt(region.prompt.replace(OWN, stage.recipe.prompt), region.negative_prompt)] * len(own)
+            told += [region.told(stage.recipe.prompt)] * len(own)
         if views and list(patches.views[-len(views) :]) == views:
             prompts[-len(views) :] = told
         return prompts

@@ -25,7 +25,7 @@ class TestMultiDiffusionAveraged(PluginContract):
 
 class TestRegions(PluginContract):
     plugin = Regions
-    options = {"boxes": {"left": {"box": (0, 8, 40, 56), "prompt": "{prompt} with a moon"}}}
+    options = {"boxes": {"left": {"box": (0, 8, 40, 56), "adds": "with a moon"}}}
     neutral = {"boxes": {}}
     before = (MultiDiffusion(stride=40), GuidedFusion())
 

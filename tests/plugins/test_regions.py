@@ -13,7 +13,7 @@ from fusionkit.testing import tiny_plan
 from fusionkit_gvcf import GuidedFusion
 from fusionkit_multidiffusion import MultiDiffusion, Region, Regions
 
-BOAT = Region(box=(120, 16, 48, 40), prompt="{prompt} with a boat", negative_prompt="two boats")
+BOAT = Region(box=(120, 16, 48, 40), adds="with a boat", negative_prompt="two boats")
 
 
 class Ring(Plugin):
@@ -97,6 +97,14 @@ def test_a_mask_is_1_inside_0_outside_linear_between_and_whole_where_the_canvas_
     hard = Regions(boxes={}, softness=0).mask(stage, Region(box=(64, 16, 64, 32), prompt="a boat"))
     assert hard.sum() == 8 * 4
     assert set(hard.flatten().tolist()) == {0.0, 1.0}
+
+
+def test_a_region_has_its_prompt_or_adds_to_the_recipes() -> None:
+    assert Region(box=(0, 0, 8, 8), prompt="a boat").told("the sea") == Prompt("a boat")
+    assert Region(box=(0, 0, 8, 8), adds="with a boat").told("the sea") == Prompt("the sea with a boat")
+    for given in ({}, {"prompt": "a boat", "adds": "with a boat"}):
+        with pytest.raises(ValueError, match="either a prompt of its own, or what it adds to the recipe's"):
+            Region(box=(0, 0, 8, 8), **given)
 
 
 def test_boxes_are_of_the_finished_picture_whatever_the_stage() -> None:
