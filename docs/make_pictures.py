@@ -1,11 +1,11 @@
-"""Makes every picture of the documentation, from the embedded model and fixed seeds.
+"""Makes every picture of the documentation, from the embedded models and fixed seeds.
 
 Run it:  python docs/make_pictures.py
          python docs/make_pictures.py --only noise
          python docs/make_pictures.py --only noise --set steps=4
 
 Each row of a picture is one run of a bundled recipe with a few changes, the same that `fusionkit run RECIPE --set ...`
-takes. Rows are shown at twice their size, since the model's windows have only 64 pixels.
+takes. Pictures of tinyworld are shown at twice their size, since its windows have only 64 pixels.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from fusionkit import Patches, Stage, Step
 
 IMAGES = Path(__file__).resolve().parent / "images"
-RECIPE = "panorama-tinyworld"
-HALF = ("size=448x64",)
-MOUNTAINS = (*HALF, "prompt=a landscape cartoon of mountains at noon", "scheduler=ddim", "seed=3")
-BEACH = (*HALF, "prompt=a landscape photo of a beach at noon", "scheduler=ddpm", "seed=2")
+RECIPE = "panorama"
+WIDE = ("size=768x128",)
+MOUNTAINS = (*WIDE, "prompt=a landscape poster of mountains at sunset in clear weather", "scheduler=ddim", "seed=3")
+COAST = (*WIDE, "prompt=a landscape poster of a rocky coast at dawn in clear weather", "scheduler=ddpm", "seed=2")
+LAKE = "a landscape poster of a mountain lake at dawn in mist"
 GAP, LABEL, ZOOM = 6, 22, 2
 BLENDING = "plugins.saliency-noise-blending"
 
@@ -41,27 +42,39 @@ def plugins(*entries: str) -> str:
 # Picture: {label of a row: changes of the recipe}.
 ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "hero": {"": ()},
+    "regions": {
+        "each window is told: with a sailboat": (f"prompt={LAKE} with a sailboat", "plugins.regions=false"),
+        "regions: a sailboat, and a balloon": (f"prompt={LAKE}", "plugins.regions.boxes.sun.adds=with a balloon"),
+    },
     "strides": {
         f"stride {stride}": (*MOUNTAINS, plugins(f"multidiffusion: {{stride: {stride}}}"))
-        for stride in (64, 48, 32, 16)
+        for stride in (128, 96, 64, 32)
     },
     "jitter": {
-        f"jitter {jitter}": (*MOUNTAINS, plugins(f"multidiffusion: {{stride: 48, jitter: {jitter}}}"))
-        for jitter in (0, 8)
+        f"jitter {jitter}": (*MOUNTAINS, plugins(f"multidiffusion: {{stride: 96, jitter: {jitter}}}"))
+        for jitter in (0, 16)
     },
     "guided-fusion": {
-        "equal weights": (*MOUNTAINS, plugins("multidiffusion: {stride: 48}")),
-        "guided-fusion": (*MOUNTAINS, plugins("multidiffusion: {stride: 48}", "guided-fusion")),
+        "equal weights": (*MOUNTAINS, plugins("multidiffusion: {stride: 96}")),
+        "guided-fusion": (*MOUNTAINS, plugins("multidiffusion: {stride: 96}", "guided-fusion")),
     },
     "noise": {
-        "averaged": (*BEACH, plugins("multidiffusion: {stride: 16, noise: averaged}")),
+        "averaged": (*COAST, plugins("multidiffusion: {stride: 32, noise: averaged}")),
         "variance-corrected-fusion": (
-            *BEACH,
-            plugins("multidiffusion: {stride: 16}", "variance-corrected-fusion"),
+            *COAST,
+            plugins("multidiffusion: {stride: 32}", "variance-corrected-fusion"),
         ),
-        "canvas (without a plugin)": (*BEACH, plugins("multidiffusion: {stride: 16}")),
+        "canvas (without a plugin)": (*COAST, plugins("multidiffusion: {stride: 32}")),
     },
-    "style-alignment": {f"alpha {alpha}": (*HALF, f"plugins.style-alignment.alpha={alpha}") for alpha in (0, 0.4, 0.8)},
+    "style-alignment": {
+        f"alpha {alpha}": (
+            *WIDE,
+            "prompt=a landscape poster of a mountain lake in clear weather",
+            "plugins.regions=false",
+            f"plugins.style-alignment.alpha={alpha}",
+        )
+        for alpha in (0, 0.4, 0.8)
+    },
 }
 
 
@@ -128,7 +141,7 @@ def rows(name: str) -> Image:
     made = {label: run(changes) for label, changes in ROWS[name].items()}
     for label, image in made.items():
         print(f"  {label or name}: sharpness {sharpness(image):.2f}")
-    return stacked({label: enlarged(image) for label, image in made.items()})
+    return stacked(made)
 
 
 def beside(columns: Mapping[str, Image]) -> Image:
@@ -325,7 +338,9 @@ def tinyworld() -> Image:
     from fusionkit.recipe.recipe_file import load_recipes
     from fusionkit_tinyworld.captions import SCENE_PHRASES, STYLES, TIMES
 
-    fusion = Fusion.from_recipe(load_recipes(RECIPE, ["size=64x64", "scheduler=ddim", "steps=30", plugins(), *SETS])[0])
+    fusion = Fusion.from_recipe(
+        load_recipes("panorama-tinyworld", ["size=64x64", "scheduler=ddim", "steps=30", plugins(), *SETS])[0]
+    )
     sheet = Image.new("RGB", (len(STYLES) * len(TIMES) * 68 - 4, len(SCENE_PHRASES) * 68 - 4), "white")
     for row, scene in enumerate(SCENE_PHRASES.values()):
         for column, (style, time) in enumerate((style, time) for style in STYLES for time in TIMES):
@@ -381,21 +396,19 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
 
 
 # Pictures of few colours, and those with small text, lose nothing; photographs and drawings are as good as they were.
-EXACT = {"guidance-map", "magicfusion-shares", "magicfusion-winners", "patch-content-prompts", "two-models"}
-# Sheets of many drawings.
-MANY = {"vista-drawings"}
+EXACT = {"guidance-map", "hero", "magicfusion-shares", "magicfusion-winners", "patch-content-prompts", "two-models"}
+# Soft colours, and sheets of many drawings.
+SOFT = {"guided-fusion", "jitter", "noise", "regions", "strides", "style-alignment", "vista-drawings"}
 LOSSLESS = {"format": "WEBP", "lossless": True, "quality": 100, "method": 6}
 FINE = {"format": "JPEG", "quality": 95, "subsampling": 0, "optimize": True}
 
 
 def written(name: str, image: Image) -> Path:
-    """Where a picture is, written in the form that suits it; a panorama that a command writes stays as it is."""
-    if name == "hero":
-        image.save(path := IMAGES / "hero.png", optimize=True)
-    elif name in EXACT:
+    """Where a picture is, written in the form that suits it."""
+    if name in EXACT:
         image.save(path := IMAGES / f"{name}.webp", **LOSSLESS)
-    elif name in MANY:
-        image.save(path := IMAGES / f"{name}.webp", format="WEBP", quality=88, method=6)
+    elif name in SOFT:
+        image.save(path := IMAGES / f"{name}.webp", format="WEBP", quality=90, method=6)
     else:
         image.convert("RGB").save(path := IMAGES / f"{name}.jpg", **FINE)
     return path

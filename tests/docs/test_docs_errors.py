@@ -12,10 +12,10 @@ SAID = {
     "plugins.style-alignment.alhpa=1": "has no option 'alhpa'; did you mean 'alpha'?",
     "plugins=[multi-diffusion]": "no plugin 'multi-diffusion'; did you mean 'multidiffusion'?",
     "steps=many": "'steps' must be a whole number, not 'many'",
-    "size=450x64": "size 450x64 is not divisible by 4",
-    "plugins.multidiffusion.stride=96": "stride 96 is larger than the window, 64x64",
+    "size=1028x128": "size 1028x128 is not divisible by 8",
+    "plugins.multidiffusion.stride=192": "stride 192 is larger than the window, 128x128",
     "plugins=[multidiffusion, multidiffusion]": "both replace the hook 'views'; use one of them",
-    "models={scene: tinyworld/scenes}": "has both 'models' and 'model'",
+    "models={scene: vista/scenes}": "has both 'models' and 'model'",
     "scheduler=dpmm": "no scheduler 'dpmm'; did you mean 'ddpm'?",
     "scheduler={ddim: {eta: a}}": "scheduler 'ddim': 'eta' must be a number, not 'a'",
     "steps=1001": "makes at most 1,000 steps",
@@ -26,7 +26,7 @@ SAID = {
 
 @pytest.mark.parametrize("change", SAID)
 def test_an_explained_error_is_printed_in_one_line(change):
-    result = CliRunner().invoke(main, ["validate", "panorama-tinyworld", "--set", change])
+    result = CliRunner().invoke(main, ["validate", "panorama", "--set", change])
     assert result.exit_code != 0
     assert len(result.output.splitlines()) == 1
     assert SAID[change] in result.output

@@ -97,9 +97,7 @@ def test_every_row_of_a_picture_is_a_valid_recipe(pictures):
             assert Fusion.from_recipe(recipe).plan().forward_passes > 0
 
 
-def test_a_picture_is_made_at_twice_its_size_with_its_labels(pictures):
-    rows = {
-        label: pictures.run((*changes, "steps=1", "size=64x64")) for label, changes in pictures.ROWS["jitter"].items()
-    }
-    sheet = pictures.stacked({label: pictures.enlarged(image) for label, image in rows.items()})
-    assert sheet.size == (128, 2 * (128 + pictures.LABEL) + pictures.GAP)
+def test_rows_are_shown_below_each_other_with_their_labels(pictures, monkeypatch):
+    monkeypatch.setattr(pictures, "SETS", ["steps=1", "size=128x128"])
+    assert pictures.rows("jitter").size == (128, 2 * (128 + pictures.LABEL) + pictures.GAP)
+    assert pictures.enlarged(pictures.rows("jitter")).size == (256, 4 * (128 + pictures.LABEL) + 2 * pictures.GAP)

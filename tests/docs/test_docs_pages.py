@@ -57,7 +57,7 @@ def assert_part_of(block: Block, path: Path) -> None:
 
 
 def check_python(block: Block, module: ModuleType) -> None:
-    text = block.tested_text.replace("{embedded}", str(embedded_models()["tinyworld/scenes"].folder))
+    text = block.tested_text.replace("{embedded}", str(embedded_models()["vista/scenes"].folder))
     # Empty lines first, so that a traceback shows the page's own line.
     # This module's annotations are not evaluated either (`dont_inherit=False`), so signatures can stand alone.
     code = compile("\n" * (block.line - 1) + text, str(block.page), "exec")
@@ -134,8 +134,7 @@ def fusionkit(block: Block, arguments: list[str]) -> str:
 def test_both_commands_of_the_readme_create_an_environment_and_the_second_one_is_that_of_ci():
     run, test = (block.text.strip() for block in blocks(ROOT / "README.md") if ".venv/bin/pip" in block.text)
     assert run == (
-        "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt . && "
-        ".venv/bin/fusionkit run panorama-tinyworld"
+        "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt . && .venv/bin/fusionkit run panorama"
     )
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
@@ -150,8 +149,8 @@ def test_both_commands_of_the_readme_create_an_environment_and_the_second_one_is
 def test_the_first_picture_is_as_wide_as_its_captions_say():
     from fusionkit.recipe.recipe_file import load_recipes
 
-    recipe = load_recipes("panorama-tinyworld")[0]
-    windows = recipe.size[0] // embedded_models()["tinyworld/scenes"].window[0]
+    recipe = load_recipes("panorama")[0]
+    windows = recipe.size[0] // embedded_models()["vista/scenes"].window[0]
     assert windows >= 7
     for page in (ROOT / "README.md", DOCS / "index.md"):
         assert set(re.findall(r"(\d+) windows wide", page.read_text(encoding="utf-8"))) == {str(windows)}

@@ -209,7 +209,7 @@ def test_plugins_in_python_are_objects_names_or_mappings() -> None:
 
 def test_bundled_recipes_are_found_and_begin_with_their_own_command() -> None:
     bundled = bundled_recipes()
-    assert {"panorama-tinyworld", "panorama", "panorama-sdxl", "multidiffusion"} <= set(bundled)
+    assert {"panorama", "panorama-vista", "panorama-tinyworld", "panorama-sd2", "panorama-sdxl"} <= set(bundled)
     for name, path in bundled.items():
         first, second, *_ = path.read_text().splitlines()
         assert f"{first} ".startswith(f"# Run it:  fusionkit run {name} "), path
@@ -219,6 +219,8 @@ def test_bundled_recipes_are_found_and_begin_with_their_own_command() -> None:
         sources = {spec.model for spec in recipe.specs.values()}
         if name.endswith("-tinyworld"):
             assert all(source.startswith("tinyworld/") for source in sources), path
+        if name.endswith("-vista") or name == "panorama":
+            assert all(source.startswith("vista/") for source in sources), path
         assert sources <= {
             "tinyworld/scenes",
             "tinyworld/rocket",
