@@ -45,6 +45,7 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
 
 def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     """The plan of the first of a file's recipes, which differ in their prompts alone, in lines."""
+    from fusionkit.models.latent_spaces import encoder_notes
     from fusionkit.models.prompts.plan import prompt_lines
     from fusionkit.pictures.image import output_path
     from fusionkit.pictures.inputs import notes_on
@@ -75,7 +76,7 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     for number, each in enumerate(recipes, 1):
         path = output_path(each.model_copy(update={"size": recipe.size}), number)
         lines.append(["output" if number == 1 else "", str(path)])
-    lines += [["note", note] for note in notes_on(recipe)]
+    lines += [["note", note] for note in (*encoder_notes(recipe.specs), *notes_on(recipe))]
     return table(lines)
 
 

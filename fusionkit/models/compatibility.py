@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.loop.model import ModelInfo
+from fusionkit.models.latent_spaces import latent_differences
 
 if TYPE_CHECKING:
     from fusionkit.loop.scheduler import Scheduler
@@ -85,36 +85,11 @@ def is_edm(scheduler: str) -> bool:
 
 
 def _differences(ours: ModelInfo, theirs: ModelInfo) -> Iterator[str]:
-    found = list(_latents(ours, theirs)) + list(_noising(ours, theirs))
+    found = list(latent_differences(ours, theirs)) + list(_noising(ours, theirs))
     if found and ours.kind != theirs.kind:
         # Alone, it is none: only what follows from it matters.
         yield f"kinds {ours.kind} and {theirs.kind}"
     yield from found
-
-
-def _latents(ours: ModelInfo, theirs: ModelInfo) -> Iterator[str]:
-    if ours.channels != theirs.channels:
-        yield f"latents of {ours.channels} and {theirs.channels} channels"
-    if ours.factor != theirs.factor:
-        yield f"latent pixels of {ours.factor} and {theirs.factor} pixels"
-    if not (ours.scaling_factor and theirs.scaling_factor):
-        return
-    if not isclose(ours.scaling_factor, theirs.scaling_factor, rel_tol=1e-4):
-        yield f"VAE scaling factors of {ours.scaling_factor:g} and {theirs.scaling_factor:g}"
-    for what, neutral in (("mean", 0.0), ("std", 1.0)):
-        mine, other = (getattr(info, f"latents_{what}") for info in (ours, theirs))
-        if not _same(mine, other, neutral):
-            yield f"VAE latents_{what} of {_listed(mine, neutral)} and {_listed(other, neutral)}"
-
-
-def _same(some: tuple[float, ...], others: tuple[float, ...], neutral: float) -> bool:
-    count = max(len(some), len(others))
-    pairs = zip(some or (neutral,) * count, others or (neutral,) * count, strict=False)
-    return all(isclose(one, other, rel_tol=1e-4, abs_tol=1e-6) for one, other in pairs)
-
-
-def _listed(values: tuple[float, ...], neutral: float) -> str:
-    return "/".join(f"{value:g}" for value in values) or f"{neutral:g}"
 
 
 def same_noising(ours: ModelInfo, theirs: ModelInfo) -> bool:

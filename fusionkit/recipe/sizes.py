@@ -21,6 +21,10 @@ class Grid(Protocol):
     def factor(self) -> int:
         """Pixels of the picture along one side of a latent pixel."""
 
+    @property
+    def patch(self) -> int:
+        """Latent pixels along one side of what the model takes for one token."""
+
 
 class Planned(Protocol):
     """A stage, as far as its size and its steps are planned."""
@@ -50,12 +54,12 @@ class Planned(Protocol):
 
 
 def size_problems(recipe: Recipe, info: Grid, stages: Sequence[Planned] = ()) -> list[str]:
-    """One line for each size that the model's latent factor does not divide."""
+    """One line for each size that is no whole number of the model's tokens, or of its latent pixels."""
     sizes = [("size", recipe.size), *((f"size of stage '{s.name}'", s.size) for s in stages)]
     sizes += [(f"picture size of stage '{s.name}'", s.picture_size) for s in stages if s.picture_size is not None]
     if recipe.window is not None:
         sizes.append(("window", recipe.window))
-    factor, problems = info.factor, []
+    factor, problems = info.factor * info.patch, []
     for what, (width, height) in dict(sizes).items():
         if width % factor or height % factor:
             near = f"{max(1, round(width / factor)) * factor}x{max(1, round(height / factor)) * factor}"

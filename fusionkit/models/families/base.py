@@ -61,6 +61,8 @@ class Family:
         optional: Parts that a folder may lack, which the pipeline then gets None for.
         left_out: Arguments of the pipeline that no picture needs, and what they are set to.
         widths: What of the denoiser's configuration must be the width of which text encoder's tokens.
+        reads: Where the text that image tokens look at is tokenized, and the most tokens that are read; what is longer
+            loses its end. Nothing where a prompt is encoded in as many chunks as it has.
         patch: Latent pixels along one side of the denoiser's token.
         packs: Whether the denoiser takes tokens, of `patch` x `patch` latent pixels each, and not latents.
         prediction: What the denoiser answers: "flow_prediction", "epsilon", "v_prediction" or "sample".
@@ -86,6 +88,7 @@ class Family:
     optional: ClassVar[frozenset[str]] = frozenset()
     left_out: ClassVar[Mapping[str, Any]] = {}
     widths: ClassVar[Mapping[str, str]] = {}
+    reads: ClassVar[Mapping[str, int]] = {"tokenizer": 512}
     patch: ClassVar[int] = 2
     packs: ClassVar[bool] = False
     prediction: ClassVar[str] = "flow_prediction"

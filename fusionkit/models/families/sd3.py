@@ -24,6 +24,7 @@ class Sd3(Family):
     optional = frozenset({"text_encoder_3", "tokenizer_3"})
     left_out = {"image_encoder": None, "feature_extractor": None}
     widths = {"joint_attention_dim": "text_encoder_3"}
+    reads = {"tokenizer_3": 256}
     defaults = {"guidance-scale": 7.0, "steps": 28}
     text_first, text_tokens, parameters = False, 333, 8_000_000_000
 

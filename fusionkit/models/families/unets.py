@@ -20,6 +20,7 @@ class UNetFamily(Family):
 
     denoiser, denoisers = "unet", ("UNet2DConditionModel",)
     autoencoders = ("AutoencoderKL", "AsymmetricAutoencoderKL", "AutoencoderTiny")
+    reads = {}
     patch, half, text_first = 1, "float16", None
     prediction = "epsilon"  # where the scheduler's configuration is silent, which is what tells
     crops: ClassVar[bool] = False

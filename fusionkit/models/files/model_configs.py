@@ -86,7 +86,7 @@ def read_configs(read: Callable[[str], Path], what: str, folder: Path | None = N
     encoders = {
         part: collect(partial(_read_encoder, read, part, content[part], what))
         for part in parts
-        if part.startswith("text_encoder") and isinstance(content.get(part), list)
+        if part.startswith("text_encoder") and _is_there(content, part)
     }
     errors += [ModelError(f"{what} {problem}") for problem in _wrong_parts(content, parts, family)]
     together(errors)

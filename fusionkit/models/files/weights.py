@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -110,6 +111,33 @@ def read_header(path: Path, what: str) -> dict[str, Shape]:
     if lacking < 0 or not all(map(_is_sound, tensors.values())) or not _side_by_side(tensors):
         raise ModelError(f"{what}: {path.name} is no whole safetensors file: its header does not fit what follows")
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def first_numbers(path: Path, name: str, count: int = 64) -> list[float]:
+    """The first numbers of one tensor of a `.safetensors` file; nothing if it is not there, or of another type.
+
+    Args:
+        path: The file, whose header has been checked.
+        name: The tensor's.
+        count: How many numbers at most.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        tensor = _parsed(file.read(length)).get(name)
+        if tensor is None or tensor.dtype not in _FLOATS:
+            return []
+        size, code = _FLOATS[tensor.dtype]
+        file.seek(8 + length + tensor.data_offsets[0])
+        data = file.read(min(count, prod(tensor.shape)) * size)
+    if tensor.dtype == "BF16":
+        # The upper half of a float32.
+        data = b"".join(b"\0\0" + data[start : start + 2] for start in range(0, len(data), 2))
+        size = 4
+    return list(struct.unpack(f"<{len(data) // size}{code}", data))
+
+
+# Of a number of each type, its bytes and its code.
+_FLOATS = {"F32": (4, "f"), "F16": (2, "e"), "BF16": (2, "f")}
 
 
 def _parsed(header: bytes) -> dict[str, _Tensor]:

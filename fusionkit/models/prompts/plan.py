@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, ModelError
+from fusionkit.models.families import family_of_pipeline
 from fusionkit.models.files.hub import cached_file
 from fusionkit.models.files.reading import read_json
 from fusionkit.models.inspect import locate
 from fusionkit.models.prompts.tokens import Frame, chunks_of, frame_of
-from fusionkit.recipe.prompt_syntax import weighted_parts
+from fusionkit.recipe.prompt_syntax import parse, weighted_parts
 
 if TYPE_CHECKING:
     from fusionkit.recipe.recipe import ModelSpec, Recipe
@@ -47,6 +48,24 @@ class PromptReader:
         return ""
 
 
+@dataclass(frozen=True)
+class WholeReader:
+    """A model's tokenizer, where a prompt is encoded as a whole, and how many tokens of it are read at most."""
+
+    tokenizer: Any
+    most: int
+
+    def told(self, prompt: str) -> str:
+        """What of a prompt is left out: its end, and its weights; empty where there is nothing to tell."""
+        tokens = len(self.tokenizer(parse(prompt).text, add_special_tokens=False, verbose=False).input_ids)
+        parts = [f"{tokens:,} tokens, of which the first {self.most:,} are read"] if tokens > self.most else []
+        return "; ".join([*parts, *(f"{line}: left out, as such models know none" for line in _weights(prompt))])
+
+    def problem(self, prompt: str) -> str:
+        """Nothing: what is too long loses its end."""
+        return ""
+
+
 def prompt_lines(recipe: Recipe, prompts: Sequence[str]) -> list[tuple[str, str]]:
     """What there is to tell of a run's prompts, as pairs of a name and a line; nothing of most."""
     reader = reader_of(next(iter(recipe.specs.values()))) if recipe.specs else None
@@ -72,7 +91,7 @@ def length_problems(recipe: Recipe) -> list[str]:
     return problems
 
 
-def reader_of(spec: ModelSpec) -> PromptReader | None:
+def reader_of(spec: ModelSpec) -> PromptReader | WholeReader | None:
     """A model's (first) tokenizer; None where its files are not on this machine, or can't be read."""
     import transformers
 
@@ -80,10 +99,15 @@ def reader_of(spec: ModelSpec) -> PromptReader | None:
         folder = _folder(spec)
         if folder is None:
             return None
-        library, name = read_json(folder / "model_index.json", spec.model)["tokenizer"]
+        index = read_json(folder / "model_index.json", spec.model)
+        family = family_of_pipeline(index["_class_name"]) if isinstance(index.get("transformer"), list) else None
+        part, most = next(iter(family.reads.items()), ("tokenizer", 0)) if family is not None else ("tokenizer", 0)
+        library, name = index[part]
         if library != "transformers":
             return None
-        tokenizer = getattr(transformers, name).from_pretrained(folder / "tokenizer", local_files_only=True)
+        tokenizer = getattr(transformers, name).from_pretrained(folder / part, local_files_only=True)
+        if most:
+            return WholeReader(tokenizer, most)
         config = read_json(folder / "text_encoder" / "config.json", spec.model)
         positions = config.get("max_position_embeddings")
         return PromptReader(tokenizer, frame_of(tokenizer, positions if isinstance(positions, int) else None))

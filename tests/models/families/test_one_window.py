@@ -79,3 +79,22 @@ def test_a_pair_is_guided_plainly_as_the_model_guides(case: Case, width: int) ->
         cond, uncond = model.predict_pair(stage, stage.steps[1], patches, scale)
         guided = model.predict(stage, stage.steps[1], patches, scale)
         assert apart(uncond + scale * (cond - uncond), guided) <= CLOSE
+
+
+def test_a_step_cache_of_diffusers_keeps_batches_apart(case: Case) -> None:
+    """With one that is on and no context, diffusers stops; at a threshold of nothing it changes nothing."""
+    from diffusers import FirstBlockCacheConfig
+
+    net = case.make().components.get("transformer")
+    if not hasattr(net, "enable_cache"):
+        pytest.skip("the denoiser knows no step caches")
+    stage = {"size": (256, 128), "steps": 2, "batch_size": 1}
+    plain = run(stage_on(model_of(case), **stage), MultiDiffusion(stride=128))
+    try:
+        net.enable_cache(FirstBlockCacheConfig(threshold=1e-9))
+    except ValueError:
+        pytest.skip("diffusers has no blocks of this denoiser in its table")
+    try:
+        assert apart(plain, run(stage_on(model_of(case), **stage), MultiDiffusion(stride=128))) <= CLOSE
+    finally:
+        net.disable_cache()
