@@ -1,19 +1,20 @@
-"""Cross-attention maps: which words a view's pixels look at, read while the denoiser works and without changing it."""
+"""Attention maps: which words a view's pixels look at, read while the denoiser works and without changing it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from fusionkit.errors import ModelError
+from fusionkit.models.listening import Listener
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import Model
+    from fusionkit.models.families.base import Over
 
 
 class ViewMaps:
@@ -85,8 +86,10 @@ def capture(
     view_size: tuple[int, int],
     levels: Sequence[int],
     asked: Callable[[], Sequence[int]] | None = None,
+    layers: Collection[int] | None = None,
+    over: Over | None = None,
 ) -> Iterator[ViewMaps]:
-    """Read the cross-attention of the conditional half while a group of views is predicted.
+    """Read how the conditional half's image looks at its text while a group of views is predicted.
 
     The layers are only listened to: their processors, LoRAs and adapters stay in place, the output is the same to the
     last bit, and nothing is left on the model afterwards. A compiled denoiser runs uncompiled meanwhile.
@@ -95,22 +98,22 @@ def capture(
         model: The adapter of a diffusers pipeline that predicts.
         views: P, how many views it is about to predict.
         view_size: (height, width) of each view, in latent pixels.
-        levels: Divisors of the view's size at which attention is read, such as 4 for the layers at latent/4.
+        levels: Divisors of the view's size at which attention is read, such as 4 for the layers at latent/4; for a
+            transformer its patch.
         asked: Asked while the denoiser works: the numbers of the views that are predicted, where some may be left out.
+        layers: Which layers count, from 0 in the denoiser's order; None is the family's choice, which is mostly all.
+        over: What a pixel's attention adds up to 1 over, in layers that look at text and image at once: "text" alone,
+            which makes it cross-attention, or "all", where a pixel that looks at the image looks less at the text. None
+            is the family's choice.
     """
     adapter: Any = model
-    unet = adapter.pipe.unet
+    denoiser = getattr(adapter.denoiser, "_orig_mod", adapter.denoiser)
     maps = ViewMaps(views, {level: map_size(view_size, level) for level in levels}, asked)
-    listeners: list[Any] = []
-    try:
-        for name, layer in cross_attention(unet).items():
-            listener = partial(_listen, adapter, maps, name)
-            listeners.append(layer.register_forward_pre_hook(listener, with_kwargs=True))
-        with _uncompiled(unet):
-            yield maps
-    finally:
-        for each in listeners:
-            each.remove()
+    family = adapter.family
+    chosen = family.attentive_layers if layers is None else frozenset(layers)
+    listener = Listener(adapter, denoiser, maps, chosen, over or family.attention_over)
+    with _uncompiled(adapter.denoiser), listener:
+        yield maps
 
 
 def map_size(view_size: tuple[int, int], level: int) -> tuple[int, int]:
@@ -119,45 +122,7 @@ def map_size(view_size: tuple[int, int], level: int) -> tuple[int, int]:
     return -(-view_size[0] // level), -(-view_size[1] // level)
 
 
-def cross_attention(unet: Any) -> dict[str, Any]:
-    """The layers of a denoiser's down and up blocks that look at the text, by name.
-
-    The middle block is left out, as in Prompt-to-Prompt (arXiv 2208.01626) and in AccDiffusion.
-    """
-    from diffusers.models.attention_processor import Attention
-
-    return {
-        name: module
-        for name, module in unet.named_modules()
-        if isinstance(module, Attention) and name.endswith("attn2") and "mid_block." not in name
-    }
-
-
-def _listen(adapter: Any, maps: ViewMaps, name: str, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    hidden = args[0] if args else kwargs["hidden_states"]
-    text = args[1] if len(args) > 1 else kwargs.get("encoder_hidden_states")
-    if text is None or (level := maps.level_of(hidden.shape[1])) is None:
-        return
-    if isinstance(text, tuple):  # an IP-Adapter adds the embeddings of its pictures
-        text = text[0]
-    rows = adapter.conditional_rows
-    if rows == 0:  # another adapter works with this denoiser, for another prompt
-        return
-    probabilities = _probabilities(layer, hidden[:rows], text[:rows])  # (rows, h w, L)
-    maps.add(name, level, probabilities.transpose(1, 2).reshape(rows, -1, *maps.sizes[level]))
-
-
-def _probabilities(layer: Any, hidden: Tensor, text: Tensor) -> Tensor:
-    """softmax(Q K^T / sqrt(d)), (rows, queries, L), float32: the mean over heads."""
-    if layer.norm_cross:
-        text = layer.norm_encoder_hidden_states(text)
-    query, key = layer.head_to_batch_dim(layer.to_q(hidden)), layer.head_to_batch_dim(layer.to_k(text))
-    # In float32 whatever the model's type: float16 would lose the small values, which are summed over many steps.
-    scores: Tensor = layer.get_attention_scores(query.float(), key.float())
-    return scores.view(len(hidden), layer.heads, *scores.shape[1:]).mean(1)
-
-
-def _uncompiled(unet: Any) -> Any:
+def _uncompiled(denoiser: Any) -> Any:
     """A context in which compiled code is not used, where there is any: it does not know of listeners."""
-    compiled = hasattr(unet, "_orig_mod") or any(m._compiled_call_impl is not None for m in unet.modules())
+    compiled = hasattr(denoiser, "_orig_mod") or any(m._compiled_call_impl is not None for m in denoiser.modules())
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

@@ -31,6 +31,7 @@ class Batch:
         pairs: Their embeddings.
         latents: As the main model gets them, (P, C, h, w).
         controls: Each with the views' own crops of its hint.
+        conditional: Whether the first of its rows have the prompts; not where they are the other half alone.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Batch:
     pairs: Sequence[Pair]
     latents: Tensor
     controls: Sequence[tuple[Control, Tensor]]
+    conditional: bool = True
 
     @property
     def halves(self) -> int:
@@ -96,4 +98,4 @@ def together(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
 
 def only(batch: Batch, half: int) -> Batch:
     """One half of a batch alone."""
-    return replace(batch, pairs=[(pair[half],) for pair in batch.pairs])
+    return replace(batch, pairs=[(pair[half],) for pair in batch.pairs], conditional=half == 0)

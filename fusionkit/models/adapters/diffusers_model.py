@@ -213,7 +213,7 @@ class DiffusersModel(PictureModel):
     def answers(self, stage: Stage, bridge: Bridge, batch: Batch, scale: float) -> tuple[Tensor, ...]:
         """The denoiser's answers to the halves of a batch, each (P, C, h, w), float32, as it gives them."""
         views, embeddings, inputs, controls = batch.rows()
-        self.conditional_rows = len(batch.views)
+        self.conditional_rows = len(batch.views) if batch.conditional else 0
         conditions = self.conditions(stage, views, embeddings, scale)
         output = self.forward(bridge.into(inputs), bridge.timestep, stage, conditions, controls)
         self.conditional_rows = 0

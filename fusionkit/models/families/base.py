@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Embedding = tuple[Tensor, ...]
 
 ADAPTERS = "fusionkit.models.adapters"
+
+Over = Literal["text", "all"]
+"""What an image token's attention to the text adds up to 1 over: the text alone, or text and image."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Family:
         half: The type of 16 bits that it is run in on a GPU.
         one_length: Whether rows of one batch must have texts of one length, since the denoiser can't mask.
         text_first: Whether text comes before the image in the joint sequence; None for cross-attention.
+        attentive_layers: The layers, from 0, whose attention tells best where words are; empty is all.
+        attention_over: What it adds up to 1 over there.
         skipped: Last layers of its text encoders that are left out whatever `clip-skip` says.
         maps: Bytes of a forward pass at its peak, in units of (image + text tokens) x width x bytes of a number.
         text_tokens: Tokens of a text, for that estimate.
@@ -97,6 +102,8 @@ class Family:
     half: ClassVar[str] = "bfloat16"
     one_length: ClassVar[bool] = False
     text_first: ClassVar[bool | None] = True
+    attentive_layers: ClassVar[frozenset[int]] = frozenset()
+    attention_over: ClassVar[Over] = "text"
     skipped: ClassVar[int] = 0
     maps: ClassVar[int] = 20
     text_tokens: ClassVar[int] = 512
@@ -241,7 +248,7 @@ class Family:
         return pipe.tokenizer, "{}", 0
 
     def places(self, tokens: int, text: int, queries: int, keys: int) -> tuple[slice, slice] | None:
-        """Where image tokens are among the queries of an attention, and text tokens among its keys; None if not both.
+        """Where image tokens are among the queries of a joint attention, and text tokens among its keys; None if not both.
 
         Args:
             tokens: Image tokens of a view.
@@ -249,8 +256,6 @@ class Family:
             queries: Length of the attention's queries.
             keys: Length of its keys.
         """
-        if self.text_first is None:
-            return (slice(0, tokens), slice(0, keys)) if (queries, keys) == (tokens, text) else None
         if queries != keys or queries != tokens + text:
             return None
         return (slice(text, None), slice(0, text)) if self.text_first else (slice(0, tokens), slice(tokens, None))
