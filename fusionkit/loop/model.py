@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +37,7 @@ class ModelInfo:
         cross_attention_dim: Length of a token's embedding as the denoiser takes it; 0 if not known.
         block_out_channels: Channels of each of the denoiser's blocks, finest first; empty if not known.
         cross_attention: Where the denoiser's down and up blocks look at the text: divisors of the latents' sides.
+        attention_layers: How many layers of the denoiser do; 0 if not known.
         denoiser_parameters: Number of weights of the denoiser alone; 0 if not known.
         scaling_factor: What the VAE's latents are multiplied by; 0 if not known.
         latents_mean: What is taken from each channel of the VAE's latents before; empty for nothing.
@@ -63,6 +64,7 @@ class ModelInfo:
     cross_attention_dim: int = 0
     block_out_channels: tuple[int, ...] = ()
     cross_attention: tuple[int, ...] = ()
+    attention_layers: int = 0
     denoiser_parameters: int = 0
     scaling_factor: float = 0.0
     latents_mean: tuple[float, ...] = ()
@@ -88,6 +90,25 @@ class NetInfo(Protocol):
     @property
     def where(self) -> Path | str:
         """Its folder, or its hub id."""
+
+
+@dataclass(frozen=True)
+class TextToken:
+    """One token of a prompt, where the denoiser's image looks at it.
+
+    Args:
+        place: Its number among all text tokens that the image looks at.
+        start: Its first letter in the prompt's words, without the marks of weights.
+        end: The letter after its last.
+        text: What it says, as the tokenizer has it.
+        weight: The weight that the prompt gives it.
+    """
+
+    place: int
+    start: int
+    end: int
+    text: str
+    weight: float = 1.0
 
 
 class Model(Protocol):
@@ -142,6 +163,9 @@ class Model(Protocol):
         whatever its way of guiding is: of a plain model, the two unguided halves. A scale of None is the recipe's.
         Whatever the interval says; views that are left out are NaN.
         """
+
+    def text_tokens(self, prompt: str) -> Sequence[TextToken]:
+        """A prompt's tokens, in its order, those of its frame, of a template and of what is cut off left out."""
 
     def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the model's type and on its device; loaded once."""

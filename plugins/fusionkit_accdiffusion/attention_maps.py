@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,13 +82,21 @@ def on_canvas(maps: Tensor, patches: Patches, canvas: tuple[int, int], level: in
     return adaptive_avg_pool2d(fused[0], map_size(canvas, level))
 
 
-def maps_of_picture(stage: Stage, levels: tuple[int, ...], looks: int) -> CanvasMaps:
+def maps_of_picture(
+    stage: Stage,
+    levels: tuple[int, ...],
+    looks: int,
+    layers: Collection[int] | None = None,
+    over: Literal["text", "all"] | None = None,
+) -> CanvasMaps:
     """The attention that a picture gets: `stage.previous`, noised to some timesteps and predicted with the prompt.
 
     Args:
         stage: The first stage of a run that starts from a picture.
         levels: As for `capture`.
         looks: At how many of the stage's timesteps, evenly spread.
+        layers: As for `capture`.
+        over: As for `capture`.
     """
     from dataclasses import replace
 
@@ -108,7 +117,7 @@ def maps_of_picture(stage: Stage, levels: tuple[int, ...], looks: int) -> Canvas
         noise = stage.noise("attention of the picture", tuple(stage.previous.shape), at)
         noised = scheduler.add_noise(stage.previous, noise, at.timestep)
         patches = Patches(views, latents=gather(noised, views), prompts=prompts)
-        with capture(stage.model, len(views), patches.size, levels) as seen:
+        with capture(stage.model, len(views), patches.size, levels, None, layers, over) as seen:
             stage.model.predict(replace(stage, scheduler=scheduler), at, patches)
         maps.add(seen, patches, canvas)
     return maps

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # At so many timesteps a picture that the run starts from is looked at.
 LOOKS = 10
+_SDXL = (4,)
 
 
 @dataclass
@@ -46,10 +47,21 @@ class Memory:
     prompts: tuple[str, ...] = ()
 
 
-def _levels(levels: tuple[int, ...]) -> tuple[int, ...]:
+def _levels(levels: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    if levels is None:
+        return None
     if not levels or any(level & (level - 1) for level in levels):
         raise ValueError(f"levels are powers of 2, such as [4] or [1, 2], not {list(levels)}")
     return tuple(sorted(set(levels)))
+
+
+LayerNumber = Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=1000)]
+
+
+def _layers(layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    if layers == ():
+        raise ValueError("layers are numbers such as [0, 5]; leave the option out for all")
+    return layers if layers is None else tuple(sorted(set(layers)))
 
 
 class PatchContentPrompts(Plugin):
@@ -61,10 +73,22 @@ class PatchContentPrompts(Plugin):
         le=1,
         description="Share of a view that a word's mask must cover; at 0 every view has every word.",
     )
-    levels: Annotated[tuple[Count, ...], AfterValidator(_levels)] = Field(
-        default=(4,),
-        description="Where the denoiser's attention is read: divisors of the latents' sides. [4] suits SDXL; small "
-        "models have theirs at [1, 2]. Several are averaged, at the finest.",
+    levels: Annotated[tuple[Count, ...] | None, AfterValidator(_levels)] = Field(
+        default=None,
+        description="Where the denoiser's attention is read: divisors of the latents' sides. By default [4] of a UNet, "
+        "which suits SDXL, while small models have theirs at [1, 2]; of a transformer its tokens' side, since there is "
+        "no other. Several are averaged, at the finest.",
+    )
+    layers: Annotated[tuple[LayerNumber, ...] | None, AfterValidator(_layers)] = Field(
+        default=None,
+        description="Which of the denoiser's layers that look at the text count, from 0 in their order; by default "
+        "all, or those that are known to be best for the family of models.",
+    )
+    attention: Literal["text", "all"] | None = Field(
+        default=None,
+        description="What a pixel's attention adds up to 1 over, in transformers whose image and text are one "
+        "sequence: 'text' alone, or 'all' of it, where a pixel that looks at the picture looks less at words; by "
+        "default what is known to be best for the family, mostly 'text'.",
     )
     opening: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=1000)] | None = Field(
         default=None,
@@ -100,13 +124,18 @@ class PatchContentPrompts(Plugin):
     @hookimpl
     def check(self, stage: Stage) -> list[str]:
         """An empty prompt, and attention that the model does not have."""
-        asked, there = set(self.levels), stage.info.cross_attention
+        asked, there = set(self.levels_of(stage)), stage.info.cross_attention
         problems = []
         if not words_alone(stage.recipe.prompt).split():
             problems.append("the prompt is empty, so there are no words to choose from")
         if missing := sorted(asked - set(there)):
             exist = f"it has it at levels {list(there)}" if there else "it has none"
             problems.append(f"{stage.info.name} has no cross-attention at levels {missing}; {exist}")
+        elif self.layers and (count := stage.info.attention_layers) and self.layers[-1] >= count:
+            problems.append(
+                f"{stage.info.name} has {count} layers that look at the text, 0 to {count - 1}; there is no layer "
+                f"{self.layers[-1]}"
+            )
         elif (most := min(stage.window)) < max(asked):
             problems.append(
                 f"level {max(asked)} is coarser than the window, whose shorter side is {most} latent pixels; "
@@ -123,7 +152,15 @@ class PatchContentPrompts(Plugin):
 
         passes = stage.model.forward_passes
         # Of views that others leave out there is nothing to read.
-        with capture(stage.model, len(patches.views), patches.size, self.levels, lambda: patches.asked) as seen:
+        with capture(
+            stage.model,
+            len(patches.views),
+            patches.size,
+            self.levels_of(stage),
+            lambda: patches.asked,
+            self.layers,
+            self.attention,
+        ) as seen:
             prediction = yield
         # Where several models draw, there may be steps without the main one: nothing to read then.
         if stage.model.forward_passes > passes:
@@ -162,6 +199,11 @@ class PatchContentPrompts(Plugin):
             pictures["prompts"] = prompts_picture(image, memory.canvas, memory.views, memory.prompts)
         return pictures
 
+    def levels_of(self, stage: Stage) -> tuple[int, ...]:
+        """Where a stage's attention is read."""
+        # A transformer's tokens have one size.
+        return self.levels or (stage.info.cross_attention if stage.info.patch > 1 else _SDXL)
+
     def prompts(self, stage: Stage, views: Sequence[View]) -> list[str]:
         """The prompt of each view, from the masks of the words."""
         covered = shares(self.masks(stage), views, stage.canvas)  # (P, W)
@@ -175,19 +217,15 @@ class PatchContentPrompts(Plugin):
         memory = self.memory(stage)
         if memory.masks is None:
             if not memory.attention.steps:
-                memory.attention = maps_of_picture(stage, self.levels, LOOKS)
+                memory.attention = maps_of_picture(stage, self.levels_of(stage), LOOKS, self.layers, self.attention)
             memory.words = self._words(stage)
             seen = word_maps(memory.attention.mean(stage.wrap), memory.words)
             memory.masks = opened(above_mean(seen), self.opening, stage.wrap)
         return memory.masks
 
     def _words(self, stage: Stage) -> list[Word]:
-        pipe: Any = stage.model.pipe  # type: ignore[attr-defined]
-        split = words_of if self.unit == "word" else tokens_of
-        length = stage.model.chunk_length  # type: ignore[attr-defined]
-        return split(
-            stage.recipe.prompt, pipe.tokenizer, lambda text: pipe.maybe_convert_prompt(text, pipe.tokenizer), length
-        )
+        tokens = stage.model.text_tokens(stage.recipe.prompt)
+        return words_of(stage.recipe.prompt, tokens) if self.unit == "word" else tokens_of(tokens)
 
 
 def word_maps(maps: Tensor, words: Sequence[Word]) -> Any:

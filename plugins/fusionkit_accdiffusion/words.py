@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 from unicodedata import category, normalize
 
-from fusionkit.models.prompts.tokens import Token, chunks_of, frame_of
-from fusionkit.recipe.prompt_syntax import Parsed, escaped, joined, parse
+from fusionkit.recipe.prompt_syntax import escaped, joined, parse
+
+if TYPE_CHECKING:
+    from fusionkit.loop.model import TextToken
 
 ARTICLES = frozenset({"a", "an", "the"})
 _CONNECTIVES = (
@@ -66,16 +68,14 @@ def _is_letter(character: str) -> bool:
     return character.isalnum() or category(character) in ("Mn", "Mc", "Me", "So", "Sk")
 
 
-def words_of(prompt: str, tokenizer: Any, convert: Callable[[str], str] = str, length: int | None = None) -> list[Word]:
+def words_of(prompt: str, tokens: Sequence[TextToken]) -> list[Word]:
     """What stands between spaces, each with the tokens that cover its letters; articles go with the next other word.
 
     Ideographs, which have no spaces between them, are words one by one.
 
     Args:
         prompt: The prompt.
-        tokenizer: The (first) tokenizer of the model.
-        convert: What the pipeline does to a prompt before it is tokenized (textual inversion).
-        length: How many tokens the encoder reads at once; None is what the tokenizer says.
+        tokens: Its tokens, as the model reads it.
 
     Raises:
         ValueError: The tokenizer joins words across spaces, so that tokens can't be told apart by word.
@@ -84,7 +84,7 @@ def words_of(prompt: str, tokenizer: Any, convert: Callable[[str], str] = str, l
     pieces = [(found.start(), found.end()) for found in _PIECE.finditer(parsed.text)]
     positions: list[list[int]] = [[] for _ in pieces]
     first = 0
-    for place, token in _placed(parsed, tokenizer, convert, length):
+    for token in tokens:
         while first < len(pieces) and pieces[first][1] <= token.start:
             first += 1
         covered = []
@@ -93,10 +93,10 @@ def words_of(prompt: str, tokenizer: Any, convert: Callable[[str], str] = str, l
             if start >= token.end:
                 break
             if any(map(_is_letter, parsed.text[max(start, token.start) : min(end, token.end)])):
-                positions[number].append(place)
+                positions[number].append(token.place)
                 covered.append(number)
         if covered and " " in " ".join(parsed.text[pieces[covered[0]][0] : pieces[covered[-1]][1]].split()):
-            raise ValueError(f"the tokenizer {type(tokenizer).__name__} joins words across spaces; use unit: token")
+            raise ValueError("the model's tokenizer joins words across spaces; use unit: token")
     words, before = [], 0
     for number, ((start, end), places) in enumerate(zip(pieces, positions, strict=True)):
         spaced = number == 0 or pieces[number - 1][1] < start
@@ -115,28 +115,9 @@ def words_of(prompt: str, tokenizer: Any, convert: Callable[[str], str] = str, l
     return [replace(word, head=_head(words, number)) for number, word in enumerate(words)]
 
 
-def tokens_of(
-    prompt: str, tokenizer: Any, convert: Callable[[str], str] = str, length: int | None = None
-) -> list[Word]:
+def tokens_of(tokens: Sequence[TextToken]) -> list[Word]:
     """Each token as a word of its own, as the reference code has it."""
-    placed = _placed(parse(prompt), tokenizer, convert, length)
-    return [
-        Word(tokenizer.decode([token.id]).strip(), (place,), number, token.weight)
-        for number, (place, token) in enumerate(placed)
-    ]
-
-
-def _placed(
-    parsed: Parsed, tokenizer: Any, convert: Callable[[str], str], length: int | None
-) -> list[tuple[int, Token]]:
-    """A prompt's tokens with their places in the encoder's input, chunk after chunk."""
-    frame = frame_of(tokenizer, length)
-    begin = len(frame.before)
-    return [
-        (chunk * frame.length + begin + number, token)
-        for chunk, tokens in enumerate(chunks_of(parsed, tokenizer, frame, convert))
-        for number, token in enumerate(tokens)
-    ]
+    return [Word(token.text, (token.place,), number, token.weight) for number, token in enumerate(tokens)]
 
 
 def _head(words: Sequence[Word], number: int) -> int:

@@ -19,6 +19,7 @@ from fusionkit import Plugin, Recipe, StagePlan, View, hookimpl
 from fusionkit.models.attention import ViewMaps
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
+from fusionkit.models.prompts.tokens import text_tokens
 from fusionkit.runs.run import execute, prepare
 from fusionkit_accdiffusion import PatchContentPrompts
 from fusionkit_accdiffusion.masks import above_mean, eroded, opened, shares
@@ -55,7 +56,7 @@ def shares_of(masks: np.ndarray, boxes: Sequence[Sequence[int]], scale: int, pad
 
 
 def prompts_of(prompt: str, tokenizer: Any, covered: np.ndarray, threshold: float) -> list[str]:
-    choice, tokens = Choice(threshold, "nothing"), tokens_of(prompt, tokenizer)
+    choice, tokens = Choice(threshold, "nothing"), tokens_of(text_tokens(prompt, tokenizer))
     # Spelled by the tokenizer also where no token is struck.
     spelled = " ".join(token.text for token in tokens)
     return [choice.prompt(spelled, tokens, row.tolist()) for row in covered]
@@ -90,7 +91,7 @@ def test_masks(path: Path, number: int) -> None:
 def test_shares_and_prompts(path: Path, number: int) -> None:
     case, arrays = case_of(path, number)
     tokenizer = checkpoint("tiny-sdxl").tokenizer
-    assert [token.text for token in tokens_of(case["prompt"], tokenizer)] == case["tokens"][1:-1]
+    assert [token.text for token in tokens_of(text_tokens(case["prompt"], tokenizer))] == case["tokens"][1:-1]
     masks = opened(above_mean(by_token(arrays["attention"])))[1:-1]
     for scale, boxes in case["views"].items():
         if not len(masks):

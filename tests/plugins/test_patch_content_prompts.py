@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fusionkit import Patches, Plugin, Prompt, RecipeError, StagePlan, View, hookimpl, windows
 from fusionkit.models.inspect import inspect_model
+from fusionkit.models.prompts.tokens import text_tokens
 from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import ask_maps
 from fusionkit.testing import tiny_model, tiny_pipeline, tiny_plan, tiny_run
@@ -100,7 +101,7 @@ def test_levels_are_averaged_at_the_finest() -> None:
 
 def test_the_map_of_a_word_is_the_mean_of_its_tokens(tokenizer: Any) -> None:
     maps = torch.rand(77, 2, 2)
-    words = words_of("mars during sunset.", tokenizer)
+    words = words_of("mars during sunset.", text_tokens("mars during sunset.", tokenizer))
     expected = torch.stack([maps[1], maps[2:5].mean(0), maps[5]])
     assert np.abs(word_maps(maps, words) - expected.numpy()).max() < 1e-6
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
-from fusionkit.loop.model import ModelInfo, NetInfo
+from fusionkit.loop.model import ModelInfo, NetInfo, TextToken
 from fusionkit.loop.partly import chosen, spread
 from fusionkit.loop.stage import Control, Patches, Stage, Step
 from fusionkit.loop.views import View
@@ -131,6 +131,10 @@ class DiffusersModel(PictureModel):
     @abstractmethod
     def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
         """The text encoder's answer to one prompt, each tensor with a first axis of 1."""
+
+    @abstractmethod
+    def text_tokens(self, prompt: str) -> list[TextToken]:
+        """A prompt's tokens, with their places in the text that the image looks at."""
 
     @abstractmethod
     def embed_negative(self, text: str) -> Embedding:

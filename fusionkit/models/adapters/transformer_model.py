@@ -11,12 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusionkit.errors import ModelError
+from fusionkit.loop.model import TextToken
 from fusionkit.loop.stage import Control, Stage
 from fusionkit.loop.views import View
 from fusionkit.models.adapters.batches import Batch, Embedding, Pair, only
 from fusionkit.models.adapters.diffusers_model import DiffusersModel
 from fusionkit.models.families.base import Asked, Family
 from fusionkit.models.noising import Bridge
+from fusionkit.models.prompts.tokens import tokens_in
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.recipe.prompt_syntax import parse
 
@@ -147,17 +149,7 @@ class TransformerModel(DiffusersModel):
         picture: Image = self.pipe.image_processor.postprocess(image, output_type="pil")[0]
         return picture
 
-    def words(self, prompt: str) -> list[tuple[str, tuple[int, ...]]]:
-        """The prompt's words, each with the places of its tokens in the text that image tokens look at."""
+    def text_tokens(self, prompt: str) -> list[TextToken]:
+        """By the letters that each token of the family's template covers."""
         tokenizer, template, cut = self.family.tokenized(self.pipe)
-        before, _, after = template.partition("{}")
-        offsets = tokenizer(before + prompt + after, return_offsets_mapping=True)["offset_mapping"]
-        words: list[tuple[str, tuple[int, ...]]] = []
-        start = 0
-        for text in prompt.split():
-            start = prompt.index(text, start)
-            first, last = len(before) + start, len(before) + start + len(text)
-            places = [n - cut for n, (a, b) in enumerate(offsets) if b > a and a < last and b > first]
-            words.append((text, tuple(places)))
-            start += len(text)
-        return words
+        return tokens_in(template, prompt, tokenizer, cut, self.embed(prompt)[0].shape[1])

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit.loop.model import TextToken
 from fusionkit.loop.stage import Control
 from fusionkit.models.adapters.batches import Embedding, Pair
 from fusionkit.models.adapters.diffusers_model import DiffusersModel
 from fusionkit.models.controlnet import residuals
 from fusionkit.models.prompts.encoding import Reader
+from fusionkit.models.prompts.tokens import text_tokens
 from fusionkit.recipe.prompt_syntax import parse
 
 
@@ -42,6 +44,11 @@ class UNetModel(DiffusersModel):
         if parsed.weighted or any(len(reader.chunks(parsed)) > 1 for reader in self.readers):
             return None
         return parsed.text
+
+    def text_tokens(self, prompt: str) -> list[TextToken]:
+        """Of the first tokenizer, chunk after chunk; where there are two, the denoiser sees both at one place."""
+        first = self.readers[0]
+        return text_tokens(prompt, first.tokenizer, first.convert, self.chunk_length)
 
     def embed_negative(self, text: str) -> Embedding:
         """A negative prompt's embedding; diffusers skips no layers of it."""

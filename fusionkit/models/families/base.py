@@ -128,6 +128,10 @@ class Family:
         heads, each = config.get("num_attention_heads") or 0, config.get("attention_head_dim") or 0
         return int(heads * each or config.get("dim") or config.get("hidden_size") or 0)
 
+    def layers(self, config: Mapping[str, Any]) -> int:
+        """How many layers of the denoiser look at the text, by its configuration; 0 if it does not tell."""
+        return int((config.get("num_layers") or 0) + (config.get("num_single_layers") or 0))
+
     def takes_scale(self, config: Mapping[str, Any]) -> bool:
         """Whether the guidance scale is an input of the denoiser, in place of a second pass, by its configuration."""
         return bool(config.get("guidance_embeds"))
@@ -248,7 +252,7 @@ class Family:
         return pipe.tokenizer, "{}", 0
 
     def places(self, tokens: int, text: int, queries: int, keys: int) -> tuple[slice, slice] | None:
-        """Where image tokens are among the queries of a joint attention, and text tokens among its keys; None if not both.
+        """Where image tokens are among a joint attention's queries, and text tokens among its keys; None if not both.
 
         Args:
             tokens: Image tokens of a view.

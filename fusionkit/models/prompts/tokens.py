@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusionkit.errors import ModelError
+from fusionkit.loop.model import TextToken
 from fusionkit.models.silence import quiet_loading
 from fusionkit.recipe.prompt_syntax import Parsed, parse
 
@@ -126,6 +127,53 @@ def tokens_of(parsed: Parsed, tokenizer: Any, convert: Callable[[str], str] = st
         weight = parsed.weights[first] if first < len(parsed.weights) else 1.0
         found.append(Token(id_[0], first, last, weight, id_[1] if id_[1] is not None else number))
     return found
+
+
+def text_tokens(
+    prompt: str, tokenizer: Any, convert: Callable[[str], str] = str, length: int | None = None
+) -> list[TextToken]:
+    """A prompt's tokens with their places in the encoder's input, chunk after chunk.
+
+    Args:
+        prompt: The prompt.
+        tokenizer: The (first) tokenizer of the model.
+        convert: What the pipeline does to a prompt before it is tokenized (textual inversion).
+        length: How many tokens the encoder reads at once; None is what the tokenizer says.
+    """
+    frame = frame_of(tokenizer, length)
+    return [
+        _told(tokenizer, chunk * frame.length + len(frame.before) + number, token)
+        for chunk, tokens in enumerate(chunks_of(parse(prompt), tokenizer, frame, convert))
+        for number, token in enumerate(tokens)
+    ]
+
+
+def tokens_in(template: str, prompt: str, tokenizer: Any, cut: int, length: int) -> list[TextToken]:
+    """The tokens of a prompt in a template that are encoded as one piece.
+
+    Args:
+        template: With {} where the prompt goes.
+        prompt: The prompt.
+        tokenizer: One of transformers.
+        cut: How many tokens in front are left out of the encoder's answer.
+        length: Tokens of that answer; what is beyond them is left out.
+    """
+    parsed = parse(prompt)
+    before, _, after = template.partition("{}")
+    begin = len(frame_of(tokenizer).before) - cut
+    with quiet_loading():
+        located = _located(tokenizer, before + parsed.text + after)
+    found = []
+    for number, ((id_, word), start, end) in enumerate(located):
+        first, last = max(0, start - len(before)), min(end - len(before), len(parsed.text))
+        if first < last and 0 <= begin + number < length:
+            token = Token(id_, first, last, parsed.weights[first], number if word is None else word)
+            found.append(_told(tokenizer, begin + number, token))
+    return found
+
+
+def _told(tokenizer: Any, place: int, token: Token) -> TextToken:
+    return TextToken(place, token.start, token.end, tokenizer.decode([token.id]).strip(), token.weight)
 
 
 def _located(tokenizer: Any, text: str) -> list[tuple[tuple[int, int | None], int, int]]:
