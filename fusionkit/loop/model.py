@@ -91,6 +91,10 @@ class NetInfo(Protocol):
     def where(self) -> Path | str:
         """Its folder, or its hub id."""
 
+    @property
+    def class_name(self) -> str:
+        """Its class, by which it loads."""
+
 
 @dataclass(frozen=True)
 class TextToken:

@@ -1,39 +1,47 @@
-"""ControlNets: what one is by its configuration alone, whether it fits a model, and what it adds to a prediction."""
+"""ControlNets: what one is by its configuration alone, whether it fits a model, and its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import ModelError, PluginError, did_you_mean
+from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.loop.model import ModelInfo, NetInfo
 from fusionkit.models.embedded import embedded_controlnets, why_missing
 from fusionkit.models.families import FAMILIES, family_of_denoiser
 from fusionkit.models.files.config_values import Count, Widths
-from fusionkit.models.files.configs import read_config
-from fusionkit.models.files.denoisers import Denoiser
+from fusionkit.models.files.configs import known_entries, parsed
+from fusionkit.models.files.denoisers import Denoiser, Transformer
 from fusionkit.models.files.folder import PICKLE_ADVICE, STEMS
 from fusionkit.models.files.hub import download_controlnet, hub_file, hub_listing
+from fusionkit.models.files.reading import read_json
 from fusionkit.models.files.weights import PICKLES, variants_of, weights_of
 from fusionkit.models.inspect import HUB_ID, expanded
 from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
-    from fusionkit.loop.stage import Control, Stage
+    from fusionkit.models.families.base import Family
+
+
+UNETS = "ControlNetModel"
+"""Class of diffusers' ControlNets that steer a UNet."""
 
 
 class ControlNetConfig(Denoiser):
-    """A ControlNet's `config.json`."""
+    """The `config.json` of a UNet's ControlNet."""
 
     conditioning_channels: Count = 3
     conditioning_embedding_out_channels: Widths = None
     global_pool_conditions: bool = False
+
+
+class TransformerControlNet(Transformer):
+    """The same of one that steers a transformer; a family knows the rest."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,14 @@ class ControlNetInfo:
     Args:
         source: As the recipe names it.
         where: Its folder, or its hub id.
-        kind: "sd" or "sdxl".
+        kind: The family of models that it steers.
         channels: Channels of the latents that it takes.
         cross_attention_dim: Length of a token's embedding.
         block_out_channels: Channels of each block, finest first.
         factor: Pixels of a hint along one side of a latent pixel.
         variant: Of its weights' files, where there are no plain ones.
+        class_name: Of diffusers.
+        unet_channels: Width of the tokens that it adds to, of a transformer's; 0 of a UNet's.
     """
 
     source: str
@@ -59,6 +69,8 @@ class ControlNetInfo:
     block_out_channels: tuple[int, ...]
     factor: int
     variant: str | None = None
+    class_name: str = UNETS
+    unet_channels: int = 0
 
     def misfit(self, model: ModelInfo) -> str:
         """Why it can't steer a model, in one line; empty where it can."""
@@ -70,8 +82,8 @@ class ControlNetInfo:
         differing = [
             said.format(ours=_listed(ours), theirs=_listed(theirs))
             for name, said in _DIFFERS.items()
-            # What the model's configuration does not tell is 0 or empty.
-            if (theirs := getattr(model, name)) and (ours := getattr(self, name)) != theirs
+            # What a configuration does not tell is 0 or empty.
+            if (theirs := getattr(model, name)) and (ours := getattr(self, name)) and ours != theirs
         ]
         return f"{what}: {' and '.join(differing)}" if differing else ""
 
@@ -80,6 +92,7 @@ _DIFFERS = {
     "channels": "its latent channels are {ours}, not {theirs}",
     "cross_attention_dim": "its cross_attention_dim is {ours}, not {theirs}",
     "block_out_channels": "its block_out_channels are {ours}, not {theirs}",
+    "unet_channels": "it adds to tokens of {ours} numbers, not {theirs}",
     "factor": "its hint takes {ours}x{ours} pixels for a latent pixel, not {theirs}x{theirs}",
 }
 
@@ -103,10 +116,14 @@ def inspect_controlnet(source: str) -> ControlNetInfo:
         path = where / "config.json"
     else:
         path = hub_file(where, "config.json", None, what="controlnet", known=embedded_controlnets())
-    config, content = read_config(ControlNetConfig, path, "config.json", what)
-    name = content.get("_class_name")
-    if name not in (None, "ControlNetModel"):
-        raise ModelError(f"{what} is a {name!s:.80}; fusionkit uses diffusers' ControlNetModel")
+    content = read_json(path, what)
+    name = str(content.get("_class_name") or UNETS)
+    if (family := _family_of(name)) is not None:
+        return _of_transformer(source, where, family, content, path)
+    if name != UNETS:
+        known = ", ".join([UNETS, *(each for family in FAMILIES.values() for each in family.controlnets)])
+        raise ModelError(f"{what} is a {name:.80}; fusionkit uses diffusers' {known}")
+    config = parsed(ControlNetConfig, content, "config.json", what)
     if config.global_pool_conditions:
         raise ModelError(f"{what} looks at the whole hint at once, which can't be cropped for each view; use another")
     if (hint_channels := config.conditioning_channels) != 3:
@@ -131,6 +148,40 @@ def inspect_controlnet(source: str) -> ControlNetInfo:
     )
 
 
+def _family_of(name: str) -> Family | None:
+    """The family that a class of ControlNets steers, where it is no UNet's."""
+    return next((each for each in FAMILIES.values() if name in each.controlnets), None)
+
+
+def _of_transformer(
+    source: str, where: Path | str, family: Family, content: Mapping[str, Any], path: Path
+) -> ControlNetInfo:
+    """What is known of a ControlNet that steers a transformer.
+
+    Raises:
+        ModelError: It is of other types than it should be, or of a kind that can't be used.
+    """
+    what = f"controlnet '{source}'"
+    config = parsed(TransformerControlNet, content, "config.json", what)
+    told = {name: default for name, (_, default) in known_entries(TransformerControlNet, content).items()} | dict(
+        content
+    )
+    if problems := list(family.controlnet_problems(told)):
+        raise ModelError("\n".join(f"{what} {problem}" for problem in problems))
+    return ControlNetInfo(
+        source=source,
+        where=where,
+        kind=family.kind,
+        channels=(config.in_channels or 0) // (family.patch**2 if family.packs else 1),
+        cross_attention_dim=next((int(told[key]) for key in family.widths if told.get(key)), 0),
+        block_out_channels=(),
+        factor=0,
+        variant=_variant(source, where, path.parent),
+        class_name=str(content["_class_name"]),
+        unet_channels=family.width(told),
+    )
+
+
 def load_controlnet(info: NetInfo, device: torch.device, dtype: torch.dtype) -> Any:
     """A ControlNet of diffusers, from safetensors only.
 
@@ -150,7 +201,7 @@ def load_controlnet(info: NetInfo, device: torch.device, dtype: torch.dtype) -> 
         # It is asked for inside the loop, and weights made in inference mode could never be changed afterwards.
         with quiet_loading(), only_safetensors(), no_hub(), torch.inference_mode(False):
             diffusers: Any = import_module("diffusers")
-            net = load_part(diffusers.ControlNetModel, folder, variant, dtype, what)
+            net = load_part(getattr(diffusers, info.class_name), folder, variant, dtype, what)
             return net.to(device).eval().requires_grad_(False)
     except ModelError:
         raise
@@ -166,51 +217,6 @@ def _folder(info: NetInfo) -> Path:
         return info.where
     cached = hub_file(info.where, "config.json", None, what="controlnet").parent
     return cached if variants_of(cached, STEMS["unet"]) else download_controlnet(info.where)
-
-
-def check_hints(controls: Iterable[Control], stage: Stage) -> None:
-    """Check that every hint covers a stage's canvas, so that views are cropped from the right places.
-
-    Raises:
-        PluginError: One is of another shape.
-    """
-    width, height = stage.plan.size
-    for control in controls:
-        if (shape := tuple(control.hint.shape)) != (1, 3, height, width):
-            raise PluginError(
-                f"a control's hint has shape {shape}; the canvas takes {(1, 3, height, width)}, in pixels"
-            )
-
-
-def residuals(
-    latents: Tensor, timestep: Tensor, controls: Sequence[tuple[Control, Tensor]], conditions: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What ControlNets add to the denoiser's features, as arguments of the denoiser; several add up.
-
-    Args:
-        latents: (B, C, h, w), scaled for the timestep.
-        timestep: Without axes.
-        controls: Each control with the B views' own crops of its hint, (B, 3, h factor, w factor).
-        conditions: The denoiser's other arguments, of which the text and its like go to the nets as well.
-    """
-    text: Tensor = conditions["encoder_hidden_states"]
-    total: list[Tensor] = []
-    for control, hints in controls:
-        dtype = control.net.dtype
-        down, middle = control.net(
-            latents.to(dtype),
-            timestep,
-            encoder_hidden_states=text.to(dtype),
-            controlnet_cond=hints.to(latents.device, dtype),
-            conditioning_scale=control.scale,
-            guess_mode=False,
-            added_cond_kwargs={name: each.to(dtype) for name, each in conditions.get("added_cond_kwargs", {}).items()},
-            return_dict=False,
-        )
-        found = [*down, middle]
-        total = [a + b for a, b in zip(total, found, strict=True)] if total else found
-    *down, middle = (each.to(text.dtype) for each in total)
-    return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
 
 
 def _locate(source: str) -> Path | str:

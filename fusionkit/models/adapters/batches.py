@@ -62,7 +62,13 @@ def texts_of(stage: Stage, patches: Patches) -> list[tuple[str, str]]:
 
 
 def batches_of(
-    patches: Patches, pairs: Sequence[Pair], latents: Tensor, size: int, keys: Sequence[Hashable], factor: int
+    patches: Patches,
+    pairs: Sequence[Pair],
+    latents: Tensor,
+    size: int,
+    keys: Sequence[Hashable],
+    controls: Sequence[tuple[Control, Tensor]],
+    factor: int,
 ) -> Iterator[Batch]:
     """A group in batches of neighbours.
 
@@ -72,12 +78,12 @@ def batches_of(
         latents: As the main model gets them, (P, C, h, w).
         size: Views in one batch at most.
         keys: One for each view; only views of one key share a batch.
-        factor: Pixels along one side of a latent pixel.
+        controls: Each with what it is shown of the whole canvas, (1, C, H factor, W factor).
+        factor: Pixels of that along one side of a latent pixel.
     """
-    controls = [control for control in patches.controls if control.scale != 0]
     for number, part in enumerate(_slices(keys, size)):
         views = list(patches.views[part])
-        hints = [(control, crop_pixels(control.hint, views, factor)) for control in controls]
+        hints = [(control, crop_pixels(hint, views, factor)) for control, hint in controls]
         yield Batch(number, views, pairs[part], latents[part], hints)
 
 

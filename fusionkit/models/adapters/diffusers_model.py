@@ -18,7 +18,8 @@ from fusionkit.loop.stage import Control, Patches, Stage, Step
 from fusionkit.loop.views import View
 from fusionkit.models.adapters.batches import Batch, Embedding, Pair, batches_of, texts_of, together
 from fusionkit.models.adapters.pictures import PictureModel
-from fusionkit.models.controlnet import check_hints, load_controlnet
+from fusionkit.models.adapters.steering import check_hints
+from fusionkit.models.controlnet import load_controlnet
 from fusionkit.models.families import FAMILIES
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.noising import Bridge, bridge_between
@@ -192,11 +193,14 @@ class DiffusersModel(PictureModel):
         pairs = self.alike([self.pair(*each) if guided else (self.embed(each[0]),) for each in texts])
         size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
         self.largest_batch = max(self.largest_batch, min(size, len(pairs)))
-        check_hints([control for control in patches.controls if control.scale != 0], stage)
+        controls = [control for control in patches.controls if control.scale != 0]
+        check_hints(controls, stage)
+        hints, factor = self.hints(stage, controls)
+        whole = list(zip(controls, hints, strict=True))
         bridge = bridge_between(self.info, stage, at)
         noisy = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         found = []
-        for batch in batches_of(patches, pairs, noisy, size, list(map(self.key, pairs)), self.info.factor):
+        for batch in batches_of(patches, pairs, noisy, size, list(map(self.key, pairs)), whole, factor):
             halves = self.answers(stage, bridge, batch, scale)
             if guided and scale > 1 and not self._guides_plainly:
                 cond, uncond = halves
@@ -205,6 +209,10 @@ class DiffusersModel(PictureModel):
                 halves = uncond + (whole - uncond) / scale, uncond
             found.append(tuple(bridge.back(half, batch.latents) for half in halves))
         return together(found)
+
+    def hints(self, stage: Stage, controls: Sequence[Control]) -> tuple[list[Tensor], int]:
+        """What ControlNets are shown of the whole canvas, and how many of its pixels are one side of a latent pixel."""
+        return [control.hint for control in controls], self.info.factor
 
     @property
     def _guides_plainly(self) -> bool:
@@ -236,7 +244,7 @@ class DiffusersModel(PictureModel):
         conditions: Mapping[str, Any],
         controls: Sequence[tuple[Control, Tensor]],
     ) -> Tensor:
-        """The denoiser's answer to latents (B, C, h, w), each control with its hints (B, 3, h factor, w factor).
+        """The denoiser's answer to latents (B, C, h, w), each control with its rows' hints.
 
         Every forward pass is one call of this; the answer is the model's own parameterisation.
         """

@@ -114,7 +114,15 @@ class PictureModel(ABC):
                 f"a picture of {image.width}x{image.height} can't be encoded: "
                 f"its sides must be divisible by {self.info.factor}"
             )
-        pixels = self.pipe.image_processor.preprocess(image.convert("RGB"))
+        return self.encode_pixels(self.pipe.image_processor.preprocess(image.convert("RGB")), wrap)
+
+    @torch.inference_mode()
+    def encode_pixels(self, pixels: Tensor, wrap: Wrap = "") -> Tensor:
+        """The same of pixels (1, 3, H, W) in -1..1.
+
+        Raises:
+            NumericalError: The latents have values that are not finite.
+        """
         pixels = continued(pixels, wrap, MARGIN * self.info.factor)
         with self._vae() as vae:
             with self._at_work("vae"):

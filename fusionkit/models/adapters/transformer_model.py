@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from fusionkit.errors import ModelError
 from fusionkit.loop.model import TextToken
 from fusionkit.loop.stage import Control, Stage
-from fusionkit.loop.views import View
+from fusionkit.loop.views import View, Wrap
 from fusionkit.models.adapters.batches import Batch, Embedding, Pair, only
 from fusionkit.models.adapters.diffusers_model import DiffusersModel
-from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.adapters.steering import added, in_type
+from fusionkit.models.families.base import Asked, Family, Steered
 from fusionkit.models.noising import Bridge
 from fusionkit.models.prompts.tokens import tokens_in
 from fusionkit.models.silence import quiet_diffusers
@@ -40,6 +42,8 @@ class TransformerModel(DiffusersModel):
         self.positions = positions
         # Image and text tokens of the rows at work, and the batch's number: for those who watch the attention.
         self.tokens = self.text = self._number = 0
+        self._asked: Asked | None = None
+        self._hints: Any = WeakIdKeyDictionary()
 
     def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
         """As the family encodes, on the device and in the denoiser's type, masks as they are.
@@ -100,7 +104,8 @@ class TransformerModel(DiffusersModel):
         origin = (round(view.top / p), round(view.left / p)) if told else (0, 0)
         self.tokens, self.text = size[0] * size[1], max(parts[0].shape[1] for parts in embeddings)
         like = torch.empty(0, device=self.device, dtype=self.dtype)
-        return self.family.conditions(Asked(self.pipe, stage, views, size, origin, scale, like), embeddings)
+        self._asked = Asked(self.pipe, stage, views, size, origin, scale, like)
+        return self.family.conditions(self._asked, embeddings)
 
     def call(self, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]) -> Tensor:
         """The family's call, on views whose sides are whole tokens."""
@@ -141,8 +146,29 @@ class TransformerModel(DiffusersModel):
         controls: Sequence[tuple[Control, Tensor]],
         conditions: Mapping[str, Any],
     ) -> Mapping[str, Any]:
-        """Not for this family."""
-        raise ModelError(f"ControlNets can't steer {self.family.title} models")
+        """What ControlNets add, as arguments of the denoiser; several add up."""
+        if not self.family.controlnets:
+            raise ModelError(f"ControlNets can't steer {self.family.title} models")
+        assert self._asked is not None, "the denoiser's other arguments come first"
+        whole, rows = self._whole(latents), self.conditional_rows or len(latents)
+        times = timestep.to(latents.device).expand(len(latents))
+        total: dict[str, Any] = {}
+        for control, hints in controls:
+            dtype = control.net.dtype
+            told = {name: each.to(dtype) if _is_float(each) else each for name, each in conditions.items()}
+            steered = Steered(control.net, self._whole(hints).to(latents.device, dtype), control.scale, rows)
+            found = self.family.residuals(self._asked, steered, whole.to(dtype), times, told)
+            total = added(total, found) if total else found
+        return {name: in_type(value, self.dtype) for name, value in total.items()}
+
+    def hints(self, stage: Stage, controls: Sequence[Control]) -> tuple[list[Tensor], int]:
+        """Each hint as latents of the whole canvas, encoded once, of which each view gets its own part."""
+        return [self.family.hint(self.pipe, each.net, self._encoded(each.hint, stage.wrap)) for each in controls], 1
+
+    def _encoded(self, hint: Tensor, wrap: Wrap) -> Tensor:
+        if hint not in self._hints:
+            self._hints[hint] = self.encode_pixels(2 * hint - 1, wrap)
+        return self._hints[hint]
 
     def postprocess(self, image: Tensor) -> Image:
         """The picture."""
@@ -153,3 +179,7 @@ class TransformerModel(DiffusersModel):
         """By the letters that each token of the family's template covers."""
         tokenizer, template, cut = self.family.tokenized(self.pipe)
         return tokens_in(template, prompt, tokenizer, cut, self.embed(prompt)[0].shape[1])
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()

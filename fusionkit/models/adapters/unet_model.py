@@ -13,7 +13,7 @@ from fusionkit.loop.model import TextToken
 from fusionkit.loop.stage import Control
 from fusionkit.models.adapters.batches import Embedding, Pair
 from fusionkit.models.adapters.diffusers_model import DiffusersModel
-from fusionkit.models.controlnet import residuals
+from fusionkit.models.adapters.steering import residuals
 from fusionkit.models.prompts.encoding import Reader
 from fusionkit.models.prompts.tokens import text_tokens
 from fusionkit.recipe.prompt_syntax import parse

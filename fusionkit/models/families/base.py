@@ -27,6 +27,23 @@ Over = Literal["text", "all"]
 
 
 @dataclass(frozen=True)
+class Steered:
+    """What a ControlNet is asked about the rows of one forward pass.
+
+    Args:
+        net: The ControlNet, of diffusers.
+        hints: Each row's part of its hint, as latents (B, C, h, w), whole tokens.
+        scale: What its answer is multiplied by.
+        rows: How many of the B rows have the prompt; they come first. All, where they can't be told apart.
+    """
+
+    net: Any
+    hints: Tensor
+    scale: float
+    rows: int
+
+
+@dataclass(frozen=True)
 class Asked:
     """What one forward pass is asked for.
 
@@ -63,6 +80,7 @@ class Family:
         encoders: The parts that encode text; each has a tokenizer of the same ending.
         optional: Parts that a folder may lack, which the pipeline then gets None for.
         left_out: Arguments of the pipeline that no picture needs, and what they are set to.
+        controlnets: Classes of diffusers' ControlNets that steer it; none where there are none.
         widths: What of the denoiser's configuration must be the width of which text encoder's tokens.
         reads: Where the text that image tokens look at is tokenized, and the most tokens that are read; what is longer
             loses its end. Nothing where a prompt is encoded in as many chunks as it has.
@@ -92,6 +110,7 @@ class Family:
     encoders: ClassVar[tuple[str, ...]] = ("text_encoder",)
     optional: ClassVar[frozenset[str]] = frozenset()
     left_out: ClassVar[Mapping[str, Any]] = {}
+    controlnets: ClassVar[tuple[str, ...]] = ()
     widths: ClassVar[Mapping[str, str]] = {}
     reads: ClassVar[Mapping[str, int]] = {"tokenizer": 512}
     patch: ClassVar[int] = 2
@@ -130,7 +149,8 @@ class Family:
 
     def layers(self, config: Mapping[str, Any]) -> int:
         """How many layers of the denoiser look at the text, by its configuration; 0 if it does not tell."""
-        return int((config.get("num_layers") or 0) + (config.get("num_single_layers") or 0))
+        counts = (config.get(key) or 0 for key in ("num_layers", "num_single_layers", "n_layers"))
+        return int(sum(counts))
 
     def takes_scale(self, config: Mapping[str, Any]) -> bool:
         """Whether the guidance scale is an input of the denoiser, in place of a second pass, by its configuration."""
@@ -234,6 +254,38 @@ class Family:
         answer = denoiser(hidden_states=self.packed(latents), timestep=time, **conditions, return_dict=False)[0]
         height, width = latents.shape[-2:]
         return self.unpacked(answer, (height, width))
+
+    def controlnet_problems(self, config: Mapping[str, Any]) -> Iterator[str]:
+        """Why a ControlNet of the family's class can't be used, in lines that read on from its name.
+
+        Args:
+            config: Its configuration, with its class' defaults.
+        """
+        return iter(())
+
+    def hint(self, pipe: Any, net: Any, latents: Tensor) -> Tensor:
+        """A hint of the whole canvas as a ControlNet takes it, from its latents (1, C, H, W) as the denoiser has them.
+
+        Args:
+            pipe: The pipeline.
+            net: The ControlNet.
+            latents: The hint's.
+        """
+        return latents
+
+    def residuals(
+        self, asked: Asked, steered: Steered, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What a ControlNet adds, as arguments of the denoiser: tensors, in lists or mappings.
+
+        Args:
+            asked: As for `conditions`.
+            steered: The ControlNet, and what it is shown.
+            latents: (B, C, h, w), whole tokens.
+            timestep: (B,).
+            conditions: The denoiser's arguments.
+        """
+        raise NotImplementedError
 
     def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
         """The guided prediction of its two halves, (P, C, h, w), h and w whole tokens."""

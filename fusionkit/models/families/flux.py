@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.models.families.base import Asked, Family
-from fusionkit.models.families.parts import image_ids, scales, stacked
+from fusionkit.models.families.base import Asked, Family, Steered
+from fusionkit.models.families.parts import at_each_layer, image_ids, scales, stacked
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fusionkit.models.families.base import Embedding
 
 
@@ -16,7 +18,7 @@ class Flux(Family):
     """`FluxPipeline`; a negative prompt counts where the guidance scale is no input (its `true_cfg_scale`)."""
 
     kind, title, pipelines = "flux", "Flux.1", ("FluxPipeline",)
-    denoisers = ("FluxTransformer2DModel",)
+    denoisers, controlnets = ("FluxTransformer2DModel",), ("FluxControlNetModel",)
     encoders = ("text_encoder", "text_encoder_2")
     left_out = {"image_encoder": None, "feature_extractor": None}
     widths = {"joint_attention_dim": "text_encoder_2", "pooled_projection_dim": "text_encoder"}
@@ -39,6 +41,36 @@ class Flux(Family):
             "txt_ids": asked.like.new_zeros(text.shape[1], 3),
             "img_ids": image_ids(asked).to(asked.like),
             "guidance": scales(asked) if self.takes_scale(asked.pipe.transformer.config) else None,
+        }
+
+    def controlnet_problems(self, config: Mapping[str, Any]) -> Iterator[str]:
+        """Unions, which are told a kind of hint by number, and those that take pixels."""
+        if config.get("num_mode") is not None:
+            yield "is a union of several, chosen by a number that fusionkit does not tell; use one for one kind of hint"
+        if config.get("conditioning_embedding_channels") is not None:
+            yield "takes a hint in pixels, where fusionkit gives latents; use another"
+
+    def residuals(
+        self, asked: Asked, steered: Steered, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """From the rows that have the prompt, as in diffusers; the others get the same."""
+        net, rows = steered.net, slice(0, steered.rows)
+        blocks, singles = net(
+            hidden_states=self.packed(latents[rows]),
+            controlnet_cond=self.packed(steered.hints[rows]),
+            conditioning_scale=steered.scale,
+            encoder_hidden_states=conditions["encoder_hidden_states"][rows],
+            pooled_projections=conditions["pooled_projections"][rows],
+            timestep=self.time(timestep[rows], latents.dtype),
+            img_ids=conditions["img_ids"],
+            txt_ids=conditions["txt_ids"],
+            guidance=scales(asked)[rows] if net.config.guidance_embeds else None,
+            return_dict=False,
+        )
+        config, count = asked.pipe.transformer.config, len(latents)
+        return {
+            "controlnet_block_samples": at_each_layer(blocks, config.num_layers, count),
+            "controlnet_single_block_samples": at_each_layer(singles, config.num_single_layers, count),
         }
 
     def tokenized(self, pipe: Any) -> tuple[Any, str, int]:

@@ -5,6 +5,7 @@ Importing this needs no torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,21 @@ def filled(embeddings: Sequence[Embedding]) -> list[Embedding]:
 def scales(asked: Asked) -> Tensor:
     """The guidance scale as an input of the denoiser, one for each row, (B,), float32."""
     return asked.like.new_full((len(asked.views),), asked.scale).float()
+
+
+def at_each_layer(samples: Sequence[Tensor] | None, depth: int, rows: int) -> list[Tensor] | None:
+    """What a ControlNet of fewer layers adds to each of the denoiser's, for all rows.
+
+    Args:
+        samples: Of each of its layers, of the rows that have the prompt; those without it get the same.
+        depth: How many layers the denoiser has.
+        rows: How many rows.
+    """
+    if samples is None:
+        return None
+    each = math.ceil(depth / len(samples))  # as in diffusers' transformers
+    whole = [sample.repeat(rows // len(sample), 1, 1) for sample in samples]
+    return [whole[number // each] for number in range(depth)]
 
 
 def image_ids(asked: Asked, first: float = 0.0) -> Tensor:

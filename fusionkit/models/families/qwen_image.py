@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.models.families.base import Asked, Family
-from fusionkit.models.families.parts import filled, scales, stacked
+from fusionkit.models.families.base import Asked, Family, Steered
+from fusionkit.models.families.parts import at_each_layer, filled, scales, stacked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +19,7 @@ class QwenImage(Family):
 
     kind, title, pipelines = "qwen-image", "Qwen-Image", ("QwenImagePipeline",)
     denoisers, autoencoders = ("QwenImageTransformer2DModel",), ("AutoencoderKLQwenImage",)
+    controlnets = ("QwenImageControlNetModel",)
     widths = {"joint_attention_dim": "text_encoder"}
     packs = True
     window = (1328, 1328)
@@ -50,6 +51,29 @@ class QwenImage(Family):
         mixed, size = super().guided(cond, uncond, scale), (cond.shape[-2], cond.shape[-1])
         kept = self.packed(cond).norm(dim=-1, keepdim=True) / self.packed(mixed).norm(dim=-1, keepdim=True)
         return self.unpacked(self.packed(mixed) * kept, size)
+
+    def controlnet_problems(self, config: Mapping[str, Any]) -> Iterator[str]:
+        """Those that are shown a mask as well."""
+        if config.get("extra_condition_channels"):
+            yield "takes more than a prompt and a hint (extra_condition_channels); use another"
+
+    def residuals(
+        self, asked: Asked, steered: Steered, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """From the rows that have the prompt, as in diffusers; the others get the same."""
+        rows, mask = slice(0, steered.rows), conditions["encoder_hidden_states_mask"]
+        samples = steered.net(
+            hidden_states=self.packed(latents[rows]),
+            controlnet_cond=self.packed(steered.hints[rows]),
+            conditioning_scale=steered.scale,
+            encoder_hidden_states=conditions["encoder_hidden_states"][rows],
+            encoder_hidden_states_mask=None if mask is None else mask[rows],
+            timestep=self.time(timestep[rows], latents.dtype),
+            img_shapes=conditions["img_shapes"][rows],
+            return_dict=False,
+        )
+        depth = asked.pipe.transformer.config.num_layers
+        return {"controlnet_block_samples": at_each_layer(samples, depth, len(latents))}
 
     def tokenized(self, pipe: Any) -> tuple[Any, str, int]:
         """The prompt in its template, the system's part cut off."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.base import Asked, Family, Steered
 from fusionkit.models.families.parts import stacked
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class Sd3(Family):
     """`StableDiffusion3Pipeline`, with and without T5."""
 
     kind, title, pipelines = "sd3", "Stable Diffusion 3", ("StableDiffusion3Pipeline",)
-    denoisers = ("SD3Transformer2DModel",)
+    denoisers, controlnets = ("SD3Transformer2DModel",), ("SD3ControlNetModel",)
     encoders = ("text_encoder", "text_encoder_2", "text_encoder_3")
     # Where T5 is not there, zeros stand for it.
     optional = frozenset({"text_encoder_3", "tokenizer_3"})
@@ -43,3 +43,36 @@ class Sd3(Family):
     def time(self, timestep: Tensor, dtype: Any) -> Tensor:
         """As it is."""
         return timestep
+
+    def controlnet_problems(self, config: Mapping[str, Any]) -> Iterator[str]:
+        """Those that are shown a mask as well."""
+        if config.get("extra_conditioning_channels"):
+            yield "takes more than a prompt and a hint (extra_conditioning_channels); use another"
+
+    def hint(self, pipe: Any, net: Any, latents: Tensor) -> Tensor:
+        """Not shifted for InstantX's, which are told by their pooled zeros, as in diffusers."""
+        vae = pipe.vae.config
+        unshifted = net.config.force_zeros_for_pooled_projection
+        return latents + vae.shift_factor * vae.scaling_factor if unshifted and vae.shift_factor else latents
+
+    def residuals(
+        self, asked: Asked, steered: Steered, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Of all rows; some take no text, or the denoiser's tokens in place of latents."""
+        net, pooled = steered.net, conditions["pooled_projections"]
+        samples = net(
+            hidden_states=latents if net.config.use_pos_embed else asked.pipe.transformer.pos_embed(latents),
+            controlnet_cond=steered.hints,
+            conditioning_scale=steered.scale,
+            encoder_hidden_states=None
+            if net.config.joint_attention_dim is None
+            else conditions["encoder_hidden_states"],
+            pooled_projections=pooled.new_zeros(pooled.shape)
+            if net.config.force_zeros_for_pooled_projection
+            else pooled,
+            timestep=self.time(timestep, latents.dtype),
+            return_dict=False,
+        )[0]
+        depth = asked.pipe.transformer.config.num_layers
+        spread = [samples[int(number / (depth / len(samples)))] for number in range(depth)]
+        return {"block_controlnet_hidden_states": spread}

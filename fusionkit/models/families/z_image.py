@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.base import Asked, Family, Steered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ class ZImage(Family):
     """`ZImagePipeline`, whose own guidance scale counts from 0, so that its 4 is 5 here."""
 
     kind, title, pipelines = "z-image", "Z-Image", ("ZImagePipeline",)
-    denoisers = ("ZImageTransformer2DModel",)
+    denoisers, controlnets = ("ZImageTransformer2DModel",), ("ZImageControlNetModel",)
     widths = {"cap_feat_dim": "text_encoder"}
     defaults = {"guidance-scale": 6.0, "steps": 50}
     text_first, text_tokens, parameters = False, 128, 10_300_000_000
@@ -40,11 +40,33 @@ class ZImage(Family):
         """Lists in, a list out, and the velocity points from the noise to the picture."""
         import torch
 
-        origin = conditions["origin"]
+        origin, steering = conditions["origin"], conditions.get("controlnet_block_samples")
         views, time = list(latents[:, :, None].unbind(0)), self.time(timestep, latents.dtype)
         with nullcontext() if origin == (0, 0) else _moved(denoiser, origin):
-            answers = denoiser(views, time, conditions["cap_feats"], return_dict=False)[0]
+            answers = denoiser(
+                views, time, conditions["cap_feats"], controlnet_block_samples=steering, return_dict=False
+            )[0]
         return -torch.stack([answer[:, 0] for answer in answers])
+
+    def residuals(
+        self, asked: Asked, steered: Steered, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Of all rows, by layer; a ControlNet works with parts of the denoiser, and some take a mask, here empty."""
+        import torch.nn.functional as F
+
+        net, origin = steered.net, conditions["origin"]
+        if net.t_embedder is None:
+            net.from_transformer(net, asked.pipe.transformer)
+        hints = F.pad(steered.hints, (0, 0, 0, 0, 0, net.config.control_in_dim - steered.hints.shape[1]))
+        with nullcontext() if origin == (0, 0) else _moved(net, origin):
+            samples = net(
+                list(latents[:, :, None].unbind(0)),
+                self.time(timestep, latents.dtype),
+                conditions["cap_feats"],
+                hints[:, :, None],
+                conditioning_scale=steered.scale,
+            )
+        return {"controlnet_block_samples": samples}
 
     def places(self, tokens: int, text: int, queries: int, keys: int) -> tuple[slice, slice] | None:
         """Both are filled up to multiples of 32."""

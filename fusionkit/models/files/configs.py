@@ -45,6 +45,7 @@ _CLASSES = {
     "Denoiser": ("models/controlnets/controlnet.py", "ControlNetModel"),
     "UNet": ("models/unets/unet_2d_condition.py", "UNet2DConditionModel"),
     "Transformer": ("models/transformers/*.py", ""),
+    "TransformerControlNet": ("models/controlnets/*.py", ""),
     "Vae": ("models/autoencoders/autoencoder*.py", ""),
 }
 
