@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.embeddings import apply_rotary_emb
 from on_families import LONG, NEGATIVE, apart, model_of, stage_on
-from tiny_parts import Case
+from tiny_parts import Case, clip_tokenizer
 from torch import Tensor
 
 from fusionkit import Fusion
@@ -17,6 +17,7 @@ from fusionkit.loop.canvas import gather
 from fusionkit.loop.stage import Patches, Stage
 from fusionkit.loop.views import covering
 from fusionkit.models.attention import capture
+from fusionkit.models.prompts.tokens import tokens_in
 from fusionkit_accdiffusion import DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_accdiffusion.words import words_of
 from fusionkit_multidiffusion import MultiDiffusion
@@ -71,7 +72,7 @@ class Sd3ByHand:
         self.inner, self.kept = inner, kept
 
     def __call__(
-        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, *more: Any
+        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **more: Any
     ) -> Any:
         if encoder_hidden_states is not None:
             parts = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.add_k_proj(encoder_hidden_states)
@@ -156,10 +157,10 @@ def test_words_are_where_their_tokens_are(case: Case) -> None:
 
 
 def test_a_prompt_beyond_what_is_encoded_has_words_without_tokens(case: Case) -> None:
-    model = model_of(case)
-    words = words_of(" ".join(["boat"] * 2000), model.text_tokens(" ".join(["boat"] * 2000)))
-    length = model.embed(" ".join(["boat"] * 2000))[0].shape[1]
-    assert max(place for word in words for place in word.positions) < length
+    model, prompt = model_of(case), " ".join(["boat"] * 150)
+    tokens = tokens_in("{}", prompt, clip_tokenizer(), 0, 77)
+    assert [token.place for token in tokens] == list(range(1, 77))
+    assert max(token.place for token in model.text_tokens(prompt)) < model.embed(prompt)[0].shape[1]
 
 
 @pytest.mark.parametrize("attention", ["text", "all"])
@@ -171,4 +172,4 @@ def test_views_of_an_upscaled_picture_have_words_of_their_own(case: Case, attent
     )
     result = fusion(PROMPT, size=(192, 192), seed=1, progress=False, maps=True)
     assert result.latents.isfinite().all()
-    assert {"patch-content-prompts/word-03-boat", "patch-content-prompts/prompts"} <= set(result.maps)
+    assert {"word-03-boat", "prompts"} <= set(result.maps)
