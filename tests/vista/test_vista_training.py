@@ -21,7 +21,7 @@ from fusionkit_vista.judge import load_judge
 from fusionkit_vista.tokenizer import token_ids
 from fusionkit_vista.train.__main__ import main
 from fusionkit_vista.train.clock import Clock, average_decay, rate_at
-from fusionkit_vista.train.denoiser import build_scheduler
+from fusionkit_vista.train.denoiser import build_scheduler, words_alone
 from fusionkit_vista.train.device import plain_attention
 from fusionkit_vista.train.driver import Driver, Part
 from fusionkit_vista.train.expert_pictures import FOLDER
@@ -278,3 +278,16 @@ def test_what_is_there_is_packed_and_the_rest_left_out(tmp_path: Path) -> None:
     (driver.work / "judge" / "judge" / "config.json").write_text(json.dumps({}))
     driver.pack()
     assert sorted(path.name for path in tmp_path.glob("*.tar.gz")) == ["judge.tar.gz", "logs.tar.gz"]
+
+
+def test_behind_the_words_of_a_caption_stands_what_stands_there_of_the_empty_one() -> None:
+    empty, tokens = torch.tensor([0, 9, 9, 9]), torch.tensor([[0, 3, 9, 9], [0, 4, 5, 9]])
+    context = torch.arange(3 * 4 * 2, dtype=torch.float32).reshape(3, 4, 2)
+
+    alone, rest = words_alone(context, tokens, empty)
+
+    assert torch.equal(alone[0, :2], context[0, :2])
+    assert torch.equal(alone[1, :3], context[1, :3])
+    assert torch.equal(alone[0, 2:], context[2, 2:])
+    assert torch.equal(alone[1, 3:], context[2, 3:])
+    assert rest == (2 * 16**2 + 8**2) / 3  # vectors of the two captions are 16 and 8 away from those of the empty one

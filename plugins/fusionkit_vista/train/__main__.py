@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
         help="of decoder, judge and encode: another autoencoder; of denoiser: a finished model from which it goes on",
     )
     result.add_argument("--count", type=int, help="of expert and controlnet: how many pictures are drawn for it")
+    result.add_argument(
+        "--grounded", action="store_true", help="of denoiser: nothing of a caption may stand behind its words"
+    )
     result.add_argument("--save-every", type=float, default=60.0, help="seconds between two states")
     result.add_argument("--log-every", type=float, default=10.0, help="seconds between two lines")
     result.add_argument("--tiny", action="store_true", help="toy models, for a rehearsal")

@@ -127,9 +127,9 @@ class Run:
         folder, start = self.work / "denoiser", self.options.start
         tokenizer = tokenizer_of(folder, words_of(captions))
         widths = (16, 32, 32) if self.tiny else self.options.widths or WIDTHS
-        stage = denoiser_stage(
-            tokenizer, latents, captions, self.device, self.batch(16, 512), folder, widths, self.options.rate or RATE
-        )
+        rate, batch = self.options.rate or RATE, self.batch(16, 512)
+        learning = tokenizer, latents, captions, self.device, batch, folder
+        stage = denoiser_stage(*learning, widths, rate, self.options.grounded)
         if start:
             for name, part in stage.models.items():
                 finished = load({"unet": "UNet2DConditionModel"}.get(name, "CLIPTextModel"), start / name)

@@ -20,6 +20,8 @@ SIDE = 16
 RATE = 1.5e-3
 DROPOUT = 0.1
 GAMMA = 5.0
+REST = 0.1
+"""Weight of the loss that keeps what a caption says out of the tokens behind its words."""
 SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -86,6 +88,24 @@ class Noising:
         return (errors * self.weights[t]).mean(), {"mse": errors.mean()}
 
 
+def words_alone(context: torch.Tensor, tokens: torch.Tensor, empty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Put the vectors of the empty caption behind the words of others.
+
+    Args:
+        context: The text encoder's vectors (n + 1, l, d) of n captions and the empty one.
+        tokens: Of the n captions (n, l).
+        empty: The tokens (l,) of the empty caption.
+
+    Returns:
+        The vectors (n, l, d), and the mean square of how far those that were replaced are from what replaced them.
+    """
+    given, rest = context[:-1].float(), context[-1:].float()
+    is_rest = (tokens == empty[-1])[..., None]
+    away = (given - rest).square() * is_rest
+    mean = away.sum() / (is_rest.sum().clamp(min=1) * given.shape[-1])
+    return torch.where(is_rest, rest, given), mean
+
+
 def denoiser_stage(
     tokenizer: Any,
     latents: torch.Tensor,
@@ -95,10 +115,15 @@ def denoiser_stage(
     folder: Path,
     widths: tuple[int, ...] = WIDTHS,
     rate: float = RATE,
+    grounded: bool = False,
 ) -> Stage:
     """The stage that trains denoiser and text encoder together on latents (n, c, 16, 16), `count` a step.
 
     `rate` is Muon's highest one; AdamW's is two thirds of it.
+
+    If `grounded`, the denoiser sees behind the words of a caption what stands there of the empty one, and the text
+    encoder learns to put just that there. Else the last token, which has read all the others, comes to say everything,
+    and attention to a word does not tell where its thing is.
     """
     unet, text_encoder = build_unet(latents.shape[1], widths), build_clip(tokenizer).to(device)
     unet.to(device, memory_format=torch.channels_last)
@@ -111,9 +136,14 @@ def denoiser_stage(
         noisy, velocity, t = noising.batch(latents[chosen].float(), chance)
         tokens = words.of(chosen, chance.uniform(count) < DROPOUT)
         with half(device):
-            context = text_encoder(tokens).last_hidden_state
+            if grounded:
+                context = text_encoder(torch.cat([tokens, words.empty[None]])).last_hidden_state
+                context, rest = words_alone(context, tokens, words.empty)
+            else:
+                context, rest = text_encoder(tokens).last_hidden_state, None
             predicted = unet(noisy, t, context, return_dict=False)[0]
-        return noising.loss(predicted, velocity, t)
+        error, figures = noising.loss(predicted, velocity, t)
+        return (error, figures) if rest is None else (error + REST * rest, {**figures, "rest": rest})
 
     def export(means: dict[str, Any]) -> None:
         save_half(means, folder)
