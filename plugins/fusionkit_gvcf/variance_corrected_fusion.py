@@ -17,13 +17,21 @@ class VarianceCorrectedFusion(Plugin):
 
     @hookimpl
     def check(self, stage: Stage) -> list[str]:
-        """A deterministic scheduler draws no noise that could be corrected."""
-        if stage.scheduler.stochastic:
-            return []
-        return [
-            f"{self.plugin_name}: {stage.scheduler.name} draws no noise, so there is no variance to correct; "
-            f"use a scheduler that does, such as ddpm, euler-a or ddim: {{eta: 1.0}}, or leave the plugin out"
-        ]
+        """A deterministic scheduler draws no noise that could be corrected; one that draws all anew solves no SDE."""
+        from fusionkit.models.schedulers.by_name import stochastic_names
+
+        scheduler, such_as = stage.scheduler, stochastic_names(stage.info)
+        if not scheduler.stochastic:
+            return [
+                f"{self.plugin_name}: {scheduler.name} draws no noise, so there is no variance to correct; "
+                f"use a scheduler that does, such as {such_as}, or leave the plugin out"
+            ]
+        if scheduler.resamples:
+            return [
+                f"{self.plugin_name}: {scheduler.name} throws all noise away at each step and draws it anew, which "
+                f"solves no SDE whose variance could be corrected; use {such_as}, or leave the plugin out"
+            ]
+        return []
 
     @hookimpl(wrapper=True)
     def fuse(self, stage: Stage, at: Step, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:

@@ -178,13 +178,21 @@ def training_timesteps(stage: Stage) -> int:
 
 
 def epsilon_per_output(stage: Stage, at: Step) -> float:
-    """What a difference of two outputs is multiplied by to be one of epsilon: v is 1 / alpha and x_0 sigma / alpha."""
+    """What a difference of two outputs is multiplied by to be one of epsilon.
+
+    It is alpha for v, alpha / sigma for x_0, and 1 - s for the velocity of a flow. So one factor k means the same
+    whatever the main model answers: epsilon is the noise itself, however it is mixed into the latents. A flow begins at
+    pure noise, where all differences of epsilon would be 0: there it is as at Stable Diffusion's noisiest timestep.
+    """
     from fusionkit.models.compatibility import is_edm
     from fusionkit.models.parameterisation import alpha_sigma
+    from fusionkit.models.schedulers.flows import MOST_NOISE
 
-    kind = stage.scheduler.config.get("prediction_type", "epsilon")
+    kind = stage.scheduler.prediction_type
     # An EDM model's output is scaled in a way of its own, the same for all models.
     if kind == "epsilon" or is_edm(stage.scheduler.name):
         return 1.0
     alpha, sigma = alpha_sigma(stage.scheduler, at.timestep)
+    if kind == "flow_prediction":
+        return max(alpha, 1 / (1 + MOST_NOISE))
     return alpha if kind == "v_prediction" else alpha / sigma

@@ -96,9 +96,11 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
                 f"use at most {most}, or a smaller stride"
             )
         if self.noise == "averaged" and not stage.scheduler.stochastic:
+            from fusionkit.models.schedulers.by_name import stochastic_names
+
             problems.append(
                 f"noise 'averaged' needs a scheduler whose steps draw noise, and {stage.scheduler.name} draws none; "
-                f"use one that does, such as ddpm, euler-a or ddim: {{eta: 1.0}}, or noise 'canvas'"
+                f"use one that does, such as {stochastic_names(stage.info)}, or noise 'canvas'"
             )
         return [f"{self.plugin_name}: {problem}" for problem in problems]
 

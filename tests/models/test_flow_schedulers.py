@@ -14,8 +14,8 @@ from torch import Tensor
 from fusionkit.errors import RecipeError
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.schedulers.by_name import FLOW_NAMES
-from fusionkit.models.schedulers.flow_wrapper import MOST_NOISE, FlowScheduler
-from fusionkit.models.schedulers.flows import mu, window_tokens
+from fusionkit.models.schedulers.flow_wrapper import FlowScheduler
+from fusionkit.models.schedulers.flows import MOST_NOISE, mu, window_tokens
 from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.recipe import Recipe, SchedulerSpec

@@ -136,6 +136,11 @@ def is_flow(info: ModelInfo) -> bool:
     return info.prediction_type == FLOW
 
 
+def stochastic_names(info: ModelInfo) -> str:
+    """Schedulers that draw noise and solve an SDE with it, as errors name them for a model."""
+    return "flow-euler-a or dpm++-2m-sde" if is_flow(info) else "ddpm, euler-a or ddim: {eta: 1.0}"
+
+
 def _unsuited(info: ModelInfo, name: str, shown: str, *, own: bool) -> str:
     """Why a class can't solve what a model answers, in one line; empty where it can."""
     whose = f"the model's own scheduler, {shown}," if own else f"scheduler '{shown}'"

@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 
 from fusionkit.models.schedulers.by_name import FLOW, FLOW_OR_NOISE
-from fusionkit.models.schedulers.flows import resamples
+from fusionkit.models.schedulers.flows import MOST_NOISE, resamples
 from fusionkit.models.schedulers.wrapper import DiffusersScheduler
-
-MOST_NOISE = 14.6146
-"""The ratio of noise to signal, s / a, that Stable Diffusion's schedule begins at; of more hardly a trace is left."""
 
 _ALMOST = 1e-6
 

@@ -17,6 +17,9 @@ from fusionkit.models.schedulers.options import STEP_LIMIT, options_of
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
 
+MOST_NOISE = 14.6146
+"""The ratio of noise to signal, s / a, that Stable Diffusion's schedule begins at; of more hardly a trace is left."""
+
 LEVELS = "FlowMatchEulerDiscreteScheduler"
 """The class of diffusers that spaces noise levels; the other ones get them from it."""
 
