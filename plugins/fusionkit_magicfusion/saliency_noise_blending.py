@@ -89,12 +89,15 @@ class SaliencyNoiseBlending(Plugin):
         if not (group := chosen(patches)).views:
             return spread(patches, group.latents)
         # In one order whatever the recipe's, so that neither ties nor rounding depend on it.
+        scales = {name: self._scale(stage, at, name) for name in self.names}
+        # A model's own way of guiding may depend on its scale: the pair is that of the role's.
         pairs = {
-            name: stage.models[name].predict_pair(stage, at, self._asked(stage, group, name)) for name in self.names
+            name: stage.models[name].predict_pair(stage, at, self._asked(stage, group, name), scale)
+            for name, scale in scales.items()
         }
         winner = winners(self._saliences(stage, at, pairs))
         self._seen(stage).add(at, group.views, winner)
-        each = [guided(*pairs[name], self._scale(stage, at, name)) for name in self.names]
+        each = [guided(*pairs[name], scale) for name, scale in scales.items()]
         return spread(patches, blended(each, winner))
 
     @hookimpl

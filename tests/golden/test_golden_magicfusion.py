@@ -45,7 +45,7 @@ class Stub:
 
     device = torch.device("cpu")
 
-    def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
+    def predict_pair(self, stage: Stage, at: Step, patches: Patches, scale: float) -> tuple[Tensor, Tensor]:
         assert patches.latents.shape == self.cond.shape
         return self.cond, self.uncond
 

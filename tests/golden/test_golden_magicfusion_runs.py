@@ -28,8 +28,10 @@ class Listening:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
-        self.pairs.append(self.model.predict_pair(stage, at, patches))
+    def predict_pair(
+        self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        self.pairs.append(self.model.predict_pair(stage, at, patches, guidance_scale))
         return self.pairs[-1]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from flow_plans import flow_plan
 from torch import Tensor
 
 from fusionkit import Fused, Patches, Plugin, RecipeError, Stage, Step, hookimpl
@@ -24,17 +25,23 @@ ODE = ["ddim", "euler", "heun", "kdpm2"]
 MULTISTEP = ["dpm++-2m-karras", "dpm++-2s", "deis", "unipc", "pndm"]
 SDE = ["ddpm", "ddim-eta", "euler-a", "kdpm2-a", "lcm", "tcd", "dpm++-2m-sde", "sasolver", "edm-euler"]
 DETERMINISTIC = [*ODE, *MULTISTEP]
+FLOW_ODE = ["flow-euler", "flow-heun", "flow: unipc", "flow: dpm++-2m"]
+FLOW_SDE = ["flow-euler-a", "flow: dpm++-2m-sde"]
+RESAMPLING = ["flow-lcm", "flow-stochastic"]
+FLOWS = [*FLOW_ODE, *FLOW_SDE, *RESAMPLING]
 WITH_OPTIONS: dict[str, Any] = {
     "ddim-eta": {"ddim": {"eta": 1.0}},
     "edm-euler": {"edm-euler": {"s_churn": 10.0}},
+    "flow-stochastic": {"flow-euler": {"stochastic-sampling": True}},
+    **{name: name.removeprefix("flow: ") for name in FLOWS if ": " in name},
 }
 
 METHODS = ["multidiffusion", "gf", "vcf", "sa", "all"]
 PAIRS = [
     (method, scheduler)
     for method in METHODS
-    for scheduler in [*DETERMINISTIC, *SDE]
-    if scheduler in SDE or method not in ("vcf", "all")
+    for scheduler in [*DETERMINISTIC, *SDE, *FLOWS]
+    if scheduler in (*SDE, *FLOW_SDE) or method not in ("vcf", "all")
 ]
 
 
@@ -117,7 +124,8 @@ def run(plugins: list[Plugin], scheduler: str, size: tuple[int, int], **fields: 
     """A whole run without a model; answers its stage and every call of the scheduler."""
     groups: list[Sequence[Patches]] = []
     spec = WITH_OPTIONS.get(scheduler, scheduler)
-    plan = tiny_plan([*plugins, Groups(kept=groups)], scheduler=spec, size=size, **{"steps": 6, **fields})
+    made = flow_plan if scheduler in FLOWS else tiny_plan
+    plan = made([*plugins, Groups(kept=groups)], scheduler=spec, size=size, **{"steps": 6, **fields})
     (stage,) = plan.stages
     stage.scheduler = spy = Spy(stage.scheduler)
     denoise(stage, plan.hooks)
@@ -141,6 +149,16 @@ def test_vcf_with_a_deterministic_scheduler_is_one_line(method: str, scheduler: 
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("scheduler", [*FLOW_ODE, *RESAMPLING])
+def test_vcf_with_a_flow_that_solves_no_sde_is_one_line(scheduler: str) -> None:
+    why = (
+        "draws no noise, so" if scheduler in FLOW_ODE else "throws all noise away at each step and draws it anew, which"
+    )
+    with pytest.raises(RecipeError, match=rf"{why} .* use .*flow-euler-a or dpm\+\+-2m-sde, or leave the") as error:
+        flow_plan(plugins_of("vcf"), scheduler=WITH_OPTIONS.get(scheduler, scheduler), steps=6)
+    assert len(str(error.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("scheduler", DETERMINISTIC)
 def test_averaged_noise_with_a_deterministic_scheduler_is_one_line(scheduler: str) -> None:
     with pytest.raises(RecipeError, match="noise 'averaged' needs a scheduler whose steps draw noise") as error:
@@ -159,14 +177,14 @@ def test_a_constant_field_stays_constant(method: str, scheduler: str) -> None:
         assert float(spread.max()) <= 1e-5 * max(1.0, float(call.following.abs().max()))
 
 
-@pytest.mark.parametrize(("method", "scheduler"), [(m, s) for m, s in PAIRS if s in SDE])
+@pytest.mark.parametrize(("method", "scheduler"), [(m, s) for m, s in PAIRS if s in (*SDE, *FLOW_SDE, *RESAMPLING)])
 def test_the_noise_of_the_fused_canvas_has_variance_1(method: str, scheduler: str) -> None:
     _, calls = run([*plugins_of(method), Model(value=0.0)], scheduler, (512, 320), steps=10)
     power = torch.cat([call.noise for call in calls]).square().mean()
     assert abs(float(power) - 1) < 0.02
 
 
-@pytest.mark.parametrize("scheduler", SDE)
+@pytest.mark.parametrize("scheduler", [*SDE, *FLOW_SDE])
 @pytest.mark.parametrize("views", [1, 2, 4])
 def test_averaged_noise_has_variance_1_over_the_number_of_views(scheduler: str, views: int) -> None:
     plugins = [MultiDiffusion(stride=64, noise="averaged"), Repeated(times=views), Model(value=0.0)]
@@ -203,7 +221,7 @@ def test_fusing_before_stepping_is_stepping_before_fusing(method: str, scheduler
         assert float((fused - call.following).abs().max()) <= 1e-5 * scale
 
 
-@pytest.mark.parametrize("scheduler", SDE)
+@pytest.mark.parametrize("scheduler", [*SDE, *FLOW_SDE])
 def test_a_stochastic_step_uses_the_fused_noise(scheduler: str) -> None:
     stage, calls = small("vcf", scheduler)
     used = 0

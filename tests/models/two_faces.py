@@ -38,6 +38,7 @@ def flow_info(name: str = "flow", **config: Any) -> ModelInfo:
     return replace(
         info_of("sd"),
         name=name,
+        kind="flux",
         prediction_type="flow_prediction",
         scheduler="FlowMatchEulerDiscreteScheduler",
         scheduler_config=config or FLOW_CONFIG,

@@ -55,11 +55,15 @@ class Asked:
     uncond: Tensor
     pairs: list[Patches] = field(default_factory=list)
     alone: list[tuple[Patches, float | None]] = field(default_factory=list)
+    scales: list[float | None] = field(default_factory=list)
 
     device = torch.device("cpu")
 
-    def predict_pair(self, stage: Stage, at: Step, patches: Patches) -> tuple[Tensor, Tensor]:
+    def predict_pair(
+        self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None
+    ) -> tuple[Tensor, Tensor]:
         self.pairs.append(patches)
+        self.scales.append(guidance_scale)
         return self.cond, self.uncond
 
     def predict(

@@ -153,6 +153,14 @@ def test_each_model_is_asked_with_its_own_prompts() -> None:
     assert texts(asked["scene"].pairs[0]) == [("the left", "night"), ("the right", "night")]
 
 
+def test_each_pair_is_asked_for_at_the_roles_own_scale() -> None:
+    """Models that take the scale as an input, or guide in a way of their own, answer another pair at another scale."""
+    roles = {"scene": {"guidance-scale": 3.0}, "rocket": {**ROCKET, "guidance-interval": [0.5, 1.0]}}
+    for number, expected in ((0, [3.0, 1.0]), (3, [3.0, 6.0])):
+        _, asked, _ = step_of(blending(roles), number, guidance_scale=6.0)
+        assert [asked[name].scales for name in ("scene", "rocket")] == [[each] for each in expected]
+
+
 def test_one_model_draws_alone_outside_the_span() -> None:
     roles = {"scene": {"guidance-scale": 3.0}, "rocket": {**ROCKET, "guidance-scale": 1.0}}
     for otherwise, scale in ((None, 3.0), ("scene", 3.0), ("rocket", 1.0)):

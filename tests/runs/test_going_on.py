@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from flow_plans import flow_plan
 from torch import Tensor
 
 from fusionkit import CheckpointError, Fusion, FusionError, Plugin, Recipe, RunMemory, Stage, Step, hookimpl
-from fusionkit.models.schedulers.by_name import SHORT_NAMES
+from fusionkit.models.schedulers.by_name import FLOW_NAMES, SHORT_NAMES
 from fusionkit.runs.checkpoints.checkpoint import KEY, read_checkpoint
 from fusionkit.testing.resuming import ended_runs, whole_run
 from fusionkit.testing.tiny import tiny_pipeline, tiny_plan
@@ -26,6 +27,15 @@ SIZE = (96, 64)
 def test_every_scheduler_goes_on_after_every_step(scheduler: str) -> None:
     fields = {"scheduler": scheduler, "steps": 4, "size": SIZE}
     whole, ended = whole_run(tiny_plan(**fields)), ended_runs(lambda: tiny_plan(**fields))
+    assert [(each.stage, each.done) for each in ended] == [(each.stage, each.done) for each in whole]
+    assert len(whole) >= 4
+    assert [str(here) for here, there in zip(ended, whole, strict=True) if not here.latents.equal(there.latents)] == []
+
+
+@pytest.mark.parametrize("scheduler", [*FLOW_NAMES, *(n for n in SHORT_NAMES if n.startswith(("unipc", "dpm++-2m")))])
+def test_every_scheduler_of_flows_goes_on_after_every_step(scheduler: str) -> None:
+    fields: Any = {"scheduler": scheduler, "steps": 4, "size": SIZE}
+    whole, ended = whole_run(flow_plan(**fields)), ended_runs(lambda: flow_plan(**fields))
     assert [(each.stage, each.done) for each in ended] == [(each.stage, each.done) for each in whole]
     assert len(whole) >= 4
     assert [str(here) for here, there in zip(ended, whole, strict=True) if not here.latents.equal(there.latents)] == []

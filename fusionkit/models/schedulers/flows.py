@@ -135,7 +135,7 @@ def window_tokens(info: ModelInfo, size: tuple[int, int] | None = None) -> int:
         info: The model.
         size: (width, height) in pixels; None is the model's window.
     """
-    side = info.factor * getattr(info, "patch", 1)
+    side = info.factor * info.patch
     width, height = size or info.window
     return ceil(width / side) * ceil(height / side)
 

@@ -185,7 +185,7 @@ class DiffusersScheduler:
     def state(self) -> dict[str, Any]:
         """The attributes of diffusers' scheduler, but its configuration, functions, and arrays as at first."""
         return {
-            name: value
+            name: list(value) if isinstance(value, torch.Size) else value
             for name, value in vars(self._scheduler).items()
             if name != "_internal_dict"
             and not callable(value)
