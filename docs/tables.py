@@ -199,10 +199,52 @@ def schedulers() -> str:
             [
                 f"`{name}`",
                 f"`{cls}`",
-                ", ".join(f"`{key}: {written(value)}`" for key, value in fixed.items()),
+                _options(fixed),
                 draws(name, cls),
             ]
             for name, (cls, fixed) in SHORT_NAMES.items()
+        ],
+    )
+
+
+def _options(fixed: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{key}: {written(value)}`" for key, value in fixed.items())
+
+
+def flow_schedulers() -> str:
+    """The names of schedulers for flow-matching models: class, options, and whether their steps draw noise."""
+    from dataclasses import replace
+
+    from fusionkit.models.inspect import inspect_model
+    from fusionkit.models.schedulers.by_name import FLOW, FLOW_NAMES, FLOW_OR_NOISE, SHORT_NAMES
+    from fusionkit.models.schedulers.make import make_scheduler
+    from fusionkit.recipe import SchedulerSpec
+
+    euler, _ = FLOW_NAMES["flow-euler"]
+    info = replace(inspect_model("tinyworld/scenes"), prediction_type=FLOW, scheduler=euler, scheduler_config={})
+
+    def draws(name: str) -> str:
+        def how(options: dict[str, Any]) -> str:
+            made = make_scheduler(info, SchedulerSpec(name=name, options=options), 4, "cpu")
+            return ("all of it anew" if made.resamples else "yes") if made.stochastic else "no"
+
+        found = how({})
+        try:
+            return f"{found}, with `stochastic-sampling`: {how({'stochastic_sampling': True})}"
+        except FusionError:
+            return found
+
+    both = {name: offer for name, offer in SHORT_NAMES.items() if offer[0] in FLOW_OR_NOISE}
+    return rows(
+        ["name", "class", "options it stands for", "draws noise"],
+        [
+            [
+                f"`{name}`",
+                f"`{cls}`",
+                ", ".join(f"`{key}: {written(value)}`" for key, value in fixed.items()),
+                draws(name),
+            ]
+            for name, (cls, fixed) in {**FLOW_NAMES, **both}.items()
         ],
     )
 
@@ -296,6 +338,7 @@ def house() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "flow-schedulers": flow_schedulers,
     "gpu": gpu,
     "house": house,
     "hooks": hooks,
