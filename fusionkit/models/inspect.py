@@ -18,7 +18,7 @@ from fusionkit.models.files.configs import TextEncoder, parsed
 from fusionkit.models.files.denoisers import Transformer, UNet
 from fusionkit.models.files.folder import PICKLE_ADVICE, STEMS, read_weights
 from fusionkit.models.files.hub import hub_file, hub_listing
-from fusionkit.models.files.model_configs import ModelConfigs, known, read_configs
+from fusionkit.models.files.model_configs import ModelConfigs, known, read_configs, settings_of
 from fusionkit.models.files.reading import size_of
 from fusionkit.models.files.single_file import inspect_header
 from fusionkit.models.files.weights import PICKLES, variants_of
@@ -144,7 +144,7 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
         family=family,
         pipeline=name,
         denoiser=parsed(UNet if family.denoiser == "unet" else Transformer, told, f"{family.denoiser}.config", name),
-        told=told,
+        told={**settings_of(_plain(pipe.config)), **told},
         vae=parsed(Vae, {**_plain(pipe.vae.config), "_class_name": type(pipe.vae).__name__}, "vae.config", name),
         scheduler={**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__},
         encoders={
@@ -188,10 +188,10 @@ def _of_configs(source: str, configs: ModelConfigs, parameters: Mapping[str, int
         factor=factor,
         window=family.window_of(told, factor),
         scheduler=scheduler["_class_name"],
-        scheduler_config=dict(scheduler),
+        scheduler_config=dict(family.schedule(told, scheduler)),
         prediction_type=family.prediction if flow else scheduler.get("prediction_type", family.prediction),
         parameters=sum(parameters.values()),
-        defaults=family.defaults,
+        defaults=family.defaults_of(told),
         vae_channels=vae.first_width,
         denoiser_parameters=parameters.get(family.denoiser, 0),
         scaling_factor=_scaling(vae),

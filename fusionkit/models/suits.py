@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from fusionkit.loop.misfits import is_hookimpl
+from fusionkit.models.families import FAMILIES
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -37,6 +38,10 @@ def _problems(recipe: Recipe, infos: list[ModelInfo]) -> Iterator[str]:
                 f"clip-skip {recipe.clip_skip}: the text encoder of model '{info.name}' has no so many layers to leave "
                 f"out; {most} is the most"
             )
+    for info in infos:
+        window = recipe.window or infos[0].window
+        view = min(window[0], recipe.size[0]), min(window[1], recipe.size[1])
+        yield from (f"model '{info.name}' {line}" for line in FAMILIES[info.kind].view_problems(info, view))
     if recipe.vae_tiling and infos and infos[0].vae in _WHOLE:
         yield f"vae-tiling: the {infos[0].vae} of model '{infos[0].name}' can't decode in tiles; leave it out"
 

@@ -128,7 +128,8 @@ class Family:
     text_tokens: ClassVar[int] = 512
     parameters: ClassVar[int] = 10_000_000_000
 
-    # What is asked before the weights load, without torch.
+    # What is asked before the weights load, without torch. A model's settings are its denoiser's configuration and what
+    # the pipeline's own, `model_index.json`, tells beside its parts.
 
     def suits(self, config: Mapping[str, Any]) -> bool:
         """Whether a denoiser's configuration is one of this family, where a folder's pipeline is named as its."""
@@ -153,8 +154,19 @@ class Family:
         return int(sum(counts))
 
     def takes_scale(self, config: Mapping[str, Any]) -> bool:
-        """Whether the guidance scale is an input of the denoiser, in place of a second pass, by its configuration."""
+        """Whether the guidance scale calls for no second pass, by a model's settings.
+
+        It is an input of the denoiser, or of no meaning to one that is distilled from guided answers.
+        """
         return bool(config.get("guidance_embeds"))
+
+    def defaults_of(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Recipe fields that suit a model, by its settings: the family's, unless it is one that is distilled, say."""
+        return self.defaults
+
+    def schedule(self, config: Mapping[str, Any], scheduler: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A model's scheduler's configuration with what the pipeline sets whatever it says, by the model's settings."""
+        return scheduler
 
     def window_of(self, config: Mapping[str, Any], factor: int) -> tuple[int, int]:
         """(width, height) in pixels that a denoiser was trained at, by its configuration or else the family's."""
@@ -175,6 +187,15 @@ class Family:
                 f"takes {given} channels, not the {expected} of its latents: "
                 f"inpainting, editing and upscaling models can't be used"
             )
+
+    def view_problems(self, info: ModelInfo, view: tuple[int, int]) -> Iterator[str]:
+        """Why a denoiser can't draw views of a size, in lines that read on from the model's name.
+
+        Args:
+            info: The model.
+            view: (width, height) in pixels of one forward pass.
+        """
+        return iter(())
 
     def view_bytes(self, info: ModelInfo, view: tuple[int, int], itemsize: int) -> int:
         """Bytes of one view's forward pass with guidance, a conditional and an unconditional half; a rough estimate.

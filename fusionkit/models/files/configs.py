@@ -109,13 +109,16 @@ class Index(Config):
     @classmethod
     def _parts(cls, value: Any) -> Any:
         for name, part in value.items():
-            if isinstance(part, list) and (
-                len(part) != 2 or not all(each is None or isinstance(each, str) for each in part)
-            ):
+            if isinstance(part, list) and not (_names(part) or all(type(each) is int for each in part)):
                 raise ValueError(f"must name '{name:.40}' by its library and its class, not {shown(part)}")
             if part is None and name in _PERHAPS:
                 raise ValueError(f"must say [null, null] for a '{name}' that is not there, not null")
         return value
+
+
+def _names(part: Sequence[Any]) -> bool:
+    """Whether an entry of an index is a part, by its library and its class, and no list of numbers."""
+    return len(part) == 2 and all(each is None or isinstance(each, str) for each in part)
 
 
 def parsed(model: type[C], content: Mapping[str, Any], file: str, what: str) -> C:

@@ -17,7 +17,8 @@ from fusionkit.models.files.denoisers import Transformer, UNet
 from fusionkit.models.files.reading import read_json
 
 _ENCODER = re.compile(r"(?!Auto)[A-Z]\w*(Model|ModelWithProjection|ForCausalLM|ForConditionalGeneration)")
-_TOKENIZER = re.compile(r"(?!Auto)[A-Z]\w*(Tokenizer(Fast)?|TokenizersBackend)|TokenizersBackend")
+# Encoders that see pictures as well may have a processor of both, with the tokenizer inside.
+_TOKENIZER = re.compile(r"(?!Auto)[A-Z]\w*(Tokenizer(Fast)?|TokenizersBackend|Processor)|TokenizersBackend")
 _SCHEDULER = re.compile(r"[A-Z]\w*Scheduler")
 
 
@@ -29,7 +30,7 @@ class ModelConfigs:
         family: What kind of model it is.
         pipeline: The class of its pipeline, as it is named.
         denoiser: The denoiser's, as far as it is checked.
-        told: All that the denoiser's holds.
+        told: The model's settings: all that the denoiser's holds, and what the index tells beside the parts.
         vae: The autoencoder's.
         scheduler: Its content.
         encoders: The text encoders', by the names of their parts.
@@ -91,10 +92,16 @@ def read_configs(read: Callable[[str], Path], what: str, folder: Path | None = N
     errors += [ModelError(f"{what} {problem}") for problem in _wrong_parts(content, parts, family)]
     together(errors)
     classes = {part: content[part][1] for part in parts}
+    told = {**settings_of(content), **told}
     configs = ModelConfigs(family, index.class_name, denoiser, told, vae, scheduler, encoders, classes)
     if problem := next(_misfits(index, configs), ""):
         raise ModelError(f"{what} {problem}")
     return configs
+
+
+def settings_of(index: Mapping[str, Any]) -> dict[str, Any]:
+    """What a pipeline's configuration tells beside its parts, such as whether the model is distilled."""
+    return {key: value for key, value in index.items() if not key.startswith("_") and isinstance(value, (bool, int))}
 
 
 def known() -> str:

@@ -160,6 +160,7 @@ def check_tokenizers(pipe: Any, encoders: Mapping[str, TextEncoder], what: str) 
     for part in encoders:
         name = part.replace("text_encoder", "tokenizer")
         tokenizer, rows = getattr(pipe, name), getattr(pipe, part).get_input_embeddings().num_embeddings
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
         tokens = {text: tokenizer(text, add_special_tokens=False).input_ids for text in ("a", "o", "the sea")}
         highest = max([len(tokenizer) - 1, *(token for each in tokens.values() for token in each)])
         if highest >= rows:

@@ -107,7 +107,7 @@ def reader_of(spec: ModelSpec) -> PromptReader | WholeReader | None:
             return None
         tokenizer = getattr(transformers, name).from_pretrained(folder / part, local_files_only=True)
         if most:
-            return WholeReader(tokenizer, most)
+            return WholeReader(getattr(tokenizer, "tokenizer", tokenizer), most)
         config = read_json(folder / "text_encoder" / "config.json", spec.model)
         positions = config.get("max_position_embeddings")
         return PromptReader(tokenizer, frame_of(tokenizer, positions if isinstance(positions, int) else None))
