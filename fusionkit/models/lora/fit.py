@@ -9,16 +9,28 @@ from pathlib import Path
 from fusionkit.errors import FusionError
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.families import FAMILIES
+from fusionkit.models.families.base import Family
 from fusionkit.models.files.hub import cached_file
 from fusionkit.models.files.reading import read_json
 from fusionkit.models.files.weights import read_header
 from fusionkit.models.inspect import locate
 from fusionkit.models.lora.file import LoraFile, LoraLayer, Shape
-from fusionkit.models.lora.names import OTHER, TEXT, TEXT_2, UNET, layers_per_block, named, of_stability, plain
+from fusionkit.models.lora.names import (
+    OTHER,
+    TEXT,
+    TEXT_2,
+    TRANSFORMER,
+    UNET,
+    layers_per_block,
+    named,
+    of_stability,
+    plain,
+)
 
 Layers = Mapping[str, Mapping[str, Shape] | None]
 """The shapes of a model's layers, by the pipeline's part and the layer's name; None where they are not known."""
 
+_PARTS = (UNET, TRANSFORMER, TEXT, TEXT_2)
 _DENOISER = "model.diffusion_model."
 _WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 1280: "the SDXL refiner", 2048: "SDXL"}
 _BLOCKS = ("down_blocks", "mid_block", "up_blocks", "input_blocks", "middle_block", "output_blocks")
@@ -71,10 +83,15 @@ def match(file: LoraFile, layers: Layers, model: str = "the model") -> tuple[lis
 
 def family_problem(file: LoraFile, info: ModelInfo) -> str:
     """A line where the file is for another family of models, empty where it may be for this one."""
+    family = FAMILIES[info.kind]
+    if family.denoiser == TRANSFORMER:
+        return _of_no_transformer(file, family)
     own = _WIDTHS.get(info.cross_attention_dim, "")
-    kind = own or FAMILIES[info.kind].title
+    kind = own or family.title
     marked = tuple(mark for marks, _ in _OTHERS for mark in marks)
-    foreign = [each.name for each in file.layers if each.part == OTHER or plain(each.name).startswith(marked)]
+    foreign = [
+        each.name for each in file.layers if each.part in (OTHER, TRANSFORMER) or plain(each.name).startswith(marked)
+    ]
     if foreign:
         # A UNet's blocks hold transformers as well.
         told = [each for each in foreign if not any(block in each for block in _BLOCKS)]
@@ -86,8 +103,29 @@ def family_problem(file: LoraFile, info: ModelInfo) -> str:
             return f"is for {_WIDTHS[width]}, not for {kind}"
         there = f"{info.cross_attention_dim} as '{info.name}' has"
         return f"is for a model whose text has {width} numbers a token, not {there}"
-    if TEXT_2 not in FAMILIES[info.kind].encoders and any(layer.part == TEXT_2 for layer in file.layers):
+    if TEXT_2 not in family.encoders and any(layer.part == TEXT_2 for layer in file.layers):
         return f"is for SDXL, not for {kind}: it changes a second text encoder"
+    return ""
+
+
+def _spelled(layer: LoraLayer) -> str:
+    """A layer's name as the file has it; without its part's, where that is a part of this kind of model."""
+    whole = split(next(iter(layer.keys.values())))
+    return whole[0] if whole and layer.part == TRANSFORMER else layer.name
+
+
+def _of_no_transformer(file: LoraFile, family: Family) -> str:
+    """Why a file can't be for a transformer, or is not spelled as diffusers spells its layers."""
+    if not family.loras:
+        return f"can't be put on {family.title} models, for which diffusers knows none"
+    names = [plain(each.name) for each in file.layers if each.part not in (TEXT, TEXT_2)]
+    if any(name.startswith(_BLOCKS) for name in names):
+        return f"is for Stable Diffusion 1, 2 or XL, not for {family.title}"
+    if names and not any(each.part == TRANSFORMER for each in file.layers):
+        return (
+            f"spells its layers as another program does ({named(names, 1)}); if it is for {family.title}, save it as "
+            f"diffusers spells them: safetensors.torch.save_file({family.pipelines[0]}.lora_state_dict(FILE), NEW)"
+        )
     return ""
 
 
@@ -101,17 +139,14 @@ def layers_of_model(source: str, revision: str | None = None) -> Layers:
         if isinstance(folder, str):
             found = cached_file(folder, "model_index.json", revision)
             if found is None:
-                return {UNET: None, TEXT: None, TEXT_2: None}
+                return dict.fromkeys(_PARTS)
             folder = found.parent
         index = read_json(folder / "model_index.json", f"model '{source}'")
-        listed = {part: isinstance(index.get(part), list) and index[part][0] is not None for part in (TEXT, TEXT_2)}
-        return {
-            UNET: _layers_of_folder(folder / UNET),
-            **{part: _layers_of_folder(folder / part) if there else {} for part, there in listed.items()},
-        }
+        listed = {part: isinstance(index.get(part), list) and index[part][0] is not None for part in _PARTS}
+        return {part: _layers_of_folder(folder / part) if there else {} for part, there in listed.items()}
     except (FusionError, OSError, ValueError, AttributeError):
         # What is wrong with the model is said where the model is looked at.
-        return {UNET: None, TEXT: None, TEXT_2: None}
+        return dict.fromkeys(_PARTS)
 
 
 def _layers_of_folder(folder: Path) -> Mapping[str, Shape] | None:

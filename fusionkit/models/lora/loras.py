@@ -11,7 +11,7 @@ from fusionkit.loop.model import ModelInfo
 from fusionkit.models.embedded import embedded_models
 from fusionkit.models.lora.file import LoraFile, read_lora
 from fusionkit.models.lora.fit import Layers, Match, family_problem, layers_of_model, match
-from fusionkit.models.lora.names import TEXT, TEXT_2, UNET
+from fusionkit.models.lora.names import TEXT, TEXT_2, TRANSFORMER, UNET
 from fusionkit.models.lora.place import called, find_lora
 from fusionkit.models.silence import quiet_loading
 from fusionkit.trust import no_download
@@ -19,7 +19,7 @@ from fusionkit.trust import no_download
 if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Lora, ModelSpec
 
-_PARTS = (UNET, TEXT, TEXT_2)
+_PARTS = (UNET, TRANSFORMER, TEXT, TEXT_2)
 
 
 def check_loras(spec: ModelSpec, info: ModelInfo | None = None, *, download: bool = False) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 
 UNET, TEXT, TEXT_2, OTHER = "unet", "text_encoder", "text_encoder_2", "other"
+TRANSFORMER = "transformer"
 
 # What a tensor's name ends in, and what the tensor is of its layer.
 _PARTS = (
@@ -46,6 +47,8 @@ _PREFIXES = (
     ("lora_te.", TEXT),
     ("text_encoder_2.", TEXT_2),
     ("text_encoder.", TEXT),
+    ("transformer.", TRANSFORMER),
+    ("lora_transformer_", TRANSFORMER),
 )
 _UNET_PARTS = (
     *("down_blocks", "mid_block", "up_blocks", "conv_in", "conv_out", "time_embedding", "add_embedding"),
