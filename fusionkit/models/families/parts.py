@@ -62,3 +62,20 @@ def image_ids(asked: Asked, first: float = 0.0) -> Tensor:
     columns = torch.arange(left, left + width, device=asked.like.device, dtype=torch.float32)
     rows, columns = rows[:, None].expand(height, width).flatten(), columns[None].expand(height, width).flatten()
     return torch.stack([torch.full_like(rows, first), rows, columns], -1)
+
+
+def text_ids(asked: Asked, count: int) -> Tensor:
+    """The place of each text token along the diagonal, (count, 3), float32: token n at (0, n, n)."""
+    import torch
+
+    numbers = torch.arange(count, device=asked.like.device, dtype=torch.float32)
+    return torch.stack([torch.zeros_like(numbers), numbers, numbers], -1)
+
+
+def corners(asked: Asked) -> list[list[int]]:
+    """Where in the picture each row's view begins, (top, left) in pixels; a dilated one is the whole picture."""
+    from fusionkit.loop.views import wrapped
+
+    factor = asked.stage.factor
+    views = wrapped(asked.views, asked.stage.canvas, asked.stage.wrap)
+    return [[0, 0] if view.dilation > 1 else [max(0, view.top) * factor, max(0, view.left) * factor] for view in views]
