@@ -25,6 +25,7 @@ from fusionkit.models.lora.names import (
     named,
     of_stability,
     plain,
+    split,
 )
 
 Layers = Mapping[str, Mapping[str, Shape] | None]
@@ -90,7 +91,9 @@ def family_problem(file: LoraFile, info: ModelInfo) -> str:
     kind = own or family.title
     marked = tuple(mark for marks, _ in _OTHERS for mark in marks)
     foreign = [
-        each.name for each in file.layers if each.part in (OTHER, TRANSFORMER) or plain(each.name).startswith(marked)
+        _spelled(each)
+        for each in file.layers
+        if each.part in (OTHER, TRANSFORMER) or plain(each.name).startswith(marked)
     ]
     if foreign:
         # A UNet's blocks hold transformers as well.
