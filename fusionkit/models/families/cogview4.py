@@ -29,7 +29,8 @@ class CogView4(Family):
     defaults = {"guidance-scale": 5.0, "steps": 50}
     # What its processor makes of a mask, 0 and 1, is added to the scores, and so masks nothing (diffusers 0.42).
     one_length = True
-    maps, text_tokens, parameters = 14, 224, 16_000_000_000
+    # Measured: 10.3 at a width of 240.
+    maps, text_tokens, parameters = 12, 224, 16_000_000_000
 
     def sigmas(self, steps: int) -> list[float]:
         """Whole timesteps from 1000 to 1."""
