@@ -20,7 +20,10 @@ from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import execute, prepare
 
 # What the weights were loaded with: a later call can't change it.
-WEIGHTS = ("model", "models", "revision", "variant", "loras", "dtype", "device", "offload", "compile", "channels_last")
+WEIGHTS = (
+    *("model", "models", "revision", "variant", "loras", "dtype"),
+    *("device", "offload", "cache", "compile", "channels_last"),
+)
 ADAPTER = ("vae_tiling", "clip_skip")
 
 if TYPE_CHECKING:

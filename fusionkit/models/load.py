@@ -19,7 +19,7 @@ from fusionkit.models.sharing import Turns, denoiser_of, place, share_components
 if TYPE_CHECKING:
     import torch
 
-    from fusionkit.recipe.recipe import Recipe
+    from fusionkit.recipe.recipe import Cache, Recipe
 
 
 def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Model]:
@@ -53,6 +53,8 @@ def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Mod
                 vae=None if main is None else main.vae,
             )
             add_loras(pipes[key], spec.loras)
+            if recipe.cache is not None:
+                enable_cache(denoiser_of(pipes[key]), recipe.cache)
         main = main or pipes[key]
     assert main is not None, "a recipe names a model"
     distinct = list(pipes.values())
@@ -123,6 +125,12 @@ def check_machine(recipe: Recipe, infos: Mapping[str, ModelInfo] | None = None, 
     if recipe.offload != "none" and device.type == "cpu":
         problems.append(f"offload '{recipe.offload}' moves weights to a GPU when they are needed; there is none in use")
     return problems
+
+
+def enable_cache(denoiser: Any, cache: Cache) -> None:
+    """Put a step cache on a transformer."""
+    config = import_module("diffusers").FirstBlockCacheConfig(threshold=cache.first_block)
+    denoiser.enable_cache(config)
 
 
 def ready_device(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> torch.device:

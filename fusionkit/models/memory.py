@@ -25,7 +25,8 @@ _DOUBT = 1.25
 # own as well.
 _DECODER_MAPS = 8
 # Largest share of the weights that is on the GPU at one time: the denoiser; one layer.
-_RESIDENT = {"none": 1.0, "model": 0.8, "sequential": 0.05}
+# By groups: two blocks of the denoiser, of which the largest families' have 19 and more, and what is in no block.
+_RESIDENT = {"none": 1.0, "model": 0.8, "group": 0.15, "sequential": 0.05}
 LARGEST_BATCH = 32
 """Views in one forward pass, at most, where the recipe does not say."""
 # Canvases that are alive at one time: latents, prediction, noise, clean estimate, a scheduler's history, and views.

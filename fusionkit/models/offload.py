@@ -47,6 +47,22 @@ def take_turns(pipes: Sequence[Any], device: torch.device) -> None:
         add_hook_to_module(module, OneAtATime(device, modules))
 
 
+def in_groups(pipes: Sequence[Any], denoisers: Sequence[Module], device: torch.device) -> None:
+    """Let the weights of several pipelines, which may share some, come to a device in small groups.
+
+    A denoiser's come block by block, on a CUDA GPU the next one while one computes; those of all else, which run once
+    in a while, layer by layer.
+    """
+    from diffusers.hooks import apply_group_offloading
+
+    ahead = {"use_stream": device.type == "cuda", "low_cpu_mem_usage": True}
+    for module in dict.fromkeys(module for pipe in pipes for module in modules_of(pipe)):
+        if any(module is each for each in denoisers):
+            apply_group_offloading(module, device, offload_type="block_level", num_blocks_per_group=1, **ahead)
+        else:
+            apply_group_offloading(module, device, offload_type="leaf_level")
+
+
 def send_back(modules: Iterable[Module]) -> None:
     """Move to the CPU which of the modules are on a device and come there by themselves when they run."""
     away = [module for module in modules if _comes(module) and next(module.parameters()).device != _CPU]

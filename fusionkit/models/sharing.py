@@ -64,8 +64,14 @@ def place(pipes: Sequence[Any], device: torch.device, offload: str) -> None:
     Args:
         pipes: Pipelines of diffusers.
         device: Where they compute.
-        offload: "none"; "model", for one component at a time on the device, of all pipelines together; or "sequential".
+        offload: "none"; "model", for one component at a time on the device, of all pipelines together; "group", block
+            by block, the next one while one computes; or "sequential", layer by layer.
     """
+    if offload == "group":
+        from fusionkit.models.offload import in_groups
+
+        in_groups(pipes, [denoiser_of(pipe) for pipe in pipes], device)
+        return
     if offload == "model" and len(pipes) > 1:
         from fusionkit.models.offload import take_turns
 

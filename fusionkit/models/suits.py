@@ -30,15 +30,17 @@ def _problems(recipe: Recipe, infos: list[ModelInfo]) -> Iterator[str]:
     for info in infos:
         most = info.most_clip_skip
         if recipe.clip_skip is None or most is None or recipe.clip_skip <= most:
-            continue
-        if most <= 0:
+            pass
+        elif most <= 0:
             yield f"clip-skip {recipe.clip_skip}: the text encoder of model '{info.name}' is none of CLIP; leave it out"
         else:
             yield (
                 f"clip-skip {recipe.clip_skip}: the text encoder of model '{info.name}' has no so many layers to leave "
                 f"out; {most} is the most"
             )
-    for info in infos:
+        if recipe.cache is not None and not FAMILIES[info.kind].caches:
+            title = FAMILIES[info.kind].title
+            yield f"cache: diffusers has no step cache for {title}, as which model '{info.name}' draws; leave it out"
         window = recipe.window or infos[0].window
         view = min(window[0], recipe.size[0]), min(window[1], recipe.size[1])
         yield from (f"model '{info.name}' {line}" for line in FAMILIES[info.kind].view_problems(info, view))

@@ -6,16 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fusionkit.recipe.recipe import Lora, ModelSpec, Part, Recipe, SchedulerSpec, parse_plugin
+    from fusionkit.recipe.recipe import Cache, Lora, ModelSpec, Part, Recipe, SchedulerSpec, parse_plugin
     from fusionkit.recipe.values import Count, Number, PromptText, Side, Size, finite, parse_size, refuse_bool
 
 # Loaded when they are first asked for: whoever needs a limit or a text of this room must not wait for pydantic.
 _LAZY = {
-    **dict.fromkeys(("Lora", "ModelSpec", "Part", "Recipe", "SchedulerSpec", "parse_plugin"), "recipe"),
+    **dict.fromkeys(("Cache", "Lora", "ModelSpec", "Part", "Recipe", "SchedulerSpec", "parse_plugin"), "recipe"),
     **dict.fromkeys(("Count", "Number", "PromptText", "Side", "Size", "finite", "parse_size", "refuse_bool"), "values"),
 }
 
 __all__ = [
+    "Cache",
     "Count",
     "Lora",
     "ModelSpec",

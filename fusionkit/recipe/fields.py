@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fusionkit.plugin import Plugin
-    from fusionkit.recipe.parts import Lora, ModelSpec, SchedulerSpec
+    from fusionkit.recipe.parts import Cache, Lora, ModelSpec, SchedulerSpec
 
 
 class _FromTheRecipe:
@@ -66,7 +66,8 @@ class ModelFields(PipeFields, total=False):
     loras: Sequence[Lora | Mapping[str, Any]]
     dtype: Literal["auto", "float32", "float16", "bfloat16"]
     device: str
-    offload: Literal["none", "model", "sequential"]
+    offload: Literal["none", "model", "group", "sequential"]
+    cache: Cache | Mapping[str, float] | None
     compile: bool
     channels_last: bool
 

@@ -70,6 +70,17 @@ class Lora(Part):
     scale: Number = Field(default=1.0, description="1 is its full strength, 0 none.")
 
 
+class Cache(Part):
+    """A step cache of diffusers: what a transformer's layers added in a step is added again in the next ones."""
+
+    first_block: Number = Field(
+        gt=0,
+        le=10,
+        description="How much the first layer's answer may change, as a share of itself, for the others to be skipped; "
+        "0.05 to 0.15 are usual.",
+    )
+
+
 Loras = Annotated[list[Lora], Field(max_length=limits.LORAS)]
 
 

@@ -18,6 +18,7 @@ from pydantic_core import to_jsonable_python
 from fusionkit.errors import FusionError, PluginError
 from fusionkit.plugin import Plugin
 from fusionkit.recipe import limits
+from fusionkit.recipe.parts import Cache as Cache
 from fusionkit.recipe.parts import Lora as Lora
 from fusionkit.recipe.parts import Loras, check_model_names
 from fusionkit.recipe.parts import ModelSpec as ModelSpec
@@ -177,8 +178,13 @@ class Recipe(Part):
         default="auto",
         description="auto, cpu, mps, cuda, xpu, or one of several: cuda:1. auto is a GPU where there is one.",
     )
-    offload: Literal["none", "model", "sequential"] = Field(
-        default="none", description="Keeps the model in the CPU's memory: whole components, or (slow) layer by layer."
+    offload: Literal["none", "model", "group", "sequential"] = Field(
+        default="none",
+        description="Keeps the model in the CPU's memory: whole components; a denoiser's blocks, the next one coming "
+        "while one computes; or (slow) layer by layer.",
+    )
+    cache: Cache | None = Field(
+        default=None, description="Skips most of a transformer's layers in steps that change little."
     )
     vae_tiling: bool = Field(default=False, description="Decodes the picture in tiles, to need less memory.")
     compile: bool = Field(default=False, description="Compiles the denoiser: a slow start, then quicker steps.")

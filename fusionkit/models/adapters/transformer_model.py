@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +17,7 @@ from fusionkit.loop.views import View, Wrap
 from fusionkit.models.adapters.batches import Batch, Embedding, Pair, only
 from fusionkit.models.adapters.diffusers_model import DiffusersModel
 from fusionkit.models.adapters.steering import added, in_type
+from fusionkit.models.adapters.step_cache import StepCache
 from fusionkit.models.families.base import Asked, Family, Steered
 from fusionkit.models.noising import Bridge
 from fusionkit.models.prompts.tokens import tokens_in
@@ -44,6 +44,7 @@ class TransformerModel(DiffusersModel):
         self.tokens = self.text = self._number = 0
         self._asked: Asked | None = None
         self._hints: Any = WeakIdKeyDictionary()
+        self._cache = StepCache()
 
     def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
         """As the family encodes, on the device and in the denoiser's type, masks as they are.
@@ -111,19 +112,11 @@ class TransformerModel(DiffusersModel):
         """The family's call, on views whose sides are whole tokens."""
         height, width = latents.shape[-2:]
         times = timestep.to(latents.device).expand(len(latents))
-        with self._cached_steps((height, width)):
+        assert self._asked is not None, "the denoiser's other arguments come first"
+        key = self.info.kind, height, width, self.conditional_rows, tuple(self._asked.views)
+        with self._cache.step(self.denoiser, self._asked.stage, key, times):
             answer = self.family.call(self.denoiser, self._whole(latents), times, dict(conditions))
         return answer[..., :height, :width]
-
-    @contextmanager
-    def _cached_steps(self, size: tuple[int, int]) -> Iterator[None]:
-        """What a step cache that the pipeline's user has put on keeps, it keeps for each batch apart."""
-        context = getattr(self.denoiser, "cache_context", None)
-        if context is None:
-            yield
-            return
-        with context(f"{self.info.kind} {size[0]}x{size[1]} {self._number} {self.conditional_rows}"):
-            yield
 
     def _whole(self, latents: Tensor) -> Tensor:
         """Views of whole tokens: what a plugin cuts gets a row or a column more, of which the answer is left out."""

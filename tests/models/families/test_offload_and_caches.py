@@ -1,0 +1,83 @@
+"""Weights in groups, and step caches: what they change, which is nothing where nothing is skipped."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from on_families import apart, model_of, run, stage_on
+from tiny_parts import Case
+
+from fusionkit import Recipe
+from fusionkit.models.load import enable_cache, wrap_pipeline
+from fusionkit.models.sharing import place
+from fusionkit.models.suits import unsuitable_options
+from fusionkit.recipe import Cache
+from fusionkit_multidiffusion import MultiDiffusion
+
+Passes = list[int]
+
+
+def panorama(model: Any, steps: int = 3, jitter: int = 0, scheduler: str | None = None) -> torch.Tensor:
+    stage = stage_on(model, scheduler, size=(192, 64), steps=steps, batch_size=2)
+    return run(stage, MultiDiffusion(stride=32, jitter=jitter))
+
+
+def test_groups_draw_the_same(case: Case) -> None:
+    plain = panorama(model_of(case, (64, 64)))
+    pipe = copy.deepcopy(case.make())
+    place([pipe], torch.device("cpu"), "group")
+    model: Any = wrap_pipeline(pipe)
+    assert model.device == torch.device("cpu")
+    model.info = model_of(case, (64, 64)).info
+    assert panorama(model).equal(plain)
+    assert model.decode(plain).size == (192, 64)
+
+
+def test_families_say_whether_they_have_caches(case: Case) -> None:
+    model = model_of(case)
+    assert model.family.caches == hasattr(model.denoiser, "enable_cache")
+    recipe = Recipe(prompt="a boat", cache=Cache(first_block=0.1))
+    problems = unsuitable_options(recipe, {"model": model.info})
+    if model.family.caches:
+        assert problems == []
+    else:
+        title, name = model.family.title, model.info.name
+        assert problems == [
+            f"cache: diffusers has no step cache for {title}, as which model '{name}' draws; leave it out"
+        ]
+
+
+def whole_passes(model: Any) -> Passes:
+    """Counts how often the last layer is run, from now on."""
+    counted: Passes = []
+    layers = [each for name, each in model.denoiser.named_children() if isinstance(each, torch.nn.ModuleList)]
+    layers[-1][-1].attn.to_q.register_forward_hook(lambda *_: counted.append(1))
+    return counted
+
+
+@pytest.mark.parametrize("jitter", [0, 8])
+def test_a_cache_skips_what_changes_little_of_the_same_views_alone(case: Case, jitter: int) -> None:
+    plain_model = model_of(case, (64, 64))
+    if not plain_model.family.caches:
+        pytest.skip("diffusers has no step cache for the family")
+    plain = panorama(plain_model, jitter=jitter)
+
+    def cached(threshold: float) -> tuple[torch.Tensor, torch.Tensor, int]:
+        pipe = copy.deepcopy(case.make())
+        enable_cache(pipe.transformer, Cache(first_block=threshold))
+        model: Any = wrap_pipeline(pipe)
+        model.info = plain_model.info
+        counted = whole_passes(model)
+        return panorama(model, jitter=jitter), panorama(model, jitter=jitter), len(counted)
+
+    first, second, whole = cached(1e-9)
+    assert first.equal(plain)
+    assert second.equal(plain)
+    first, second, passes = cached(10)
+    assert first.equal(second), "nothing is left from one run to the next"
+    assert apart(first, plain) > 1e-3
+    # Of three steps, the first; and views that have moved are new.
+    assert passes > whole // 3 if jitter else 3 * passes == whole
