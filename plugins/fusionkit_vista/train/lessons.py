@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from fusionkit_vista.train.clock import say
 from fusionkit_vista.train.device import fit_norms, half
@@ -19,9 +20,10 @@ from fusionkit_vista.train.pictures import Some, pieces, to_bytes, to_floats
 from fusionkit_vista.train.vae import FACTOR, encode
 from fusionkit_vista.windows import MARGIN, Window
 
-FILE, ABOUT = "lessons.safetensors", "lessons.json"
-BATCH = 16
-SAY_EVERY = 512
+BATCH, PIECE = 16, 256
+"""Pictures that are encoded together, and that a file holds."""
+DECODED = 4
+"""The hints of every so manieth batch are those of decoded pictures."""
 Choose = Callable[[int, int], Window]
 """Takes a seed and a picture's number."""
 
@@ -38,22 +40,31 @@ class Lessons:
 def lessons(
     folder: Path, vae: Any, choose: Choose, count: int, seed: int, device: torch.device, hints: bool = False
 ) -> Lessons:
-    """Draw and encode `count` pictures, or take those that the folder holds of this seed, number and autoencoder."""
-    about = {"kind": choose.__name__, "count": count, "seed": seed, "vae": _mark(vae)}
-    if (folder / ABOUT).exists():
-        kept = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        if kept["about"] == about:
-            say(f"{count} pictures are drawn and encoded already")
-            tensors = {name: value.to(device) for name, value in load_file(folder / FILE).items()}
-            return Lessons(tensors["latents"], kept["captions"], tensors.get("hints"))
-    found = _made(vae, choose, count, seed, device, hints)
+    """Draw and encode `count` pictures, or take those that the folder holds of this seed and autoencoder.
+
+    They are kept in files of 256, so that a training that was stopped, or that wants more, goes on from them.
+    """
+    vae.to(memory_format=torch.channels_last)
+    fit_norms(vae)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {"latents": found.latents} | ({} if found.hints is None else {"hints": found.hints})
-    save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, folder / FILE)
-    partial = folder / f"{ABOUT}.partial"
-    partial.write_text(json.dumps({"about": about, "captions": found.captions}), encoding="utf-8")
-    os.replace(partial, folder / ABOUT)
-    return found
+    mark = _mark(vae)
+    parts: list[dict[str, torch.Tensor]] = []
+    captions: list[str] = []
+    for start in range(0, count, PIECE):
+        numbers = range(start, min(count, start + PIECE))
+        about = {"kind": choose.__name__, "seed": seed, "from": start, "to": numbers.stop, "hints": hints}
+        told = json.dumps(about | {"vae": mark})
+        path = folder / f"lessons-{start:05d}.safetensors"
+        kept = _kept(path, told)
+        if kept is None:
+            some = [choose(seed, number) for number in numbers]
+            kept = _encoded(vae, some, device, hints), [each.caption for each in some]
+            _keep(path, kept[0], {"about": told, "captions": json.dumps(kept[1])})
+            say(f"{numbers.stop} of {count} pictures are drawn and encoded")
+        parts.append(kept[0])
+        captions += kept[1]
+    whole = {name: torch.cat([part[name] for part in parts]).to(device) for name in parts[0]}
+    return Lessons(whole["latents"], captions, whole.get("hints"))
 
 
 def _mark(vae: Any) -> float:
@@ -61,23 +72,35 @@ def _mark(vae: Any) -> float:
     return round(sum(float(weight.detach().double().abs().sum()) for weight in vae.encoder.parameters()), 3)
 
 
-def _made(vae: Any, choose: Choose, count: int, seed: int, device: torch.device, hints: bool) -> Lessons:
-    vae.to(memory_format=torch.channels_last)
-    fit_norms(vae)
-    latents, edges, captions = [], [], []
-    for start in range(0, count, BATCH):
-        some = Some(min(BATCH, count - start), device)
-        for index in range(start, start + len(some.room)):
-            chosen = choose(seed, index)
-            some.add(chosen.draw()[None], [])
-            some.facts.append({"caption": chosen.caption})
-        captions += [each["caption"] for each in some.facts]
-        latents.append(encoded(vae, some))
+def _kept(path: Path, about: str) -> tuple[dict[str, torch.Tensor], list[str]] | None:
+    """The tensors and captions of a file, if it is there and what is wanted."""
+    if not path.exists():
+        return None
+    with safe_open(path, "pt") as file:
+        told = file.metadata()
+        if told["about"] != about:
+            return None
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(told["captions"])  # noqa: SIM118
+
+
+def _keep(path: Path, tensors: dict[str, torch.Tensor], told: dict[str, str]) -> None:
+    """Write a file, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, told)
+    os.replace(partial, path)
+
+
+def _encoded(vae: Any, windows: list[Window], device: torch.device, hints: bool) -> dict[str, torch.Tensor]:
+    """What is learned from some windows, on the CPU."""
+    found: dict[str, list[torch.Tensor]] = {"latents": []} | ({"hints": []} if hints else {})
+    for number, start in enumerate(range(0, len(windows), BATCH)):
+        some = Some(BATCH, device)
+        for each in windows[start : start + BATCH]:
+            some.add(each.draw()[None], [{}])
+        found["latents"].append(encoded(vae, some))
         if hints:
-            edges.append(hints_of(vae, some, decode=bool(start // BATCH % 2)))
-        if (start + BATCH) % SAY_EVERY == 0:
-            say(f"{start + BATCH} of {count} pictures are drawn and encoded")
-    return Lessons(torch.cat(latents), captions, torch.cat(edges) if hints else None)
+            found["hints"].append(hints_of(vae, some, decode=number % DECODED == DECODED - 1))
+    return {name: torch.cat(parts).cpu().contiguous() for name, parts in found.items()}
 
 
 @torch.no_grad()

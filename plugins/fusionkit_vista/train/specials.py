@@ -46,6 +46,7 @@ def save_lora(unet: Any, folder: Path) -> None:
     (partial / LORA).chmod(0o644)
     folder.mkdir(parents=True, exist_ok=True)
     os.replace(partial / LORA, folder / LORA)
+    partial.rmdir()
 
 
 def expert_stage(
@@ -76,7 +77,7 @@ def expert_stage(
     def export(means: dict[str, Any]) -> None:
         save_lora(means["unet"], folder / "lora")
 
-    return Stage("expert", {"unet": unet}, loss, export, muon_rate=0.0, adamw_rate=1.5e-3)
+    return Stage("expert", {"unet": unet}, loss, export, muon_rate=0.0, adamw_rate=2e-3, warmup=30)
 
 
 def build_controlnet(unet: Any) -> Any:
