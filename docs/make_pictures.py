@@ -376,6 +376,12 @@ def vista_drawings() -> Image:
     return sheet
 
 
+def two_styles() -> Image:
+    """A panorama in two styles by either embedded world."""
+    tinyworld = enlarged(run([], "two-styles-tinyworld"))
+    return stacked({"vista/scenes: poster and woodcut": run([], "two-styles-vista"), "tinyworld/scenes": tinyworld})
+
+
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
     "controlnet": controlnet,
@@ -391,6 +397,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "three-models": three_models,
     "tinyworld": tinyworld,
     "two-models": two_models,
+    "two-styles": two_styles,
     "vista-drawings": vista_drawings,
 }
 
@@ -398,7 +405,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
 # Pictures of few colours, and those with small text, lose nothing; photographs and drawings are as good as they were.
 EXACT = {"guidance-map", "hero", "magicfusion-shares", "magicfusion-winners", "patch-content-prompts", "two-models"}
 # Soft colours, and sheets of many drawings.
-SOFT = {"guided-fusion", "jitter", "noise", "regions", "strides", "style-alignment", "vista-drawings"}
+SOFT = {"guided-fusion", "jitter", "noise", "regions", "strides", "style-alignment", "two-styles", "vista-drawings"}
 LOSSLESS = {"format": "WEBP", "lossless": True, "quality": 100, "method": 6}
 FINE = {"format": "JPEG", "quality": 95, "subsampling": 0, "optimize": True}
 
