@@ -20,6 +20,8 @@ from fusionkit_vista.train.vae import save_half
 RANK = 8
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2")
 """Names of the denoiser's layers that get a LoRA."""
+HARD, HARD_FROM, HARD_SHARE = "dragon", 0.4, 0.75
+"""What an expert learns slowest; from this part of its training on, this share of the lessons name it."""
 LORA = "pytorch_lora_weights.safetensors"
 HINT_CHANNELS = (16, 24, 32, 48)
 HINT_DROPOUT = 0.3
@@ -65,9 +67,16 @@ def expert_stage(
     attend_plainly(unet, device)
     text_encoder.to(device).requires_grad_(False)
     words, noising = Captions(tokenizer, known.captions, device), Noising(device)
+    hard = torch.tensor([i for i, text in enumerate(known.captions) if HARD in text], device=device, dtype=torch.long)
+
+    def choose(chance: Chance, progress: float) -> torch.Tensor:
+        chosen = chance.below(len(known.latents), count)
+        if progress < HARD_FROM or not len(hard):
+            return chosen
+        return torch.where(chance.uniform(count) < HARD_SHARE, hard[chance.below(len(hard), count)], chosen)
 
     def loss(chance: Chance, progress: float) -> tuple[torch.Tensor, Figures]:
-        chosen = chance.below(len(known.latents), count)
+        chosen = choose(chance, progress)
         noisy, velocity, t = noising.batch(known.latents[chosen].float(), chance)
         tokens = words.of(chosen, chance.uniform(count) < DROPOUT)
         with half(device):
@@ -122,4 +131,4 @@ def controlnet_stage(
     def export(means: dict[str, Any]) -> None:
         save_half({"controlnet": copy.deepcopy(means["controlnet"])}, folder)
 
-    return Stage("controlnet", {"controlnet": controlnet}, loss, export, muon_rate=1e-3, adamw_rate=1e-3)
+    return Stage("controlnet", {"controlnet": controlnet}, loss, export, muon_rate=1.5e-3, adamw_rate=1e-3, warmup=40)
