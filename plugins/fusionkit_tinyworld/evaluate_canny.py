@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fusionkit.models.silence import quiet_loading
 from fusionkit_tinyworld import WEIGHTS
 from fusionkit_tinyworld.canny import HintCache, edges, encode_hints, hint_tensor, to_pictures
-from fusionkit_tinyworld.data import HELD_OUT, WINDOW, ZOOMS
+from fusionkit_tinyworld.data import HELD_OUT, ZOOMS
 from fusionkit_tinyworld.parts import ControlNet, Pipeline, diffusers
 from fusionkit_tinyworld.pipeline import GUIDANCE, load_pipeline, sheet, write_picture
 
@@ -30,7 +30,7 @@ SHEET_WINDOWS = 8
 
 @dataclass(frozen=True)
 class Windows:
-    """Held-out windows: their hints (n, 64, 64), the decoded truth (n, 64, 64, 3) and their captions."""
+    """Held-out windows: their hints (n, side, side), the decoded truth (n, side, side, 3) and their captions."""
 
     hints: NDArray[np.uint8]
     pictures: NDArray[np.uint8]
@@ -66,7 +66,7 @@ def choose_windows(pipeline: Pipeline, seed: int, each: int, enlarged: bool) -> 
 
 
 def sample(pipeline: Pipeline, controlnet: ControlNet, windows: Windows, scale: float, seed: int) -> NDArray[np.uint8]:
-    """One picture (n, 64, 64, 3) to each window's caption and hint; the i-th starts from the noise of seed + i."""
+    """One picture (n, side, side, 3) to each window's caption and hint; the i-th starts from the noise of seed + i."""
     controlled = diffusers.StableDiffusionControlNetPipeline(
         **pipeline.components, controlnet=controlnet, requires_safety_checker=False
     )
@@ -78,8 +78,8 @@ def sample(pipeline: Pipeline, controlnet: ControlNet, windows: Windows, scale: 
         result = controlled(
             captions,
             image=hint_tensor(windows.hints[chosen]).to(pipeline.unet.device),
-            height=WINDOW,
-            width=WINDOW,
+            height=windows.hints.shape[1],
+            width=windows.hints.shape[2],
             num_inference_steps=STEPS,
             guidance_scale=GUIDANCE,
             controlnet_conditioning_scale=scale,
@@ -91,7 +91,7 @@ def sample(pipeline: Pipeline, controlnet: ControlNet, windows: Windows, scale: 
 
 
 def agreement(pictures: NDArray[np.uint8], windows: Windows) -> Agreement:
-    """Compare pictures (n, 64, 64, 3) with the windows' hints and truth."""
+    """Compare pictures (n, side, side, 3) with the windows' hints and truth."""
     recalls, precisions = [], []
     for picture, hint in zip(pictures, windows.hints, strict=True):
         found, wanted = edges(picture) > 0, hint > 127
@@ -157,14 +157,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pipeline = load_pipeline(options.pipeline, device)
     controlnet = load_controlnet(options.controlnet, device)
     windows = choose_windows(pipeline, options.seed, options.windows, enlarged=not options.same_size)
-    by_scale = {scale: sample(pipeline, controlnet, windows, scale, options.seed) for scale in SCALES}
+    compare(pipeline, controlnet, windows, options.seed, options.sheet)
+    return 0
+
+
+def compare(pipeline: Pipeline, controlnet: ControlNet, windows: Windows, seed: int, path: Path | None) -> None:
+    """Print how well samples of each scale follow the hints, and write them as a contact sheet if there is a path."""
+    by_scale = {scale: sample(pipeline, controlnet, windows, scale, seed) for scale in SCALES}
     named = {"the drawing": windows.pictures} | {f"scale {scale:g}": by_scale[scale] for scale in SCALES}
     for name, pictures in named.items():
         a = agreement(pictures, windows)
         print(f"{name}: recall {a.recall:.1%}, precision {a.precision:.1%}, SSIM {a.ssim:.3f}", flush=True)
-    if options.sheet:
-        write_picture(options.sheet, contact_sheet(windows, by_scale))
-    return 0
+    if path:
+        write_picture(path, contact_sheet(windows, by_scale))
 
 
 if __name__ == "__main__":
