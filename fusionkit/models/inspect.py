@@ -60,10 +60,8 @@ def inspect_model(source: str, *, revision: str | None = None, variant: str | No
             named = " and ".join(f"'{each}'" for each in chosen)
             notes = (f"{what} has weights of variant {named} alone, which are used (variant)",)
     info = _of_configs(source, configs, parameters)
-    if (listed := configs.classes["scheduler"]) != info.scheduler:
-        notes += (
-            f"{what} draws with {info.scheduler}, as its own file says; model_index.json says {listed} (scheduler)",
-        )
+    if (listed := configs.classes["scheduler"]) != (own := configs.scheduler["_class_name"]):
+        notes += (f"{what} draws with {own}, as its own file says; model_index.json says {listed} (scheduler)",)
     info = replace(info, notes=notes)
     embedded = embedded_models().get(source)
     return info if embedded is None else replace(info, window=embedded.window, defaults=embedded.defaults)
@@ -161,11 +159,16 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as a file would hold it, without what only a library's object has."""
     idle = ("_name_or_path", "_attn_implementation", "quantization_config")
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in config.items() if key not in idle}
+    return {key: _listed(value) for key, value in config.items() if key not in idle}
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _of_configs(source: str, configs: ModelConfigs, parameters: Mapping[str, int]) -> ModelInfo:
-    vae, scheduler, family, told = configs.vae, configs.scheduler, configs.family, configs.told
+    vae, family, told = configs.vae, configs.family, configs.told
+    scheduler = family.solver(configs.scheduler)
     denoiser, what = configs.denoiser, f"model '{source}'"
     unet = denoiser if isinstance(denoiser, UNet) else None
     silent = {

@@ -177,6 +177,10 @@ class Family:
         side = config.get("sample_size")
         return (side * factor, side * factor) if isinstance(side, int) else self.window
 
+    def solver(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A folder's scheduler, as its configuration tells it, as one that is known here and solves the same."""
+        return config
+
     def problems(self, config: Mapping[str, Any], channels: int) -> Iterator[str]:
         """Why a denoiser can't draw from a prompt alone, in lines that read on from the model's name.
 

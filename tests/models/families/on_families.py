@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from tiny_parts import Case
+from torch.overrides import TorchFunctionMode
 
 from fusionkit.loop.denoise import denoise
 from fusionkit.loop.manager import Manager
@@ -45,15 +46,25 @@ def run(stage: Stage, *plugins: Any) -> torch.Tensor:
     return denoise(stage, Manager(plugins))
 
 
+class InTurn(TorchFunctionMode):
+    """Answers what schedulers draw with a stage's noise, step by step."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.noises = (stage.noise("step", at=at) for at in stage.steps)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return next(self.noises) if func is torch.randn else func(*args, **(kwargs or {}))
+
+
 def drawn(case: Case, stage: Stage) -> torch.Tensor:
     """What the family's own pipeline draws from the stage's noise."""
     recipe = stage.recipe
     width, height = recipe.size
     call = {"num_inference_steps": recipe.steps, "output_type": "latent", "width": width, "height": height}
-    with quiet_diffusers(), torch.no_grad():
-        return case.drawn(
-            case.make(), stage.noise("init"), recipe.prompt, recipe.negative_prompt, recipe.guidance_scale, **call
-        )
+    begin = stage.noise("init")
+    with quiet_diffusers(), torch.no_grad(), InTurn(stage):
+        return case.drawn(case.make(), begin, recipe.prompt, recipe.negative_prompt, recipe.guidance_scale, **call)
 
 
 def apart(one: torch.Tensor, other: torch.Tensor) -> float:

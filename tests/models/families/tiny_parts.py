@@ -14,6 +14,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from fusionkit.models.silence import quiet_diffusers
 from fusionkit.testing.tiny import _text_encoder, _tokenizer
 
 TEXTS = [
@@ -86,6 +87,20 @@ def byte_pairs() -> Any:
 
 
 @cache
+def begun_byte_pairs() -> Any:
+    """The same as Gemma's, which put a mark before every text."""
+    tokenizer = Tokenizer.from_str(byte_pairs().backend_tokenizer.to_str())
+    mark = "<|im_start|>"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{mark} $A", special_tokens=[(mark, tokenizer.token_to_id(mark))]
+    )
+    marks = {"bos_token": mark, "pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **marks, model_max_length=2048, padding_side="right"
+    )
+
+
+@cache
 def pieces(length: int = 512) -> Any:
     """Pieces of words, as T5's: words begin with a mark, and a text ends with one."""
     tokenizer = Tokenizer(models.Unigram())
@@ -115,6 +130,23 @@ def t5(tokenizer: Any, width: int = 24) -> Any:
         eos_token_id=1,
     )
     return transformers.T5EncoderModel(config).eval()
+
+
+def gemma2(tokenizer: Any) -> Any:
+    config = transformers.Gemma2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=24,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=12,
+        max_position_embeddings=2048,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return transformers.Gemma2Model(config).eval()
 
 
 def qwen3(tokenizer: Any, **options: Any) -> Any:
@@ -166,7 +198,7 @@ def seeded(make: Callable[[], Any]) -> Callable[[], Any]:
 
     @cache
     def made() -> Any:
-        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False), quiet_diffusers():
             torch.manual_seed(0)
             pipe = make()
         pipe.set_progress_bar_config(disable=True)

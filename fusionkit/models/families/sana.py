@@ -1,0 +1,63 @@
+"""Sana: a flow in latents of 32 x 32 pixels, cross-attention to a prompt behind instructions, and no places."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.parts import stacked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.models.families.base import Embedding
+
+
+class Sana(Family):
+    """`SanaPipeline`, with the instructions that it puts before a prompt."""
+
+    kind, title, pipelines = "sana", "Sana", ("SanaPipeline",)
+    denoisers = ("SanaTransformer2DModel",)
+    autoencoders = ("AutoencoderDC",)
+    widths = {"caption_channels": "text_encoder"}
+    patch, text_first = 1, None
+    defaults = {"guidance-scale": 4.5, "steps": 20}
+    text_tokens, parameters = 300, 4_500_000_000
+
+    def sigmas(self, steps: int) -> list[float]:
+        """As diffusers' solvers space the levels of flows: from just below pure noise."""
+        return [0.999 * (1 - number / steps) for number in range(steps)]
+
+    def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
+        """Gemma's (1, L, D) and the mask (1, L), of the prompt's tokens alone."""
+        # Its pipeline has the instructions as a default, and in no other place.
+        said = inspect.signature(type(pipe).__call__).parameters["complex_human_instruction"].default
+        return self.read(pipe, text, device, said)
+
+    def encode_negative(self, pipe: Any, text: str, device: Any) -> Embedding:
+        """Without the instructions."""
+        return self.read(pipe, text, device)
+
+    def read(self, pipe: Any, text: str, device: Any, said: Sequence[str] | None = None) -> Embedding:
+        """A text behind instructions, or alone."""
+        embeds, mask, *_ = pipe.encode_prompt(text, False, device=device, complex_human_instruction=said)
+        return embeds, mask
+
+    def conditions(self, asked: Asked, embeddings: Sequence[Embedding]) -> dict[str, Any]:
+        """Text and mask."""
+        return {"encoder_hidden_states": stacked(embeddings, 0), "encoder_attention_mask": stacked(embeddings, 1)}
+
+    def call(self, denoiser: Any, latents: Tensor, timestep: Tensor, conditions: dict[str, Any]) -> Tensor:
+        """With the denoiser's own scale of time; a learned variance is left out."""
+        told = self.scaled(timestep, denoiser)
+        return super().call(denoiser, latents, told, conditions)[:, : latents.shape[1]]
+
+    def scaled(self, timestep: Tensor, denoiser: Any) -> Tensor:
+        """The denoiser's time of the scheduler's."""
+        return timestep * denoiser.config.timestep_scale
+
+    def time(self, timestep: Tensor, dtype: Any) -> Tensor:
+        """As it is: not rounded."""
+        return timestep
