@@ -18,7 +18,7 @@ from fusionkit.evaluation import read_pictures
 from fusionkit.evaluation.tools import Tools
 from fusionkit_vista.agreement import Agreement, asked_for, prompt_problems, shows
 from fusionkit_vista.drawer import draw, labels, sample_spec
-from fusionkit_vista.evaluate import by_thing, chosen_captions, cut, sample, shares
+from fusionkit_vista.evaluate.samples import by_thing, chosen_captions, cut, sample, shares
 from fusionkit_vista.features import VistaFeatures
 from fusionkit_vista.judge import Seen, load_judge
 from fusionkit_vista.models import MODELS, WEIGHTS

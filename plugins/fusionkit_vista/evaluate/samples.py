@@ -1,23 +1,35 @@
-"""Judges samples of vista: `python -m fusionkit_vista.evaluate` says how often they show what their captions say."""
+"""How often samples of the shipped model show what their captions say."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.models.silence import quiet_loading
 from fusionkit_vista.drawer import caption, parse, sample_spec
+from fusionkit_vista.drawer.words import NUMBERS
+from fusionkit_vista.evaluate.progress import boxed
+from fusionkit_vista.evaluate.tables import table
 from fusionkit_vista.judge import SIZE, Seen, load_judge
+from fusionkit_vista.models import WEIGHTS
 
-WEIGHTS = Path(__file__).parent / "weights"
+COUNT = 300
+TITLES = {
+    "style": "style",
+    "scene": "scene",
+    "time": "time of day",
+    "weather": "weather",
+    "thing": "the thing, where one is named",
+    "number": "so many of it",
+    "absent": "no thing, where none is named",
+}
 
 
 @dataclass(frozen=True)
@@ -86,16 +98,38 @@ def cut(sheets: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.concatenate([row.reshape(-1, SIZE, SIZE, 3) for row in rows])
 
 
-def sample(captions: Sequence[str], seed: int, steps: int, guidance: float, batch: int = 10) -> NDArray[np.uint8]:
-    """One picture (n, 128, 128, 3) to each caption by diffusers' own pipeline; the i-th starts from seed + i."""
+def by_number(captions: Sequence[str], seen: Sequence[Seen]) -> dict[str, tuple[int, int]]:
+    """How many captions ask for one, two and three things, and in how many of these samples so many are seen."""
+    found: dict[int, tuple[int, int]] = {}
+    for text, each in zip(captions, seen, strict=True):
+        if number := parse(text)["number"]:
+            asked, there = found.get(number, (0, 0))
+            found[number] = (asked + 1, there + (number == each.number))
+    return {NUMBERS[number]: found[number] for number in sorted(found)}
+
+
+def sample(
+    captions: Sequence[str],
+    seed: int,
+    steps: int = 24,
+    guidance: float = 4.0,
+    batch: int = 10,
+    minutes: float | None = None,
+) -> NDArray[np.uint8]:
+    """One picture (n, 128, 128, 3) to each caption by diffusers' own pipeline; the i-th starts from seed + i.
+
+    Less than all where the time is over.
+    """
     import torch
 
     diffusers: Any = import_module("diffusers")
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(WEIGHTS / "scenes", local_files_only=True)
-    pipeline.to(torch.float32)
+    with quiet_loading():
+        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
+            WEIGHTS / "scenes", local_files_only=True, torch_dtype=torch.float32
+        )
     pipeline.set_progress_bar_config(disable=True)
     pictures = []
-    for start in range(0, len(captions), batch):
+    for start in boxed(range(0, len(captions), batch), "samples", minutes):
         part = list(captions[start : start + batch])
         noise = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
         options = {"num_inference_steps": steps, "guidance_scale": guidance, "generator": noise, "output_type": "np"}
@@ -103,31 +137,27 @@ def sample(captions: Sequence[str], seed: int, steps: int, guidance: float, batc
     return np.concatenate(pictures)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0."""
-    parser = argparse.ArgumentParser(prog="python -m fusionkit_vista.evaluate", description=__doc__)
-    parser.add_argument("--samples", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--guidance", type=float, default=4.0)
-    parser.add_argument("--judge", type=Path, default=WEIGHTS / "judge", help="folder of the judge")
-    parser.add_argument("--sheets", type=Path, nargs="*", help="judge the pictures of these sheets instead")
-    parser.add_argument("--captions", type=Path, help="their captions, as JSON")
-    options = parser.parse_args(arguments)
+def main(options: argparse.Namespace) -> None:
+    """Print how often samples show what their captions say, and by thing."""
     if options.sheets:
         from PIL import Image
 
         captions = json.loads(options.captions.read_text(encoding="utf-8"))
         pictures = cut([np.asarray(Image.open(path).convert("RGB")) for path in options.sheets])[: len(captions)]
     else:
-        captions = chosen_captions(options.samples, options.seed)
-        pictures = sample(captions, options.seed, options.steps, options.guidance)
-    seen = load_judge(options.judge).judge(pictures)
-    for name, value in vars(shares(captions, seen)).items():
-        print(f"| {name} | {value if name == 'samples' else f'{value:.1%}'} |")
-    print(", ".join(f"{name} {there} of {asked}" for name, (asked, there) in by_thing(captions, seen).items()))
-    return 0
+        captions = chosen_captions(options.count or COUNT, options.seed)
+        pictures = sample(captions, options.seed, options.steps, options.guidance, minutes=options.minutes)
+    captions = captions[: len(pictures)]
+    seen = load_judge(options.judge or WEIGHTS / "judge").judge(pictures)
+    found = shares(captions, seen)
+    print(table(["what the caption says", "samples that show it"], rows(found)))
+    print(f"\n{found.samples} samples. Their own kind seen, by thing:")
+    things = by_thing(captions, seen).items()
+    print(", ".join(f"{name} {there} of {asked}" for name, (asked, there) in things))
+    print("So many of it seen, by what is asked for:")
+    print(", ".join(f"{asked}: {there} of {total}" for asked, (total, there) in by_number(captions, seen).items()))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def rows(found: Shares) -> list[tuple[str, str]]:
+    """The shares, in words."""
+    return [(TITLES[name], f"{value:.1%}".replace("%", " %")) for name, value in vars(found).items() if name in TITLES]

@@ -1,0 +1,1 @@
+"""What the models of vista draw, measured: `python -m fusionkit_vista.evaluate WHAT`."""

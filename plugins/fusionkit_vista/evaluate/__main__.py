@@ -1,0 +1,52 @@
+"""The command line: `python -m fusionkit_vista.evaluate WHAT`; loads torch only once it is known what is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+MEASURES = {
+    "samples": "how often samples show what their captions say",
+    "judge": "how often the judge is right about drawings that it never saw, also after the autoencoder",
+}
+"""Each is a module of this package with a function `main`."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    what = "; ".join(f"{name}: {text}" for name, text in MEASURES.items())
+    result = argparse.ArgumentParser(
+        prog="python -m fusionkit_vista.evaluate", description="Measures the models of vista.", epilog=what
+    )
+    result.add_argument("what", choices=MEASURES, help="what is measured")
+    result.add_argument("--count", type=int, help="how many pictures; default: as many as the documentation's tables")
+    result.add_argument("--seed", type=int, default=0, help="of what is drawn, and of the noise")
+    result.add_argument("--steps", type=int, default=24, help="of each sample")
+    result.add_argument("--guidance", type=float, default=4.0, help="of each sample")
+    result.add_argument("--minutes", type=float, help="end after so long, with the pictures that are there")
+    result.add_argument("--judge", type=Path, help="folder of another judge")
+    result.add_argument("--sheets", type=Path, nargs="*", help="of samples: judge the pictures of these sheets instead")
+    result.add_argument("--captions", type=Path, help="of samples: the sheets' captions, as JSON")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a measure; returns 0, or 1 where the drawer is missing."""
+    from fusionkit_vista.draw import skia_problem
+
+    options = parser().parse_args(arguments)
+    if options.what in NEED_DRAWER and (problem := skia_problem()):
+        print(problem, file=sys.stderr)
+        return 1
+    import_module(f"fusionkit_vista.evaluate.{options.what}").main(options)
+    return 0
+
+
+NEED_DRAWER = ("judge",)
+"""What measures on drawings."""
+
+if __name__ == "__main__":
+    sys.exit(main())
