@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -173,10 +174,18 @@ def _not_together(scene: str | None, time: str | None, weather: str | None, thin
     return said
 
 
-def place(rng: np.random.Generator, spec: Spec, name: str, number: int) -> tuple[Thing, ...]:
-    """Things of one kind at places where they can stand, apart from each other; none if so many have no room."""
+def place(rng: np.random.Generator, spec: Spec, name: str, number: int, scale: float = 1.0) -> tuple[Thing, ...]:
+    """Things of one kind at places where they can stand, apart from each other; none if so many have no room.
+
+    Args:
+        rng: Decides where they are.
+        spec: The drawing.
+        name: Their kind.
+        number: How many; of several each is a little smaller.
+        scale: Their size, as a multiple of the usual one.
+    """
     kind = THINGS[name]
-    small, large = (size * (1.0, 1.0, 0.84, 0.72)[min(number, 3)] for size in kind.sizes)
+    small, large = (size * scale * (1.0, 1.0, 0.84, 0.72)[min(number, 3)] for size in kind.sizes)
     stretches = _stretches(spec, name)
     for _ in range(60 if stretches else 0):
         found: list[Thing] = []
@@ -188,7 +197,7 @@ def place(rng: np.random.Generator, spec: Spec, name: str, number: int) -> tuple
                 break
             x = float(rng.uniform(left, right))
             found.append(Thing(name, x, _height(rng, spec, name, x, size), size))
-        if len(found) == number and _apart(found):
+        if len(found) == number and apart(found):
             return tuple(sorted(found, key=lambda thing: thing.y))
     return ()
 
@@ -226,7 +235,7 @@ def _height(rng: np.random.Generator, spec: Spec, name: str, x: float, size: flo
     return float(rng.uniform(0.84, 0.93))
 
 
-def _apart(things: list[Thing]) -> bool:
+def apart(things: Sequence[Thing]) -> bool:
     """Whether no two boxes touch."""
     boxes = [thing.box for thing in things]
     gap = 0.015

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-TRAININGS = ("vae", "decoder", "denoiser", "flow", "judge", "expert", "controlnet")
+TRAININGS = ("vae", "decoder", "denoiser", "flow", "judge", "finder", "expert", "controlnet")
 OTHERS = ("encode", "sheets", "export", "draw-expert", "all")
 
 
@@ -36,10 +36,10 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="of decoder, judge and encode: another autoencoder; of denoiser: a finished model from which it goes on",
     )
-    result.add_argument("--count", type=int, help="of expert and controlnet: how many pictures are drawn for it")
     result.add_argument(
         "--grounded", action="store_true", help="of denoiser: nothing of a caption may stand behind its words"
     )
+    result.add_argument("--count", type=int, help="of expert, controlnet and finder: how many pictures are drawn for it")
     result.add_argument("--save-every", type=float, default=60.0, help="seconds between two states")
     result.add_argument("--log-every", type=float, default=10.0, help="seconds between two lines")
     result.add_argument("--tiny", action="store_true", help="toy models, for a rehearsal")

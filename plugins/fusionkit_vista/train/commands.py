@@ -11,12 +11,14 @@ from typing import Any
 import torch
 
 from fusionkit_vista.drawer import vocabulary
+from fusionkit_vista.judge import load_judge
 from fusionkit_vista.train import latents as encoded
 from fusionkit_vista.train.clock import Clock, say
 from fusionkit_vista.train.denoiser import RATE, WIDTHS, denoiser_stage
 from fusionkit_vista.train.device import choose_device, fit_norms, half
 from fusionkit_vista.train.expert_pictures import FOLDER as EXPERT_PICTURES
 from fusionkit_vista.train.expert_pictures import taught_window
+from fusionkit_vista.train.finding import Places, finder_stage
 from fusionkit_vista.train.flow import HEADS, LAYERS, SINGLE_LAYERS, Flow, flow_stage
 from fusionkit_vista.train.judging import Lessons, build_judge, judge_stage, report
 from fusionkit_vista.train.layout import best_vae, class_of, load, load_tokenizer
@@ -40,6 +42,7 @@ NEEDED = {
     "denoiser": ("UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer"),
     "flow": ("FluxTransformer2DModel", "T5EncoderModel", "CLIPTextModel", "CLIPTokenizer"),
     "judge": ("AutoencoderKL",),
+    "finder": (),
     "expert": ("AutoencoderKL", "UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer"),
     "controlnet": ("AutoencoderKL", "UNet2DConditionModel", "CLIPTextModel", "CLIPTokenizer"),
     "sheets": ("AutoencoderKL", "UNet2DConditionModel", "FluxTransformer2DModel", "T5EncoderModel", "CLIPTextModel"),
@@ -161,6 +164,13 @@ class Run:
         self.train(stage)
         mean: Any = stage.means["judge"]
         report(mean, Lessons([each.held for each in sets], judge), vae)
+
+    def finder(self) -> None:
+        """Train the finder of things on crowds, from the judge's layers on; without any, from the package's judge's."""
+        own = self.work / "judge" / "judge"
+        judge = load_judge(own if own.exists() else Path(__file__).parents[1] / "weights" / "judge")
+        places = Places(self.options.count or (16 if self.tiny else 5000), self.options.seed, judge.things, self.device)
+        self.train(finder_stage(places, judge, self.device, self.batch(16, 128), self.work / "finder"))
 
     def _trained(self) -> tuple[Any, Any, Any, Any]:
         """Autoencoder, denoiser, text encoder and tokenizer: those of the work folder, or the package's."""

@@ -61,16 +61,23 @@ class Lessons:
             self.pixels[part] = to_bytes(vae.decode(latents).sample)
 
 
-def spoil(pictures: torch.Tensor, chance: Chance) -> torch.Tensor:
-    """Pictures mirrored, softened and made noisy at random, so that soft samples are judged fairly."""
+def spoil(pictures: torch.Tensor, chance: Chance, moved: bool = True) -> torch.Tensor:
+    """Pictures softened and made noisy at random, so that soft samples are judged fairly; mirrored and shifted, too.
+
+    Args:
+        pictures: (n, 3, h, w).
+        chance: Decides how.
+        moved: Whether they are mirrored and shifted.
+    """
     draw = chance.host.random(6)
-    if draw[0] < 0.5:
+    if moved and draw[0] < 0.5:
         pictures = pictures.flip(-1)
     if draw[1] < 0.5:
         soft = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
         pictures = torch.lerp(pictures, soft, float(0.3 + 0.7 * draw[2]))
-    shift = [int(v) for v in chance.host.integers(-6, 7, 2)]
-    pictures = torch.roll(pictures, shift, (2, 3))
+    if moved:
+        shift = [int(v) for v in chance.host.integers(-6, 7, 2)]
+        pictures = torch.roll(pictures, shift, (2, 3))
     noise = chance.normal(*pictures.shape)
     return pictures * float(0.92 + 0.16 * draw[3]) + float(0.1 * draw[4] - 0.05) + noise * float(0.08 * draw[5])
 
