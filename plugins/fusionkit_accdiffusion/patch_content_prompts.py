@@ -12,6 +12,7 @@ from fusionkit import Field, Patches, Plugin, Prompt, RunMemory, Stage, View, ho
 from fusionkit.recipe import Count, Number, refuse_bool
 from fusionkit.recipe.prompt_syntax import words_alone
 from fusionkit_accdiffusion.attention_maps import CanvasMaps, maps_of_picture
+from fusionkit_accdiffusion.influence import influence
 from fusionkit_accdiffusion.masks import above_mean, opened, shares
 from fusionkit_accdiffusion.words import CONNECTIVES, Choice, Word, bare, tokens_of, words_of
 
@@ -99,6 +100,11 @@ class PatchContentPrompts(Plugin):
         default="word",
         description="What is kept or struck: whole words with their articles and punctuation, or pieces of words (the "
         "reference code's way, for comparison).",
+    )
+    attention: Literal["own", "all"] = Field(
+        default="own",
+        description="Which attention counts as a word's: that to its own tokens (the paper's way), or that to all "
+        "tokens, by how much the word changes each of them in the text encoder.",
     )
     empty: Literal["best", "prompt", "nothing"] = Field(
         default="best",
@@ -219,9 +225,17 @@ class PatchContentPrompts(Plugin):
             if not memory.attention.steps:
                 memory.attention = maps_of_picture(stage, self.levels_of(stage), LOOKS, self.layers, self.attention)
             memory.words = self._words(stage)
-            seen = word_maps(memory.attention.mean(stage.wrap), memory.words)
+            seen = self._word_maps(stage, memory)
             memory.masks = opened(above_mean(seen), self.opening, stage.wrap)
         return memory.masks
+
+    def _word_maps(self, stage: Stage, memory: Memory) -> Any:
+        maps = memory.attention.mean(stage.wrap)
+        if self.attention == "own":
+            return word_maps(maps, memory.words)
+        model: Any = stage.model
+        blank = model.pipe.tokenizer.eos_token
+        return shared_maps(maps, influence(memory.words, lambda text: model.embed(text)[0], blank))
 
     def _words(self, stage: Stage) -> list[Word]:
         tokens = stage.model.text_tokens(stage.recipe.prompt)
@@ -238,6 +252,13 @@ def word_maps(maps: Tensor, words: Sequence[Word]) -> Any:
     tokens = maps.float().cpu().numpy()
     nothing = np.zeros(tokens.shape[1:], np.float32)
     return np.stack([tokens[list(word.positions)].mean(0) if word.positions else nothing for word in words])
+
+
+def shared_maps(maps: Tensor, shares: Tensor) -> Any:
+    """The map of each word, (W, h, w), float32 in numpy: those of all tokens (L, h, w), by its share in each (W, L)."""
+    import torch
+
+    return torch.einsum("wl,lhw->whw", shares, maps.float().cpu()).numpy()
 
 
 def _as_prompt(prompt: str | Prompt) -> Prompt:

@@ -11,6 +11,7 @@ from pathlib import Path
 MEASURES = {
     "samples": "how often samples show what their captions say",
     "judge": "how often the judge is right about drawings that it never saw, also after the autoencoder",
+    "grounding": "whether the denoiser looks at a thing's word where the thing is",
 }
 """Each is a module of this package with a function `main`."""
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-NEED_DRAWER = ("judge",)
+NEED_DRAWER = ("judge", "grounding")
 """What measures on drawings."""
 
 if __name__ == "__main__":
