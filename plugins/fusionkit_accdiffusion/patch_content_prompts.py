@@ -258,7 +258,7 @@ def shared_maps(maps: Tensor, shares: Tensor) -> Any:
     """The map of each word, (W, h, w), float32 in numpy: those of all tokens (L, h, w), by its share in each (W, L)."""
     import torch
 
-    return torch.einsum("wl,lhw->whw", shares, maps.float().cpu()).numpy()
+    return torch.einsum("nl,lhw->nhw", shares, maps.float().cpu()).numpy()
 
 
 def _as_prompt(prompt: str | Prompt) -> Prompt:

@@ -22,8 +22,9 @@ from fusionkit.testing import tiny_model, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit.testing.tiny import KINDS, Kind, execute_tiny
 from fusionkit_accdiffusion import PatchContentPrompts
 from fusionkit_accdiffusion.attention_maps import CanvasMaps, on_canvas
+from fusionkit_accdiffusion.influence import influence
 from fusionkit_accdiffusion.masks import above_mean, opened, shares
-from fusionkit_accdiffusion.patch_content_prompts import word_maps
+from fusionkit_accdiffusion.patch_content_prompts import shared_maps, word_maps
 from fusionkit_accdiffusion.words import words_of
 
 CHECKPOINTS = Path(__file__).parents[1] / "golden" / "checkpoints"
@@ -106,6 +107,25 @@ def test_the_map_of_a_word_is_the_mean_of_its_tokens(tokenizer: Any) -> None:
     assert np.abs(word_maps(maps, words) - expected.numpy()).max() < 1e-6
 
 
+def test_a_word_has_its_share_in_each_token_that_it_changes(tokenizer: Any) -> None:
+    """An encoder from left to right, whose tokens are sums of the words so far."""
+    words = words_of("mars sunset sea", tokenizer)
+    adds = {"mars": 1.0, "sunset": 2.0, "sea": 5.0}
+
+    def embed(text: str) -> Tensor:
+        shown = text.replace("<|endoftext|>", " blank ").split()
+        places = [adds.get(word, 0.0) for word in shown]
+        return torch.tensor([0.0, *np.cumsum(places), sum(places)])[None, :, None] * torch.tensor([0.6, 0.8])
+
+    found = influence(words, embed, "<|endoftext|>")
+    assert torch.allclose(found[:, 0], torch.zeros(3))
+    assert torch.allclose(found[:, 1], torch.tensor([1.0, 0, 0]))
+    assert torch.allclose(found[:, 2], torch.tensor([1.0, 2, 0]) / 3)
+    assert torch.allclose(found[:, 3:], torch.tensor([[1.0], [2], [5]]).expand(3, 2) / 8)
+    maps = torch.rand(5, 2, 2)
+    assert np.allclose(shared_maps(maps, found)[1], (maps[2] * 2 / 3 + (maps[3] + maps[4]) / 4).numpy(), atol=1e-6)
+
+
 # Options.
 
 
@@ -178,6 +198,28 @@ def test_views_have_the_words_whose_masks_cover_them(kind: Kind) -> None:
     assert len(set(expected)) > 1
     without = execute_tiny(tiny_plan([Stages()], kind, prompt="a hill, the sea"), kind)
     assert float((latents - without).abs().max()) > 0.01
+
+
+@pytest.mark.parametrize(("kind", "unit"), [("sd", "word"), ("sdxl", "word"), ("sd", "token")])
+def test_the_attention_to_all_tokens_counts_by_what_a_word_changes(kind: Kind, unit: Any) -> None:
+    own, every = (PatchContentPrompts(levels=(1,), threshold=0.45, attention=way, unit=unit) for way in ("own", "all"))
+    plans = [plan_of(plugin, kind) for plugin in (own, every)]
+    for plan in plans:
+        execute_tiny(plan, kind)
+    first, second = (plugin.memory(plan.stages[-1]) for plugin, plan in zip((own, every), plans, strict=True))
+    assert torch.equal(first.attention.mean(), second.attention.mean())
+    assert [word.text for word in first.words] == [word.text for word in second.words]
+    model = tiny_model(kind)
+    found = influence(second.words, lambda text: model.embed(text)[0], "<|endoftext|>")
+    assert found.shape == (len(second.words), len(second.attention.mean()))
+    sums = found.sum(0)
+    assert sums[0] == 0
+    assert torch.allclose(sums[1:], torch.ones(len(sums) - 1))
+    for number, word in enumerate(second.words):
+        assert not found[number, : word.positions[0]].any()  # the encoder reads from left to right
+        assert found[number, -1] > 0
+    assert np.array_equal(second.masks, above_mean(shared_maps(second.attention.mean(), found)))
+    assert not np.array_equal(first.masks, second.masks)
 
 
 @pytest.mark.parametrize("kind", KINDS)

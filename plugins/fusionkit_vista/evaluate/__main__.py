@@ -11,6 +11,7 @@ from pathlib import Path
 MEASURES = {
     "samples": "how often samples show what their captions say",
     "judge": "how often the judge is right about drawings that it never saw, also after the autoencoder",
+    "counter": "how often things are counted rightly in large drawings of several",
     "grounding": "whether the denoiser looks at a thing's word where the thing is",
 }
 """Each is a module of this package with a function `main`."""
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--guidance", type=float, default=4.0, help="of each sample")
     result.add_argument("--minutes", type=float, help="end after so long, with the pictures that are there")
     result.add_argument("--judge", type=Path, help="folder of another judge")
+    result.add_argument("--finder", type=Path, help="of counter: folder of another finder")
     result.add_argument("--sheets", type=Path, nargs="*", help="of samples: judge the pictures of these sheets instead")
     result.add_argument("--captions", type=Path, help="of samples: the sheets' captions, as JSON")
     return result
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-NEED_DRAWER = ("judge", "grounding")
+NEED_DRAWER = ("counter", "grounding", "judge")
 """What measures on drawings."""
 
 if __name__ == "__main__":
