@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--grounded", action="store_true", help="of denoiser: nothing of a caption may stand behind its words"
     )
-    result.add_argument("--count", type=int, help="of expert, controlnet and finder: how many pictures are drawn for it")
+    result.add_argument(
+        "--count", type=int, help="of expert, controlnet and finder: how many pictures are drawn for it"
+    )
     result.add_argument("--save-every", type=float, default=60.0, help="seconds between two states")
     result.add_argument("--log-every", type=float, default=10.0, help="seconds between two lines")
     result.add_argument("--tiny", action="store_true", help="toy models, for a rehearsal")
