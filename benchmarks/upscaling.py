@@ -55,13 +55,16 @@ def upscaled(
     gaussian: bool = True,
     dilated: bool = True,
     residual: bool = True,
-    stages: tuple[float, ...] = (2,),
+    stages: tuple[float, ...] | None = None,
 ) -> list[Plugin]:
     """AccDiffusion with single parts switched off; without prompts each view has the whole one, but for `drop`."""
     threshold = 0.3 if prompts else 0.0
+    between = world.stages if stages is None else stages
     samples = [DilatedSampling(window_interaction=interaction, gaussian_filter=gaussian)] if dilated else []
     return [
-        ProgressiveUpscaling(stages=stages, skip_residual=3.0 if residual else "off"),
+        ProgressiveUpscaling(
+            stages=world.stages if stages is None else stages, skip_residual=3.0 if residual else "off"
+        ),
         windows(world),
         *samples,
         PatchContentPrompts(threshold=threshold, levels=world.levels, keep=world.keep, drop=world.drop),

@@ -45,6 +45,7 @@ class World:
         drop: Words that name the whole, which no view of an enlargement has.
         levels: Where the denoiser's attention is read.
         canny: Its ControlNet.
+        stages: Stages between the first and the last.
         cases: So many prompts.
     """
 
@@ -60,6 +61,7 @@ class World:
     drop: tuple[str, ...]
     levels: tuple[int, ...]
     canny: str
+    stages: tuple[float, ...]
     cases: Callable[[int], list[Case]]
 
     @property
@@ -132,6 +134,7 @@ WORLDS = {
         drop=("landscape",),
         levels=(1, 2),
         canny="tinyworld/canny",
+        stages=(2,),
         cases=tinyworld_cases,
     ),
     "vista": World(
@@ -147,6 +150,7 @@ WORLDS = {
         drop=("landscape",),
         levels=(1, 2),
         canny="vista/canny",
+        stages=(),
         cases=vista_cases,
     ),
 }

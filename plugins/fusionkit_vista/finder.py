@@ -108,7 +108,7 @@ class Finder(nn.Module):
 def _levels(picture: NDArray[np.uint8]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """A picture as it is and made smaller by halves, while a window fits, with its pixels a pixel of each."""
     height, width = picture.shape[:2]
-    x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float()
+    x = torch.tensor(np.asarray(picture)).permute(2, 0, 1)[None].float()
     scale = 1.0
     while min(height, width) / scale >= SIZE:
         size = (round(height / scale), round(width / scale))
