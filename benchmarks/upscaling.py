@@ -62,9 +62,7 @@ def upscaled(
     between = world.stages if stages is None else stages
     samples = [DilatedSampling(window_interaction=interaction, gaussian_filter=gaussian)] if dilated else []
     return [
-        ProgressiveUpscaling(
-            stages=world.stages if stages is None else stages, skip_residual=3.0 if residual else "off"
-        ),
+        ProgressiveUpscaling(stages=between, skip_residual=3.0 if residual else "off"),
         windows(world),
         *samples,
         PatchContentPrompts(threshold=threshold, levels=world.levels, keep=world.keep, drop=world.drop),

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fusionkit.errors import FusionError, did_you_mean
-from fusionkit.evaluation.metric import Better, Metric
+from fusionkit.errors import did_you_mean
 from fusionkit.recipe.prompt_syntax import words_alone
 from fusionkit_tinyworld.captions import COLOURS, OBJECTS, SCENES, STYLES, TIMES, vocabulary
+from fusionkit_vista.agreement import JudgedAgreement
 
 if TYPE_CHECKING:
-    from fusionkit.evaluation.picture import Picture
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fusionkit.evaluation.tools import Tools
     from fusionkit_tinyworld.classifier import Classifier
 
@@ -26,7 +28,7 @@ WORDS: Mapping[str, Sequence[str]] = {
 """The words that say each field of a `Landscape`."""
 
 
-class Agreement(Metric, name="tinyworld-agreement"):
+class Agreement(JudgedAgreement, name="tinyworld-agreement"):
     """The share of a picture's crops in which the classifier of `tinyworld` sees all that the prompt says.
 
     That is style, scene and time of day, as far as the prompt names them, and the object and its colour if it names
@@ -34,33 +36,20 @@ class Agreement(Metric, name="tinyworld-agreement"):
     """
 
     title: ClassVar[str] = "agreement"
-    better: ClassVar[Better] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset({"prompt", "crop"})
+    world, side = "tinyworld", 64
 
-    def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:
-        """The base's problems, prompts that the classifier can't judge, and weights that are none."""
-        problems = super().problems(pictures, reference, tools)
-        prompts = dict.fromkeys(picture.prompt for picture in pictures if picture.prompt)
-        problems += [line for prompt in prompts for line in prompt_problems(prompt)][:3]
-        if problems:
-            return problems
-        try:
-            _classifier(tools.weights.get("tinyworld"), tools.device)
-        except FusionError as error:
-            return str(error).splitlines()
-        return []
+    def prompt_problems(self, prompt: str) -> list[str]:
+        """Why the classifier can't judge by a prompt."""
+        return prompt_problems(prompt)
 
-    def describe(self, picture: Picture, tools: Tools) -> Any:
-        """The share of the picture's crops, 0..1."""
-        import numpy as np
+    def network(self, tools: Tools) -> Classifier:
+        """The classifier."""
+        return _classifier(tools.weights.get(self.world), tools.device)
 
-        from fusionkit.evaluation.features import resized
-        from fusionkit_tinyworld.features import SIZE
-
-        crops = resized(picture.crops(), SIZE).round().clip(0, 255).astype(np.uint8)
-        seen = _classifier(tools.weights.get("tinyworld"), tools.device).classify(crops)
-        asked = asked_for(picture.prompt or "")
-        return float(np.mean([all(crop[field] == word for field, word in asked.items()) for crop in seen]))
+    def agrees(self, network: Classifier, crops: NDArray[np.uint8], prompt: str) -> list[bool]:
+        """Whether the classifier sees in each crop all that the prompt says."""
+        asked = asked_for(prompt)
+        return [all(crop[field] == word for field, word in asked.items()) for crop in network.classify(crops)]
 
 
 def asked_for(prompt: str) -> dict[str, str]:

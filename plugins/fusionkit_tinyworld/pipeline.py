@@ -1,9 +1,7 @@
-"""Puts the trained parts together as a Stable Diffusion pipeline, saves it in half precision, and samples from it."""
+"""Puts the trained parts together as a Stable Diffusion pipeline, and samples from it."""
 
 from __future__ import annotations
 
-import copy
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from fusionkit.models.silence import quiet_loading
 from fusionkit_tinyworld.data import WINDOW
 from fusionkit_tinyworld.parts import Autoencoder, Denoiser, Pipeline, TextEncoder, Tokenizer, diffusers
 from fusionkit_tinyworld.unet import build_scheduler
+from fusionkit_vista.train import layout
 
 GUIDANCE = 4.0
 STEPS = 30
@@ -23,35 +22,7 @@ STEPS = 30
 
 def assemble(vae: Autoencoder, unet: Denoiser, text_encoder: TextEncoder, tokenizer: Tokenizer) -> Pipeline:
     """The parts as one pipeline, without a safety checker."""
-    pipeline = diffusers.StableDiffusionPipeline(
-        vae=vae.eval(),
-        text_encoder=text_encoder.eval(),
-        tokenizer=tokenizer,
-        unet=unet.eval(),
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def save_half(pipeline: Pipeline, tokenizer_folder: Path, folder: Path) -> None:
-    """Write the pipeline as fp16 safetensors in diffusers' layout; its weights stay as they are.
-
-    The tokenizer's vocab.json and merges.txt go along, because older versions of transformers read those.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    halves = {name: copy.deepcopy(getattr(pipeline, name)).half() for name in ("vae", "unet", "text_encoder")}
-    for name in ("vae", "unet"):
-        # Otherwise the folder that the part was loaded from would be written down.
-        halves[name].register_to_config(_name_or_path="")
-    assemble(**halves, tokenizer=pipeline.tokenizer).save_pretrained(folder)
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copy(tokenizer_folder / name, folder / "tokenizer" / name)
-    for path in folder.rglob("*.safetensors"):
-        path.chmod(0o644)  # written for the owner alone
+    return layout.assemble(vae, unet, text_encoder, tokenizer, build_scheduler())
 
 
 def load_pipeline(folder: Path, device: torch.device) -> Pipeline:

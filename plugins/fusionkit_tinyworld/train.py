@@ -35,11 +35,13 @@ from fusionkit_tinyworld.experts import EXPERTS, add_lora, encode_expert, expert
 from fusionkit_tinyworld.judge import HEADS as JUDGE_HEADS
 from fusionkit_tinyworld.judge import Judge, accuracy, judge_pictures
 from fusionkit_tinyworld.parts import Autoencoder, Denoiser, Pipeline, TextEncoder, diffusers, transformers
-from fusionkit_tinyworld.pipeline import assemble, sample, save_half, sheet, write_picture
+from fusionkit_tinyworld.pipeline import assemble, sample, sheet, write_picture
 from fusionkit_tinyworld.training import Schedule, Stage, StoppedError, TimeBox, run_stage
 from fusionkit_tinyworld.unet import build_text_encoder, build_unet, unet_stage
-from fusionkit_tinyworld.vae import build_vae, decoder_stage, psnr, vae_stage, whiten
+from fusionkit_tinyworld.vae import build_vae, decoder_stage, psnr, vae_stage
 from fusionkit_vista.tokenizer import build_tokenizer
+from fusionkit_vista.train.layout import save
+from fusionkit_vista.train.whitening import whiten
 
 STAGES = ("data", "vae", "unet", "decoder", "canny", "experts", "classifier", "judge", "export")
 
@@ -139,7 +141,7 @@ class Run:
             drawings = np.load(self.out / "drawings.npy", mmap_mode="r")
             self._train(vae_stage(vae, drawings, plan.vae_schedule, plan.seed, plan.device))
             sample_cache = encode_windows(vae, plan.seed, min(plan.drawings, 400), 0, plan.device)
-            whiten(vae, torch.from_numpy(sample_cache.latents).to(plan.device))
+            whiten(vae, torch.from_numpy(sample_cache.latents).to(plan.device), power=0.5)
             self._print_psnr(vae)
             vae.save_pretrained(folder)
         if not plan.done(self.out / "latents.npz"):
@@ -243,7 +245,7 @@ class Run:
             transformers.CLIPTextModel.from_pretrained(self.out / "text_encoder"),
             transformers.CLIPTokenizer.from_pretrained(self.out / "tokenizer"),
         )
-        save_half(pipeline, self.out / "tokenizer", self.out / "scenes")
+        save(pipeline, self.out / "tokenizer", self.out / "scenes", ("vae", "unet", "text_encoder"))
         if self.plan.sheet_every:
             self._sheet(pipeline.to(self.plan.device), self.out / "samples.png")
         print(f"the pipeline is in {self.out / 'scenes'}", flush=True)

@@ -1,4 +1,4 @@
-"""The autoencoder: its shape, its loss, and the whitening of its latents."""
+"""The autoencoder: its shape and its loss."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from fusionkit_tinyworld.training import Schedule, Stage, torch_generator
 WINDOWS_A_BATCH = 12
 KL_WEIGHT = 1e-4
 DECODER_NOISE = 0.03
-# The spread that the whitened posterior is given: small against the latents' unit variance.
-POSTERIOR_STD = 0.01
 
 
 def build_vae() -> Autoencoder:
@@ -130,31 +128,3 @@ def psnr(vae: Autoencoder, seed: int, device: torch.device, count: int) -> dict[
             values.append(float(-10 * torch.log10(mse)))
         result[zoom] = float(np.mean(values))
     return result
-
-
-@torch.no_grad()
-def whiten(vae: Autoencoder, latents: torch.Tensor) -> None:
-    """Change the autoencoder in place so that latents like these (n, 4, h, w) become white.
-
-    With z' = R (z - mean) and R = C^(-1/2) of the channels' covariance C (ZCA), R is folded into `quant_conv` and
-    its inverse into `post_quant_conv`: decoding is unchanged, the channels get zero mean, unit variance and no
-    correlation. The posterior's variance is set to that of a small constant spread.
-    """
-    channels = latents.double().permute(1, 0, 2, 3).flatten(1)
-    mean = channels.mean(1)
-    values, vectors = torch.linalg.eigh(torch.cov(channels))
-    rotation = vectors / values.sqrt() @ vectors.T
-    inverse = torch.linalg.inv(rotation)
-    count = len(mean)
-
-    encode = vae.quant_conv
-    weight, bias = encode.weight[:, :, 0, 0].double(), encode.bias.double()
-    weight[:count], bias[:count] = rotation @ weight[:count], rotation @ (bias[:count] - mean)
-    weight[count:], bias[count:] = 0, 2 * np.log(POSTERIOR_STD)
-    encode.weight.copy_(weight[:, :, None, None])
-    encode.bias.copy_(bias)
-
-    decode = vae.post_quant_conv
-    weight = decode.weight[:, :, 0, 0].double()
-    decode.bias.copy_(decode.bias.double() + weight @ mean)
-    decode.weight.copy_((weight @ inverse)[:, :, None, None])

@@ -11,31 +11,34 @@ from fusionkit.evaluation.metric import Better, Metric
 from fusionkit.recipe.prompt_syntax import words_alone
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fusionkit.evaluation.picture import Picture
     from fusionkit.evaluation.tools import Tools
     from fusionkit_vista.judge import Judge, Seen
 
 
-class Agreement(Metric, name="vista-agreement"):
-    """The share of a picture's crops in which the judge of `vista` sees all that the prompt says.
-
-    That is style, scene, time of day and weather, as far as the prompt names them, and the things and their number if
-    it names one. Without a download, and for pictures of the embedded world alone.
-    """
+class JudgedAgreement(Metric):
+    """The share of a picture's crops in which a network that knows an embedded world sees all that the prompt says."""
 
     title: ClassVar[str] = "agreement"
     better: ClassVar[Better] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"prompt", "crop"})
+    world: ClassVar[str]
+    """The world's name, under which other weights may be given."""
+    side: ClassVar[int]
+    """Pixels of a crop's side, as the network sees it."""
 
     def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:
-        """The base's problems, prompts that the judge can't judge by, and weights that are none."""
+        """The base's problems, prompts that nothing can be judged by, and weights that are none."""
         problems = super().problems(pictures, reference, tools)
         prompts = dict.fromkeys(picture.prompt for picture in pictures if picture.prompt)
-        problems += [line for prompt in prompts for line in prompt_problems(prompt)][:3]
+        problems += [line for prompt in prompts for line in self.prompt_problems(prompt)][:3]
         if problems:
             return problems
         try:
-            _judge(tools.weights.get("vista"), tools.device)
+            self.network(tools)
         except FusionError as error:
             return str(error).splitlines()
         return []
@@ -45,12 +48,49 @@ class Agreement(Metric, name="vista-agreement"):
         import numpy as np
 
         from fusionkit.evaluation.features import resized
-        from fusionkit_vista.features import SIDE
 
-        crops = resized(picture.crops(), (SIDE, SIDE)).round().clip(0, 255).astype(np.uint8)
-        seen = _judge(tools.weights.get("vista"), tools.device).judge(crops)
-        asked = asked_for(picture.prompt or "")
-        return float(np.mean([shows(each, asked) for each in seen]))
+        crops = resized(picture.crops(), (self.side, self.side)).round().clip(0, 255).astype(np.uint8)
+        return float(np.mean(self.agrees(self.network(tools), crops, picture.prompt or "")))
+
+    def prompt_problems(self, prompt: str) -> list[str]:
+        """Why nothing can be judged by a prompt; none where it can."""
+        raise NotImplementedError
+
+    def network(self, tools: Tools) -> Any:
+        """What looks at the crops.
+
+        Raises:
+            FusionError: Its weights are none.
+        """
+        raise NotImplementedError
+
+    def agrees(self, network: Any, crops: NDArray[np.uint8], prompt: str) -> list[bool]:
+        """Whether each crop (n, side, side, 3) shows all that the prompt says."""
+        raise NotImplementedError
+
+
+class Agreement(JudgedAgreement, name="vista-agreement"):
+    """The share of a picture's crops in which the judge of `vista` sees all that the prompt says.
+
+    That is style, scene, time of day and weather, as far as the prompt names them, and the things and their number if
+    it names one. Without a download, and for pictures of the embedded world alone.
+    """
+
+    title: ClassVar[str] = "agreement"
+    world, side = "vista", 128
+
+    def prompt_problems(self, prompt: str) -> list[str]:
+        """Why the judge can't judge by a prompt."""
+        return prompt_problems(prompt)
+
+    def network(self, tools: Tools) -> Judge:
+        """The judge."""
+        return _judge(tools.weights.get(self.world), tools.device)
+
+    def agrees(self, network: Judge, crops: NDArray[np.uint8], prompt: str) -> list[bool]:
+        """Whether the judge sees in each crop all that the prompt says."""
+        asked = asked_for(prompt)
+        return [shows(seen, asked) for seen in network.judge(crops)]
 
 
 def asked_for(prompt: str) -> dict[str, Any]:

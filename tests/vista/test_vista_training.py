@@ -34,7 +34,8 @@ from fusionkit_vista.train.prompts import SHEET
 from fusionkit_vista.train.sampling import denoiser_sampler
 from fusionkit_vista.train.specials import LORA
 from fusionkit_vista.train.text import Captions, tokenizer_of
-from fusionkit_vista.train.vae import build_vae, cut_windows, whiten
+from fusionkit_vista.train.vae import build_vae, cut_windows
+from fusionkit_vista.train.whitening import whiten
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing() -> None:

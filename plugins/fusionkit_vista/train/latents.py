@@ -13,7 +13,8 @@ import torch
 
 from fusionkit_vista.train.clock import Clock, say
 from fusionkit_vista.train.pictures import Pictures, pieces
-from fusionkit_vista.train.vae import FACTOR, encode, psnr, whiten
+from fusionkit_vista.train.vae import FACTOR, encode, psnr
+from fusionkit_vista.train.whitening import whiten
 from fusionkit_vista.windows import MARGIN
 
 FILE, ABOUT = "latents.npy", "latents.json"

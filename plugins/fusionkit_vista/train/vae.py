@@ -1,9 +1,8 @@
-"""The autoencoder: its shape, its start, what it learns from, and the whitening of its latents."""
+"""The autoencoder: its shape, its start, and what it learns from."""
 
 from __future__ import annotations
 
 import copy
-import math
 import os
 import shutil
 from importlib import import_module
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from fusionkit_vista.train.clock import say
 from fusionkit_vista.train.device import fit_norms, half
 from fusionkit_vista.train.loop import Chance, Figures, Stage
 from fusionkit_vista.train.pictures import DONE, Pictures, Some, pieces, to_floats
@@ -23,7 +21,6 @@ CHANNELS = 16
 WIDTHS = (32, 64, 96, 96)
 FACTOR = 8
 KL_WEIGHT = 1e-4
-POSTERIOR_STD = 0.01
 DECODER_NOISE = 0.05
 """Spread of the noise on the latents with which the decoder is trained further, so that it bears a denoiser's."""
 
@@ -218,30 +215,3 @@ def psnr(vae: Any, pixels: torch.Tensor, batch: int = 32) -> float:
         y = vae.decode(vae.encode(x).latent_dist.mean).sample.clamp(-1, 1)
         values.append(-10 * torch.log10(((x - y) / 2).square().mean((1, 2, 3))))
     return float(torch.cat(values).mean())
-
-
-@torch.no_grad()
-def whiten(vae: Any, latents: torch.Tensor) -> None:
-    """Change the autoencoder in place so that latents like these (n, c, h, w) become whiter, with a variance of 1.
-
-    With z' = s C^(-1/4) (z - mean) of the channels' covariance C, the mapping is folded into `quant_conv` and its
-    inverse into `post_quant_conv`: decoding is unchanged. The mean is zero and the mean variance one. With the power
-    -1/2 (ZCA) fine detail would count as much as what a picture shows; with -1/4 it keeps a smaller part, is drawn
-    later, and the denoiser's effort goes to what is seen.
-    """
-    flat = latents.double().cpu().permute(1, 0, 2, 3).flatten(1)
-    mean, count = flat.mean(1), flat.shape[0]
-    values, vectors = torch.linalg.eigh(torch.cov(flat))
-    values = values.clamp(min=1e-6 * float(values.max()))
-    say(f"variances of the latents {[round(v, 3) for v in values.tolist()]}")
-    scale = values**-0.25 / values.sqrt().mean().sqrt()
-    forth, back = vectors * scale @ vectors.T, vectors / scale @ vectors.T
-    q, p = vae.quant_conv, vae.post_quant_conv
-    weight, bias = q.weight[:, :, 0, 0].double().cpu(), q.bias.double().cpu()
-    weight[:count], bias[:count] = forth @ weight[:count], forth @ (bias[:count] - mean)
-    weight[count:], bias[count:] = 0, 2 * math.log(POSTERIOR_STD)
-    q.weight.copy_(weight[..., None, None])
-    q.bias.copy_(bias)
-    weight = p.weight[:, :, 0, 0].double().cpu()
-    p.bias.copy_(p.bias.double().cpu() + weight @ mean)
-    p.weight.copy_((weight @ back)[..., None, None])
