@@ -10,6 +10,9 @@ import pytest
 import torch
 
 from fusionkit import Fusion
+from fusionkit.evaluation import read_pictures
+from fusionkit.evaluation.tools import Tools
+from fusionkit_metrics.seam import Seam
 from fusionkit_multidiffusion import MultiDiffusion
 from fusionkit_vista.counter import count_things
 from fusionkit_vista.crowds import crowd, crowd_window
@@ -31,12 +34,12 @@ from fusionkit_vista.train.finding import finding_loss, targets
 def test_a_peak_lies_inside_its_thing_or_not() -> None:
     found = np.zeros((16, 16), np.float32)
     found[4, 8:10] = 1, 3
-    inside = ground(found, (60, 30, 84, 44))  # 24 x 14 pixels: the middles of columns 8 and 9, and of row 4
+    inside = ground(found, (62, 32, 82, 42))  # the middles of columns 8 and 9 in row 4
     assert (inside.inside, inside.covered, inside.around) == (True, 1.0, 0.0)
-    assert inside.box == 3 * 1 / 256 or inside.box == 2 * 2 / 256
-    outside = ground(found, (0, 30, 72, 44))
-    assert (outside.inside, outside.covered) == (False, pytest.approx(1 / 18))
-    assert outside.around == pytest.approx(1 / 238)
+    assert inside.box == 2 / 256
+    outside = ground(found, (0, 32, 72, 42))  # columns 0 to 8
+    assert (outside.inside, outside.covered) == (False, pytest.approx(1 / 9))
+    assert outside.around == pytest.approx(1 / 247)
 
 
 def test_a_words_map_is_that_of_its_tokens_over_timesteps_and_levels() -> None:
@@ -73,30 +76,30 @@ def test_what_is_boxed_ends_in_time_and_says_so(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == ""
     assert list(boxed(range(3), "things", minutes=0.0)) == [0]
     assert "things: the time is over after 1 of 3" in capsys.readouterr().err
-    assert list(boxed(range(2), "things", every=-1)) == [0, 1]
+    assert list(boxed(range(2), "things", every=1e-9)) == [0, 1]
     assert "things: 1 of 2, about 0 s left" in capsys.readouterr().err
 
 
 def test_borders_are_told_by_their_columns() -> None:
-    even = np.tile(np.arange(64, dtype=np.uint8) * 2 % 256, (8, 1))
+    even = np.tile(np.arange(64, dtype=np.uint8) * 2, (8, 1))
     pixels = np.stack([even] * 3, -1)
     assert np.allclose(blocks(pixels), 2, atol=1e-6)
     streaked = pixels.copy()
-    streaked[:, 56:] = streaked[:, 56:57] + (np.arange(8, dtype=np.uint8) * 4)[None, :, None]
+    streaked[:, 57:] = 2 * 56 + 4 * np.arange(1, 8, dtype=np.uint8)[None, :, None]  # twice as steep from there on
     found = borders(np.stack([blocks(streaked)]))
-    # Seven blocks of 2 and one of 4, whose last pair counts twice and whose first pair is as it was.
     assert found["first"] == pytest.approx(2 / (18 / 8))
     assert found["last"] == pytest.approx(4 / (18 / 8))
 
 
 def test_seams_are_measured_on_pictures_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fusion = Fusion.from_pretrained("vista/scenes", plugins=[MultiDiffusion(stride=64)], size=(256, 128), steps=2)
-    for seed in (0, 1):
-        fusion("a poster of the sea at dawn", seed=seed, progress=False).save(tmp_path / f"{seed:03}.png")
-    seam(Namespace(out=tmp_path, count=2, seed=0, minutes=None))
+    fusion = Fusion.from_pretrained("vista/scenes", plugins=[MultiDiffusion(stride=64)], size=(192, 128), steps=1)
+    fusion("a poster of the sea at dawn", seed=0, progress=False).save(tmp_path / "000.png")
+    seam(Namespace(out=tmp_path, count=1, seed=0, minutes=None))
     said = capsys.readouterr().out
-    assert "2 panoramas" in said
-    assert float(said.split("where windows begin or end | ")[1].split()[0]) == pytest.approx(1, abs=0.6)
+    (picture,) = read_pictures(tmp_path)
+    border, elsewhere = Seam().describe(picture, Tools(device="cpu"))
+    assert f"1 panoramas; each alone: {border / elsewhere:.2f}" in said
+    assert f"| where windows begin or end | {border / elsewhere:.2f} " in said
 
 
 def test_crowds_hold_things_of_the_sizes_asked_for_apart_from_each_other() -> None:
@@ -118,10 +121,12 @@ def test_finds_of_one_thing_are_one() -> None:
 
 def test_the_counter_counts_a_crowd() -> None:
     pytest.importorskip("skia")
-    for index in (2, 4, 6):  # three balloons, sailboats and lighthouses in 256 px
+    truths = []
+    for index in (2, 4, 7, 15):  # balloons, sailboats, castles and as many balloons of 512 px
         kind, side, number, picture = crowded(99, index)
-        assert (side, number >= 2) == (256, True)
+        truths.append((kind, side, number))
         assert count_things(picture[16:-16, 16:-16], kind) == number
+    assert max(number for *_, number in truths) == 3
     nothing = draw(sample_spec(np.random.default_rng(1), thing=""), size=(128, 128))
     assert count_things(nothing, "balloon") == 0
     with pytest.raises(ValueError, match="unknown thing: 'sofa'; known: sun, moon"):
@@ -134,7 +139,7 @@ def test_the_finder_is_to_see_whole_things_and_may_see_parts() -> None:
     whole, cut, none = (20.0, 20.0, 60.0, 60.0), (-20.0, 80.0, 20.0, 120.0), (0.0, 0.0, 0.0, 0.0)
     wanted = targets(torch.tensor([[whole, cut, none]]), torch.tensor([1]), 2)
     assert wanted["middle"].nonzero().tolist() == [[0, 1, 10, 10]]
-    assert float(wanted["heat"][0, 1, 10, 10]) > 0.9
+    assert float(wanted["heat"][0, 1, 10, 10]) > 0.8
     assert not wanted["heat"][0, 0].any()
     assert float(wanted["size"][0, 10, 10].exp()) == pytest.approx(40)
     assert wanted["judged"][0, 1, 25, 0] == 0

@@ -214,7 +214,7 @@ def test_every_part_trains_and_the_pipelines_draw(tmp_path: Path, capsys: pytest
     facts = [each for _, shown in load(work / FOLDER) for each in shown]
     assert {each["style"] for each in facts} <= {"watercolour", "poster"}
     common = ["--work", str(work), "--pictures", str(pictures), "--device", "cpu", "--tiny", "--steps", "2"]
-    for command in ("vae", "decoder", "denoiser", "flow", "judge"):
+    for command in ("vae", "decoder", "denoiser", "flow", "judge", "finder"):
         assert main([command, *common, "--batch", "2"]) == 0
         assert (work / f"{command}.done").exists()
     assert np.load(work / "vae" / FILE).shape == (2 * 50, 16, 16, 16)

@@ -25,7 +25,7 @@ def boxed(items: Sequence[Item], name: str, minutes: float | None = None, every:
         if minutes is not None and now - begun > 60 * minutes and done:
             print(f"{name}: the time is over after {done} of {len(items)}", file=sys.stderr, flush=True)
             return
-        if now - told > every:
+        if done and now - told > every:
             left = (now - begun) / done * (len(items) - done)
             print(f"{name}: {done} of {len(items)}, about {left:.0f} s left", file=sys.stderr, flush=True)
             told = now
