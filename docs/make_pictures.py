@@ -382,10 +382,37 @@ def two_styles() -> Image:
     return stacked({"vista/scenes: poster and woodcut": run([], "two-styles-vista"), "tinyworld/scenes": tinyworld})
 
 
+def fifty_samples() -> Image:
+    """Fifty samples of `vista/scenes`, and fifty of `tinyworld/scenes` at twice their size: the first fifty."""
+    import torch
+    from PIL import Image
+
+    from fusionkit_tinyworld import WEIGHTS
+    from fusionkit_tinyworld.captions import caption
+    from fusionkit_tinyworld.evaluate import choose_contents
+    from fusionkit_tinyworld.pipeline import load_pipeline
+    from fusionkit_tinyworld.pipeline import sample as tinyworld_sample
+    from fusionkit_vista.evaluate.samples import OUT, chosen_captions, sample
+
+    count = 50
+    vista = [Image.fromarray(each) for each in sample(chosen_captions(count, 0), 0, folder=OUT)]
+    pipeline = load_pipeline(WEIGHTS / "scenes", torch.device("cpu"))
+    captions = [caption(each) for each in choose_contents(count, 0)]
+    tiny = [enlarged(Image.fromarray(each)) for each in tinyworld_sample(pipeline, captions, 0)]
+    step = vista[0].width + 4
+    sheets = {}
+    for label, pictures in (("vista/scenes", vista), ("tinyworld/scenes, at twice its size", tiny)):
+        sheets[label] = sheet = Image.new("RGB", (10 * step - 4, count // 10 * step - 4), "white")
+        for number, picture in enumerate(pictures):
+            sheet.paste(picture, (number % 10 * step, number // 10 * step))
+    return stacked(sheets)
+
+
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
     "controlnet": controlnet,
     "cross-domain-fusion": cross_domain_fusion,
+    "fifty-samples": fifty_samples,
     "fine-grained-fusion": fine_grained_fusion,
     "guidance-map": guidance_map,
     "guided-upscaling": guided_upscaling,
@@ -405,7 +432,17 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
 # Pictures of few colours, and those with small text, lose nothing; photographs and drawings are as good as they were.
 EXACT = {"guidance-map", "hero", "magicfusion-shares", "magicfusion-winners", "patch-content-prompts", "two-models"}
 # Soft colours, and sheets of many drawings.
-SOFT = {"guided-fusion", "jitter", "noise", "regions", "strides", "style-alignment", "two-styles", "vista-drawings"}
+SOFT = {
+    "fifty-samples",
+    "guided-fusion",
+    "jitter",
+    "noise",
+    "regions",
+    "strides",
+    "style-alignment",
+    "two-styles",
+    "vista-drawings",
+}
 LOSSLESS = {"format": "WEBP", "lossless": True, "quality": 100, "method": 6}
 FINE = {"format": "JPEG", "quality": 95, "subsampling": 0, "optimize": True}
 

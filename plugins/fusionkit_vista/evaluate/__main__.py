@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--guidance", type=float, default=4.0, help="of each sample")
     result.add_argument("--minutes", type=float, help="end after so long, with the pictures that are there")
     result.add_argument("--judge", type=Path, help="folder of another judge")
-    result.add_argument("--out", type=Path, help="of seam: folder of the pictures, which are kept")
+    result.add_argument("--out", type=Path, help="of samples and seam: folder of the pictures, which are kept")
     result.add_argument("--finder", type=Path, help="of counter: folder of another finder")
     result.add_argument("--sheets", type=Path, nargs="*", help="of samples: judge the pictures of these sheets instead")
     result.add_argument("--captions", type=Path, help="of samples: the sheets' captions, as JSON")

@@ -7,10 +7,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from fusionkit.models.silence import quiet_loading
 from fusionkit_vista.drawer import caption, parse, sample_spec
@@ -21,6 +24,7 @@ from fusionkit_vista.judge import SIZE, Seen, load_judge
 from fusionkit_vista.models import WEIGHTS
 
 COUNT = 300
+OUT = Path("out/vista/samples")
 TITLES = {
     "style": "style",
     "scene": "scene",
@@ -115,38 +119,57 @@ def sample(
     guidance: float = 4.0,
     batch: int = 10,
     minutes: float | None = None,
+    folder: Path | None = None,
 ) -> NDArray[np.uint8]:
     """One picture (n, 128, 128, 3) to each caption by diffusers' own pipeline; the i-th starts from seed + i.
 
-    Less than all where the time is over.
+    Args:
+        captions: What is drawn.
+        seed: Of the noise.
+        steps: Of each picture.
+        guidance: The guidance scale.
+        batch: So many are drawn at once.
+        minutes: After so long no more are drawn, and there are fewer than captions.
+        folder: Where the pictures are kept, and taken from if they are there.
     """
-    import torch
+    pipeline, pictures = None, []
+    kept = folder and folder / f"{seed}-{steps}-{guidance:g}"
+    for start in boxed(range(0, len(captions), batch), "samples", minutes):
+        part = list(captions[start : start + batch])
+        paths = [kept / f"{start + i:04}.png" for i in range(len(part))] if kept else []
+        if paths and all(path.exists() for path in paths):
+            pictures.append(np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths]))
+            continue
+        pipeline = pipeline or _pipeline()
+        noise = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
+        options = {"num_inference_steps": steps, "guidance_scale": guidance, "generator": noise, "output_type": "np"}
+        drawn = (pipeline(part, height=SIZE, width=SIZE, **options).images * 255).round().astype(np.uint8)
+        for path, each in zip(paths, drawn, strict=False):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(each).save(path)
+        pictures.append(drawn)
+    return np.concatenate(pictures)
 
+
+def _pipeline() -> Any:
     diffusers: Any = import_module("diffusers")
     with quiet_loading():
         pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
             WEIGHTS / "scenes", local_files_only=True, torch_dtype=torch.float32
         )
     pipeline.set_progress_bar_config(disable=True)
-    pictures = []
-    for start in boxed(range(0, len(captions), batch), "samples", minutes):
-        part = list(captions[start : start + batch])
-        noise = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        options = {"num_inference_steps": steps, "guidance_scale": guidance, "generator": noise, "output_type": "np"}
-        pictures.append((pipeline(part, height=SIZE, width=SIZE, **options).images * 255).round().astype(np.uint8))
-    return np.concatenate(pictures)
+    return pipeline
 
 
 def main(options: argparse.Namespace) -> None:
     """Print how often samples show what their captions say, and by thing."""
     if options.sheets:
-        from PIL import Image
-
         captions = json.loads(options.captions.read_text(encoding="utf-8"))
         pictures = cut([np.asarray(Image.open(path).convert("RGB")) for path in options.sheets])[: len(captions)]
     else:
         captions = chosen_captions(options.count or COUNT, options.seed)
-        pictures = sample(captions, options.seed, options.steps, options.guidance, minutes=options.minutes)
+        out = options.out or OUT
+        pictures = sample(captions, options.seed, options.steps, options.guidance, minutes=options.minutes, folder=out)
     captions = captions[: len(pictures)]
     seen = load_judge(options.judge or WEIGHTS / "judge").judge(pictures)
     found = shares(captions, seen)
