@@ -101,7 +101,7 @@ class PatchContentPrompts(Plugin):
         description="What is kept or struck: whole words with their articles and punctuation, or pieces of words (the "
         "reference code's way, for comparison).",
     )
-    attention: Literal["own", "all"] = Field(
+    tokens: Literal["own", "all"] = Field(
         default="own",
         description="Which attention counts as a word's: that to its own tokens (the paper's way), or that to all "
         "tokens, by how much the word changes each of them in the text encoder.",
@@ -231,7 +231,7 @@ class PatchContentPrompts(Plugin):
 
     def _word_maps(self, stage: Stage, memory: Memory) -> Any:
         maps = memory.attention.mean(stage.wrap)
-        if self.attention == "own":
+        if self.tokens == "own":
             return word_maps(maps, memory.words)
         model: Any = stage.model
         blank = model.pipe.tokenizer.eos_token

@@ -202,7 +202,7 @@ def test_views_have_the_words_whose_masks_cover_them(kind: Kind) -> None:
 
 @pytest.mark.parametrize(("kind", "unit"), [("sd", "word"), ("sdxl", "word"), ("sd", "token")])
 def test_the_attention_to_all_tokens_counts_by_what_a_word_changes(kind: Kind, unit: Any) -> None:
-    own, every = (PatchContentPrompts(levels=(1,), threshold=0.45, attention=way, unit=unit) for way in ("own", "all"))
+    own, every = (PatchContentPrompts(levels=(1,), threshold=0.45, tokens=way, unit=unit) for way in ("own", "all"))
     plans = [plan_of(plugin, kind) for plugin in (own, every)]
     for plan in plans:
         execute_tiny(plan, kind)
