@@ -109,7 +109,7 @@ def test_the_map_of_a_word_is_the_mean_of_its_tokens(tokenizer: Any) -> None:
 
 def test_a_word_has_its_share_in_each_token_that_it_changes(tokenizer: Any) -> None:
     """An encoder from left to right, whose tokens are sums of the words so far."""
-    words = words_of("mars sunset sea", tokenizer)
+    words = words_of("mars sunset sea", text_tokens("mars sunset sea", tokenizer))
     adds = {"mars": 1.0, "sunset": 2.0, "sea": 5.0}
 
     def embed(text: str) -> Tensor:
