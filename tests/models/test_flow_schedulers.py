@@ -111,6 +111,7 @@ def test_all_solvers_have_the_models_levels_and_exact_times(name: str, config: d
         plain.set_timesteps(6, **timing(info, config, window_tokens(info), 6))
     made = make(name, info=info)
     assert made.timesteps.unique().equal(plain.timesteps.unique())
+    assert made.level(made.timesteps[0]) == 1.0
     # Of Heun's two looks at a level both are at its time.
     assert [made.level(each) for each in made.timesteps] == pytest.approx((made.timesteps / 1000).tolist(), abs=2e-6)
     assert [made.remaining(each) for each in made.timesteps] == [made.level(each) for each in made.timesteps]

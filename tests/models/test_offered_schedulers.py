@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from flow_plans import flow_plan
 
 from fusionkit import Fusion, registry
 from fusionkit.errors import PluginError, RecipeError
@@ -33,11 +34,22 @@ class HalfStep(DDIMScheduler):
 class Nothing:
     pass
 """
+FLOW = """
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+
+class HalfFlow(FlowMatchEulerDiscreteScheduler):
+    def step(self, model_output, timestep, sample, share: float = 0.5):
+        stepped = super().step(model_output, timestep, sample)
+        stepped.prev_sample = sample + share * (stepped.prev_sample - sample)
+        return stepped
+"""
 NAMES = """
 SCHEDULERS = {
     "ddim-trailing": ("DDIMScheduler", {"timestep_spacing": "trailing"}),
     "half-step": ("theirs_half:HalfStep", {}),
     "whole-step": ("theirs_half:HalfStep", {"share": 1.0}),
+    "half-flow": ("theirs_flow:HalfFlow", {}),
     "nothing": ("theirs_half:Nothing", {}),
     "missing": ("theirs_half:Missing", {}),
     "odd": "DDIMScheduler",
@@ -57,9 +69,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         registry.forget()
 
     (tmp_path / "theirs_half.py").write_text(HALF)
+    (tmp_path / "theirs_flow.py").write_text(FLOW)
     monkeypatch.syspath_prepend(tmp_path)
     yield install
-    for module in ("theirs_half", "theirs_names", "broken_names"):
+    for module in ("theirs_half", "theirs_flow", "theirs_names", "broken_names"):
         sys.modules.pop(module, None)
     registry.forget()
 
@@ -71,7 +84,7 @@ def drawn(scheduler: Any) -> torch.Tensor:
 def test_a_name_of_another_package_stands_for_a_class_with_options(install: Install) -> None:
     install("theirs", NAMES)
     assert known_schedulers()[: len(OFFERED)] == list(OFFERED)
-    assert known_schedulers()[-5:] == ["ddim-trailing", "half-step", "whole-step", "nothing", "missing"]
+    assert known_schedulers()[-6:] == ["ddim-trailing", "half-step", "whole-step", "half-flow", "nothing", "missing"]
     names = recipe_schema()["properties"]["scheduler"]["anyOf"][0]["enum"]
     assert names == known_schedulers()
     assert torch.equal(drawn("ddim-trailing"), drawn({"ddim": {"timestep-spacing": "trailing"}}))
@@ -82,6 +95,24 @@ def test_a_class_of_another_package_steps_the_canvas(install: Install) -> None:
     assert torch.equal(drawn("whole-step"), drawn({"half-step": {"share": 1.0}}))
     assert torch.allclose(drawn("whole-step"), drawn("ddim"), atol=1e-5)
     assert float((drawn("half-step") - drawn("ddim")).abs().max()) > 0.1
+
+
+def test_a_class_of_another_package_may_be_one_of_flows(install: Install) -> None:
+    install("theirs", NAMES)
+    (whole,), (half,), (plain,) = (
+        [flow_plan(scheduler=scheduler, size=(64, 64), steps=3).stages[0].scheduler]
+        for scheduler in ({"half-flow": {"share": 1.0}}, "half-flow", "flow-euler")
+    )
+    assert whole.timesteps.equal(plain.timesteps)
+    assert (whole.prediction_type, whole.stochastic) == ("flow_prediction", False)
+    x, u, at = torch.ones(1, 4, 8, 8), torch.full((1, 4, 8, 8), 0.5), plain.timesteps[0]
+    steps = [each.step(u, at, x, x)[0] for each in (whole, half, plain)]
+    assert steps[0].equal(steps[2])
+    assert torch.allclose(steps[1], (x + steps[2]) / 2)
+    with pytest.raises(RecipeError, match=r"'half-flow' \(theirs_flow:HalfFlow\) is for flow-matching models, and"):
+        Fusion.from_pretrained(**RECIPE, scheduler="half-flow").plan()
+    with pytest.raises(RecipeError, match=r"'half-step' \(theirs_half:HalfStep\) is for models that predict noise"):
+        flow_plan(scheduler="half-step")
 
 
 def test_what_is_wrong_with_one_is_told_before_a_model_loads(install: Install) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -94,9 +95,15 @@ class FlowScheduler(DiffusersScheduler):
 
     def level(self, timestep: Tensor) -> float:
         """The noise level s of one of the timesteps, 1..0."""
-        timesteps = self._scheduler.timesteps
-        place = int((timesteps == timestep.to(timesteps.device)).nonzero()[0])
-        return float(self._scheduler.sigmas[place])
+        return self._level_of[float(timestep)]
+
+    @cached_property
+    def _level_of(self) -> dict[float, float]:
+        """The level of each timestep, on the CPU; of equal ones the first one's."""
+        timesteps, sigmas = self._scheduler.timesteps.tolist(), self._scheduler.sigmas.tolist()
+        # What stays below pure noise for a logarithm is pure noise.
+        levels = [1.0 if level > 1 - 2 * _ALMOST else level for level in sigmas[: len(timesteps)]]
+        return dict(reversed([*zip(timesteps, levels, strict=True)]))
 
     def remaining(self, timestep: Tensor) -> float:
         """How much of the noise lies ahead: the level itself."""

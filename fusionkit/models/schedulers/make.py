@@ -128,7 +128,7 @@ def _flow(
     # Another package's classes space their own levels. The model's own solver of both kinds is left as it is, so that
     # its pictures are those of its pipeline.
     alone = is_foreign(name) or (own and name in FLOW_OR_NOISE)
-    if alone:
+    if own and name in FLOW_OR_NOISE:
         given.pop("sigmas", None)
 
     def build() -> Any:
