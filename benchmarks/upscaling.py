@@ -65,7 +65,9 @@ def upscaled(
         ProgressiveUpscaling(stages=between, skip_residual=3.0 if residual else "off"),
         windows(world),
         *samples,
-        PatchContentPrompts(threshold=threshold, levels=world.levels, keep=world.keep, drop=world.drop),
+        PatchContentPrompts(
+            threshold=threshold, levels=world.levels, tokens=world.tokens, keep=world.keep, drop=world.drop
+        ),
         *more,
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ class World:
         keep: Words that say how, which every view has.
         drop: Words that name the whole, which no view of an enlargement has.
         levels: Where the denoiser's attention is read.
+        tokens: Which tokens' attention is a word's.
         canny: Its ControlNet.
         stages: Stages between the first and the last.
         cases: So many prompts.
@@ -60,6 +62,7 @@ class World:
     keep: tuple[str, ...]
     drop: tuple[str, ...]
     levels: tuple[int, ...]
+    tokens: Literal["own", "all"]
     canny: str
     stages: tuple[float, ...]
     cases: Callable[[int], list[Case]]
@@ -133,6 +136,7 @@ WORLDS = {
         keep=("photo", "cartoon"),
         drop=("landscape",),
         levels=(1, 2),
+        tokens="own",
         canny="tinyworld/canny",
         stages=(2,),
         cases=tinyworld_cases,
@@ -149,6 +153,7 @@ WORLDS = {
         keep=("poster", "woodcut"),
         drop=("landscape",),
         levels=(1, 2),
+        tokens="all",
         canny="vista/canny",
         stages=(),
         cases=vista_cases,

@@ -103,8 +103,8 @@ class PatchContentPrompts(Plugin):
     )
     tokens: Literal["own", "all"] = Field(
         default="own",
-        description="Which attention counts as a word's: that to its own tokens (the paper's way), or that to all "
-        "tokens, by how much the word changes each of them in the text encoder.",
+        description="Which tokens' attention counts as a word's: its own (the paper's way), or all, by how much "
+        "the word changes each in the text encoder. Of UNets alone.",
     )
     empty: Literal["best", "prompt", "nothing"] = Field(
         default="best",
@@ -147,6 +147,8 @@ class PatchContentPrompts(Plugin):
                 f"level {max(asked)} is coarser than the window, whose shorter side is {most} latent pixels; "
                 f"use levels of at most {most}"
             )
+        if self.tokens == "all" and stage.info.patch > 1:
+            problems.append(f"tokens: all is for models with a UNet; {stage.info.name} is a transformer")
         return [f"{self.plugin_name}: {problem}" for problem in problems]
 
     @hookimpl(wrapper=True)

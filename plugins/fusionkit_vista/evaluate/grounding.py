@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,26 +17,24 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from fusionkit import Fusion
+from fusionkit.fusion import make_recipe
 from fusionkit.models.attention import capture
-from fusionkit.models.silence import quiet_loading
 from fusionkit_accdiffusion.influence import influence
 from fusionkit_accdiffusion.words import words_of
 from fusionkit_vista.drawer import THINGS, boxes, caption, draw, sample_spec
 from fusionkit_vista.evaluate.parts import encoded
 from fusionkit_vista.evaluate.progress import boxed
 from fusionkit_vista.evaluate.tables import percent, table
-from fusionkit_vista.models import WEIGHTS
 from fusionkit_vista.windows import MARGIN, SIDE
 
-COUNT = 200
+COUNT = 96
 LOOKS = 10
-BLANK, BOTH = "<|endoftext|>", "16x16 and 8x8"
+BOTH = "16x16 and 8x8"
 SETS: Mapping[str, tuple[int, ...]] = {
     "16x16": (1,),
     "8x8": (2,),
     BOTH: (1, 2),
-    "4x4 (the middle)": (4,),
-    "all three": (1, 2, 4),
 }
 """Levels, whose maps are averaged at 16x16."""
 WAYS = {"own": "the word's own tokens", "all": "all tokens, by the word's share in each"}
@@ -79,14 +75,12 @@ def _share(mask: NDArray[np.bool_], where: NDArray[np.bool_]) -> float:
 
 
 class Denoiser:
-    """The shipped denoiser with its text encoder, of which attention is read."""
+    """The shipped model, whose attention is read."""
 
     def __init__(self) -> None:
-        diffusers: Any = import_module("diffusers")
-        with quiet_loading():
-            self.pipe = diffusers.StableDiffusionPipeline.from_pretrained(
-                WEIGHTS / "scenes", local_files_only=True, torch_dtype=torch.float32
-            )
+        fusion = Fusion.from_pretrained("vista/scenes")
+        self.model: Any = next(iter(fusion.models_for(make_recipe(model="vista/scenes")).values()))
+        self.pipe = self.model.pipe
 
     @torch.no_grad()
     def looks(self, latents: torch.Tensor, prompt: str, times: list[int], seed: int) -> dict[int, torch.Tensor]:
@@ -94,19 +88,19 @@ class Denoiser:
         noise = torch.randn(len(times), *latents.shape[1:], generator=torch.Generator().manual_seed(seed))
         at = torch.tensor(times)
         noised = self.pipe.scheduler.add_noise(latents.expand_as(noise), noise, at)
-        text, _ = self.pipe.encode_prompt(prompt, "cpu", 1, False)
-        adapter: Any = SimpleNamespace(pipe=self.pipe, conditional_rows=len(times))
+        text = self.model.embed(prompt)[0].expand(len(times), -1, -1)
         size = (latents.shape[-2], latents.shape[-1])
-        with capture(adapter, len(times), size, (1, 2, 4), middle=True) as seen:
-            self.pipe.unet(noised, at, text.expand(len(times), -1, -1))
+        self.model.conditional_rows = len(times)
+        with capture(self.model, len(times), size, (1, 2)) as seen:
+            self.pipe.unet(noised.to(text.dtype), at, text)
+        self.model.conditional_rows = 0
         return {level: seen.mean(level) for level in seen.sizes}
 
-    @torch.no_grad()
     def weights(self, prompt: str, thing: str) -> dict[str, torch.Tensor]:
         """How much each token (L,) counts for the thing's word: its own tokens, or all of them by its share in each."""
-        words = words_of(prompt, self.pipe.tokenizer)
+        words = words_of(prompt, self.model.text_tokens(prompt))
         (number,) = (number for number, word in enumerate(words) if word.bare == thing)
-        shares = influence(words, lambda text: self.pipe.encode_prompt(text, "cpu", 1, False)[0], BLANK)[number]
+        shares = influence(words, lambda text: self.model.embed(text)[0], self.pipe.tokenizer.eos_token)[number]
         own = torch.zeros_like(shares)
         own[list(words[number].positions)] = 1 / len(words[number].positions)
         return {"own": own, "all": shares}

@@ -23,7 +23,9 @@ from fusionkit_vista.evaluate.samples import chosen_captions
 from fusionkit_vista.evaluate.tables import table
 
 COUNT = 20
-RECIPE = "panorama-vista"
+OUT = Path("out/vista/panoramas")
+RECIPE, CHANGES = "panorama", ("plugins.regions=false",)
+"""Of the recipe without what it draws at chosen places, since the captions name other things."""
 BLOCK = 8
 """Columns of a latent pixel."""
 
@@ -34,7 +36,7 @@ def draw(count: int, seed: int, minutes: float | None, folder: Path) -> list[Pic
     for index in boxed(range(count), "panoramas", minutes):
         path = folder / f"{seed + index:03}.png"
         if not path.exists():
-            fusion = fusion or Fusion.from_recipe(load_recipes(RECIPE)[0])
+            fusion = fusion or Fusion.from_recipe(load_recipes(RECIPE, CHANGES)[0])
             fusion(prompts(count, seed)[index], seed=seed + index, progress=False).save(path)
     return [each for each in read_pictures(folder) if each.path.stem.isdecimal()][:count]
 
@@ -64,7 +66,7 @@ def borders(profiles: NDArray[np.float64]) -> dict[str, float]:
 
 def main(options: argparse.Namespace) -> None:
     """Draw the panoramas and print the table."""
-    folder = options.out or Path("out/vista/panoramas")
+    folder = options.out or OUT
     pictures = draw(options.count or COUNT, options.seed, options.minutes, folder)
     metric, tools = Seam(), Tools(device="cpu")
     described = [metric.describe(each, tools) for each in pictures]
