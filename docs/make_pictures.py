@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 IMAGES = Path(__file__).resolve().parent / "images"
 RECIPE = "panorama"
-WIDE = ("size=768x128",)
+WIDE = ("size=768x128", "steps=20")
 MOUNTAINS = (*WIDE, "prompt=a landscape poster of mountains at sunset in clear weather", "scheduler=ddim", "seed=3")
 COAST = (*WIDE, "prompt=a landscape poster of a rocky coast at dawn in clear weather", "scheduler=ddpm", "seed=2")
-LAKE = "a landscape poster of a mountain lake at dawn in mist"
+DAWN = "a landscape poster of a mountain lake at dawn in mist"
+LAKE = ("steps=30", "seed=2")
 GAP, LABEL, ZOOM = 6, 22, 2
 BLENDING = "plugins.saliency-noise-blending"
 
@@ -43,8 +44,19 @@ def plugins(*entries: str) -> str:
 ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "hero": {"": ()},
     "regions": {
-        "each window is told: with a sailboat": (f"prompt={LAKE} with a sailboat", "plugins.regions=false"),
-        "regions: a sailboat, and a balloon": (f"prompt={LAKE}", "plugins.regions.boxes.sun.adds=with a balloon"),
+        "each window is told: with a sailboat": (*LAKE, f"prompt={DAWN} with a sailboat", "plugins.regions=false"),
+        "regions: a sailboat, and a balloon": (
+            *LAKE,
+            f"prompt={DAWN}",
+            plugins(
+                "style-alignment",
+                "multidiffusion: {stride: 64}",
+                "guided-fusion",
+                "variance-corrected-fusion",
+                "regions: {boxes: {boat: {box: [240, 40, 112, 88], adds: with a sailboat}, "
+                "balloon: {box: [656, 0, 112, 84], adds: with a balloon}}}",
+            ),
+        ),
     },
     "strides": {
         f"stride {stride}": (*MOUNTAINS, plugins(f"multidiffusion: {{stride: {stride}}}"))
@@ -70,6 +82,7 @@ ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
         f"alpha {alpha}": (
             *WIDE,
             "prompt=a landscape poster of a mountain lake in clear weather",
+            "seed=2",
             "plugins.regions=false",
             f"plugins.style-alignment.alpha={alpha}",
         )
