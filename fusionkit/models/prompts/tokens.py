@@ -160,9 +160,13 @@ def tokens_in(template: str, prompt: str, tokenizer: Any, cut: int, length: int)
     """
     parsed = parse(prompt)
     before, _, after = template.partition("{}")
-    begin = len(frame_of(tokenizer).before) - cut
+    frame = frame_of(tokenizer)
     with quiet_loading():
         located = _located(tokenizer, before + parsed.text + after)
+    begin = len(frame.before) - cut
+    if getattr(tokenizer, "padding_side", "right") == "left":
+        # What fills the text up to its length comes first.
+        begin += max(0, length - (begin + len(located) + len(frame.after)))
     found = []
     for number, ((id_, word), start, end) in enumerate(located):
         first, last = max(0, start - len(before)), min(end - len(before), len(parsed.text))

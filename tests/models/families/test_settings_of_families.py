@@ -12,6 +12,8 @@ from tiny_cogview4 import CASES as COGVIEW
 from tiny_flux2 import CASES as FLUX2
 from tiny_hidream import CASES as HIDREAM
 from tiny_krea2 import CASES as KREA
+from tiny_ovis import CASES as OVIS
+from tiny_parts import Case
 
 from fusionkit import Fusion, RecipeError
 from fusionkit.loop.stage import Patches
@@ -20,6 +22,7 @@ from fusionkit.models.inspect import inspect_model
 from fusionkit.models.prompts.plan import reader_of
 from fusionkit.models.schedulers.flows import timing
 from fusionkit.recipe import ModelSpec
+from fusionkit_accdiffusion.words import words_of
 
 KLEIN, DISTILLED, DEV = FLUX2
 COGVIEW4, HIDREAM1 = *COGVIEW, *HIDREAM
@@ -94,6 +97,18 @@ def test_prompts_are_read_by_the_tokenizer_of_a_processor(tmp_path: Path) -> Non
     reader = reader_of(ModelSpec(model=str(tmp_path)))
     assert reader is not None
     assert "tokens, of which the first 512 are read" in reader.told("a red boat " * 200)
+
+
+@pytest.mark.parametrize("reader", [KLEIN, DEV, COGVIEW4, OVIS[0], KREA[0]], ids=str)
+def test_words_are_where_the_text_encoder_answers_them(reader: Case) -> None:
+    """Encoders that read forwards answer all that comes before a word that is changed as they did."""
+    model = model_of(reader)
+    prompt, other = "a red boat at dawn", "a red lake at dawn"
+    one, two = (model.embed(text)[0].flatten(2)[0] for text in (prompt, other))
+    words, others = (words_of(text, model.text_tokens(text)) for text in (prompt, other))
+    assert words[2].positions == others[2].positions, "of as many tokens"
+    changed = int((one - two).abs().amax(1).gt(1e-6).nonzero()[0])
+    assert changed in words[2].positions
 
 
 def test_flux2_normalises_its_latents_by_token() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import diffusers
@@ -58,7 +59,9 @@ def klein(*, distilled: bool) -> Any:
 
 
 def dev() -> Any:
-    tokenizer = byte_pairs()
+    """Its texts are filled up in front."""
+    tokenizer = deepcopy(byte_pairs())
+    tokenizer.padding_side = "left"
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
     text = transformers.MistralConfig(vocab_size=len(tokenizer), max_position_embeddings=1024, **LAYERS, **heads)
     vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
