@@ -29,7 +29,8 @@ class Flux(Family):
 
     def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
         """T5's (1, L, D), without a mask, and CLIP's (1, E)."""
-        embeds, pooled, _ = pipe.encode_prompt(text, None, device=device)
+        length = min(self.reads["tokenizer_2"], pipe.tokenizer_2.model_max_length)
+        embeds, pooled, _ = pipe.encode_prompt(text, None, device=device, max_sequence_length=length)
         return embeds, pooled
 
     def conditions(self, asked: Asked, embeddings: Sequence[Embedding]) -> dict[str, Any]:
