@@ -141,7 +141,7 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
     configs = ModelConfigs(
         family=family,
         pipeline=name,
-        denoiser=parsed(UNet if family.denoiser == "unet" else Transformer, told, f"{family.denoiser}.config", name),
+        denoiser=_denoiser(told, f"{family.denoiser}.config", name),
         told={**settings_of(_plain(pipe.config)), **told},
         vae=parsed(Vae, {**_plain(pipe.vae.config), "_class_name": type(pipe.vae).__name__}, "vae.config", name),
         scheduler={**pipe.scheduler.config, "_class_name": type(pipe.scheduler).__name__},
@@ -154,6 +154,12 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
     )
     parameters = {part: sum(weights.numel() for weights in each.parameters()) for part, each in parts.items()}
     return _of_configs(name, configs, parameters)
+
+
+def _denoiser(told: Mapping[str, Any], file: str, what: str) -> UNet | Transformer:
+    if file.startswith("unet"):
+        return parsed(UNet, told, file, what)
+    return parsed(Transformer, told, file, what)
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

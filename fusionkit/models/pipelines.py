@@ -103,6 +103,8 @@ def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any
     configs = read_configs(folder.joinpath, what, folder)
     weights, _ = read_weights(folder, configs, variant, what)
     parts: dict[str, Any] = {}
+    # First, since some pipelines bring classes of their parts.
+    loader = pipeline_class(configs.family, configs.pipeline)
     with no_hub():
         for part, found in weights.items():
             if part == "vae" and vae is not None:
@@ -117,7 +119,6 @@ def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any
             parts["vae"] = vae
         elif configs.vae.force_upcast:
             _upcast(parts["vae"], dtype)
-        loader = pipeline_class(configs.family, configs.pipeline)
         given = {**configs.family.left_out, **dict.fromkeys(configs.absent), **parts}
         try:
             pipe = loader.from_pretrained(folder, local_files_only=True, **_SAFE, **given)

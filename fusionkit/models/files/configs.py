@@ -78,8 +78,9 @@ class TextEncoder(Config):
     @model_validator(mode="before")
     @classmethod
     def _of_text(cls, value: Any) -> Any:
-        # Those that see pictures as well tell apart what they know of text.
-        inner = value.get("text_config") if isinstance(value, dict) else None
+        # Those that see pictures as well, or write text, tell apart what they know of text, or how they read it.
+        told = (value.get(key) for key in ("text_config", "encoder")) if isinstance(value, dict) else ()
+        inner = next((each for each in told if isinstance(each, dict)), None)
         return {**value, **inner, "model_type": value.get("model_type")} if isinstance(inner, dict) else value
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from fusionkit.models.files.configs import Index, TextEncoder, parsed, read_conf
 from fusionkit.models.files.denoisers import Transformer, UNet
 from fusionkit.models.files.reading import read_json
 
-_ENCODER = re.compile(r"(?!Auto)[A-Z]\w*(Model|ModelWithProjection|ForCausalLM|ForConditionalGeneration)")
+_ENCODER = re.compile(r"(?!Auto)[A-Z]\w*(Model|ModelWithProjection|ForCausalLM|ForConditionalGeneration|Encoder)")
 # Encoders that see pictures as well may have a processor of both, with the tokenizer inside.
 _TOKENIZER = re.compile(r"(?!Auto)[A-Z]\w*(Tokenizer(Fast)?|TokenizersBackend|Processor)|TokenizersBackend")
 _SCHEDULER = re.compile(r"[A-Z]\w*Scheduler")
@@ -77,6 +77,8 @@ def read_configs(read: Callable[[str], Path], what: str, folder: Path | None = N
             errors.append(error)
 
     found = collect(lambda: _read_denoiser(read(f"{part}/config.json"), part, content, what))
+    denoiser: Any
+    told: dict[str, Any]
     denoiser, told = found or (None, {})
     family = family_of_denoiser(index.class_name, part, told)
     if family is None:

@@ -112,7 +112,8 @@ def fits(value: Any, annotation: str, default: Any, *, exact: bool = False) -> b
         return True
     if isinstance(value, list):
         listed = any(word in annotation.lower() for word in ("tuple", "list", "ndarray"))
-        return listed and all(fits(each, annotation, default, exact=exact) for each in value)
+        # What is in a list is not always said.
+        return listed and ("[" not in annotation or all(fits(each, annotation, default, exact=exact) for each in value))
     if exact and type(value) is int:
         return "int" in annotation
     for kind, words in _WORDS.items():

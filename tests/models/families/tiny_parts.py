@@ -198,6 +198,7 @@ def seeded(make: Callable[[], Any]) -> Callable[[], Any]:
 
     @cache
     def made() -> Any:
+        # Some pipelines are built on what diffusers itself calls outdated.
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False), quiet_diffusers():
             torch.manual_seed(0)
             pipe = make()
