@@ -20,7 +20,7 @@ from fusionkit_vista.train.vae import save_half
 RANK = 8
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2")
 """Names of the denoiser's layers that get a LoRA."""
-HARD, HARD_FROM, HARD_SHARE = "dragon", 0.4, 0.75
+HARD, HARD_FROM, HARD_SHARE = "dragon", 0.4, 0.85
 """What an expert learns slowest; from this part of its training on, this share of the lessons name it."""
 LORA = "pytorch_lora_weights.safetensors"
 HINT_CHANNELS = (16, 24, 32, 48)
@@ -60,7 +60,11 @@ def expert_stage(
     count: int,
     folder: Path,
 ) -> Stage:
-    """The stage that trains an expert's LoRA; the text encoder stays as it is."""
+    """The stage that trains an expert's LoRA; the text encoder stays as it is.
+
+    All timesteps count alike, other than in the denoiser's training: whether and where a new thing is drawn is decided
+    at the noisy ones.
+    """
     unet.to(device, memory_format=torch.channels_last).train()
     add_lora(unet)
     fit_norms(unet)
@@ -81,7 +85,8 @@ def expert_stage(
         tokens = words.of(chosen, chance.uniform(count) < DROPOUT)
         with half(device):
             predicted = unet(noisy, t, text_encoder(tokens).last_hidden_state, return_dict=False)[0]
-        return noising.loss(predicted, velocity, t)
+        figures = noising.loss(predicted, velocity, t)[1]
+        return figures["mse"], figures
 
     def export(means: dict[str, Any]) -> None:
         save_lora(means["unet"], folder / "lora")
