@@ -46,6 +46,7 @@ class ModelInfo:
         takes_guidance: Whether the denoiser takes the guidance scale as an input, in place of a second pass (LCM).
         most_clip_skip: How many last layers of the text encoders can be left out; None if not known.
         patch: Latent pixels along one side of the denoiser's token; 1 for UNets.
+        most_tokens: Tokens along one side of a view for which the denoiser has places; 0 for any number.
         notes: What was guessed or chosen, and the key of a recipe that changes it, a line each; `plan` tells them.
     """
 
@@ -73,6 +74,7 @@ class ModelInfo:
     takes_guidance: bool = False
     most_clip_skip: int | None = None
     patch: int = 1
+    most_tokens: int = 0
     notes: tuple[str, ...] = ()
 
     def passes(self, guidance_scale: float) -> int:

@@ -210,6 +210,7 @@ def _of_configs(source: str, configs: ModelConfigs, parameters: Mapping[str, int
         takes_guidance=family.takes_scale(told),
         most_clip_skip=_most_clip_skip(configs),
         patch=family.patch,
+        most_tokens=family.most_tokens(told),
         **(_of_unet(unet) if unet is not None else _of_transformer(configs)),
     )
 

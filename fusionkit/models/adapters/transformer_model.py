@@ -171,7 +171,7 @@ class TransformerModel(DiffusersModel):
     def text_tokens(self, prompt: str) -> list[TextToken]:
         """By the letters that each token of the family's template covers."""
         tokenizer, template, cut = self.family.tokenized(self.pipe)
-        return tokens_in(template, prompt, tokenizer, cut, self.embed(prompt)[0].shape[1])
+        return tokens_in(template, self.family.heard(prompt), tokenizer, cut, self.embed(prompt)[0].shape[1])
 
 
 def _is_float(value: Any) -> bool:

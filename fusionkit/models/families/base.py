@@ -196,6 +196,13 @@ class Family:
                 f"inpainting, editing and upscaling models can't be used"
             )
 
+    def most_tokens(self, config: Mapping[str, Any]) -> int:
+        """Tokens along one side of a view for which a denoiser has places, where they are of a table; 0 for any number.
+
+        Beyond its table a learned one answers other places without a word.
+        """
+        return 0
+
     def view_problems(self, info: ModelInfo, view: tuple[int, int]) -> Iterator[str]:
         """Why a denoiser can't draw views of a size, in lines that read on from the model's name.
 
@@ -203,7 +210,9 @@ class Family:
             info: The model.
             view: (width, height) in pixels of one forward pass.
         """
-        return iter(())
+        most = info.most_tokens * info.factor * info.patch
+        if most and max(view) > most:
+            yield f"has places for views of at most {most} pixels a side, not of {view[0]}x{view[1]}; set the window"
 
     def view_bytes(self, info: ModelInfo, view: tuple[int, int], itemsize: int) -> int:
         """Bytes of one view's forward pass with guidance, a conditional and an unconditional half; a rough estimate.
@@ -324,6 +333,10 @@ class Family:
     def guides_plainly(self) -> bool:
         """Whether `guided` is uncond + scale (cond - uncond) and nothing more."""
         return type(self).guided is Family.guided
+
+    def heard(self, prompt: str) -> str:
+        """A prompt as its pipeline hands it to the tokenizer, letter by letter."""
+        return prompt
 
     def tokenized(self, pipe: Any) -> tuple[Any, str, int]:
         """The tokenizer of the text that image tokens look at, its template, and how many tokens are cut off in front.

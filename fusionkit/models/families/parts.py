@@ -33,6 +33,11 @@ def filled(embeddings: Sequence[Embedding]) -> list[Embedding]:
     ]
 
 
+def in_small_letters(prompt: str) -> str:
+    """A prompt in small letters, each in its place: of the few that would become two, as they are."""
+    return "".join(small if len(small := letter.lower()) == 1 else letter for letter in prompt)
+
+
 def scales(asked: Asked) -> Tensor:
     """The guidance scale as an input of the denoiser, one for each row, (B,), float32."""
     return asked.like.new_full((len(asked.views),), asked.scale).float()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family
-from fusionkit.models.families.parts import stacked
+from fusionkit.models.families.parts import in_small_letters, stacked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,18 +14,25 @@ if TYPE_CHECKING:
     from fusionkit.models.families.base import Embedding
 
 
-class PixArt(Family):
-    """`PixArtAlphaPipeline` and `PixArtSigmaPipeline`; prompts as without `clean_caption`: in small letters."""
+class PixArtSigma(Family):
+    """`PixArtSigmaPipeline`; prompts as without its `clean_caption`: in small letters."""
 
-    kind, title, pipelines = "pixart", "PixArt", ("PixArtSigmaPipeline", "PixArtAlphaPipeline")
+    kind, title, pipelines = "pixart-sigma", "PixArt-sigma", ("PixArtSigmaPipeline",)
     denoisers = ("PixArtTransformer2DModel", "Transformer2DModel")
     widths = {"caption_channels": "text_encoder"}
     prediction, half, text_first = "epsilon", "float16", None
+    reads = {"tokenizer": 300}
+    loras = False
     defaults = {"guidance-scale": 4.5, "steps": 20}
-    text_tokens, parameters = 300, 5_400_000_000
+    # Measured: 9.5 at a width of 1,536.
+    maps, text_tokens, parameters = 10, 300, 5_400_000_000
 
     def sigmas(self, steps: int) -> None:
         """It is no flow."""
+
+    def heard(self, prompt: str) -> str:
+        """In small letters."""
+        return in_small_letters(prompt)
 
     def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
         """T5's (1, L, D) and the mask (1, L)."""
@@ -53,3 +60,10 @@ class PixArt(Family):
     def call(self, denoiser: Any, latents: Tensor, timestep: Tensor, conditions: dict[str, Any]) -> Tensor:
         """The noise; the learned variance is left out."""
         return super().call(denoiser, latents, timestep, conditions)[:, : latents.shape[1]]
+
+
+class PixArtAlpha(PixArtSigma):
+    """`PixArtAlphaPipeline`, in the latents of Stable Diffusion 1."""
+
+    kind, title, pipelines = "pixart-alpha", "PixArt-alpha", ("PixArtAlphaPipeline",)
+    reads, text_tokens = {"tokenizer": 120}, 120

@@ -28,6 +28,10 @@ class Sd3(Family):
     defaults = {"guidance-scale": 7.0, "steps": 28}
     text_first, text_tokens, parameters = False, 333, 8_000_000_000
 
+    def most_tokens(self, config: Mapping[str, Any]) -> int:
+        """The side of its table, of which a view gets the middle."""
+        return int(config.get("pos_embed_max_size") or 0)
+
     def sigmas(self, steps: int) -> None:
         """The scheduler's own: its first and last levels are shifted twice, as in diffusers."""
 

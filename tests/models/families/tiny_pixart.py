@@ -41,6 +41,6 @@ def drawn(pipe: Any, noise: torch.Tensor, prompt: str, negative: str, scale: flo
 
 
 CASES = [
-    Case("pixart-alpha", "pixart", seeded(lambda: pipeline(sigma=False)), drawn),
-    Case("pixart-sigma", "pixart", seeded(lambda: pipeline(sigma=True)), drawn),
+    Case("pixart-alpha", "pixart-alpha", seeded(lambda: pipeline(sigma=False)), drawn),
+    Case("pixart-sigma", "pixart-sigma", seeded(lambda: pipeline(sigma=True)), drawn),
 ]
