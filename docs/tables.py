@@ -122,6 +122,13 @@ def lora() -> str:
     return fields(Lora, "key")
 
 
+def cache() -> str:
+    """The keys of a step cache in a recipe."""
+    from fusionkit.recipe import Cache
+
+    return fields(Cache, "key")
+
+
 def model() -> str:
     """The keys of one of several models in a recipe."""
     from fusionkit.recipe import ModelSpec
@@ -342,6 +349,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "gpu": gpu,
     "house": house,
     "hooks": hooks,
+    "cache": cache,
     "lora": lora,
     "model": model,
     "recipe": recipe,

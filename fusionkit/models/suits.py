@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.models.families import FAMILIES
+from fusionkit.models.offers import has_cache
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -38,7 +39,7 @@ def _problems(recipe: Recipe, infos: list[ModelInfo]) -> Iterator[str]:
                 f"clip-skip {recipe.clip_skip}: the text encoder of model '{info.name}' has no so many layers to leave "
                 f"out; {most} is the most"
             )
-        if recipe.cache is not None and not FAMILIES[info.kind].caches:
+        if recipe.cache is not None and not has_cache(FAMILIES[info.kind]):
             title = FAMILIES[info.kind].title
             yield f"cache: diffusers has no step cache for {title}, as which model '{info.name}' draws; leave it out"
         window = recipe.window or infos[0].window

@@ -20,7 +20,7 @@ def devices(module: Any) -> set[str]:
     return {each.device.type for each in module.parameters()}
 
 
-@pytest.mark.parametrize("offload", ["model", "sequential"])
+@pytest.mark.parametrize("offload", ["model", "group", "sequential"])
 @pytest.mark.parametrize("kind", ["sd", "sdxl"])
 def test_offload_draws_the_same_and_leaves_the_gpu(models: Path, gpu: str, kind: str, offload: str) -> None:
     drawing = fusion(models / kind, gpu, offload=offload)
@@ -28,7 +28,7 @@ def test_offload_draws_the_same_and_leaves_the_gpu(models: Path, gpu: str, kind:
     model = drawing.models_for(found.recipe)["model"]
     assert model.device.type == "cuda"
     # Layer by layer, the weights wait on the CPU and stand on `meta` where they are used.
-    assert devices(model.pipe.unet) == {"cpu" if offload == "model" else "meta"}
+    assert devices(model.pipe.unet) == {"meta" if offload == "sequential" else "cpu"}
     assert difference(found.latents, latents(models / kind, gpu)) <= a_run(model.pipe.unet, found.latents.dtype)
     again = drawing(progress=False)
     assert again.latents.equal(found.latents)

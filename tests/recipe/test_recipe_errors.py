@@ -24,7 +24,7 @@ MISTAKES = {
     "size of nothing": ("size: 512x0", "r.yaml:1:7: 'size.2' must be at least 1, not 0"),
     "one of several words": (
         "offload: modell",
-        "r.yaml:1:10: 'offload' must be 'none', 'model' or 'sequential', not 'modell'; did you mean 'model'?",
+        "r.yaml:1:10: 'offload' must be 'none', 'model', 'group' or 'sequential', not 'modell'; did you mean 'model'?",
     ),
     "device": (
         "device: cudda",

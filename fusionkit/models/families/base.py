@@ -81,8 +81,6 @@ class Family:
         optional: Parts that a folder may lack, which the pipeline then gets None for.
         left_out: Arguments of the pipeline that no picture needs, and what they are set to.
         controlnets: Classes of diffusers' ControlNets that steer it; none where there are none.
-        caches: Whether diffusers has step caches for its denoiser.
-        loras: Whether LoRAs can be put on it.
         widths: What of the denoiser's configuration must be the width of which text encoder's tokens.
         reads: Where the text that image tokens look at is tokenized, and the most tokens that are read; what is longer
             loses its end. Nothing where a prompt is encoded in as many chunks as it has.
@@ -113,8 +111,6 @@ class Family:
     optional: ClassVar[frozenset[str]] = frozenset()
     left_out: ClassVar[Mapping[str, Any]] = {}
     controlnets: ClassVar[tuple[str, ...]] = ()
-    caches: ClassVar[bool] = False
-    loras: ClassVar[bool] = True
     widths: ClassVar[Mapping[str, str]] = {}
     reads: ClassVar[Mapping[str, int]] = {"tokenizer": 512}
     patch: ClassVar[int] = 2

@@ -23,7 +23,7 @@ class Flux(Family):
     left_out = {"image_encoder": None, "feature_extractor": None}
     widths = {"joint_attention_dim": "text_encoder_2", "pooled_projection_dim": "text_encoder"}
     reads = {"tokenizer_2": 512}
-    packs = caches = True
+    packs = True
     defaults = {"guidance-scale": 3.5, "steps": 28}
     parameters = 17_000_000_000
 

@@ -21,7 +21,7 @@ class QwenImage(Family):
     denoisers, autoencoders = ("QwenImageTransformer2DModel",), ("AutoencoderKLQwenImage",)
     controlnets = ("QwenImageControlNetModel",)
     widths = {"joint_attention_dim": "text_encoder"}
-    packs = caches = True
+    packs = True
     window = (1328, 1328)
     # With no negative prompt at all its pipeline does not guide; a space is what its makers recommend.
     defaults = {"guidance-scale": 4.0, "steps": 50, "negative-prompt": " "}

@@ -55,6 +55,33 @@ def keys_in(package: str, file: str, name: str) -> tuple[str, ...]:
     return tuple(key for each in found if each for key in re.findall(r'^    "(\w+)":', each[1], re.MULTILINE))
 
 
+@lru_cache
+def bases_of(files: str, name: str) -> tuple[str, ...]:
+    """The classes that a class of diffusers is made of, as its file names them; nothing where it can't be found.
+
+    Args:
+        files: Where to look, as a pattern of paths inside diffusers.
+        name: The class' name.
+    """
+    found = (
+        re.search(rf"^class {name}\((.*?)\):", text, re.MULTILINE | re.DOTALL) for text in _texts("diffusers", files)
+    )
+    return tuple(base for each in found if each for base in re.findall(r"\w+", each[1]))
+
+
+@lru_cache
+def beside(files: str, name: str) -> tuple[str, ...]:
+    """All classes of the file in which a class of diffusers is; nothing where it can't be found."""
+    texts = (text for text in _texts("diffusers", files) if re.search(rf"^class {name}\b", text, re.MULTILINE))
+    return tuple(each for text in texts for each in re.findall(r"^class (\w+)\b", text, re.MULTILINE))
+
+
+@lru_cache
+def written_in(file: str, pattern: str) -> tuple[str, ...]:
+    """What a pattern finds in a file of diffusers."""
+    return tuple(each for text in _texts("diffusers", file) for each in re.findall(pattern, text))
+
+
 def _texts(package: str, file: str) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in _files(package, file)]
 

@@ -27,6 +27,7 @@ from fusionkit.models.lora.names import (
     plain,
     split,
 )
+from fusionkit.models.offers import takes_loras
 
 Layers = Mapping[str, Mapping[str, Shape] | None]
 """The shapes of a model's layers, by the pipeline's part and the layer's name; None where they are not known."""
@@ -119,7 +120,7 @@ def _spelled(layer: LoraLayer) -> str:
 
 def _of_no_transformer(file: LoraFile, family: Family) -> str:
     """Why a file can't be for a transformer, or is not spelled as diffusers spells its layers."""
-    if not family.loras:
+    if not takes_loras(family):
         return f"can't be put on {family.title} models, for which diffusers knows none"
     names = [plain(each.name) for each in file.layers if each.part not in (TEXT, TEXT_2)]
     if any(name.startswith(_BLOCKS) for name in names):

@@ -12,6 +12,7 @@ from tiny_parts import Case
 
 from fusionkit import Recipe
 from fusionkit.models.load import enable_cache, wrap_pipeline
+from fusionkit.models.offers import has_cache
 from fusionkit.models.sharing import place
 from fusionkit.models.suits import unsuitable_options
 from fusionkit.recipe import Cache
@@ -38,10 +39,11 @@ def test_groups_draw_the_same(case: Case) -> None:
 
 def test_families_say_whether_they_have_caches(case: Case) -> None:
     model = model_of(case)
-    assert model.family.caches == hasattr(model.denoiser, "enable_cache")
+    known = has_cache(model.family)
+    assert not known or hasattr(model.denoiser, "enable_cache")
     recipe = Recipe(prompt="a boat", cache=Cache(first_block=0.1))
     problems = unsuitable_options(recipe, {"model": model.info})
-    if model.family.caches:
+    if known:
         assert problems == []
     else:
         title, name = model.family.title, model.info.name
@@ -51,18 +53,22 @@ def test_families_say_whether_they_have_caches(case: Case) -> None:
 
 
 def whole_passes(model: Any) -> Passes:
-    """Counts how often the last layer is run, from now on."""
+    """Counts how often what is in the last layer is run, from now on."""
     counted: Passes = []
-    layers = [each for name, each in model.denoiser.named_children() if isinstance(each, torch.nn.ModuleList)]
-    layers[-1][-1].attn.to_q.register_forward_hook(lambda *_: counted.append(1))
+    layers = [each for each in model.denoiser.children() if isinstance(each, torch.nn.ModuleList)]
+    for part in layers[-1][-1].modules():
+        if isinstance(part, torch.nn.Linear):
+            part.register_forward_hook(lambda *_: counted.append(1))
     return counted
 
 
 @pytest.mark.parametrize("jitter", [0, 8])
 def test_a_cache_skips_what_changes_little_of_the_same_views_alone(case: Case, jitter: int) -> None:
     plain_model = model_of(case, (64, 64))
-    if not plain_model.family.caches:
+    if not has_cache(plain_model.family):
         pytest.skip("diffusers has no step cache for the family")
+    if jitter and case.kind != "qwen-image":
+        pytest.skip("one family shows what is kept of views that move")
     plain = panorama(plain_model, jitter=jitter)
 
     def cached(threshold: float) -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -75,9 +81,9 @@ def test_a_cache_skips_what_changes_little_of_the_same_views_alone(case: Case, j
 
     first, second, whole = cached(1e-9)
     assert first.equal(plain)
-    assert second.equal(plain)
+    assert second.equal(plain), "nothing is left from one run to the next"
     first, second, passes = cached(10)
-    assert first.equal(second), "nothing is left from one run to the next"
-    assert apart(first, plain) > 1e-3
+    assert first.equal(second)
+    assert apart(first, plain) > 1e-4
     # Of three steps, the first; and views that have moved are new.
     assert passes > whole // 3 if jitter else 3 * passes == whole

@@ -1,0 +1,27 @@
+"""What diffusers has for a family, by its source: LoRAs and step caches. Imports no torch."""
+
+from __future__ import annotations
+
+from fusionkit.models.families.base import Family
+from fusionkit.models.files.sources import bases_of, beside, written_in
+
+_TRANSFORMERS = "models/transformers/*.py"
+# With these the first-block cache of diffusers 0.42 fails, though it knows their layers.
+_FAILING = ("Flux2Transformer2DModel",)
+
+
+def takes_loras(family: Family) -> bool:
+    """Whether the family's pipeline loads LoRAs."""
+    return any(base.endswith("LoraLoaderMixin") for base in bases_of("pipelines/*/*.py", family.pipelines[0]))
+
+
+def has_cache(family: Family) -> bool:
+    """Whether step caches know the layers of the family's denoiser."""
+    known = written_in("hooks/_helpers.py", r"model_class=(\w+)")
+    for name in family.denoisers:
+        if name in _FAILING:
+            return False
+        blocks = [each for each in beside(_TRANSFORMERS, name) if each.endswith("TransformerBlock")]
+        if "CacheMixin" in bases_of(_TRANSFORMERS, name) and blocks:
+            return all(block in known for block in blocks)
+    return False
