@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.latent_spaces import latent_differences
+from fusionkit.models.schedulers.by_name import is_edm
 
 if TYPE_CHECKING:
     from fusionkit.loop.scheduler import Scheduler
@@ -77,11 +78,6 @@ def mixing_problems(infos: Mapping[str, ModelInfo], scheduler: Scheduler) -> lis
                 f"that both predict {target}"
             )
     return problems
-
-
-def is_edm(scheduler: str) -> bool:
-    """Whether a scheduler's class is of the EDM family, whose latents are not noised in variance-preserving form."""
-    return scheduler.startswith("EDM")
 
 
 def _differences(ours: ModelInfo, theirs: ModelInfo) -> Iterator[str]:

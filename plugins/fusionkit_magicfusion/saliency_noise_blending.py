@@ -187,8 +187,8 @@ def epsilon_per_output(stage: Stage, at: Step) -> float:
     whatever the main model answers: epsilon is the noise itself, however it is mixed into the latents. A flow begins at
     pure noise, where all differences of epsilon would be 0: there it is as at Stable Diffusion's noisiest timestep.
     """
-    from fusionkit.models.compatibility import is_edm
     from fusionkit.models.parameterisation import alpha_sigma
+    from fusionkit.models.schedulers.by_name import is_edm
     from fusionkit.models.schedulers.flows import MOST_NOISE
 
     kind = stage.scheduler.prediction_type

@@ -136,6 +136,11 @@ def is_flow(info: ModelInfo) -> bool:
     return info.prediction_type == FLOW
 
 
+def is_edm(scheduler: str) -> bool:
+    """Whether a scheduler's class is of the EDM family, whose latents are not noised in variance-preserving form."""
+    return scheduler.startswith("EDM")
+
+
 def stochastic_names(info: ModelInfo) -> str:
     """Schedulers that draw noise and solve an SDE with it, as errors name them for a model."""
     return "flow-euler-a or dpm++-2m-sde" if is_flow(info) else "ddpm, euler-a or ddim: {eta: 1.0}"

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.models.compatibility import is_edm
-from fusionkit.models.schedulers.by_name import FLOW, is_flow, named
+from fusionkit.models.schedulers.by_name import FLOW, is_edm, is_flow, named
 from fusionkit.models.schedulers.flows import level_config, level_problems, taken_options
 from fusionkit.models.schedulers.options import STEP_LIMIT, option_problems, options_of
 from fusionkit.recipe.schedulers import is_foreign
