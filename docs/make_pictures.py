@@ -182,14 +182,7 @@ def controlnet() -> Image:
 
 def side_by_side(images: Sequence[Image]) -> Image:
     """Pictures of one size beside each other, enlarged."""
-    from PIL import Image
-
-    large = [enlarged(image) for image in images]
-    step = large[0].width + GAP
-    sheet = Image.new("RGB", (step * len(large) - GAP, large[0].height), "white")
-    for number, image in enumerate(large):
-        sheet.paste(image, (number * step, 0))
-    return sheet
+    return joined([enlarged(image) for image in images])
 
 
 def averaged(recipe: str, changes: Sequence[str]) -> Image:
@@ -421,6 +414,34 @@ def fifty_samples() -> Image:
     return stacked(sheets)
 
 
+def vista_enlarged() -> Image:
+    """Two pictures at twice the side of the window and one at four times, each beside its first stage, enlarged."""
+    recipe = "upscale-vista"
+    sea = ("prompt=a landscape poster of the sea at sunset in clear weather with a sailboat", "seed=3")
+    rows = []
+    for cases, zoom in (((), sea), 2), ((sea,), 4):
+        row = []
+        for changes in cases:
+            first = enlarged(run([*changes, "size=128x128", plugins()], recipe), zoom)
+            larger = ("size=512x512", "plugins.progressive-upscaling.stages=[2]") if zoom == 4 else ()
+            second = run([*changes, *larger], recipe)
+            print(f"  sharpness {sharpness(first):.2f}, then {sharpness(second):.2f}")
+            row += [first, second]
+        rows.append(joined(row))
+    return stacked({"2 times": rows[0], "4 times": rows[1]})
+
+
+def joined(images: Sequence[Image]) -> Image:
+    """Pictures of one size beside each other, as they are."""
+    from PIL import Image
+
+    step = images[0].width + GAP
+    sheet = Image.new("RGB", (step * len(images) - GAP, images[0].height), "white")
+    for number, image in enumerate(images):
+        sheet.paste(image, (number * step, 0))
+    return sheet
+
+
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
     "controlnet": controlnet,
@@ -439,6 +460,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "two-models": two_models,
     "two-styles": two_styles,
     "vista-drawings": vista_drawings,
+    "vista-enlarged": vista_enlarged,
 }
 
 

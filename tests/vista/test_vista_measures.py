@@ -122,7 +122,7 @@ def test_finds_of_one_thing_are_one() -> None:
 def test_the_counter_counts_a_crowd() -> None:
     pytest.importorskip("skia")
     truths = []
-    for index in (2, 4, 7, 15):  # balloons, sailboats, castles and as many balloons of 512 px
+    for index in (2, 4, 7, 15):  # balloons, sailboats, castles and nothing
         kind, side, number, picture = crowded(99, index)
         truths.append((kind, side, number))
         assert count_things(picture[16:-16, 16:-16], kind) == number

@@ -46,7 +46,7 @@ def crowded(seed: int, index: int) -> tuple[str, int, int, NDArray[np.uint8]]:
     rng = np.random.default_rng((seed, index, 17))
     block = index // len(KINDS)
     kind, number = KINDS[index % len(KINDS)], NUMBERS[block % len(NUMBERS)]
-    side = SIDES[(block + block // len(NUMBERS)) % len(SIDES)]
+    side = SIDES[block // len(NUMBERS) % len(SIDES)]
     smallest = 128 / side
     sizes = [1.0, *np.exp(rng.uniform(np.log(smallest), 0, 4))][:number]
     spec = crowd(rng, sample_spec(rng, thing=kind, number=1), kind, sizes)
