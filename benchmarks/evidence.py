@@ -255,6 +255,7 @@ def write_page(experiments: Mapping[str, Experiment]) -> Path:
     """Write the page from what is drawn."""
     tried = claims(experiments)
     parts = [INTRODUCTION.strip(), *(section(each, tried[name]) for name, each in experiments.items())]
+    parts.append(f"## On vista\n\n{findings('vista')}")
     return write_whole(DOCS / "evidence.md", "\n\n".join(parts) + "\n")
 
 

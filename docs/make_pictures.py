@@ -477,6 +477,7 @@ SOFT = {
     "style-alignment",
     "two-styles",
     "vista-drawings",
+    "vista-enlarged",
 }
 LOSSLESS = {"format": "WEBP", "lossless": True, "quality": 100, "method": 6}
 FINE = {"format": "JPEG", "quality": 95, "subsampling": 0, "optimize": True}

@@ -126,7 +126,7 @@ def sample(
     Args:
         captions: What is drawn.
         seed: Of the noise.
-        steps: Of each picture.
+        steps: Of each picture, by DPM-Solver++.
         guidance: The guidance scale.
         batch: So many are drawn at once.
         minutes: After so long no more are drawn, and there are fewer than captions.
@@ -157,6 +157,8 @@ def _pipeline() -> Any:
         pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
             WEIGHTS / "scenes", local_files_only=True, torch_dtype=torch.float32
         )
+    # As `fusionkit run` draws with it; the folder's own is DDIM, which needs more steps.
+    pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
