@@ -210,7 +210,8 @@ class PatchContentPrompts(Plugin):
     def levels_of(self, stage: Stage) -> tuple[int, ...]:
         """Where a stage's attention is read."""
         # A transformer's tokens have one size.
-        return self.levels or (stage.info.cross_attention if stage.info.attention_layers else _SDXL)
+        alone = stage.info.patch > 1 or stage.info.attention_layers
+        return self.levels or (stage.info.cross_attention if alone else _SDXL)
 
     def prompts(self, stage: Stage, views: Sequence[View]) -> list[str]:
         """The prompt of each view, from the masks of the words."""
