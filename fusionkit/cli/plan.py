@@ -45,7 +45,7 @@ def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | 
 
 def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     """The plan of the first of a file's recipes, which differ in their prompts alone, in lines."""
-    from fusionkit.models.latent_spaces import encoder_notes
+    from fusionkit.models.encoders import encoder_notes
     from fusionkit.models.prompts.plan import prompt_lines
     from fusionkit.pictures.image import output_path
     from fusionkit.pictures.inputs import notes_on

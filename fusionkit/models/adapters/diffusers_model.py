@@ -204,9 +204,9 @@ class DiffusersModel(PictureModel):
             halves = self.answers(stage, bridge, batch, scale)
             if guided and scale > 1 and not self._guides_plainly:
                 cond, uncond = halves
-                whole = cond if self.info.takes_guidance else self.guided(cond, uncond, scale)
+                result = cond if self.info.takes_guidance else self.guided(cond, uncond, scale)
                 # The half whose plain guidance is the model's own.
-                halves = uncond + (whole - uncond) / scale, uncond
+                halves = uncond + (result - uncond) / scale, uncond
             found.append(tuple(bridge.back(half, batch.latents) for half in halves))
         return together(found)
 

@@ -161,7 +161,8 @@ class TransformerModel(DiffusersModel):
     def _encoded(self, hint: Tensor, wrap: Wrap) -> Tensor:
         if hint not in self._hints:
             self._hints[hint] = self.encode_pixels(2 * hint - 1, wrap)
-        return self._hints[hint]
+        latents: Tensor = self._hints[hint]
+        return latents
 
     def postprocess(self, image: Tensor) -> Image:
         """The picture."""

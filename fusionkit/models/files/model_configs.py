@@ -77,9 +77,7 @@ def read_configs(read: Callable[[str], Path], what: str, folder: Path | None = N
             errors.append(error)
 
     found = collect(lambda: _read_denoiser(read(f"{part}/config.json"), part, content, what))
-    denoiser: Any
-    told: dict[str, Any]
-    denoiser, told = found or (None, {})
+    denoiser, told = (None, dict[str, Any]()) if found is None else found
     family = family_of_denoiser(index.class_name, part, told)
     if family is None:
         raise ModelError(f"{what} is a {_named(index.class_name)}; {known()}")

@@ -21,9 +21,9 @@ from fusionkit import Fusion, RecipeError
 from fusionkit.errors import ModelError
 from fusionkit.models.compatibility import misfits
 from fusionkit.models.devices import pick_dtype
+from fusionkit.models.encoders import encoder_notes
 from fusionkit.models.families import FAMILIES
 from fusionkit.models.inspect import inspect_model
-from fusionkit.models.latent_spaces import encoder_notes
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.prompts.plan import reader_of
 from fusionkit.recipe import ModelSpec
