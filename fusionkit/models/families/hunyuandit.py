@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.base import Asked, Family, Steered
 from fusionkit.models.families.parts import corners, stacked
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class HunyuanDiT(Family):
     """`HunyuanDiTPipeline`, 1.1 and 1.2; 1.1 is told where in the picture a view lies.
 
-    Its latents are Stable Diffusion XL's. LoRAs: its pipeline loads none. ControlNets: diffusers has them.
+    Its latents are Stable Diffusion XL's. LoRAs: its pipeline loads none.
     """
 
     kind, title, pipelines = "hunyuandit", "HunyuanDiT", ("HunyuanDiTPipeline",)
-    denoisers = ("HunyuanDiT2DModel",)
+    denoisers, controlnets = ("HunyuanDiT2DModel",), ("HunyuanDiT2DControlNetModel",)
     encoders = ("text_encoder", "text_encoder_2")
     left_out = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
     widths = {"cross_attention_dim": "text_encoder", "cross_attention_dim_t5": "text_encoder_2"}
@@ -71,6 +71,15 @@ class HunyuanDiT(Family):
         """Without the variance that the denoiser answers as well."""
         answer: Tensor = denoiser(latents, self.time(timestep, latents.dtype), **conditions, return_dict=False)[0]
         return answer[:, : latents.shape[1]]
+
+    def residuals(
+        self, asked: Asked, steered: Steered, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Of all rows; a ControlNet is told all that the denoiser is."""
+        time = self.time(timestep, latents.dtype)
+        shown = {"controlnet_cond": steered.hints, "conditioning_scale": steered.scale}
+        samples = steered.net(hidden_states=latents, timestep=time, **shown, **conditions, return_dict=False)[0]
+        return {"controlnet_block_samples": samples}
 
     def places(self, tokens: int, text: int, queries: int, keys: int) -> tuple[slice, slice] | None:
         """BERT's tokens are the first of the keys; T5's follow."""

@@ -78,6 +78,13 @@ STEERINGS = {
             "qwen-image", diffusers.QwenImageControlNetPipeline, _like(diffusers.QwenImageControlNetModel, num_layers=1)
         )
     ],
+    "hunyuandit": [
+        Steering(
+            "hunyuandit",
+            diffusers.HunyuanDiTControlNetPipeline,
+            _like(diffusers.HunyuanDiT2DControlNetModel, transformer_num_layers=4),
+        )
+    ],
     "z-image": [Steering("z-image", diffusers.ZImageControlNetPipeline, _of_z_image)],
 }
 
