@@ -256,6 +256,31 @@ def flow_schedulers() -> str:
     )
 
 
+def families() -> str:
+    """The families of models: pipelines, window, text, what suits them, ControlNets, LoRAs and step caches."""
+    from fusionkit.models.families import FAMILIES
+    from fusionkit.models.offers import has_cache, takes_loras
+
+    def row(family: Any) -> list[str]:
+        (most,) = family.reads.values() or (None,)
+        named = [f"`{name}`" for name in family.pipelines]
+        suits = ", ".join(f"`{key}: {written(value)}`" for key, value in family.defaults.items())
+        extras = {"ControlNet": bool(family.controlnets), "LoRA": takes_loras(family), "cache": has_cache(family)}
+        return [
+            family.title,
+            ", ".join(named),
+            f"{family.window[0]} px",
+            f"{most} tokens" if most else "any length",
+            family.prediction.removesuffix("_prediction"),
+            suits,
+            ", ".join(name for name, has in extras.items() if has),
+        ]
+
+    header = ["family", "pipeline of diffusers", "window", "reads", "predicts", "where a recipe is silent", "takes"]
+    own = [each for each in FAMILIES.values() if type(each).__module__.startswith("fusionkit.")]
+    return rows(header, [row(family) for family in sorted(own, key=lambda family: family.title)])
+
+
 def commands() -> str:
     """The commands of the command line, with their first sentence."""
     from fusionkit.cli import main
@@ -345,6 +370,7 @@ def house() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "families": families,
     "flow-schedulers": flow_schedulers,
     "gpu": gpu,
     "house": house,
