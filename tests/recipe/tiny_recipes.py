@@ -1,12 +1,14 @@
 """Tiny models in the place of a bundled recipe's, and the recipe for them.
 
 The steps, the scheduler and the plugins are the recipe's own; sizes are divided by what the tiny model's window is
-smaller. LoRAs are left out: none fits a tiny model.
+smaller. LoRAs are left out: none fits a tiny model, and so is offloading, of which a CPU has none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,10 @@ CHECKPOINTS = Path(__file__).parents[1] / "golden" / "checkpoints"
 NET = CHECKPOINTS / "tiny-controlnet"
 # By how much the tiny models' windows are smaller.
 SMALLER = {"sd": 512 // 64, "sdxl": 1024 // 256}
-OF_THE_MODEL = {"model", "models", "revision", "variant", "loras"}
+# Tiny transformers by what is in a model's name: the module, the window of the large one, and that of the tiny one.
+TRANSFORMERS = {"FLUX": "tiny_flux", "Qwen": "tiny_qwen_image", "Z-Image": "tiny_z_image", "3.5": "tiny_sd3"}
+WINDOWS, WINDOW, TOKEN = {"tiny_qwen_image": 1328}, 128, 16
+OF_THE_MODEL = {"model", "models", "revision", "variant", "loras", "offload"}
 IN_PIXELS = ("stride", "jitter")
 
 
@@ -31,12 +36,12 @@ def tiny_xl() -> Any:
     return load_pipeline(str(CHECKPOINTS / "tiny-sdxl"), "sdxl", dtype=torch.float32)
 
 
-def scaled(plugin: Plugin, factor: int, photo: Path) -> Plugin:
-    """A plugin as it would be for a model whose window is so much smaller; files that are the user's own are ours."""
+def scaled(plugin: Plugin, smaller: Callable[[int], int], photo: Path) -> Plugin:
+    """A plugin as it would be for a model of a smaller window; files that are the user's own are ours."""
     changes: dict[str, Any] = {}
     for name in IN_PIXELS:
         if value := getattr(plugin, name, None):
-            changes[name] = tuple(each // factor for each in value) if isinstance(value, tuple) else value // factor
+            changes[name] = tuple(map(smaller, value)) if isinstance(value, tuple) else smaller(value)
     if plugin.plugin_name == "controlnet":
         changes["model"] = str(NET)
     if getattr(plugin, "from_", None) is not None:
@@ -46,15 +51,27 @@ def scaled(plugin: Plugin, factor: int, photo: Path) -> Plugin:
 
 def tiny(recipe: Recipe, photo: Path) -> tuple[Fusion, Recipe]:
     """Tiny models in place of a recipe's, and the recipe for them."""
-    sources = [spec.model for spec in recipe.specs.values()]
-    kind: Any = "sdxl" if any("xl" in source for source in sources) else "sd"
-    factor = SMALLER[kind]
-    width, height = recipe.size
+    sources = {name: spec.model for name, spec in recipe.specs.items()}
+    found = {name: _transformer(source) for name, source in sources.items()}
     fields = {name: getattr(recipe, name) for name in recipe.model_fields_set - OF_THE_MODEL}
-    fields["size"] = (width // factor, height // factor)
-    fields["plugins"] = [scaled(plugin, factor, photo) for plugin in recipe.plugins]
-    pipes = {
-        name: tiny_xl() if kind == "sdxl" else tiny_pipeline("sd", sources.index(spec.model))
-        for name, spec in recipe.specs.items()
-    }
+    smaller: Callable[[int], int]
+    if all(found.values()):
+        large = max(WINDOWS.get(str(module), 1024) for module in found.values())
+        pipes = {name: import_module(str(module)).CASES[0].make() for name, module in found.items()}
+        fields["window"] = (WINDOW, WINDOW)
+        smaller = lambda pixels: round(pixels * WINDOW / large / TOKEN) * TOKEN  # noqa: E731
+    else:
+        kind: Any = "sdxl" if any("xl" in source for source in sources.values()) else "sd"
+        number = list(sources.values()).index
+        pipes = {
+            name: tiny_xl() if kind == "sdxl" else tiny_pipeline("sd", number(source))
+            for name, source in sources.items()
+        }
+        smaller = lambda pixels: pixels // SMALLER[kind]  # noqa: E731
+    fields["size"] = tuple(map(smaller, recipe.size))
+    fields["plugins"] = [scaled(plugin, smaller, photo) for plugin in recipe.plugins]
     return Fusion.from_pipes(pipes), Recipe(**fields)
+
+
+def _transformer(source: str) -> str | None:
+    return next((module for part, module in TRANSFORMERS.items() if part in source), None)
