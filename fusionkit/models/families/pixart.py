@@ -22,7 +22,6 @@ class PixArtSigma(Family):
     widths = {"caption_channels": "text_encoder"}
     prediction, half, text_first = "epsilon", "float16", None
     reads = {"tokenizer": 300}
-    loras = False
     defaults = {"guidance-scale": 4.5, "steps": 20}
     # Measured: 9.5 at a width of 1,536.
     maps, text_tokens, parameters = 10, 300, 5_400_000_000
