@@ -62,7 +62,8 @@ class Lumina2(Family):
     def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
         """As long as the conditional velocity, row by row of the latents."""
         mixed = super().guided(cond, uncond, scale)
-        return mixed * (cond.norm(dim=-1, keepdim=True) / mixed.norm(dim=-1, keepdim=True))
+        kept: Tensor = mixed * (cond.norm(dim=-1, keepdim=True) / mixed.norm(dim=-1, keepdim=True))
+        return kept
 
 
 def _without_filling(embeds: Tensor, mask: Tensor) -> Embedding:

@@ -65,7 +65,8 @@ class Sana(Family):
 
     def scaled(self, timestep: Tensor, denoiser: Any) -> Tensor:
         """The denoiser's time of the scheduler's."""
-        return timestep * denoiser.config.timestep_scale
+        scale: float = denoiser.config.timestep_scale
+        return timestep * scale
 
     def time(self, timestep: Tensor, dtype: Any) -> Tensor:
         """As it is: not rounded."""
