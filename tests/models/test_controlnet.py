@@ -284,7 +284,8 @@ def test_what_is_no_controlnet_is_told(tmp_path: Path) -> None:
         "there is no such folder either"
     )
     other = broken(tmp_path / "union", _class_name="ControlNetUnionModel")
-    assert line(other) == "controlnet '/union' is a ControlNetUnionModel; fusionkit uses diffusers' ControlNetModel"
+    told = "controlnet '/union' is a ControlNetUnionModel; fusionkit uses diffusers' ControlNetModel, "
+    assert line(other).startswith(told)
     whole = broken(tmp_path / "shuffle", global_pool_conditions=True)
     assert line(whole).startswith("controlnet '/shuffle' looks at the whole hint at once")
     assert line(broken(tmp_path / "grey", conditioning_channels=1)).startswith("controlnet '/grey' takes hints of 1 ch")

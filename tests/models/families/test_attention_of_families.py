@@ -175,3 +175,22 @@ def test_views_of_an_upscaled_picture_have_words_of_their_own(case: Case, attent
     result = fusion(PROMPT, size=(192, 192), seed=1, progress=False, maps=True)
     assert result.latents.isfinite().all()
     assert {"word-03-boat", "prompts"} <= set(result.maps)
+
+
+def test_layers_and_levels_that_are_not_there_are_told(case: Case) -> None:
+    model = model_of(case)
+    count, patch = model.info.attention_layers, model.info.patch
+
+    def problem(**options: Any) -> str:
+        (line,) = PatchContentPrompts(**options).check(stage_on(model))
+        return line
+
+    name = model.info.name
+    assert problem(layers=[0, count]) == (
+        f"patch-content-prompts: {name} has {count} layers that look at the text, 0 to {count - 1}; there is no layer "
+        f"{count}"
+    )
+    assert problem(levels=[4]) == (
+        f"patch-content-prompts: {name} has no cross-attention at levels [4]; it has it at levels [{patch}]"
+    )
+    assert PatchContentPrompts().check(stage_on(model)) == []
