@@ -230,7 +230,7 @@ def _of_transformer(configs: ModelConfigs) -> dict[str, Any]:
     return {
         "unet_channels": family.width(told),
         "cross_attention_dim": next((int(told[key]) for key in family.widths if told.get(key)), 0),
-        "cross_attention": (family.patch,),
+        "cross_attention": (family.patch,) if family.readable else (),
         "attention_layers": family.layers(told),
     }
 

@@ -147,7 +147,7 @@ class PatchContentPrompts(Plugin):
                 f"level {max(asked)} is coarser than the window, whose shorter side is {most} latent pixels; "
                 f"use levels of at most {most}"
             )
-        if self.tokens == "all" and stage.info.patch > 1:
+        if self.tokens == "all" and not stage.info.block_out_channels:
             problems.append(f"tokens: all is for models with a UNet; {stage.info.name} is a transformer")
         return [f"{self.plugin_name}: {problem}" for problem in problems]
 
@@ -210,8 +210,8 @@ class PatchContentPrompts(Plugin):
     def levels_of(self, stage: Stage) -> tuple[int, ...]:
         """Where a stage's attention is read."""
         # A transformer's tokens have one size.
-        alone = stage.info.patch > 1 or stage.info.attention_layers
-        return self.levels or (stage.info.cross_attention if alone else _SDXL)
+        there = stage.info.cross_attention
+        return self.levels or (there if len(there) == 1 else _SDXL)
 
     def prompts(self, stage: Stage, views: Sequence[View]) -> list[str]:
         """The prompt of each view, from the masks of the words."""

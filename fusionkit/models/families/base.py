@@ -92,6 +92,7 @@ class Family:
         half: The type of 16 bits that it is run in on a GPU.
         one_length: Whether rows of one batch must have texts of one length, since the denoiser can't mask.
         text_first: Whether text comes before the image in the joint sequence; None for cross-attention.
+        readable: Whether `places` can tell text from image, for all rows of a batch alike.
         attentive_layers: The layers, from 0, whose attention tells best where words are; empty is all.
         attention_over: What it adds up to 1 over there.
         skipped: Last layers of its text encoders that are left out whatever `clip-skip` says.
@@ -121,6 +122,7 @@ class Family:
     half: ClassVar[str] = "bfloat16"
     one_length: ClassVar[bool] = False
     text_first: ClassVar[bool | None] = True
+    readable: ClassVar[bool] = True
     attentive_layers: ClassVar[frozenset[int]] = frozenset()
     attention_over: ClassVar[Over] = "text"
     skipped: ClassVar[int] = 0
@@ -150,7 +152,8 @@ class Family:
 
     def layers(self, config: Mapping[str, Any]) -> int:
         """How many layers of the denoiser look at the text, by its configuration; 0 if it does not tell."""
-        counts = (config.get(key) or 0 for key in ("num_layers", "num_single_layers", "n_layers"))
+        keys = "num_layers", "num_single_layers", "n_layers", "num_mmdit_layers", "num_single_dit_layers"
+        counts = (config.get(key) or 0 for key in keys)
         return int(sum(counts))
 
     def takes_scale(self, config: Mapping[str, Any]) -> bool:

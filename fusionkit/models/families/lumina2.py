@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Lumina2(Family):
     """`Lumina2Pipeline`; its guidance is on at all steps, as the pipeline's `cfg_trunc_ratio` of 1 has it."""
 
+    readable = False  # its image begins at another place in each row
     kind, title, pipelines = "lumina2", "Lumina-Image 2", ("Lumina2Pipeline",)
     denoisers = ("Lumina2Transformer2DModel",)
     widths = {"cap_feat_dim": "text_encoder"}
