@@ -91,6 +91,7 @@ def read_configs(read: Callable[[str], Path], what: str, folder: Path | None = N
     }
     errors += [ModelError(f"{what} {problem}") for problem in _wrong_parts(content, parts, family)]
     together(errors)
+    assert denoiser is not None, "what could not be read is among the errors"
     classes = {part: content[part][1] for part in parts}
     told = {**settings_of(content), **told}
     configs = ModelConfigs(family, index.class_name, denoiser, told, vae, scheduler, encoders, classes)
