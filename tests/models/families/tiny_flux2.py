@@ -104,6 +104,9 @@ def drawn_by_dev(pipe: Any, noise: torch.Tensor, prompt: str, negative: str, sca
 
 CASES = [
     Case("flux2-klein", "flux2", seeded(lambda: klein(distilled=False)), drawn_by_klein),
-    Case("flux2-klein-distilled", "flux2", seeded(lambda: klein(distilled=True)), drawn_by_klein, negative=False),
     Case("flux2-dev", "flux2", seeded(dev), drawn_by_dev, negative=False),
 ]
+
+DISTILLED = Case(
+    "flux2-klein-distilled", "flux2", seeded(lambda: klein(distilled=True)), drawn_by_klein, negative=False
+)

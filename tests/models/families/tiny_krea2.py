@@ -76,7 +76,6 @@ def drawn(pipe: Any, noise: torch.Tensor, prompt: str, negative: str, scale: flo
     return latents
 
 
-CASES = [
-    Case("krea2", "krea2", seeded(lambda: pipeline(distilled=False)), drawn),
-    Case("krea2-distilled", "krea2", seeded(lambda: pipeline(distilled=True)), drawn),
-]
+CASES = [Case("krea2", "krea2", seeded(lambda: pipeline(distilled=False)), drawn)]
+
+DISTILLED = Case("krea2-distilled", "krea2", seeded(lambda: pipeline(distilled=True)), drawn)
