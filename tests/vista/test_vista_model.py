@@ -99,7 +99,7 @@ def test_agreement_asks_for_what_the_prompt_says() -> None:
     assert not shows(seen, {**asked, "number": 1})
     assert not shows(seen, {**asked, "thing": "whale"})
     assert prompt_problems("a poster of a sofa")[0].startswith(
-        "needs prompts in the vocabulary of vista; 'a poster of a sofa' is none: unknown: 'sofa'"
+        "needs prompts in the vocabulary of vista; 'a poster of a sofa' is none: vista has no word 'sofa'"
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from fusionkit.models.silence import quiet_loading
+from fusionkit.models.silence import quiet_diffusers, quiet_loading
 from fusionkit_vista.drawer import caption, parse, sample_spec
 from fusionkit_vista.drawer.words import NUMBERS
 from fusionkit_vista.evaluate.progress import boxed
@@ -143,7 +143,8 @@ def sample(
         pipeline = pipeline or _pipeline()
         noise = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
         options = {"num_inference_steps": steps, "guidance_scale": guidance, "generator": noise, "output_type": "np"}
-        drawn = (pipeline(part, height=SIZE, width=SIZE, **options).images * 255).round().astype(np.uint8)
+        with quiet_diffusers():
+            drawn = (pipeline(part, height=SIZE, width=SIZE, **options).images * 255).round().astype(np.uint8)
         for path, each in zip(paths, drawn, strict=False):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(each).save(path)
