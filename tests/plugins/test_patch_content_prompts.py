@@ -173,6 +173,19 @@ def test_a_level_coarser_than_the_window() -> None:
         prepare(recipe, info)
 
 
+def test_all_tokens_are_read_of_unets_alone() -> None:
+    from dataclasses import replace
+
+    from fusionkit import Recipe
+    from fusionkit.runs.run import prepare
+
+    info = inspect_model(str(CHECKPOINTS / "tiny-sdxl"))
+    recipe = Recipe(prompt="a hill", size=(64, 64), plugins=[PatchContentPrompts(levels=(2,), tokens="all")])
+    prepare(recipe, info)
+    with pytest.raises(RecipeError, match="tokens: all is for models with a UNet; .* is a transformer"):
+        prepare(recipe, replace(info, patch=2))
+
+
 # Runs.
 
 
