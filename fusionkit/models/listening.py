@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from fusionkit.models.attention import ViewMaps
     from fusionkit.models.families.base import Over
+    from fusionkit.models.view_maps import ViewMaps
 
 
 class Listener(TorchFunctionMode):
@@ -46,7 +46,8 @@ class Listener(TorchFunctionMode):
             for number, part in enumerate(parts):
                 self._hooks.append(part.register_forward_pre_hook(partial(self._begin, number)))
                 self._hooks.append(part.register_forward_hook(self._end, with_kwargs=True, always_call=True))
-            return super().__enter__()
+            entered: Any = super().__enter__()  # type: ignore[no-untyped-call]
+            return entered
         except BaseException:
             self._leave()
             raise
@@ -54,7 +55,7 @@ class Listener(TorchFunctionMode):
     def __exit__(self, *details: Any) -> None:
         """Leave nothing behind."""
         self._leave()
-        super().__exit__(*details)
+        super().__exit__(*details)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Any function of torch, as it is."""
@@ -99,7 +100,7 @@ class Listener(TorchFunctionMode):
             places = adapter.family.places(adapter.tokens, adapter.text, query.shape[2], key.shape[2])
             if places is None:
                 return
-            image, text, pixels = *places, adapter.tokens
+            (image, text), pixels = places, adapter.tokens
         # Of a layer that looks at the text, what comes after is an IP-Adapter's pictures.
         self._heard = not self._joint
         number, self._layer = self._layer, self._layer + self._joint

@@ -134,8 +134,9 @@ def nearest(info: ModelInfo, ratio: float) -> tuple[float, float, float]:
 @lru_cache(maxsize=8)
 def _ratios(timesteps: int, options: tuple[tuple[str, Any], ...]) -> tuple[float, ...]:
     """The ratio s / a at each training timestep, as diffusers makes the schedule of these options."""
-    from diffusers import DDIMScheduler
+    import diffusers
 
+    schedule: Any = diffusers.DDIMScheduler
     config: Mapping[str, Any] = {key: list(value) if isinstance(value, tuple) else value for key, value in options}
-    kept = DDIMScheduler(num_train_timesteps=timesteps, **config).alphas_cumprod.double()
+    kept = schedule(num_train_timesteps=timesteps, **config).alphas_cumprod.double()
     return tuple(((1 - kept) / kept).sqrt().tolist())

@@ -53,9 +53,9 @@ def in_groups(pipes: Sequence[Any], denoisers: Sequence[Module], device: torch.d
     A denoiser's come block by block, on a CUDA GPU the next one while one computes; those of all else, which run once
     in a while, layer by layer.
     """
-    from diffusers.hooks import apply_group_offloading
+    from diffusers.hooks.group_offloading import apply_group_offloading
 
-    ahead = {"use_stream": device.type == "cuda", "low_cpu_mem_usage": True}
+    ahead: dict[str, Any] = {"use_stream": device.type == "cuda", "low_cpu_mem_usage": True}
     for module in dict.fromkeys(module for pipe in pipes for module in modules_of(pipe)):
         if any(module is each for each in denoisers):
             apply_group_offloading(module, device, offload_type="block_level", num_blocks_per_group=1, **ahead)

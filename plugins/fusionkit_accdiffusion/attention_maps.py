@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from fusionkit import Patches, Stage
     from fusionkit.loop.views import Wrap
-    from fusionkit.models.attention import ViewMaps
+    from fusionkit.models.view_maps import ViewMaps
 
 
 @dataclass
@@ -72,7 +72,7 @@ def on_canvas(maps: Tensor, patches: Patches, canvas: tuple[int, int], level: in
     from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
     from fusionkit.loop.canvas import WeightedMean
-    from fusionkit.models.attention import map_size
+    from fusionkit.models.view_maps import map_size
 
     if len(patches.views) == 1 and patches.size == canvas and patches.views[0][:2] == (0, 0):
         return maps[0]

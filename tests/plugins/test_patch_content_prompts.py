@@ -182,7 +182,7 @@ def test_all_tokens_are_read_of_unets_alone() -> None:
     info = inspect_model(str(CHECKPOINTS / "tiny-sdxl"))
     recipe = Recipe(prompt="a hill", size=(64, 64), plugins=[PatchContentPrompts(levels=(2,), tokens="all")])
     prepare(recipe, info)
-    with pytest.raises(RecipeError, match="tokens: all is for models with a UNet; .* is a transformer"):
+    with pytest.raises(RecipeError, match=r"tokens: all is for models with a UNet; .* is a transformer"):
         prepare(recipe, replace(info, patch=2))
 
 

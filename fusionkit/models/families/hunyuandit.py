@@ -45,10 +45,11 @@ class HunyuanDiT(Family):
         """Both texts, the view as a crop of the whole picture, and places that span the view."""
         import torch
         from diffusers.models.embeddings import get_2d_rotary_pos_embed
-        from diffusers.pipelines.hunyuandit.pipeline_hunyuandit import get_resize_crop_region_for_grid
+        from diffusers.pipelines.hunyuandit import pipeline_hunyuandit
 
         net, (width, height) = asked.pipe.transformer, asked.stage.recipe.size
-        region = get_resize_crop_region_for_grid(asked.size, 512 // 8 // net.config.patch_size)
+        cut: Any = pipeline_hunyuandit.get_resize_crop_region_for_grid
+        region = cut(asked.size, 512 // 8 // net.config.patch_size)
         each = net.inner_dim // net.num_heads
         told = [[*self.window, height, width, *corner] for corner in corners(asked)]
         return {

@@ -126,7 +126,8 @@ class FlowScheduler(DiffusersScheduler):
             return self.add_noise(latents, noise, self.timesteps[0])
         size = ((1 - level) ** 2 + level**2) ** 0.5
         alpha = (1 + MOST_NOISE**2) ** -0.5
-        return size * (alpha * latents + MOST_NOISE * alpha * noise)
+        noised: Tensor = size * (alpha * latents + MOST_NOISE * alpha * noise)
+        return noised
 
     def step(
         self, prediction: Tensor, timestep: Tensor, latents: Tensor, noise: Tensor

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -79,8 +79,8 @@ class Denoiser:
 
     def __init__(self) -> None:
         fusion = Fusion.from_pretrained("vista/scenes")
-        self.model: Any = next(iter(fusion.models_for(make_recipe(model="vista/scenes")).values()))
-        self.pipe = self.model.pipe
+        self.model = cast("Any", next(iter(fusion.models_for(make_recipe(model="vista/scenes")).values())))
+        self.pipe: Any = self.model.pipe
 
     @torch.no_grad()
     def looks(self, latents: torch.Tensor, prompt: str, times: list[int], seed: int) -> dict[int, torch.Tensor]:

@@ -183,16 +183,18 @@ class Run:
 
     def expert(self) -> None:
         """Train an expert's LoRA on what the base does not know: watercolours and dragons."""
-        vae, *parts = self._trained()
+        vae, unet, text_encoder, tokenizer = self._trained()
         count, folder = self.options.count or (16 if self.tiny else 4000), self.work / "expert"
         known = lessons(folder, vae, taught_window, count, self.options.seed, self.device)
+        parts = unet, text_encoder, tokenizer
         self.train(expert_stage(*parts, known, self.device, self.batch(16, 256), folder))
 
     def controlnet(self) -> None:
         """Train a ControlNet of edges."""
-        vae, *parts = self._trained()
+        vae, unet, text_encoder, tokenizer = self._trained()
         count, folder = self.options.count or (16 if self.tiny else 4000), self.work / "controlnet"
         known = lessons(folder, vae, window, count, self.options.seed + 1, self.device, hints=True)
+        parts = unet, text_encoder, tokenizer
         self.train(controlnet_stage(*parts, known, self.device, self.batch(16, 256), folder))
 
     def sheets(self) -> None:

@@ -92,7 +92,7 @@ def _keep(path: Path, tensors: dict[str, torch.Tensor], told: dict[str, str]) ->
 
 def _encoded(vae: Any, windows: list[Window], device: torch.device, hints: bool) -> dict[str, torch.Tensor]:
     """What is learned from some windows, on the CPU."""
-    found: dict[str, list[torch.Tensor]] = {"latents": []} | ({"hints": []} if hints else {})
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in (("latents", "hints") if hints else ("latents",))}
     for number, start in enumerate(range(0, len(windows), BATCH)):
         some = Some(BATCH, device)
         for each in windows[start : start + BATCH]:
@@ -128,6 +128,6 @@ def hints_of(vae: Any, some: Some, decode: bool) -> torch.Tensor:
             pixels = to_bytes(vae.decode(vae.encode(to_floats(pixels)).latent_dist.mean).sample)
     for picture in pixels.cpu().numpy():
         picture = np.ascontiguousarray(picture)
-        small = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        small = np.asarray(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
         found.append(np.stack([edges(picture), enlarged(edges(small), len(picture))]))
     return torch.from_numpy(np.stack(found)).to(some.room.device)
