@@ -442,6 +442,23 @@ def joined(images: Sequence[Image]) -> Image:
     return sheet
 
 
+def outline() -> Image:
+    """A line drawing, and panoramas along it by either embedded world."""
+    from PIL import Image
+
+    drawn = Image.open(IMAGES.parents[1] / "recipes" / "outline.png").convert("RGB")
+    small = ("plugins.controlnet.model=tinyworld/canny", "plugins.multidiffusion.stride=32", "size=512x64")
+    mountains = ("model=tinyworld/scenes", "prompt=a landscape photo of mountains at twilight", *small)
+    return stacked(
+        {
+            "the line drawing": drawn,
+            "vista/scenes with vista/canny": run([], "outline-vista"),
+            "vista/scenes without": run(["plugins.controlnet=false"], "outline-vista"),
+            "tinyworld/scenes with tinyworld/canny": enlarged(run(mountains, "outline-vista")),
+        }
+    )
+
+
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
     "controlnet": controlnet,
@@ -453,6 +470,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "magicfusion-panorama": magicfusion_panorama,
     "magicfusion-shares": magicfusion_shares,
     "magicfusion-winners": magicfusion_winners,
+    "outline": outline,
     "patch-content-prompts": patch_content_prompts,
     "recontextualisation": recontextualisation,
     "three-models": three_models,
@@ -472,6 +490,7 @@ SOFT = {
     "guided-fusion",
     "jitter",
     "noise",
+    "outline",
     "regions",
     "strides",
     "style-alignment",

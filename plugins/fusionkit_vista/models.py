@@ -1,21 +1,42 @@
-"""The embedded models of vista: `MODELS` is what the entry point group `fusionkit.models` points at."""
+"""The embedded models of vista: `MODELS` is what the entry point group `fusionkit.models` points at.
+
+`CONTROLNETS` is that of `fusionkit.controlnets`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fusionkit.models.embedded import EmbeddedModel
+from fusionkit.models.embedded import EmbeddedControlNet, EmbeddedModel
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that ship with the package."""
 
+DEFAULTS = {"guidance-scale": 4.0, "steps": 24, "scheduler": "dpm++-2m"}
 MODELS: dict[str, EmbeddedModel] = {
     "scenes": EmbeddedModel(
         folder=WEIGHTS / "scenes",
         summary="Landscapes of 128 px in a closed vocabulary, as posters and as woodcuts, whole scenes and close-ups.",
         window=(128, 128),
-        defaults={"guidance-scale": 4.0, "steps": 24, "scheduler": "dpm++-2m"},
+        defaults=DEFAULTS,
         example_prompt="a landscape poster of a mountain lake at dawn in mist with a sailboat",
+    ),
+    "expert": EmbeddedModel(
+        folder=WEIGHTS / "scenes",
+        lora=WEIGHTS / "expert" / "pytorch_lora_weights.safetensors",
+        summary="What vista/scenes was never taught: watercolours of all scenes, and, less well, dragons before the sky.",
+        window=(128, 128),
+        defaults=DEFAULTS,
+        example_prompt="a landscape watercolour of the sea at dusk with a sailboat",
     ),
 }
 """Short name to embedded model."""
+
+CONTROLNETS: dict[str, EmbeddedControlNet] = {
+    "canny": EmbeddedControlNet(
+        folder=WEIGHTS / "canny",
+        summary="Makes vista/scenes draw along the edges of a picture.",
+        annotator="canny",
+    ),
+}
+"""Short name to embedded ControlNet."""

@@ -1,4 +1,4 @@
-"""What vista's expert and its ControlNet learn from."""
+"""What vista's expert and its ControlNet learn from, and what those that ship draw."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import pytest
 import torch
 
 from fusionkit_tinyworld.canny import edges
-from fusionkit_vista.drawer import boxes
-from fusionkit_vista.models import WEIGHTS
+from fusionkit_tinyworld.evaluate_canny import agreement, load_controlnet, sample
+from fusionkit_tinyworld.pipeline import load_pipeline
+from fusionkit_vista.drawer import boxes, parse
+from fusionkit_vista.evaluate_canny import choose_windows
+from fusionkit_vista.judge import load_judge
+from fusionkit_vista.models import CONTROLNETS, MODELS, WEIGHTS
 from fusionkit_vista.train.expert_pictures import taught_window
 from fusionkit_vista.train.layout import load
 from fusionkit_vista.train.lessons import lessons
@@ -19,6 +23,12 @@ from fusionkit_vista.train.pictures import to_bytes
 from fusionkit_vista.windows import MARGIN, Window, window
 
 CPU = torch.device("cpu")
+WATERCOLOURS = (
+    "a landscape watercolour of the sea at dusk with a sailboat",
+    "a landscape watercolour of a city at night",
+    "a landscape watercolour of green hills at noon",
+    "a landscape watercolour of a rocky coast at sunset",
+)
 
 
 def test_the_expert_is_taught_watercolours_and_dragons_before_the_sky() -> None:
@@ -77,3 +87,44 @@ def test_more_lessons_go_on_from_those_that_are_there(tmp_path: Path, monkeypatc
     assert chosen == [0, 1, 2, 3]
     assert torch.equal(more.latents[:2], few.latents)
     assert more.captions[:2] == few.captions
+
+
+def test_the_expert_is_the_scenes_model_with_a_small_lora() -> None:
+    expert, scenes = MODELS["expert"], MODELS["scenes"]
+    assert (expert.folder, expert.window, expert.defaults) == (scenes.folder, scenes.window, scenes.defaults)
+    assert expert.lora is not None
+    assert expert.lora.stat().st_size < 1e6
+    assert expert.lora.stat().st_mode & 0o777 == 0o644
+    parse(expert.example_prompt)
+
+
+def test_the_expert_draws_watercolours_and_the_base_does_not() -> None:
+    judge, pipeline = load_judge(WEIGHTS / "judge"), load_pipeline(WEIGHTS / "scenes", CPU)
+
+    def watercolours() -> int:
+        images = pipeline(
+            list(WATERCOLOURS),
+            height=128,
+            width=128,
+            num_inference_steps=10,
+            guidance_scale=4.0,
+            generator=[torch.Generator().manual_seed(each) for each in range(len(WATERCOLOURS))],
+            output_type="np",
+        ).images
+        return sum(each.style == "watercolour" for each in judge.judge((images * 255).round().astype(np.uint8)))
+
+    assert watercolours() <= 1
+    lora = MODELS["expert"].lora
+    assert lora is not None
+    pipeline.load_lora_weights(lora.parent, weight_name=lora.name)
+    assert watercolours() >= 3
+
+
+def test_samples_follow_the_controlnets_hints() -> None:
+    pipeline, controlnet = load_pipeline(WEIGHTS / "scenes", CPU), load_controlnet(CONTROLNETS["canny"].folder, CPU)
+    windows = choose_windows(pipeline.vae, 1, 2, enlarged=False)
+    without, steered = (
+        agreement(sample(pipeline, controlnet, windows, scale, seed=0), windows) for scale in (0.0, 1.0)
+    )
+    assert steered.recall > without.recall + 0.1
+    assert steered.precision > without.precision + 0.1
