@@ -18,6 +18,7 @@ from fusionkit import ModelError, Patches, Stage, windows
 from fusionkit.loop.canvas import gather
 from fusionkit.loop.model import Model
 from fusionkit.models.attention import capture
+from fusionkit.models.families import FAMILIES
 from fusionkit.models.files.autoencoders import Vae
 from fusionkit.models.files.denoisers import UNet
 from fusionkit.models.files.folder import ModelConfigs
@@ -213,7 +214,9 @@ def test_where_a_denoiser_attends_is_known_from_its_configuration(
         config |= {"down_block_types": list(blocks)}
         config |= {"up_block_types": [name.replace("Down", "Up") for name in reversed(blocks)]}
     unet, vae = UNet.model_validate(config), Vae.model_validate({"block_out_channels": [32, 32]})
-    configs = ModelConfigs("sd", unet, vae, {"_class_name": "DDIMScheduler"}, {}, {})
+    configs = ModelConfigs(
+        FAMILIES["sd"], "StableDiffusionPipeline", unet, config, vae, {"_class_name": "DDIMScheduler"}, {}, {}
+    )
     assert _of_configs("model", configs, {}).cross_attention == levels
 
 
