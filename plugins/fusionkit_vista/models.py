@@ -24,7 +24,7 @@ MODELS: dict[str, EmbeddedModel] = {
     "expert": EmbeddedModel(
         folder=WEIGHTS / "scenes",
         lora=WEIGHTS / "expert" / "pytorch_lora_weights.safetensors",
-        summary="What vista/scenes was never taught: watercolours of all scenes, and, less well, dragons before the sky.",
+        summary="What vista/scenes was never taught: watercolours of all scenes, and, less well, dragons.",
         window=(128, 128),
         defaults=DEFAULTS,
         example_prompt="a landscape watercolour of the sea at dusk with a sailboat",
