@@ -64,8 +64,7 @@ class Finder(nn.Module):
         )
         self.heat = nn.Conv2d(WIDTH, len(things), 1)
         self.extent = nn.Conv2d(WIDTH, 1, 1)
-        if self.heat.bias is not None:
-            nn.init.constant_(self.heat.bias, -4.0)  # few places hold a thing
+        nn.init.constant_(self.heat.get_parameter("bias"), -4.0)  # few places hold a thing
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of a thing's middle (n, things, h/4, w/4) and log sizes in pixels (n, 1, h/4, w/4).

@@ -79,8 +79,9 @@ class Denoiser:
 
     def __init__(self) -> None:
         fusion = Fusion.from_pretrained("vista/scenes")
-        self.model = cast("Any", next(iter(fusion.models_for(make_recipe(model="vista/scenes")).values())))
-        self.pipe: Any = self.model.pipe
+        (model,) = fusion.models_for(make_recipe(model="vista/scenes")).values()
+        self.model = cast("Any", model)
+        self.pipe = self.model.pipe
 
     @torch.no_grad()
     def looks(self, latents: torch.Tensor, prompt: str, times: list[int], seed: int) -> dict[int, torch.Tensor]:
