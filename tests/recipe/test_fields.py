@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from fusionkit import Fusion, Plugin, Recipe, RecipeError
 from fusionkit.fusion import ADAPTER, WEIGHTS
 from fusionkit.recipe.fields import CallFields, ModelFields, PictureFields, PipeFields, RecipeFields
-from fusionkit.recipe.recipe import Lora, ModelSpec, SchedulerSpec
+from fusionkit.recipe.recipe import Cache, Lora, ModelSpec, SchedulerSpec
 
-NAMES = {each.__name__: each for each in (Lora, ModelSpec, SchedulerSpec, Plugin, Path)} | {
+NAMES = {each.__name__: each for each in (Cache, Lora, ModelSpec, SchedulerSpec, Plugin, Path)} | {
     "Mapping": Mapping,
     "Sequence": Sequence,
 }
