@@ -21,6 +21,13 @@ MODELS: dict[str, EmbeddedModel] = {
         defaults=DEFAULTS,
         example_prompt="a landscape poster of a mountain lake at dawn in mist with a sailboat",
     ),
+    "flow": EmbeddedModel(
+        folder=WEIGHTS / "flow",
+        summary="The same world, drawn by a transformer with flow matching, of Flux.1's class, on the same latents.",
+        window=(128, 128),
+        defaults={"guidance-scale": 4.0, "steps": 24, "scheduler": "flow-euler"},
+        example_prompt="a landscape poster of green hills at noon in clear weather with a balloon",
+    ),
     "expert": EmbeddedModel(
         folder=WEIGHTS / "scenes",
         lora=WEIGHTS / "expert" / "pytorch_lora_weights.safetensors",

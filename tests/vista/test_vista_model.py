@@ -35,7 +35,10 @@ def test_importing_the_package_and_its_models_loads_no_array_library() -> None:
 
 
 def test_the_package_stays_small() -> None:
-    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 25e6
+    sizes = {path: path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()}
+    flow = sum(size for path, size in sizes.items() if path.is_relative_to(WEIGHTS / "flow"))
+    assert flow < 14e6
+    assert sum(sizes.values()) - flow < 25e6
 
 
 def test_the_scenes_model_is_described() -> None:
@@ -77,6 +80,19 @@ def test_samples_show_what_their_captions_say() -> None:
     assert judged.scene >= 5 / 6
     assert judged.time >= 5 / 6
     assert judged.style >= 5 / 6
+
+
+def test_samples_of_the_transformer_show_what_their_captions_say() -> None:
+    captions = chosen_captions(4, seed=3)
+    drawn = sample(captions, seed=5, steps=10, guidance=4.0, model="flow")
+    judged = shares(captions, load_judge(WEIGHTS / "judge").judge(drawn))
+    assert judged.scene == judged.style == judged.time == 1
+
+
+def test_the_transformer_and_the_scenes_model_have_one_latent_space() -> None:
+    folders = [WEIGHTS / name / "vae" for name in ("scenes", "flow")]
+    one, other = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
+    assert one == other
 
 
 def test_shares_count_what_they_say() -> None:

@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--seed", type=int, default=0, help="of what is drawn, and of the noise")
     result.add_argument("--steps", type=int, default=24, help="of each sample")
     result.add_argument("--guidance", type=float, default=4.0, help="of each sample")
+    result.add_argument("--model", choices=("scenes", "flow"), default="scenes", help="of samples: which model draws")
     result.add_argument("--minutes", type=float, help="end after so long, with the pictures that are there")
     result.add_argument("--judge", type=Path, help="folder of another judge")
     result.add_argument("--out", type=Path, help="of samples and seam: folder of the pictures, which are kept")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -120,31 +120,34 @@ def sample(
     batch: int = 10,
     minutes: float | None = None,
     folder: Path | None = None,
+    model: str = "scenes",
 ) -> NDArray[np.uint8]:
     """One picture (n, 128, 128, 3) to each caption by diffusers' own pipeline; the i-th starts from seed + i.
 
     Args:
         captions: What is drawn.
         seed: Of the noise.
-        steps: Of each picture, by DPM-Solver++.
+        steps: Of each picture, by DPM-Solver++, or Euler's method of a flow.
         guidance: The guidance scale.
         batch: So many are drawn at once.
         minutes: After so long no more are drawn, and there are fewer than captions.
         folder: Where the pictures are kept, and taken from if they are there.
+        model: "scenes", the UNet, or "flow", the transformer.
     """
     pipeline, pictures = None, []
-    kept = folder and folder / f"{seed}-{steps}-{guidance:g}"
+    kept = folder and folder / f"{model}-{seed}-{steps}-{guidance:g}"
     for start in boxed(range(0, len(captions), batch), "samples", minutes):
         part = list(captions[start : start + batch])
         paths = [kept / f"{start + i:04}.png" for i in range(len(part))] if kept else []
         if paths and all(path.exists() for path in paths):
             pictures.append(np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths]))
             continue
-        pipeline = pipeline or _pipeline()
+        pipeline = pipeline or PIPELINES[model]()
         noise = [torch.Generator().manual_seed(seed + start + i) for i in range(len(part))]
-        options = {"num_inference_steps": steps, "guidance_scale": guidance, "generator": noise, "output_type": "np"}
+        options = {"num_inference_steps": steps, "generator": noise, "output_type": "np"}
         with quiet_diffusers():
-            drawn = (pipeline(part, height=SIZE, width=SIZE, **options).images * 255).round().astype(np.uint8)
+            images = pipeline(part, height=SIZE, width=SIZE, guidance_scale=guidance, **options).images
+        drawn = (images * 255).round().astype(np.uint8)
         for path, each in zip(paths, drawn, strict=False):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(each).save(path)
@@ -152,16 +155,36 @@ def sample(
     return np.concatenate(pictures)
 
 
-def _pipeline() -> Any:
+def _scenes() -> Any:
     diffusers: Any = import_module("diffusers")
-    with quiet_loading():
-        pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
-            WEIGHTS / "scenes", local_files_only=True, torch_dtype=torch.float32
-        )
+    pipeline = _loaded(diffusers.StableDiffusionPipeline, "scenes")
     # As `fusionkit run` draws with it; the folder's own is DDIM, which needs more steps.
     pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    return pipeline
+
+
+def _flow() -> Any:
+    diffusers: Any = import_module("diffusers")
+    pipeline = _loaded(diffusers.FluxPipeline, "flow")
+    # Flux's pipeline calls the scale of guidance by a negative prompt otherwise, and fills texts up to 512 tokens.
+    most = pipeline.tokenizer_2.model_max_length
+
+    def drawn(prompts: list[str], guidance_scale: float, **options: Any) -> Any:
+        guided = {"negative_prompt": [""] * len(prompts), "true_cfg_scale": guidance_scale}
+        return pipeline(prompts, max_sequence_length=most, **guided, **options)
+
+    return drawn
+
+
+def _loaded(kind: Any, name: str) -> Any:
+    with quiet_loading():
+        pipeline = kind.from_pretrained(WEIGHTS / name, local_files_only=True, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+PIPELINES: Mapping[str, Callable[[], Any]] = {"scenes": _scenes, "flow": _flow}
+"""What makes a pipeline of diffusers of each model."""
 
 
 def main(options: argparse.Namespace) -> None:
@@ -172,7 +195,8 @@ def main(options: argparse.Namespace) -> None:
     else:
         captions = chosen_captions(options.count or COUNT, options.seed)
         out = options.out or OUT
-        pictures = sample(captions, options.seed, options.steps, options.guidance, minutes=options.minutes, folder=out)
+        told = options.seed, options.steps, options.guidance
+        pictures = sample(captions, *told, minutes=options.minutes, folder=out, model=options.model)
     captions = captions[: len(pictures)]
     seen = load_judge(options.judge or WEIGHTS / "judge").judge(pictures)
     found = shares(captions, seen)
