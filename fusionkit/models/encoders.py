@@ -28,6 +28,8 @@ def encoder_notes(specs: Mapping[str, ModelSpec]) -> list[str]:
     Args:
         specs: The models by the recipe's names, the main one first.
     """
+    if len(specs) < 2:
+        return []
     (main, ours), *others = specs.items()
     mine = _encoder(ours)
     return [

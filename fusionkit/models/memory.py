@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from fusionkit.loop.model import ModelInfo
 from fusionkit.loop.ring import MARGIN
-from fusionkit.models.families import FAMILIES
 
 if TYPE_CHECKING:
     import torch
 
     from fusionkit.loop.stage import StagePlan
+    from fusionkit.models.families import Family
     from fusionkit.recipe.recipe import Recipe
 
 GIB = 2**30
@@ -74,7 +74,7 @@ def estimate_memory(
     from fusionkit.models.devices import pick_device, pick_dtype
 
     device = pick_device(recipe.device)
-    itemsize = pick_dtype(recipe.dtype, device, FAMILIES[info.kind].half).itemsize
+    itemsize = pick_dtype(recipe.dtype, device, _family(info).half).itemsize
     window = recipe.window or info.window
     view = window[1] // info.factor, window[0] // info.factor
     batch = recipe.batch_size or views_per_pass(info, view, itemsize, free=None)
@@ -85,10 +85,17 @@ def estimate_memory(
     return MemoryEstimate(
         weights=int(_parameters(info, beside, recipe.offload) * itemsize * _RESIDENT[recipe.offload]),
         canvas=_CANVASES * 4 * info.channels * pixels // info.factor**2,
-        forward=batch * FAMILIES[info.kind].view_bytes(info, view, itemsize) * info.passes(recipe.guidance_scale) // 2,
+        forward=batch * _family(info).view_bytes(info, view, itemsize) * info.passes(recipe.guidance_scale) // 2,
         # The VAE of most models is kept in float32, and so is the picture.
         decode=_DECODER_MAPS * 4 * info.vae_channels * decoded + 4 * 3 * pixels,
     )
+
+
+def _family(info: ModelInfo) -> Family:
+    # Whoever only wants this module's constants, as the help of a command does, is not to look for families.
+    from fusionkit.models.families import FAMILIES
+
+    return FAMILIES[info.kind]
 
 
 def _with_margins(stage: StagePlan, factor: int) -> int:
@@ -107,10 +114,10 @@ def models_beside(infos: Mapping[str, ModelInfo], recipe: Recipe) -> list[ModelI
 
 
 def _parameters(info: ModelInfo, beside: Sequence[ModelInfo], offload: str) -> int:
-    main = info.parameters or FAMILIES[info.kind].parameters
+    main = info.parameters or _family(info).parameters
     # Under offload only the denoiser at work is on the device.
     there = beside if offload == "none" else ()
-    return main + sum(each.denoiser_parameters or FAMILIES[each.kind].parameters * 3 // 4 for each in there)
+    return main + sum(each.denoiser_parameters or _family(each).parameters * 3 // 4 for each in there)
 
 
 def machine_memory(device: torch.device) -> int:
@@ -171,4 +178,4 @@ def views_per_pass(info: ModelInfo, view: tuple[int, int], itemsize: int, free: 
             8 views, since larger batches are no faster there.
     """
     room, most = (2 * GIB, 8) if free is None else (free // 2, LARGEST_BATCH)
-    return max(1, min(most, room // FAMILIES[info.kind].view_bytes(info, view, itemsize)))
+    return max(1, min(most, room // _family(info).view_bytes(info, view, itemsize)))

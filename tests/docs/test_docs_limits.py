@@ -8,7 +8,7 @@ import pytest
 from docs_pages import DOCS, ROOT
 
 from fusionkit.comparison.ranges import MOST_VALUES
-from fusionkit.models.files import configs, reading, weights
+from fusionkit.models.files import config_values, reading, weights
 from fusionkit.models.lora import file as lora_file
 from fusionkit.models.prompts import tokens as prompt_tokens
 from fusionkit.models.schedulers import options as scheduler_options
@@ -35,7 +35,7 @@ def test_limits_of_models_are_told() -> None:
         "STEP_LIMIT": scheduler_options.STEP_LIMIT,
         "SHARD_LIMIT": weights.SHARD_LIMIT,
         "NUMBER_LIMIT": reading.NUMBER_LIMIT,
-        **{name: value for name, value in vars(configs).items() if name in CONFIGS},
+        **{name: value for name, value in vars(config_values).items() if name in CONFIGS},
     }
     assert len(counted) == 3 + len(CONFIGS)
     for name, value in counted.items():
@@ -64,7 +64,7 @@ def rooms() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for part in page.split("\n### ")[1:]:
         if part.startswith("`fusionkit/"):
-            found[part.split("`")[1].rstrip("/")] = set(re.findall(r"[a-z_]+\.py", part))
+            found[part.split("`")[1].rstrip("/")] = set(re.findall(r"[a-z0-9_]+\.py", part))
     return found
 
 

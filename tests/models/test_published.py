@@ -258,11 +258,9 @@ REFUSED: Mapping[str, tuple[Mapping[str, Config], str]] = {
         ),
         "needs its own code for 'text_encoder' (kolors.ChatGLMModel), which is not run",
     ),
-    "PixArt": (
-        changed(
-            SD, model_index={"_class_name": "PixArtAlphaPipeline", "unet": None, "transformer": ["diffusers", "X"]}
-        ),
-        "is a PixArtAlphaPipeline; fusionkit uses Stable Diffusion 1, 2 and XL pipelines",
+    "DiT": (
+        changed(SD, model_index={"_class_name": "DiTPipeline", "unet": None, "transformer": ["diffusers", "X"]}),
+        "is a DiTPipeline; fusionkit draws with: ",
     ),
     "a text encoder of another size": (
         changed({**SD, "text_encoder": SD2_TEXT}),

@@ -153,7 +153,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], line: s
     ("options", "fields", "line"),
     [
         ({"levels": [1]}, {"prompt": " "}, "the prompt is empty, so there are no words to choose from"),
-        ({}, {}, r"has no cross-attention at levels \[4\]; it has it at levels \[1\]"),
+        ({"levels": [4]}, {}, r"has no cross-attention at levels \[4\]; it has it at levels \[1\]"),
     ],
 )
 def test_what_makes_no_sense_with_a_model_is_said_before_it_loads(
@@ -183,7 +183,7 @@ def test_all_tokens_are_read_of_unets_alone() -> None:
     recipe = Recipe(prompt="a hill", size=(64, 64), plugins=[PatchContentPrompts(levels=(2,), tokens="all")])
     prepare(recipe, info)
     with pytest.raises(RecipeError, match=r"tokens: all is for models with a UNet; .* is a transformer"):
-        prepare(recipe, replace(info, patch=2))
+        prepare(recipe, replace(info, block_out_channels=()))
 
 
 # Runs.

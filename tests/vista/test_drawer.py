@@ -139,7 +139,7 @@ def test_extras_are_drawn_only_where_they_are_asked_for() -> None:
 
 
 def test_parts_that_do_not_go_together_are_refused() -> None:
-    with pytest.raises(ValueError, match="'a city', 'whale' don't go together"):
+    with pytest.raises(ValueError, match="'a city' and 'whale' don't go together"):
         sampled(8, scene="a city", thing="whale")
     with pytest.raises(ValueError, match="a picture holds at most 2 of 'whale', not 3"):
         sampled(8, thing="whale", number=3)

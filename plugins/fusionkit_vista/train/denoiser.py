@@ -55,7 +55,7 @@ def build_scheduler() -> Any:
     weather is missed.
     """
     return import_module("diffusers").DDIMScheduler(
-        **SCHEDULE, clip_sample=False, set_alpha_to_one=False, timestep_spacing="trailing"
+        **SCHEDULE, clip_sample=False, set_alpha_to_one=False, steps_offset=1, timestep_spacing="trailing"
     )
 
 
