@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from magicfusion import Setting, averaged, blended, share
@@ -27,6 +28,7 @@ from fusionkit_vista.drawer import SCENES, STYLES, TIMES
 from fusionkit_vista.judge import SIZE, Seen, load_judge
 from fusionkit_vista.models import WEIGHTS
 
+T = TypeVar("T")
 STEPS = 12
 SCENE = "a landscape {style} of {scene} {time} in clear weather"
 DRAGON = "a {style} of the sky {time} in clear weather with a dragon"
@@ -70,14 +72,25 @@ SETTINGS = {
 }
 
 
-def draw(folder: Path, setting: Setting, asked: Sequence[Case]) -> None:
-    """Draw what is not there yet of one setting."""
+class Asked(Protocol):
+    """What one picture is asked for."""
+
+    @property
+    def number(self) -> int:
+        """Its number, which is its seed."""
+
+    def fill(self, template: str) -> str:
+        """A prompt of this case."""
+
+
+def draw(folder: Path, setting: Setting, asked: Sequence[Asked], **fields: Any) -> None:
+    """Draw what is not there yet of one setting, with these fields of the recipe."""
     missing = [case for case in asked if not (folder / f"{case.number:03}.png").exists()]
     if not missing:
         return
     names = list(setting.prompts)
     models = {name: f"vista/{name}" for name in names} if len(names) > 1 else f"vista/{names[0]}"
-    fusion, began = Fusion.from_pretrained(models, size=(SIZE, SIZE), steps=STEPS), perf_counter()
+    fusion, began = Fusion.from_pretrained(models, size=(SIZE, SIZE), **fields), perf_counter()
     for case in missing:
         prompts = {name: case.fill(template) for name, template in setting.prompts.items()}
         plugins = setting.plugins(prompts, setting.negative and case.fill(setting.negative))
@@ -86,7 +99,30 @@ def draw(folder: Path, setting: Setting, asked: Sequence[Case]) -> None:
     print(f"{folder.name}: {len(missing)} pictures in {perf_counter() - began:.0f} s", flush=True)
 
 
-def pictures(folder: Path, asked: Sequence[Case]) -> NDArray[np.uint8] | None:
+def options_of(about: str, out: str, settings: Mapping[str, Setting]) -> argparse.Namespace:
+    """The command line's options; its threads are set."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder of the pictures")
+    parser.add_argument("--pictures", type=int, default=100, help="how many prompts, each with its own seed")
+    parser.add_argument("--only", nargs="*", choices=settings, default=list(settings), help="which settings")
+    parser.add_argument("--part", default="0/1", help="which part of the pictures this process draws, such as 0/2")
+    parser.add_argument("--threads", type=int, help="CPU threads of this process")
+    parser.add_argument("--table", action="store_true", help="judge, and print the table")
+    options = parser.parse_args()
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    return options
+
+
+def part_of(asked: Sequence[T], part: str) -> list[T]:
+    """The part of the cases that is named, such as 0/2."""
+    number, count = map(int, part.split("/"))
+    return list(asked[number::count])
+
+
+def pictures(folder: Path, asked: Sequence[Asked]) -> NDArray[np.uint8] | None:
     """The pictures (n, 128, 128, 3) of a setting; None where one is missing."""
     paths = [folder / f"{case.number:03}.png" for case in asked]
     if not all(path.exists() for path in paths):
@@ -104,23 +140,11 @@ def judged(asked: Sequence[Case], seen: Sequence[Seen]) -> dict[str, list[bool]]
 
 def main() -> None:
     """Draw, or judge what was drawn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("out/magicfusion-vista"), help="folder of the pictures")
-    parser.add_argument("--pictures", type=int, default=100, help="how many prompts, each with its own seed")
-    parser.add_argument("--only", nargs="*", choices=SETTINGS, default=list(SETTINGS), help="which settings")
-    parser.add_argument("--part", default="0/1", help="which part of the pictures this process draws, such as 0/2")
-    parser.add_argument("--threads", type=int, help="CPU threads of this process")
-    parser.add_argument("--table", action="store_true", help="judge, and print the table")
-    options = parser.parse_args()
-    if options.threads:
-        import torch
-
-        torch.set_num_threads(options.threads)
+    options = options_of(__doc__, "out/magicfusion-vista", SETTINGS)
     asked = cases(options.pictures)
     if not options.table:
-        part, parts = map(int, options.part.split("/"))
         for name in options.only:
-            draw(options.out / name, SETTINGS[name], [case for case in asked if case.number % parts == part])
+            draw(options.out / name, SETTINGS[name], part_of(asked, options.part), steps=STEPS)
         return
     judge, figures = load_judge(WEIGHTS / "judge"), {}
     print("| setting | the scene | the dragon | both |\n| --- | --- | --- | --- |")

@@ -248,7 +248,7 @@ def flow_schedulers() -> str:
             [
                 f"`{name}`",
                 f"`{cls}`",
-                ", ".join(f"`{key}: {written(value)}`" for key, value in fixed.items()),
+                _options(fixed),
                 draws(name),
             ]
             for name, (cls, fixed) in {**FLOW_NAMES, **both}.items()

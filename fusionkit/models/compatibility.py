@@ -43,7 +43,7 @@ def misfits(infos: Mapping[str, ModelInfo]) -> list[str]:
     (main, ours), *others = infos.items()
     return [
         f"models '{main}' ({ours.name}) and '{name}' ({theirs.name}) can't be fused: {', '.join(differing)}; "
-        f"use models that were fine-tuned from one base model"
+        f"use models with the same autoencoder, such as those fine-tuned from one base model"
         for name, theirs in others
         if (differing := list(_differences(ours, theirs)))
     ]

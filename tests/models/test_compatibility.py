@@ -24,7 +24,7 @@ from fusionkit.models.schedulers.by_name import CLASS_NAMES, SHORT_NAMES
 from fusionkit.models.schedulers.make import make_scheduler
 from fusionkit.recipe import SchedulerSpec
 
-ADVICE = "; use models that were fine-tuned from one base model"
+ADVICE = "; use models with the same autoencoder, such as those fine-tuned from one base model"
 
 
 def pair(config: dict[str, Any] | None = None, **changed: Any) -> dict[str, ModelInfo]:

@@ -31,15 +31,10 @@ _NEGATIVE = -1  # in place of a number of skipped layers: encoded as a negative 
 
 
 class TransformerModel(DiffusersModel):
-    """Any pipeline whose family says the rest.
+    """Any pipeline whose family says the rest; each view is told that it is a whole picture."""
 
-    Args:
-        positions: "local" tells every view that it is a whole picture; "canvas" where it lies, one view at a time.
-    """
-
-    def __init__(self, *args: Any, positions: str = "local", **options: Any) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.positions = positions
         # Image and text tokens of the rows at work, and the batch's number: for those who watch the attention.
         self.tokens = self.text = self._number = 0
         self._asked: Asked | None = None
@@ -75,10 +70,6 @@ class TransformerModel(DiffusersModel):
         """The lengths of the texts, where the denoiser can't tell text from what fills it up."""
         return tuple(embeds.shape[1] for embeds, *_ in pair) if self.family.one_length else ()
 
-    def _automatic_batch(self, view: tuple[int, int]) -> int:
-        # One place for each call, where views are told theirs.
-        return 1 if self.positions == "canvas" else super()._automatic_batch(view)
-
     def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
         """As the family guides, which may be token by token."""
         height, width = cond.shape[-2:]
@@ -101,11 +92,9 @@ class TransformerModel(DiffusersModel):
         """The denoiser's arguments but latents and time."""
         p, view = self.family.patch, views[0]
         size = -(-view.height // p), -(-view.width // p)
-        told = self.positions == "canvas" and view.dilation == 1
-        origin = (round(view.top / p), round(view.left / p)) if told else (0, 0)
         self.tokens, self.text = size[0] * size[1], max(parts[0].shape[1] for parts in embeddings)
         like = torch.empty(0, device=self.device, dtype=self.dtype)
-        self._asked = Asked(self.pipe, stage, views, size, origin, scale, like)
+        self._asked = Asked(self.pipe, stage, views, size, scale, like)
         return self.family.conditions(self._asked, embeddings)
 
     def call(self, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]) -> Tensor:

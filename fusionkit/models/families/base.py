@@ -52,7 +52,6 @@ class Asked:
         stage: The stage.
         views: The B rows' views.
         size: (height, width) of the views in tokens.
-        origin: Where the views begin, (top, left) in tokens; (0, 0) unless they are told their places on the canvas.
         scale: The guidance scale, for models that take it as an input.
         like: A tensor of the denoiser's type and on its device.
     """
@@ -61,7 +60,6 @@ class Asked:
     stage: Stage
     views: Sequence[View]
     size: tuple[int, int]
-    origin: tuple[int, int]
     scale: float
     like: Tensor
 

@@ -62,9 +62,9 @@ def image_ids(asked: Asked, first: float = 0.0) -> Tensor:
     """The place of each image token, (h w, 3), float32: `first`, its row, its column."""
     import torch
 
-    (height, width), (top, left) = asked.size, asked.origin
-    rows = torch.arange(top, top + height, device=asked.like.device, dtype=torch.float32)
-    columns = torch.arange(left, left + width, device=asked.like.device, dtype=torch.float32)
+    height, width = asked.size
+    rows = torch.arange(height, device=asked.like.device, dtype=torch.float32)
+    columns = torch.arange(width, device=asked.like.device, dtype=torch.float32)
     rows, columns = rows[:, None].expand(height, width).flatten(), columns[None].expand(height, width).flatten()
     return torch.stack([torch.full_like(rows, first), rows, columns], -1)
 

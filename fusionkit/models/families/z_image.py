@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family, Steered
@@ -29,8 +28,8 @@ class ZImage(Family):
         return (embeds[None],)
 
     def conditions(self, asked: Asked, embeddings: Sequence[Embedding]) -> dict[str, Any]:
-        """The captions, and where the views begin."""
-        return {"cap_feats": [text[0] for (text,) in embeddings], "origin": asked.origin}
+        """The captions."""
+        return {"cap_feats": [text[0] for (text,) in embeddings]}
 
     def time(self, timestep: Tensor, dtype: Any) -> Tensor:
         """1 - t / 1000."""
@@ -40,12 +39,8 @@ class ZImage(Family):
         """Lists in, a list out, and the velocity points from the noise to the picture."""
         import torch
 
-        origin, steering = conditions["origin"], conditions.get("controlnet_block_samples")
         views, time = list(latents[:, :, None].unbind(0)), self.time(timestep, latents.dtype)
-        with nullcontext() if origin == (0, 0) else _moved(denoiser, origin):
-            answers = denoiser(
-                views, time, conditions["cap_feats"], controlnet_block_samples=steering, return_dict=False
-            )[0]
+        answers = denoiser(views, time, **conditions, return_dict=False)[0]
         return -torch.stack([answer[:, 0] for answer in answers])
 
     def residuals(
@@ -54,18 +49,17 @@ class ZImage(Family):
         """Of all rows, by layer; a ControlNet works with parts of the denoiser, and some take a mask, here empty."""
         import torch.nn.functional as F
 
-        net, origin = steered.net, conditions["origin"]
+        net = steered.net
         if net.t_embedder is None:
             net.from_transformer(net, asked.pipe.transformer)
         hints = F.pad(steered.hints, (0, 0, 0, 0, 0, net.config.control_in_dim - steered.hints.shape[1]))
-        with nullcontext() if origin == (0, 0) else _moved(net, origin):
-            samples = net(
-                list(latents[:, :, None].unbind(0)),
-                self.time(timestep, latents.dtype),
-                conditions["cap_feats"],
-                hints[:, :, None],
-                conditioning_scale=steered.scale,
-            )
+        samples = net(
+            list(latents[:, :, None].unbind(0)),
+            self.time(timestep, latents.dtype),
+            conditions["cap_feats"],
+            hints[:, :, None],
+            conditioning_scale=steered.scale,
+        )
         return {"controlnet_block_samples": samples}
 
     def places(self, tokens: int, text: int, queries: int, keys: int) -> tuple[slice, slice] | None:
@@ -80,20 +74,3 @@ class ZImage(Family):
         chat = [{"role": "user", "content": "{}"}]
         options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": True}
         return pipe.tokenizer, pipe.tokenizer.apply_chat_template(chat, **options), 0
-
-
-@contextmanager
-def _moved(denoiser: Any, origin: tuple[int, int]) -> Iterator[None]:
-    """Within it, image tokens begin at (top, left) in place of (0, 0); captions stay where they are."""
-    usual, (top, left) = type(denoiser).create_coordinate_grid, origin
-
-    def grid(size: Any, start: Any = None, device: Any = None) -> Any:
-        if start is not None and size[1] * size[2] > 1:
-            start = (start[0], start[1] + top, start[2] + left)
-        return usual(size, start, device)
-
-    denoiser.create_coordinate_grid = grid
-    try:
-        yield
-    finally:
-        del denoiser.create_coordinate_grid

@@ -138,15 +138,3 @@ def window_tokens(info: ModelInfo, size: tuple[int, int] | None = None) -> int:
     side = info.factor * info.patch
     width, height = size or info.window
     return ceil(width / side) * ceil(height / side)
-
-
-def mu(config: Mapping[str, Any], tokens: int) -> float:
-    """The shift of a picture of so many tokens, linear in them; as in diffusers' `calculate_shift`.
-
-    Args:
-        config: With `base_shift` at `base_image_seq_len` tokens and `max_shift` at `max_image_seq_len`.
-        tokens: Of the picture.
-    """
-    few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
-    low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
-    return float(low + (high - low) * (tokens - few) / (many - few))

@@ -118,7 +118,7 @@ def test_latent_spaces_that_differ() -> None:
         + "/".join(["0.1159"] * 16)
         + " and "
         + "/".join(["0.0609"] * 16)
-        + "; use models that were fine-tuned from one base model"
+        + "; use models with the same autoencoder, such as those fine-tuned from one base model"
     )
     assert "autoencoders of AutoencoderKL and AutoencoderKLQwenImage" in coded
     assert misfits({"a": infos["a"], "b": replace(infos["a"], vae="AutoencoderTiny")}) == []

@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from tiny_parts import Case, byte_pairs, flow, seeded, shaken
+from tiny_parts import Case, byte_pairs, flow, qwen_autoencoder, seeded, shaken
 
 
 def pipeline(*, distilled: bool) -> Any:
@@ -41,15 +41,6 @@ def pipeline(*, distilled: bool) -> Any:
         num_refiner_text_blocks=1,
         axes_dims_rope=(4, 6, 6),
     )
-    vae = diffusers.AutoencoderKLQwenImage(
-        base_dim=4,
-        z_dim=16,
-        dim_mult=[1, 1, 2, 2],
-        num_res_blocks=1,
-        temperal_downsample=[False, True, True],
-        latents_mean=[0.1 * channel - 0.8 for channel in range(16)],
-        latents_std=[1 + 0.1 * channel for channel in range(16)],
-    )
     return diffusers.Krea2Pipeline(
         scheduler=flow(
             use_dynamic_shifting=True,
@@ -58,7 +49,7 @@ def pipeline(*, distilled: bool) -> Any:
             base_image_seq_len=256,
             max_image_seq_len=6400,
         ),
-        vae=vae.eval(),
+        vae=qwen_autoencoder(),
         text_encoder=transformers.Qwen3VLModel(config).eval(),
         tokenizer=byte_pairs(),
         transformer=shaken(net),

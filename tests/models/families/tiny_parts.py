@@ -220,3 +220,31 @@ def unpacked(pipe: Any, tokens: torch.Tensor, noise: torch.Tensor) -> torch.Tens
     factor = pipe.vae_scale_factor
     latents: torch.Tensor = pipe._unpack_latents(tokens, noise.shape[2] * factor, noise.shape[3] * factor, factor)
     return latents
+
+
+def qwen2_5_vl(tokenizer: Any) -> Any:
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 24,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 1024,
+        "rope_scaling": {"type": "mrope", "mrope_section": [2, 2, 2], "rope_type": "default"},
+    }
+    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 24}
+    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+    return transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
+
+
+def qwen_autoencoder() -> Any:
+    return diffusers.AutoencoderKLQwenImage(
+        base_dim=4,
+        z_dim=16,
+        dim_mult=[1, 1, 2, 2],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.1 * number - 0.8 for number in range(16)],
+        latents_std=[1 + 0.1 * number for number in range(16)],
+    ).eval()

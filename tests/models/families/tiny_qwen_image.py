@@ -6,24 +6,7 @@ from typing import Any
 
 import diffusers
 import torch
-import transformers
-from tiny_parts import Case, byte_pairs, flow, packed, seeded, shaken, unpacked
-
-
-def text_encoder() -> Any:
-    text = {
-        "vocab_size": len(byte_pairs()),
-        "hidden_size": 24,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": 1024,
-        "rope_scaling": {"type": "mrope", "mrope_section": [2, 2, 2], "rope_type": "default"},
-    }
-    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 24}
-    config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
-    return transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
+from tiny_parts import Case, byte_pairs, flow, packed, qwen2_5_vl, qwen_autoencoder, seeded, shaken, unpacked
 
 
 def pipeline() -> Any:
@@ -37,15 +20,6 @@ def pipeline() -> Any:
         joint_attention_dim=24,
         axes_dims_rope=(4, 6, 6),
     )
-    vae = diffusers.AutoencoderKLQwenImage(
-        base_dim=4,
-        z_dim=16,
-        dim_mult=[1, 1, 2, 2],
-        num_res_blocks=1,
-        temperal_downsample=[False, True, True],
-        latents_mean=[0.1 * number - 0.8 for number in range(16)],
-        latents_std=[1 + 0.1 * number for number in range(16)],
-    ).eval()
     return diffusers.QwenImagePipeline(
         scheduler=flow(
             shift=1.0,
@@ -55,8 +29,8 @@ def pipeline() -> Any:
             max_image_seq_len=8192,
             shift_terminal=0.02,
         ),
-        vae=vae,
-        text_encoder=text_encoder(),
+        vae=qwen_autoencoder(),
+        text_encoder=qwen2_5_vl(byte_pairs()),
         tokenizer=byte_pairs(),
         transformer=shaken(net),
     )
