@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from pathlib import Path
-
 import pytest
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-
-def cases() -> list[object]:
-    """The `CASES` of each file `tiny_*.py`: another family is another file."""
-    names = sorted(path.stem for path in HERE.glob("tiny_*.py") if path.stem != "tiny_parts")
-    return [case for name in names for case in import_module(name).CASES]
+from tiny_parts import cases
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`case` is each of them in turn; `family`, the first of each family, for what no setting of a model changes."""
     if "case" in metafunc.fixturenames:
         metafunc.parametrize("case", cases(), ids=str)
+    if "family" in metafunc.fixturenames:
+        first = {case.kind: case for case in reversed(cases())}
+        metafunc.parametrize("family", list(reversed(first.values())), ids=str)

@@ -36,15 +36,15 @@ def picture(pixels: torch.Tensor) -> Image.Image:
 
 @pytest.mark.parametrize("scale", [4.0, 1.0], ids=str)
 def test_one_window_is_drawn_as_by_the_pipeline_with_a_controlnet(
-    case: Case, scale: float, monkeypatch: pytest.MonkeyPatch
+    family: Case, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Those pipelines draw a sample of the hint's latents, where fusionkit takes their mean.
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
     size = (160, 96)
-    model, shown = model_of(case, size), hint(*size)
+    model, shown = model_of(family, size), hint(*size)
     plain = run(stage_on(model, steps=3, guidance_scale=scale))
-    for steering in steerings(case):
-        net, pipe = net_for(case, steering), case.make()
+    for steering in steerings(family):
+        net, pipe = net_for(family, steering), family.make()
         stage = stage_on(model, steps=3, guidance_scale=scale)
         ours = run(stage, Steered(controls=((net, shown, 0.7),)))
 
@@ -53,7 +53,7 @@ def test_one_window_is_drawn_as_by_the_pipeline_with_a_controlnet(
             steered.set_progress_bar_config(disable=True)
             call = {"num_inference_steps": 3, "output_type": "latent", "width": size[0], "height": size[1]}
             call |= {"control_image": picture(shown), "controlnet_conditioning_scale": 0.7}
-            theirs = case.drawn(steered, stage.noise("init"), PROMPT, NEGATIVE, scale, **call)
+            theirs = family.drawn(steered, stage.noise("init"), PROMPT, NEGATIVE, scale, **call)
 
         assert apart(ours, theirs) <= 1e-4
         assert apart(ours, plain) > 1e-2, "it steers"
@@ -66,9 +66,9 @@ def predicted(stage: Stage, views: tuple[View, ...], *controls: Control) -> torc
     return stage.model.predict(stage, stage.steps[0], patches)  # type: ignore[union-attr]
 
 
-def test_each_view_is_shown_its_own_part_encoded_once(case: Case) -> None:
-    model = model_of(case, (64, 64))
-    net, shown = net_for(case, steerings(case)[0]), hint(192, 64)
+def test_each_view_is_shown_its_own_part_encoded_once(family: Case) -> None:
+    model = model_of(family, (64, 64))
+    net, shown = net_for(family, steerings(family)[0]), hint(192, 64)
     side = 8
     views = (View(0, 0, side, side), View(0, 9, side, side), View(0, 16, side, side))
     dilated = (View(0, 1, side // 2, side, 2),)
@@ -109,33 +109,33 @@ def hint_in(args: Any, told: Any, model: Any) -> torch.Tensor:
     return model.family.unpacked(shown, (tall, 8)) if shown.ndim == 3 else shown
 
 
-def test_controls_add_up(case: Case) -> None:
-    model = model_of(case, (64, 64))
+def test_controls_add_up(family: Case) -> None:
+    model = model_of(family, (64, 64))
     stage = stage_on(model)
-    net, shown, view = net_for(case, steerings(case)[-1]), hint(64, 64), (View(0, 0, 8, 8),)
+    net, shown, view = net_for(family, steerings(family)[-1]), hint(64, 64), (View(0, 0, 8, 8),)
     one, other = Control(net, shown, 0.4), Control(net, hint(64, 64, seed=1), 0.6)
     both = predicted(stage, view, one, other)
     assert apart(both, predicted(stage, view, other, one)) <= 1e-4
     assert all(apart(both, predicted(stage, view, each)) > 1e-3 for each in (one, other))
-    if case.kind != "z-image":  # whose answer is no multiple of the scale
+    if family.kind != "z-image":  # whose answer is no multiple of the scale
         once, twice = Control(net, shown, 1.0), Control(net, shown, 0.6)
         assert apart(predicted(stage, view, once), predicted(stage, view, one, twice)) <= 1e-4
     assert predicted(stage, view, Control(net, shown, 0.0)).equal(predicted(stage, view))
 
 
-def test_a_folder_is_known_before_it_loads_and_refused_where_it_does_not_fit(case: Case, tmp_path: Path) -> None:
-    steering = steerings(case)[0]
-    net, folder = steering.make(case.make().transformer), tmp_path / "net"
+def test_a_folder_is_known_before_it_loads_and_refused_where_it_does_not_fit(family: Case, tmp_path: Path) -> None:
+    steering = steerings(family)[0]
+    net, folder = steering.make(family.make().transformer), tmp_path / "net"
     net.save_pretrained(folder)
 
     info = inspect_controlnet(str(folder))
 
-    own = model_of(case).info
-    assert (info.kind, info.class_name) == (case.kind, type(net).__name__)
+    own = model_of(family).info
+    assert (info.kind, info.class_name) == (family.kind, type(net).__name__)
     assert info.misfit(own) == ""
     loaded = load_controlnet(info, torch.device("cpu"), torch.float32).state_dict()
     assert all(loaded[name].equal(weights) for name, weights in net.state_dict().items())
-    title = model_of(case).family.title
+    title = model_of(family).family.title
     assert info.misfit(inspect_model(str(SDXL))) == (
         f"controlnet '{folder}' does not fit model '{SDXL}': it is made for {title}, and the model is a "
         f"Stable Diffusion XL"

@@ -45,8 +45,8 @@ def predicted(model: Any) -> torch.Tensor:
     return answer
 
 
-def test_a_lora_adds_what_it_holds_and_comes_off_again(case: Case, tmp_path: Path) -> None:
-    model = model_of(case)
+def test_a_lora_adds_what_it_holds_and_comes_off_again(family: Case, tmp_path: Path) -> None:
+    model = model_of(family)
     if not takes_loras(model.family):
         pytest.skip("diffusers loads no LoRA for the family")
     pipe, denoiser = model.pipe, model.denoiser
@@ -70,8 +70,8 @@ def test_a_lora_adds_what_it_holds_and_comes_off_again(case: Case, tmp_path: Pat
     assert apart(with_lora, plain) > 1e-2
 
 
-def test_a_lora_of_another_family_is_refused_before_the_model_loads(case: Case, tmp_path: Path) -> None:
-    pipe, folder, file = case.make(), tmp_path / "model", tmp_path / "lora.safetensors"
+def test_a_lora_of_another_family_is_refused_before_the_model_loads(family: Case, tmp_path: Path) -> None:
+    pipe, folder, file = family.make(), tmp_path / "model", tmp_path / "lora.safetensors"
     pipe.save_pretrained(folder)
     info = inspect_model(str(folder))
     spec = ModelSpec(model=str(folder), loras=(Lora(path=str(file)),))
@@ -81,10 +81,10 @@ def test_a_lora_of_another_family_is_refused_before_the_model_loads(case: Case, 
         return line.replace(str(tmp_path), "")
 
     lora_of(pipe.transformer, file)
-    family = model_of(case).family
-    title = family.title
-    assert takes_loras(family) == hasattr(pipe, "load_lora_weights")
-    if not takes_loras(family):
+    own = model_of(family).family
+    title = own.title
+    assert takes_loras(own) == hasattr(pipe, "load_lora_weights")
+    if not takes_loras(own):
         told = f"LoRA '/lora.safetensors' can't be put on {title} models, for which diffusers knows none"
         assert problem() == told
         return
@@ -97,7 +97,7 @@ def test_a_lora_of_another_family_is_refused_before_the_model_loads(case: Case, 
     assert problem() == f"LoRA '/lora.safetensors' is for Stable Diffusion 1, 2 or XL, not for {title}"
     lora_of(pipe.transformer, file, "lora_unet_double_blocks_0.")
     assert "spells its layers as another program does" in problem()
-    assert f"{family.pipelines[0]}.lora_state_dict(FILE)" in problem()
+    assert f"{own.pipelines[0]}.lora_state_dict(FILE)" in problem()
     lora_of(torch.nn.ModuleDict({"other_attn": torch.nn.Linear(4, 4)}), file)
     assert problem() == (
         "LoRA '/lora.safetensors' changes 1 of 1 layers that '/model' does not have: transformer: other_attn"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from on_families import NEGATIVE, PROMPT, model_of
 from PIL import Image
-from tiny_parts import Case
+from tiny_parts import Case, cases
 
 from fusionkit import Fusion, Plugin
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
@@ -28,28 +28,28 @@ def picture(case: Case, *plugins: Plugin, size: tuple[int, int], **fields: Any) 
     return result
 
 
-def test_panoramas(case: Case) -> None:
+def test_panoramas(family: Case) -> None:
     plugins = [StyleAlignment(), MultiDiffusion(stride=64), GuidedFusion()]
-    assert picture(case, *plugins, size=(256, 128)).image.size == (256, 128)
+    assert picture(family, *plugins, size=(256, 128)).image.size == (256, 128)
 
 
-def test_fused_noise_keeps_its_variance(case: Case) -> None:
+def test_fused_noise_keeps_its_variance(family: Case) -> None:
     plugins = [MultiDiffusion(stride=64), VarianceCorrectedFusion()]
-    flow = model_of(case).info.prediction_type == "flow_prediction"
-    picture(case, *plugins, size=(256, 128), scheduler="flow-euler-a" if flow else "euler-a")
+    flow = model_of(family).info.prediction_type == "flow_prediction"
+    picture(family, *plugins, size=(256, 128), scheduler="flow-euler-a" if flow else "euler-a")
 
 
-def test_upscaling_with_jitter_and_dilated_samples(case: Case) -> None:
+def test_upscaling_with_jitter_and_dilated_samples(family: Case) -> None:
     plugins = [ProgressiveUpscaling(), MultiDiffusion(stride=64, jitter=8), DilatedSampling()]
-    assert picture(case, *plugins, size=(256, 128)).image.size == (256, 128)
+    assert picture(family, *plugins, size=(256, 128)).image.size == (256, 128)
 
 
-def test_views_of_odd_sides(case: Case) -> None:
+def test_views_of_odd_sides(family: Case) -> None:
     """A canvas that dilation does not divide: a view's sides need be no whole tokens."""
-    factor = model_of(case).info.factor * model_of(case).info.patch
+    factor = model_of(family).info.factor * model_of(family).info.patch
     size = (17 * factor, 9 * factor)
     plugins = [ProgressiveUpscaling(), MultiDiffusion(stride=64), DilatedSampling()]
-    assert picture(case, *plugins, size=size).image.size == size
+    assert picture(family, *plugins, size=size).image.size == size
 
 
 def test_a_picture_is_encoded_and_decoded_as_the_pipeline_does(case: Case) -> None:
@@ -64,20 +64,28 @@ def test_a_picture_is_encoded_and_decoded_as_the_pipeline_does(case: Case) -> No
 TOLD = """
 import sys
 from fusionkit.models.inspect import inspect_model
-info = inspect_model(sys.argv[1])
-print(info.kind, info.channels, info.factor, info.patch, "torch" in sys.modules)
+for folder in sys.argv[1:]:
+    info = inspect_model(folder)
+    print(info.kind, info.channels, info.factor, info.patch, "torch" in sys.modules)
 """
 
 
-def test_a_folder_is_told_without_torch_and_drawn(case: Case, tmp_path: Path) -> None:
+def test_folders_are_told_without_torch(tmp_path: Path) -> None:
+    folders = [str(tmp_path / case.name) for case in cases()]
+    for case, folder in zip(cases(), folders, strict=True):
+        case.make().save_pretrained(folder)
+
+    told = subprocess.run([sys.executable, "-c", TOLD, *folders], capture_output=True, text=True, check=False)
+
+    infos = [model_of(case).info for case in cases()]
+    known = [f"{info.kind} {info.channels} {info.factor} {info.patch} False" for info in infos]
+    assert told.stdout.splitlines() == known, told.stderr
+    assert [info.kind for info in infos] == [case.kind for case in cases()]
+
+
+def test_a_folder_draws_as_its_pipeline(case: Case, tmp_path: Path) -> None:
     pipe, folder = case.make(), tmp_path / "model"
     pipe.save_pretrained(folder)
-
-    told = subprocess.run([sys.executable, "-c", TOLD, str(folder)], capture_output=True, text=True, check=False)
-
-    info = model_of(case).info
-    known = case.kind, info.channels, info.factor, info.patch, False
-    assert told.stdout.split() == list(map(str, known)), told.stderr
     fields: dict[str, Any] = {"steps": 2, "window": (128, 128)}
     loaded, ours = (
         fusion(PROMPT, size=(128, 128), seed=1, progress=False).latents

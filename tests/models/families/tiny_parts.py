@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -52,6 +53,12 @@ class Case:
 
     def __str__(self) -> str:
         return self.name
+
+
+def cases() -> list[Case]:
+    """The `CASES` of each file `tiny_*.py` beside this one: another family is another file."""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("tiny_*.py") if path.stem != "tiny_parts")
+    return [case for name in names for case in import_module(name).CASES]
 
 
 @cache
