@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from string import Formatter
@@ -74,48 +75,18 @@ def parse_interval(value: Any) -> Any:
     return float(begin), float(end)
 
 
-def check_text(text: str) -> str:
-    """A text without control characters and halves of letters.
+def refused_where(problem: Callable[[str], str]) -> AfterValidator:
+    """A validator of texts, of which a function tells why one can't be; empty where it can.
 
-    Raises:
-        ValueError: It has one.
+    The validator raises a ValueError that says so.
     """
-    if problem := unfit_text(text):
-        raise ValueError(problem)
-    return text
 
+    def check(text: str) -> str:
+        if said := problem(text):
+            raise ValueError(said)
+        return text
 
-def check_prompt(prompt: str) -> str:
-    """A prompt that can be encoded; weights and brackets are told in `fusionkit.recipe.prompt_syntax`.
-
-    Raises:
-        ValueError: It holds what belongs elsewhere, or is too long.
-    """
-    if problems := prompt_problems(prompt):
-        raise ValueError("\n".join(problems))
-    return prompt
-
-
-def check_name(text: str) -> str:
-    """A text of one line.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if problem := unfit_line(text):
-        raise ValueError(problem)
-    return text
-
-
-def check_source(text: str) -> str:
-    """A text that may be a path, a hub id or an embedded model's name.
-
-    Raises:
-        ValueError: It can't be any.
-    """
-    if problem := unfit_path(text) or ("" if text.strip() else "is empty"):
-        raise ValueError(problem)
-    return text
+    return AfterValidator(check)
 
 
 def nothing_as_none(value: Any) -> Any:
@@ -191,8 +162,10 @@ Interval = Annotated[
 ]
 Count = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]
 Number = Annotated[float, BeforeValidator(finite)]
-Text = Annotated[str, AfterValidator(check_text)]
-PromptText = Annotated[str, AfterValidator(check_text), AfterValidator(check_prompt)]
-Name = Annotated[str, AfterValidator(check_name)]
+Text = Annotated[str, refused_where(unfit_text)]
+# Weights and brackets are told in `fusionkit.recipe.prompt_syntax`.
+PromptText = Annotated[Text, refused_where(lambda prompt: "\n".join(prompt_problems(prompt)))]
+Name = Annotated[str, refused_where(unfit_line)]
 OptionalName = Annotated[Name | None, BeforeValidator(nothing_as_none)]
-Source = Annotated[str, AfterValidator(check_source)]
+# A path, a hub id or an embedded model's name.
+Source = Annotated[str, refused_where(lambda text: unfit_path(text) or ("" if text.strip() else "is empty"))]
