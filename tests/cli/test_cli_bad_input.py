@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from command_line import CHECKPOINTS, RECIPE, Run
 from PIL import Image
+from warm import answered
 
 TINY = CHECKPOINTS / "tiny-sd"
 
@@ -245,14 +245,13 @@ def test_an_unexpected_error_is_one_line_and_debug_shows_more() -> None:
     del held["conv_out.bias"]
     save_file(held, weights)
     Path("r.yaml").write_text(RECIPE.replace(str(TINY), "model"))
-    command = [sys.executable, "-c", "from fusionkit.cli import main; main(prog_name='fusionkit')"]
-    plain = subprocess.run([*command, "run", "r.yaml", "-q"], capture_output=True, text=True, timeout=120)
+    plain = answered("run", "r.yaml", "-q")
     assert plain.returncode == 1
     assert plain.stderr.startswith(
         "model 'model': unet does not fit its configuration; missing from its files: 1 weight"
     )
     assert plain.stderr.count("\n") == 1
-    debug = subprocess.run([*command, "--debug", "run", "r.yaml", "-q"], capture_output=True, text=True, timeout=120)
+    debug = answered("--debug", "run", "r.yaml", "-q")
     assert debug.returncode == 1
     assert "Traceback" in debug.stderr
 

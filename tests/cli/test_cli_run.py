@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from command_line import CHECKPOINTS, RECIPE, Install, Run
 from PIL import Image
+from warm import Warm, command
 
 from fusionkit.cli.signals import interrupts_later, signals_interrupt
 from fusionkit.pictures.image import read_metadata
@@ -155,21 +154,19 @@ def test_plan_tells_what_a_run_would_do(fusionkit: Run) -> None:
     assert not Path("out").exists()
 
 
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_run_that_is_ended_says_what_was_kept(name: str, code: int) -> None:
     Path("r.yaml").write_text(RECIPE.replace("steps: 3", "steps: 500\npreview-every: 2"))
-    command = [sys.executable, "-c", "from fusionkit.cli import main; main(prog_name='fusionkit')", "run", "r.yaml"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with Warm(command, ["run", "r.yaml"]) as process:
         deadline = time.monotonic() + 120
         while not Path("out/r-0-step004.png").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(getattr(signal, name))
         out, err = process.communicate(timeout=60)
-    last = err.decode().splitlines()[-1]
-    assert (process.returncode, out) == (code, b"")
+    last = err.splitlines()[-1]
+    assert (process.returncode, out) == (code, "")
     assert re.match(r"interrupted after step \d+ of 500; kept: out/r-0-step002\.png, out/r-0-step004\.png", last)
-    assert "Traceback" not in err.decode()
+    assert "Traceback" not in err
     *kept, checkpoint = last.partition("kept: ")[2].split(", ")
     assert re.fullmatch(
         r"'out/r-0\.checkpoint\.safetensors' \(step \d+ of 500; --resume goes on from there\)", checkpoint

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import Run
+from warm import Warm, command
 
 from fusionkit.pictures.image import read_metadata
 
@@ -94,15 +93,11 @@ def test_a_second_run_draws_nothing_and_more_seeds_draw_only_those(fusionkit: Ru
     assert len(after) == 2 * len(before)
 
 
-def command(*more: str) -> list[str]:
-    return [sys.executable, "-m", "fusionkit", *COMPARE, *VARY, "--seeds", "0-2", "-q", *more]
+def started(*more: str) -> Warm:
+    return Warm(command, [*COMPARE, *VARY, "--seeds", "0-2", "-q", *more])
 
 
-def started(*more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(command(*more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for(folder: Path, count: int, process: Warm) -> None:
     for _ in range(2400):
         if len(pictures(folder)) >= count or process.poll() is not None:
             return
@@ -128,7 +123,6 @@ def test_killed_at_any_moment_it_loses_nothing_and_does_nothing_twice(fusionkit:
         assert (OUT / name).read_text() == (Path("whole") / name).read_text()
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on() -> None:
     with started() as process:
         wait_for(OUT, 1, process)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from docs_pages import DOCS
+from warm import answered, pytests
 
 from fusionkit import Fusion, Plugin, hookimpl
 from fusionkit.recipe.recipe_file import load_recipes
@@ -18,14 +17,7 @@ EXAMPLE = DOCS / "example_plugin"
 
 def fusionkit(*arguments: str, path: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, with one folder more to find packages in."""
-    return subprocess.run(
-        [sys.executable, "-c", "from fusionkit.cli import main; main(prog_name='fusionkit')", *arguments],
-        env={**os.environ, "PYTHONPATH": str(path), "COLUMNS": "200"},
-        cwd=cwd,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    return answered(*arguments, path=[path], folder=cwd, changes={"COLUMNS": "200"})
 
 
 class Noted(Plugin):
@@ -81,23 +73,9 @@ def test_without_its_package_the_recipe_names_the_plugin_that_is_missing(tmp_pat
 
 
 def test_its_own_tests_pass(example_folder):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--rootdir",
-            str(EXAMPLE),
-            str(EXAMPLE / "tests"),
-        ],
-        env={**os.environ, "PYTHONPATH": str(example_folder), "PYTHONDONTWRITEBYTECODE": "1"},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    arguments = ["-q", "-n", "0", "-p", "no:cacheprovider", "--rootdir", str(EXAMPLE), str(EXAMPLE / "tests")]
+    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what was imported before pytest
+    done = answered(*arguments, work=pytests, path=[example_folder])
     assert done.returncode == 0, done.stdout
 
 
