@@ -13,6 +13,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+LONG = ("test_types.py", "test_style.py", "test_docs_pages.py")
+"""Files of a minute: they begin, so that no process is left alone with one in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture
 def interruptible() -> Iterator[None]:
     """Signals work as in a terminal; background jobs start without Ctrl-C, and those of `nohup` without SIGHUP."""
