@@ -21,7 +21,7 @@ from fusionkit.runs.run import execute, prepare
 
 # What the weights were loaded with: a later call can't change it.
 WEIGHTS = (
-    *("model", "models", "revision", "variant", "loras", "dtype"),
+    *("model", "models", "base", "revision", "variant", "loras", "dtype"),
     *("device", "offload", "cache", "compile", "channels_last"),
 )
 ADAPTER = ("vae_tiling", "clip_skip")

@@ -185,19 +185,21 @@ def _box(view: View, factor: int, size: tuple[int, int]) -> Box:
 
 
 def _info(spec: ModelSpec, trusted: bool) -> ModelInfo:
-    found = _inspected(spec.model, spec.revision, spec.variant, trusted)
+    found = _inspected(spec.model, spec.base, spec.revision, spec.variant, trusted)
     if isinstance(found, FusionError):
         raise found
     return found
 
 
 @lru_cache(maxsize=64)
-def _inspected(model: str, revision: str | None, variant: str | None, trusted: bool) -> ModelInfo | FusionError:
+def _inspected(
+    model: str, base: str | None, revision: str | None, variant: str | None, trusted: bool
+) -> ModelInfo | FusionError:
     """What is known of a model; a failure is remembered too, so that a missing one is looked for once."""
     from fusionkit.models.inspect import inspect_model
 
     try:
-        return inspect_model(model, revision=revision, variant=variant)
+        return inspect_model(model, base=base, revision=revision, variant=variant)
     except FusionError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever it is, it is of one picture

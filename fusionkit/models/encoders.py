@@ -36,7 +36,7 @@ def encoder_notes(specs: Mapping[str, ModelSpec]) -> list[str]:
         f"models '{main}' ({ours.model}) and '{name}' ({theirs.model}) have autoencoders that encode differently, "
         f"though their configurations agree; what they predict may be of different latents"
         for name, theirs in others
-        if theirs.model != ours.model and not _alike(mine, _encoder(theirs))
+        if theirs.sources != ours.sources and not _alike(mine, _encoder(theirs))
     ]
 
 
@@ -52,7 +52,7 @@ def _close(some: list[float], others: list[float]) -> bool:
 def _encoder(spec: ModelSpec) -> dict[str, list[float]]:
     """A few weights of a model's encoder, by layer; nothing where they can't be read here."""
     try:
-        where = locate(spec.model)
+        where = locate(spec.base or spec.model)
         found = cached_file(where, "model_index.json", spec.revision) if isinstance(where, str) else where
         if found is None or (isinstance(where, Path) and where.is_file()):
             return {}

@@ -55,8 +55,9 @@ def _commits(was: str, now: str) -> str:
 def _each(recipe: Recipe) -> Iterator[tuple[str, str]]:
     models, controlnets = embedded_models(), embedded_controlnets()
     for spec in recipe.specs.values():
-        if not Path(spec.model).expanduser().exists():
-            yield spec.model, _identity(spec.model, models.get(spec.model), "model_index.json", spec.revision)
+        for source in spec.sources:
+            if not Path(source).expanduser().exists():
+                yield source, _identity(source, models.get(source), "model_index.json", spec.revision)
         for lora in spec.loras:
             if not Path(lora.path).expanduser().exists():
                 yield lora.path, _of_lora(lora)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from fusionkit.models.files.denoisers import Transformer, UNet
 from fusionkit.models.files.folder import PICKLE_ADVICE, STEMS, read_weights
 from fusionkit.models.files.hub import hub_file, hub_listing
 from fusionkit.models.files.model_configs import ModelConfigs, known, read_configs, settings_of
+from fusionkit.models.files.on_base import configs_on_base
 from fusionkit.models.files.reading import size_of
-from fusionkit.models.files.single_file import inspect_header
+from fusionkit.models.files.single_file import SingleFile, default_base, inspect_header, read_single_file
 from fusionkit.models.files.weights import PICKLES, variants_of
 from fusionkit.models.schedulers.options import config_problems
 from fusionkit.trust import refusal
@@ -30,11 +32,14 @@ HUB_ID = re.compile(rf"(?=.{{1,96}}$)(?!.*\.git$){_HUB_NAME}/{_HUB_NAME}")
 """How the hub's ids are spelled: no part begins or ends with . or -, and neither comes twice."""
 
 
-def inspect_model(source: str, *, revision: str | None = None, variant: str | None = None) -> ModelInfo:
+def inspect_model(
+    source: str, *, base: str | None = None, revision: str | None = None, variant: str | None = None
+) -> ModelInfo:
     """What is known of a model before its weights load.
 
     Args:
         source: An embedded model's name, a folder in diffusers' layout, a `.safetensors` file, or a hub id.
+        base: For a file: a folder or hub id whose configuration it has, and whose other parts it is used with.
         revision: Branch, tag or commit of a hub id.
         variant: Such as `fp16`: which of several weights files to read.
 
@@ -44,14 +49,16 @@ def inspect_model(source: str, *, revision: str | None = None, variant: str | No
     """
     where, what = locate(source), f"model '{source}'"
     if isinstance(where, Path) and where.is_file():
-        return inspect_header(source, where)
+        return _of_file(source, where, base, revision, variant)
+    if base is not None:
+        raise ModelError(f"{what} is no .safetensors file, which alone can have a base; leave 'base' out")
     read = partial(hub_file, where, revision=revision) if isinstance(where, str) else where.joinpath
     configs = read_configs(read, what, where if isinstance(where, Path) else None)
     if isinstance(configs.denoiser, UNet) and not configs.denoiser.is_xl:
         configs = _up_to_date(configs)
     notes: tuple[str, ...] = ()
     if isinstance(where, str):
-        parameters = _count_cached(where, read("model_index.json").parent, configs, variant)
+        parameters = _count_cached(where, read("model_index.json").parent, configs, variant, what)
     else:
         weights, _ = read_weights(where, configs, variant, what)
         parameters = {part: each.parameters for part, each in weights.items()}
@@ -277,18 +284,66 @@ def _up_to_date(configs: ModelConfigs) -> ModelConfigs:
     return replace(configs, denoiser=unet, told=told, scheduler=scheduler)
 
 
-def _count_cached(hub_id: str, snapshot: Path, configs: ModelConfigs, variant: str | None) -> dict[str, int]:
+def _of_file(source: str, path: Path, base: str | None, revision: str | None, variant: str | None) -> ModelInfo:
+    single, what = read_single_file(source, path), f"model '{source}'"
+    if base is None and (info := inspect_header(source, single)) is not None:
+        return info
+    named, base = base is not None, base or default_base(source, single)
+    folder, configs = read_base(single, base, what, revision, named=named)
+    held = single.parts(configs.family)
+    if isinstance(folder, Path):
+        weights, _ = read_weights(folder, configs, variant, f"base '{base}'", held)
+        parameters = {part: each.parameters for part, each in weights.items()}
+    else:
+        snapshot = hub_file(folder, "model_index.json", revision).parent
+        parameters = _count_cached(folder, snapshot, configs, variant, f"base '{base}'", held)
+    inner = sum(map(prod, single.denoiser.values()))
+    parameters |= {configs.family.denoiser: inner, "": sum(map(prod, single.shapes.values())) - inner}
+    beside = ", ".join(part for part in configs.classes if part in STEMS and part not in held)
+    notes = f"configured as '{base}'{f', whose {beside} it is used with' if beside else ''} (base)"
+    return replace(_of_configs(source, configs, parameters), notes=(notes,))
+
+
+def read_base(
+    single: SingleFile, base: str, what: str, revision: str | None, *, named: bool
+) -> tuple[Path | str, ModelConfigs]:
+    """Where a single file's base is, a folder or a hub id, and its configurations.
+
+    Args:
+        single: The file.
+        base: As its user names it.
+        what: Whose the file is, as errors begin: "model 'name'".
+        revision: Branch, tag or commit of a hub id.
+        named: As for `configs_on_base`.
+
+    Raises:
+        ModelError: It can't be used, or not with this file.
+    """
+    where = locate(base)
+    if isinstance(where, Path) and where.is_file():
+        raise ModelError(f"{what} has a file for its base, '{base}'; name a folder in diffusers' layout, or a hub id")
+    read = partial(hub_file, where, revision=revision) if isinstance(where, str) else where.joinpath
+    folder = where if isinstance(where, Path) else None
+    return where, configs_on_base(single, base, read, what, folder, named=named)
+
+
+def _count_cached(
+    hub_id: str, snapshot: Path, configs: ModelConfigs, variant: str | None, what: str, without: Collection[str] = ()
+) -> dict[str, int]:
     """The number of weights of each component in the hub's cache; none if they are not there yet, but could be.
 
     Raises:
         ModelError: The hub has pickled weights alone, or those of the cache are damaged.
     """
-    if all(variants_of(snapshot / part, STEMS[part]) for part in configs.classes if part in STEMS):
-        weights, _ = read_weights(snapshot, configs, variant, f"model '{hub_id}'")
+    parts = [part for part in configs.classes if part in STEMS and part not in without]
+    if all(variants_of(snapshot / part, STEMS[part]) for part in parts):
+        weights, _ = read_weights(snapshot, configs, variant, what, without)
         return {part: each.parameters for part, each in weights.items()}
+    if configs.family.denoiser in without:
+        return {}
     files = [
         file for file in hub_listing(hub_id, revision=snapshot.name) if file.parent.name == configs.family.denoiser
     ]
     if any(file.suffix in PICKLES for file in files) and not any(file.suffix == ".safetensors" for file in files):
-        raise ModelError(f"model '{hub_id}' {PICKLE_ADVICE}")
+        raise ModelError(f"{what} {PICKLE_ADVICE}")
     return {}

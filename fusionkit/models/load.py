@@ -48,6 +48,7 @@ def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Mod
                 spec.model,
                 infos[name].kind,
                 dtype=pick_dtype(recipe.dtype, device, FAMILIES[infos[name].kind].half),
+                base=spec.base,
                 revision=spec.revision,
                 variant=spec.variant,
                 vae=None if main is None else main.vae,

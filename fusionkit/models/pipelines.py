@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -11,10 +12,11 @@ from fusionkit.errors import ModelError
 from fusionkit.models.families import FAMILIES, Family
 from fusionkit.models.files.folder import read_weights
 from fusionkit.models.files.hub import download_model, hub_file
-from fusionkit.models.files.model_configs import read_configs
+from fusionkit.models.files.model_configs import ModelConfigs, read_configs
+from fusionkit.models.files.single_file import SingleFile, default_base, read_single_file
 from fusionkit.models.files.tokens import check_tokenizers
 from fusionkit.models.guard import AGAIN, reason_of
-from fusionkit.models.inspect import locate
+from fusionkit.models.inspect import locate, read_base
 from fusionkit.models.lora.loras import merge_embedded_lora
 from fusionkit.models.silence import quiet_loading
 
@@ -32,7 +34,7 @@ def load_pipeline(
     dtype: torch.dtype,
     revision: str | None = None,
     variant: str | None = None,
-    config: str | None = None,
+    base: str | None = None,
     vae: Any = None,
 ) -> Any:
     """The diffusers pipeline of a model, on the CPU, from safetensors only and without any code of the model's own.
@@ -43,7 +45,8 @@ def load_pipeline(
         dtype: Type of the weights; a VAE that would overflow in float16 stays in float32.
         revision: Branch, tag or commit of a hub id.
         variant: Such as `fp16`.
-        config: For a single file: a folder or hub id with the configuration; None is what diffusers infers.
+        base: For a single file: a folder or hub id with its configuration and the parts that it lacks; None is what
+            diffusers infers.
         vae: The autoencoder to use in place of the model's own, which is then not loaded.
 
     Raises:
@@ -55,14 +58,19 @@ def load_pipeline(
 
     where, what = locate(source), f"model '{source}'"
     try:
-        # Apart from the loading, so that a download shows its progress.
-        folder = _downloaded(where, revision, variant, what) if isinstance(where, str) else where
-        with quiet_loading(), only_safetensors():
-            if folder.is_file():
-                pipe = _from_single_file(folder, kind, dtype, config, vae)
-            else:
-                pipe = _from_folder(folder, variant, dtype, vae, what)
-            merge_embedded_lora(pipe, source)
+        single = read_single_file(source, where) if isinstance(where, Path) and where.is_file() else None
+        if single is not None and (base is not None or FAMILIES[kind].denoiser != "unet"):
+            pipe = _on_base(single, base, source, revision, variant, dtype, vae)
+        elif single is not None:
+            with quiet_loading(), only_safetensors():
+                pipe = _from_single_file(single.path, kind, dtype, vae)
+        else:
+            # Apart from the loading, so that a download shows its progress.
+            folder = _downloaded(where, revision, variant, what) if isinstance(where, str) else where
+            with quiet_loading(), only_safetensors():
+                configs = read_configs(folder.joinpath, what, folder)
+                pipe = _from_folder(folder, configs, variant, dtype, vae, what)
+        merge_embedded_lora(pipe, source)
     except ModelError as error:
         raise ModelError(_whose(what, error)) from error
     except LocalEntryNotFoundError as error:
@@ -84,24 +92,63 @@ def _whose(what: str, error: ModelError) -> str:
 
 def _downloaded(hub_id: str, revision: str | None, variant: str | None, what: str) -> Path:
     """The folder of a hub's model in its cache; the hub is asked for what is not there alone."""
-    cached = hub_file(hub_id, "model_index.json", revision).parent
     configs = read_configs(partial(hub_file, hub_id, revision=revision), what)
+    return _fetched(hub_id, revision, configs, variant, what)
+
+
+def _fetched(
+    hub_id: str,
+    revision: str | None,
+    configs: ModelConfigs,
+    variant: str | None,
+    what: str,
+    without: Collection[str] = (),
+) -> Path:
+    cached = hub_file(hub_id, "model_index.json", revision).parent
     try:
-        read_weights(cached, configs, variant, what)
+        read_weights(cached, configs, variant, what, without)
     except ModelError:
-        return download_model(hub_id, revision, configs, variant)
+        return download_model(hub_id, revision, configs, variant, without)
     return cached
 
 
-def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any, what: str) -> Any:
+def _on_base(
+    single: SingleFile,
+    base: str | None,
+    source: str,
+    revision: str | None,
+    variant: str | None,
+    dtype: torch.dtype,
+    vae: Any,
+) -> Any:
+    """The pipeline of a single file and the parts of its base that it lacks."""
+    from fusionkit.models.guard import only_safetensors
+
+    named, base = base is not None, base or default_base(source, single)
+    where, configs = read_base(single, base, f"model '{source}'", revision, named=named)
+    whose, held = f"base '{base}'", single.parts(configs.family)
+    folder = where if isinstance(where, Path) else _fetched(where, revision, configs, variant, whose, held)
+    with quiet_loading(), only_safetensors():
+        return _from_folder(folder, configs, variant, dtype, vae, whose, single)
+
+
+def _from_folder(
+    folder: Path,
+    configs: ModelConfigs,
+    variant: str | None,
+    dtype: torch.dtype,
+    vae: Any,
+    what: str,
+    single: SingleFile | None = None,
+) -> Any:
     """The pipeline of a folder whose configurations and headers are checked once more, each part by its class."""
     import diffusers
     import transformers
 
     from fusionkit.models.guard import no_hub
 
-    configs = read_configs(folder.joinpath, what, folder)
-    weights, _ = read_weights(folder, configs, variant, what)
+    held = () if single is None else single.parts(configs.family)
+    weights, _ = read_weights(folder, configs, variant, what, held)
     parts: dict[str, Any] = {}
     # First, since some pipelines bring classes of their parts.
     loader = pipeline_class(configs.family, configs.pipeline)
@@ -117,9 +164,13 @@ def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any
             parts[part] = load_part(cls, folder / part, found.variant, dtype, f"{what}: {part}", exact=exact)
         if vae is not None:
             parts["vae"] = vae
-        elif configs.vae.force_upcast:
+        elif configs.vae.force_upcast and "vae" in parts:
             _upcast(parts["vae"], dtype)
         given = {**configs.family.left_out, **dict.fromkeys(configs.absent), **parts}
+        if single is not None:
+            pipe = _with_file(single, folder, configs, loader, dtype, given)
+            check_tokenizers(pipe, configs.encoders, what)
+            return pipe
         try:
             pipe = loader.from_pretrained(folder, local_files_only=True, **_SAFE, **given)
         except Exception as error:
@@ -130,11 +181,41 @@ def _from_folder(folder: Path, variant: str | None, dtype: torch.dtype, vae: Any
     return pipe
 
 
-def _from_single_file(path: Path, kind: str, dtype: torch.dtype, config: str | None, vae: Any) -> Any:
+def _with_file(
+    single: SingleFile, folder: Path, configs: ModelConfigs, loader: Any, dtype: torch.dtype, given: dict[str, Any]
+) -> Any:
+    """A pipeline of parts that are loaded, and of those that a file holds, configured by a folder.
+
+    Raises:
+        ModelError: The file lacks weights.
+    """
+    import diffusers
+
+    family = configs.family
+    options: dict[str, Any] = {dtype_option(): dtype, "config": str(folder), "local_files_only": True}
+    if single.parts(family) == (family.denoiser,):
+        cls = getattr(diffusers, configs.classes[family.denoiser])
+        loaded = cls.from_single_file(str(single.path), subfolder=family.denoiser, **options)
+        pipe = loader.from_pretrained(folder, local_files_only=True, **_SAFE, **{family.denoiser: loaded, **given})
+    else:
+        pipe = loader.from_single_file(str(single.path), **options, **given)
+    for part in single.parts(family):
+        # A T5 from a file would leave out numbers at random, as in training (diffusers 0.42).
+        net = getattr(pipe, part).eval()
+        lacking = [name for name, weight in net.named_parameters() if weight.is_meta]
+        if lacking:
+            count = f"{len(lacking):,} weight{'s' if len(lacking) > 1 else ''}"
+            raise ModelError(f"{single.path.name} lacks {count} of its {part}, such as '{lacking[0]:.80}'")
+    if "vae" not in given and configs.vae.force_upcast:
+        _upcast(pipe.vae, dtype)
+    return pipe
+
+
+def _from_single_file(path: Path, kind: str, dtype: torch.dtype, vae: Any) -> Any:
     given = {} if vae is None else {"vae": vae}
     family = FAMILIES[kind]
     options = {dtype_option(): dtype, **family.left_out, **given}
-    pipe = pipeline_class(family).from_single_file(str(path), config=config, **options)
+    pipe = pipeline_class(family).from_single_file(str(path), **options)
     if vae is None and pipe.vae.config.get("force_upcast"):
         _upcast(pipe.vae, dtype)
     return pipe

@@ -37,7 +37,7 @@ def files_of(recipe: Recipe) -> list[str]:
 
     Of a plugin's options, whatever is a path or a text that names something there counts.
     """
-    named = [text for spec in recipe.specs.values() for text in (spec.model, *(lora.path for lora in spec.loras))]
+    named = [text for spec in recipe.specs.values() for text in (*spec.sources, *(lora.path for lora in spec.loras))]
     return [text for text in dict.fromkeys([*named, *named_by_plugins(recipe)]) if _exists(text)]
 
 

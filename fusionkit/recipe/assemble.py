@@ -17,10 +17,10 @@ from fusionkit.recipe.texts import is_file, is_folder, unfit_line, unfit_path, u
 
 # Their values are text even where YAML would see something else: `--set prompt="a sign: no entry"`.
 _TEXT_KEYS = frozenset(
-    {"device", "model", "name", "negative-prompt", "output", "prompt", "revision", "size", "variant", "window"}
+    {"base", "device", "model", "name", "negative-prompt", "output", "prompt", "revision", "size", "variant", "window"}
 )
 # Of those, what can be taken away by a word, since no text of theirs is such a word.
-_UNSET_KEYS = frozenset({"revision", "size", "variant", "window"})
+_UNSET_KEYS = frozenset({"base", "revision", "size", "variant", "window"})
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL", "false", "False", "FALSE", "''", '""'})
 _QUOTED = re.compile(r"""\s*(?:'(?:[^']|'')*'|"(?:[^"\\]|\\.)*")\s*""", re.DOTALL)
 _LISTED = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
@@ -128,7 +128,7 @@ def extended(entries: Mapping[str, Node], beside: Path, chain: tuple[Path, ...] 
     base = assembled(base_path, chain)
     base.pop("name", None)
     # Which models there are is said once: a recipe with `model` replaces `models`, and the other way round.
-    for given, replaced in (("model", ("models",)), ("models", ("model", "revision", "variant", "loras"))):
+    for given, replaced in (("model", ("models",)), ("models", ("model", "base", "revision", "variant", "loras"))):
         if given in tree:
             for key in replaced:
                 base.pop(key, None)

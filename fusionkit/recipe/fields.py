@@ -61,6 +61,7 @@ class PipeFields(PictureFields, total=False):
 class ModelFields(PipeFields, total=False):
     """What can be said of a model that is still to load."""
 
+    base: str | None
     revision: str | None
     variant: str | None
     loras: Sequence[Lora | Mapping[str, Any]]

@@ -81,6 +81,12 @@ class Cache(Part):
     )
 
 
+BASE = (
+    "For a .safetensors file: a folder or hub id of a model in diffusers' layout, whose configuration it has, and with "
+    "whose other parts it is used."
+)
+"""What `base` is for, of a recipe and of one of several models."""
+
 Loras = Annotated[list[Lora], Field(max_length=limits.LORAS)]
 
 
@@ -93,6 +99,7 @@ class ModelSpec(Part):
     model: Source = Field(
         description="A hub id, a folder, a .safetensors file, or an embedded model such as vista/scenes."
     )
+    base: Source | None = Field(default=None, description=BASE)
     revision: OptionalName = Field(default=None, description="Branch, tag or commit of a model from the hub.")
     variant: OptionalName = Field(default=None, description="Variant of the weights' files, such as fp16.")
     loras: Loras = Field(default=[], description="LoRAs to put on the model, in order.")
@@ -101,6 +108,11 @@ class ModelSpec(Part):
     @classmethod
     def _from_yaml(cls, value: Any) -> Any:
         return {"model": value} if isinstance(value, str) else value
+
+    @property
+    def sources(self) -> list[str]:
+        """Where its parts come from: the model and, if there is one, its base."""
+        return [self.model, *([] if self.base is None else [self.base])]
 
     @model_serializer(mode="wrap")
     def _to_yaml(self, handler: Any) -> Any:

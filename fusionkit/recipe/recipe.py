@@ -18,9 +18,9 @@ from pydantic_core import to_jsonable_python
 from fusionkit.errors import FusionError, PluginError
 from fusionkit.plugin import Plugin
 from fusionkit.recipe import limits
+from fusionkit.recipe.parts import BASE, Loras, check_model_names
 from fusionkit.recipe.parts import Cache as Cache
 from fusionkit.recipe.parts import Lora as Lora
-from fusionkit.recipe.parts import Loras, check_model_names
 from fusionkit.recipe.parts import ModelSpec as ModelSpec
 from fusionkit.recipe.parts import Part as Part
 from fusionkit.recipe.parts import SchedulerSpec as SchedulerSpec
@@ -134,8 +134,10 @@ class Recipe(Part):
     models: Annotated[dict[str, ModelSpec], AfterValidator(check_model_names)] = Field(
         default={},
         description="In place of `model`, where several draw one picture: sources by name, or mappings with `model`, "
-        "`revision`, `variant` and `loras`. The first is the main one: its size, scheduler, defaults and VAE count.",
+        "`base`, `revision`, `variant` and `loras`. The first is the main one: its size, scheduler, defaults and VAE "
+        "count.",
     )
+    base: Source | None = Field(default=None, description=BASE)
     revision: OptionalName = Field(default=None, description="Branch, tag or commit of a model from the hub.")
     variant: OptionalName = Field(default=None, description="Variant of the weights' files, such as fp16.")
     loras: Loras = Field(default=[], description="LoRAs to put on the model, in order.")
@@ -212,7 +214,7 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _one_way_to_name_models(self) -> Recipe:
         if self.models:
-            for name in ("model", "revision", "variant", "loras"):
+            for name in ("model", "base", "revision", "variant", "loras"):
                 if name in self.model_fields_set and getattr(self, name):
                     where = "name it there" if name == "model" else f"give each model its own: models.NAME.{name}"
                     raise ValueError(f"has both 'models' and '{name}'; {where}")
@@ -223,7 +225,8 @@ class Recipe(Part):
         """The models by their names, the main one first; a recipe with one `model` calls it that."""
         if self.models or self.model is None:
             return dict(self.models)
-        one = ModelSpec(model=self.model, revision=self.revision, variant=self.variant, loras=self.loras)
+        kept = {name: getattr(self, name) for name in ("model", "base", "revision", "variant", "loras")}
+        one = ModelSpec(**kept)
         return {"model": one}
 
     def dump(self) -> dict[str, Any]:

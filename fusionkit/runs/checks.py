@@ -115,7 +115,7 @@ def inspected(spec: ModelSpec) -> ModelInfo:
     Raises:
         ModelError: The model can't be found, or is of no known kind.
     """
-    return inspect_model(spec.model, revision=spec.revision, variant=spec.variant)
+    return inspect_model(spec.model, base=spec.base, revision=spec.revision, variant=spec.variant)
 
 
 def named_scheduler(recipe: Recipe, info: ModelInfo) -> NamedScheduler:

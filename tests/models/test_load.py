@@ -129,7 +129,7 @@ def test_a_single_file(tmp_path: Path) -> None:
     save_single_file(plain("sd"), CHECKPOINTS / "tiny-sd", path)
 
     info = inspect_model(str(path))
-    pipe = load_pipeline(str(path), "sd", dtype=torch.float32, config=str(CHECKPOINTS / "tiny-sd"))
+    pipe = load_pipeline(str(path), "sd", dtype=torch.float32, base=str(CHECKPOINTS / "tiny-sd"))
 
     assert (info.kind, info.prediction_type) == ("sd", "epsilon")
     assert info.parameters == info_of("sd").parameters

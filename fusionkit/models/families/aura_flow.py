@@ -7,6 +7,7 @@ from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.in_file import InFile
 from fusionkit.models.families.parts import stacked
 
 if TYPE_CHECKING:
@@ -25,6 +26,17 @@ class AuraFlow(Family):
     defaults = {"guidance-scale": 3.5, "steps": 50}
     # Measured: 13.0 at a width of 1,536.
     maps, text_tokens, parameters = 14, 256 + _REGISTERS, 8_000_000_000
+    in_file = InFile(
+        (
+            ("double_layers.0.attn.w2q.weight", "cond_seq_linear.weight", "t_embedder.mlp.0.weight"),
+            ("joint_transformer_blocks.0.norm1_context.linear.weight", "register_tokens"),
+        ),
+        "fal/AuraFlow-v0.3",
+        told=(
+            *(("num_mmdit_layers", each) for each in ("double_layers", "joint_transformer_blocks")),
+            *(("num_single_dit_layers", each) for each in ("single_layers", "single_transformer_blocks")),
+        ),
+    )
 
     def sigmas(self, steps: int) -> None:
         """The scheduler's own, as its pipeline leaves them."""

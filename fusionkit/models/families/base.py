@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from fusionkit.models.families.in_file import InFile, Shapes
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -78,6 +80,7 @@ class Family:
         encoders: The parts that encode text; each has a tokenizer of the same ending.
         optional: Parts that a folder may lack, which the pipeline then gets None for.
         left_out: Arguments of the pipeline that no picture needs, and what they are set to.
+        in_file: How a single file holds such a model; None where diffusers loads none.
         controlnets: Classes of diffusers' ControlNets that steer it; none where there are none.
         widths: What of the denoiser's configuration must be the width of which text encoder's tokens.
         reads: Where the text that image tokens look at is tokenized, and the most tokens that are read; what is longer
@@ -109,6 +112,7 @@ class Family:
     encoders: ClassVar[tuple[str, ...]] = ("text_encoder",)
     optional: ClassVar[frozenset[str]] = frozenset()
     left_out: ClassVar[Mapping[str, Any]] = {}
+    in_file: ClassVar[InFile | None] = None
     controlnets: ClassVar[tuple[str, ...]] = ()
     widths: ClassVar[Mapping[str, str]] = {}
     reads: ClassVar[Mapping[str, int]] = {"tokenizer": 512}
@@ -138,6 +142,17 @@ class Family:
     def guesses(self, config: Mapping[str, Any]) -> bool:
         """Whether a denoiser's configuration alone tells that it is of this family, whatever the pipeline's name."""
         return False
+
+    def told_by_file(self, shapes: Shapes) -> Mapping[str, Any] | None:
+        """All that is known of a single file that needs no other parts, by its header, as fields of a `ModelInfo`.
+
+        None where the file is of another family, or the header does not tell all.
+        """
+        return None
+
+    def base_of(self, denoiser: Shapes) -> str:
+        """The hub's id of a model whose other parts fit a single file, by the shapes of its denoiser."""
+        return self.in_file.base if self.in_file is not None else ""
 
     def loader(self, named: str) -> str:
         """The pipeline's class that loads a folder, which names one itself."""

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family, Steered
+from fusionkit.models.families.in_file import CLIP_L, T5, VAE, InFile, Shapes
 from fusionkit.models.families.parts import at_each_layer, image_ids, scales, stacked
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.models.families.base import Embedding
+
+# Of the models that take the guidance scale, its first layer.
+_SCALE = ("guidance_in.in_layer.weight", "time_text_embed.guidance_embedder.linear_1.weight")
 
 
 class Flux(Family):
@@ -26,6 +30,24 @@ class Flux(Family):
     packs = True
     defaults = {"guidance-scale": 3.5, "steps": 28}
     parameters = 17_000_000_000
+    in_file = InFile(
+        (
+            ("double_blocks.0.img_attn.norm.key_norm.scale", "vector_in.in_layer.weight", "txt_in.weight"),
+            ("single_transformer_blocks.0.proj_mlp.weight", "time_text_embed.text_embedder.linear_1.weight"),
+        ),
+        "black-forest-labs/FLUX.1-schnell",
+        {"vae": VAE, "text_encoder": CLIP_L, "text_encoder_2": T5},
+        (
+            *(("num_layers", each) for each in ("double_blocks", "transformer_blocks")),
+            *(("num_single_layers", each) for each in ("single_blocks", "single_transformer_blocks")),
+            *(("in_channels", (each, 1)) for each in ("img_in.weight", "x_embedder.weight")),
+            ("guidance_embeds", _SCALE),
+        ),
+    )
+
+    def base_of(self, denoiser: Shapes) -> str:
+        """Dev where the guidance scale is an input, else schnell."""
+        return "black-forest-labs/FLUX.1-dev" if any(each in denoiser for each in _SCALE) else super().base_of(denoiser)
 
     def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
         """T5's (1, L, D), without a mask, and CLIP's (1, E)."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.in_file import InFile
 from fusionkit.models.families.parts import image_ids, scales, stacked
 
 if TYPE_CHECKING:
@@ -26,6 +27,18 @@ class Flux2(Family):
     defaults = {"guidance-scale": 4.0, "steps": 50}
     # Measured: 22.5 at a width of 256.
     maps, parameters = 24, 8_000_000_000
+    in_file = InFile(
+        (
+            ("single_stream_modulation.lin.weight", "img_in.weight"),
+            ("single_stream_modulation.linear.weight", "x_embedder.weight"),
+        ),
+        "black-forest-labs/FLUX.2-dev",
+        told=(
+            *(("num_layers", each) for each in ("double_blocks", "transformer_blocks")),
+            *(("num_single_layers", each) for each in ("single_blocks", "single_transformer_blocks")),
+            *(("joint_attention_dim", (each, 1)) for each in ("txt_in.weight", "context_embedder.weight")),
+        ),
+    )
 
     def takes_scale(self, config: Mapping[str, Any]) -> bool:
         """Dev does; what klein was distilled from is guided already."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.in_file import InFile
 from fusionkit.models.families.parts import stacked
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ class HiDream(Family):
     defaults = {"guidance-scale": 5.0, "steps": 50}
     # Measured: 13.6 at a width of 256, with two of four experts for each token.
     maps, text_first, text_tokens, parameters = 16, False, 384, 35_000_000_000
+    in_file = InFile(
+        (("double_stream_blocks.0.block.adaLN_modulation.1.weight", "p_embedder.pooled_embedder.linear_1.weight"),),
+        "HiDream-ai/HiDream-I1-Full",
+        told=(("num_layers", "double_stream_blocks"), ("num_single_layers", "single_stream_blocks")),
+    )
 
     def sigmas(self, steps: int) -> None:
         """The scheduler's own."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.in_file import InFile
 from fusionkit.models.families.parts import image_ids, stacked
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ class Krea2(Family):
     defaults = {"guidance-scale": 5.5, "steps": 28}
     # Measured: 13.0 at a width of 256.
     maps, parameters = 15, 17_000_000_000
+    in_file = InFile(
+        (("txtfusion.projector.weight", "first.weight"), ("text_fusion.projector.weight", "img_in.weight")),
+        "krea/Krea-2-Raw",
+        told=tuple(("num_layers", each) for each in ("blocks", "transformer_blocks")),
+    )
 
     def defaults_of(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """Eight steps of a distilled model, which is not guided."""

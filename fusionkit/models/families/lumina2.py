@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.in_file import InFile
 from fusionkit.models.families.parts import stacked
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ class Lumina2(Family):
     defaults = {"guidance-scale": 4.0, "steps": 30}
     # Measured: 17.5 at a width of 1,536.
     maps, text_tokens, parameters = 18, 256, 5_300_000_000
+    in_file = InFile(
+        (
+            ("cap_embedder.0.weight", "layers.0.adaLN_modulation.1.weight"),
+            ("time_caption_embed.caption_embedder.0.weight", "layers.0.norm1.linear.weight"),
+        ),
+        "Alpha-VLLM/Lumina-Image-2.0",
+        told=(("num_layers", "layers"),),
+    )
 
     def most_tokens(self, config: Mapping[str, Any]) -> int:
         """Of its shorter axis."""

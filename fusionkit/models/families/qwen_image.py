@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family, Steered
+from fusionkit.models.families.in_file import InFile
 from fusionkit.models.families.parts import at_each_layer, filled, scales, stacked
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ class QwenImage(Family):
     # With no negative prompt at all its pipeline does not guide; a space is what its makers recommend.
     defaults = {"guidance-scale": 4.0, "steps": 50, "negative-prompt": " "}
     text_tokens, parameters = 128, 28_900_000_000
+    in_file = InFile(
+        (("txt_norm.weight", "transformer_blocks.0.img_mod.1.weight"),),
+        "Qwen/Qwen-Image",
+        told=(("num_layers", "transformer_blocks"), ("in_channels", ("img_in.weight", 1))),
+    )
 
     def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
         """(1, L, D) and the mask (1, L), as long as the prompt."""

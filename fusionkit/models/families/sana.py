@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family
+from fusionkit.models.families.in_file import InFile
 from fusionkit.models.families.parts import in_small_letters, stacked
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ class Sana(Family):
     defaults = {"guidance-scale": 4.5, "steps": 20}
     # Measured: 11.1 at a width of 1,536.
     maps, text_tokens, parameters = 12, 300, 4_500_000_000
+    in_file = InFile(
+        (
+            ("blocks.0.cross_attn.q_linear.weight", "attention_y_norm.weight"),
+            ("caption_norm.weight", "transformer_blocks.0.ff.conv_inverted.weight"),
+        ),
+        "Efficient-Large-Model/Sana_1600M_1024px_diffusers",
+        told=tuple(("num_layers", each) for each in ("blocks", "transformer_blocks")),
+    )
 
     def sigmas(self, steps: int) -> list[float]:
         """As diffusers' solvers space the levels of flows: from just below pure noise."""

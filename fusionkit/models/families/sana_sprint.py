@@ -24,6 +24,7 @@ class SanaSprint(Sana):
     """
 
     kind, title, pipelines = "sana-sprint", "Sana-Sprint", ("SanaSprintPipeline",)
+    in_file = None
     defaults = {"guidance-scale": 4.5, "steps": 2}
 
     def solver(self, config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fusionkit.models.families.base import ADAPTERS
-from fusionkit.models.families.unets import UNetFamily
+from fusionkit.models.families.in_file import VAE, InFile, Shapes
+from fusionkit.models.families.unets import BETAS, FIRST, TEXT, UNetFamily, is_xl, whole_file
 
 
 class Sd(UNetFamily):
@@ -21,6 +22,11 @@ class Sd(UNetFamily):
         "feature_extractor": None,
         "image_encoder": None,
     }
+    in_file = InFile(
+        (("input_blocks.0.0.weight", "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"),),
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        {"vae": VAE, "text_encoder": ("cond_stage_model.",)},
+    )
     window = (512, 512)
     # Measured: 25 on small models, 29 on the architecture of SD 1.5.
     maps, parameters = 30, 1_290_000_000
@@ -28,3 +34,20 @@ class Sd(UNetFamily):
     def guesses(self, config: Mapping[str, Any]) -> bool:
         """Any pipeline with a UNet that is told no crop."""
         return self.suits(config)
+
+    def told_by_file(self, shapes: Shapes) -> Mapping[str, Any] | None:
+        """1 or 2 by the width of a token; of 2, the models for 768 pixels, which predict v."""
+        if FIRST not in shapes or is_xl(shapes):
+            return None
+        width = shapes.get(TEXT, (0, 768))[-1]
+        newer = width == 1024
+        name, side, layers = ("DDIMScheduler", 768, 23) if newer else ("PNDMScheduler", 512, 12)
+        own = {"prediction_type": "v_prediction"} if newer else {"prediction_type": "epsilon", "skip_prk_steps": True}
+        config = {**BETAS, "_class_name": name, **own}
+        return {
+            **whole_file(side, (320, 640, 1280, 1280), config, why=", which the file does not tell"),
+            "cross_attention_dim": width,
+            "cross_attention": (1, 2, 4),
+            "scaling_factor": 0.18215,
+            "most_clip_skip": layers,
+        }

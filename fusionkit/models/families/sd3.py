@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family, Steered
+from fusionkit.models.families.in_file import CLIP_G, CLIP_L, T5, VAE, InFile, Shapes
 from fusionkit.models.families.parts import stacked
 
 if TYPE_CHECKING:
@@ -27,10 +28,31 @@ class Sd3(Family):
     reads = {"tokenizer_3": 256}
     defaults = {"guidance-scale": 7.0, "steps": 28}
     text_first, text_tokens, parameters = False, 333, 8_000_000_000
+    in_file = InFile(
+        (
+            ("joint_blocks.0.context_block.adaLN_modulation.1.bias", "y_embedder.mlp.0.weight", "pos_embed"),
+            ("transformer_blocks.0.norm1_context.linear.weight", "pos_embed.pos_embed"),
+        ),
+        "stabilityai/stable-diffusion-3-medium-diffusers",
+        {"vae": VAE, "text_encoder": CLIP_L, "text_encoder_2": CLIP_G, "text_encoder_3": T5},
+        (
+            *(("num_layers", each) for each in ("joint_blocks", "transformer_blocks")),
+            *(("in_channels", (f"{each}.proj.weight", 1)) for each in ("x_embedder", "pos_embed")),
+            ("joint_attention_dim", ("context_embedder.weight", 1)),
+        ),
+    )
 
     def most_tokens(self, config: Mapping[str, Any]) -> int:
         """The side of its table, of which a view gets the middle."""
         return int(config.get("pos_embed_max_size") or 0)
+
+    def base_of(self, denoiser: Shapes) -> str:
+        """By the layers of 3.5 large, and the two attentions in a layer of 3.5 medium."""
+        if any(name.startswith(("joint_blocks.37.", "transformer_blocks.37.")) for name in denoiser):
+            return "stabilityai/stable-diffusion-3.5-large"
+        if any(name.startswith(("joint_blocks.0.x_block.attn2.", "transformer_blocks.0.attn2.")) for name in denoiser):
+            return "stabilityai/stable-diffusion-3.5-medium"
+        return super().base_of(denoiser)
 
     def sigmas(self, steps: int) -> None:
         """The scheduler's own: its first and last levels are shifted twice, as in diffusers."""

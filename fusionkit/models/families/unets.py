@@ -6,9 +6,66 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.models.families.base import Family
+from fusionkit.models.families.in_file import DENOISER, Shapes
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
+
+# Stability's names in a whole model's file: the first layer, that of what looks at the text, and what only SDXL has.
+FIRST = f"{DENOISER}input_blocks.0.0.weight"
+TEXT = f"{DENOISER}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+_XL = (
+    "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias",
+    "edm_mean",
+    "edm_vpred.sigma_max",
+)
+BETAS = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+}
+"""The noise schedule of Stable Diffusion."""
+
+
+def is_xl(shapes: Shapes) -> bool:
+    """Whether a whole model in one file is SDXL, or was trained from it."""
+    return any(name in shapes for name in _XL)
+
+
+def whole_file(side: int, widths: tuple[int, ...], config: Mapping[str, Any], *, why: str) -> dict[str, Any]:
+    """What is known of a whole model in one file, as fields of a `ModelInfo`.
+
+    What the header does not tell, or tells by a mark, is in the notes, with the key of a recipe that says otherwise.
+
+    Args:
+        side: Pixels along one side of its window.
+        widths: Channels of the denoiser's levels.
+        config: The scheduler's configuration.
+        why: How it is known what the denoiser answers, where that is worth a word.
+    """
+    name, prediction = config["_class_name"], config["prediction_type"]
+    notes = [
+        f"trained at {side}x{side} pixels, as such models are (window)",
+        f"scheduler {name} (scheduler)",
+        f"predicts {prediction}{why} (scheduler.NAME.prediction-type)",
+    ]
+    if config.get("rescale_betas_zero_snr"):
+        notes += ["begins at zero signal by the file's mark 'ztsnr' (scheduler.NAME.rescale-betas-zero-snr)"]
+    return {
+        "notes": tuple(notes),
+        "channels": 4,
+        "factor": 8,
+        "window": (side, side),
+        "scheduler": name,
+        "scheduler_config": config,
+        "prediction_type": prediction,
+        "block_out_channels": widths,
+    }
 
 
 class UNetFamily(Family):

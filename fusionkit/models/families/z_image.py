@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.families.base import Asked, Family, Steered
+from fusionkit.models.families.in_file import VAE, InFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,15 @@ class ZImage(Family):
     widths = {"cap_feat_dim": "text_encoder"}
     defaults = {"guidance-scale": 6.0, "steps": 50}
     text_first, text_tokens, parameters = False, 128, 10_300_000_000
+    in_file = InFile(
+        (
+            ("x_embedder.weight", "layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight"),
+            ("all_x_embedder.2-1.weight", "layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight"),
+        ),
+        "Tongyi-MAI/Z-Image-Turbo",
+        {"vae": VAE},
+        (("n_layers", "layers"), ("cap_feat_dim", ("cap_embedder.0.weight", 0)), ("dim", ("cap_embedder.1.weight", 0))),
+    )
 
     def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
         """(1, L, D), as long as the prompt; the denoiser fills up and masks by itself."""

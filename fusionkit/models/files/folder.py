@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fusionkit.errors import ModelError
@@ -31,7 +31,7 @@ PICKLE_ADVICE = (
 
 
 def read_weights(
-    folder: Path, configs: ModelConfigs, variant: str | None, what: str
+    folder: Path, configs: ModelConfigs, variant: str | None, what: str, without: Collection[str] = ()
 ) -> tuple[dict[str, Weights], str | None]:
     """The weights of every part that has some, with each file's header checked, and which variant they are of.
 
@@ -42,11 +42,12 @@ def read_weights(
         configs: Its configurations.
         variant: What the recipe asks for; a part that has no such weights keeps its plain ones.
         what: Whose they are, as errors begin: "model 'name'".
+        without: Parts whose weights are elsewhere.
 
     Raises:
         ModelError: Some are missing or damaged, or a tokenizer does not fit its text encoder; all problems.
     """
-    parts = [part for part in configs.classes if part in STEMS]
+    parts = [part for part in configs.classes if part in STEMS and part not in without]
     there = {part: variants_of(folder / part, STEMS[part]) for part in parts}
     if variant is not None and not any(variant in each for each in there.values()):
         raise ModelError(f"{what} has no .safetensors weights of variant '{variant}'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from fusionkit.errors import ModelError, did_you_mean
@@ -90,7 +90,9 @@ def hub_listing(hub_id: str, revision: str) -> list[Path]:
     return [Path(file.rfilename) for file in files or []]
 
 
-def download_model(hub_id: str, revision: str | None, configs: ModelConfigs, variant: str | None) -> Path:
+def download_model(
+    hub_id: str, revision: str | None, configs: ModelConfigs, variant: str | None, without: Collection[str] = ()
+) -> Path:
     """The folder of a model in the hub's cache, with what is missing downloaded: the files of its parts alone.
 
     Nothing is downloaded but `.json`, `.txt` and `.safetensors` files, and tokenizers' own tables; of several variants
@@ -101,10 +103,11 @@ def download_model(hub_id: str, revision: str | None, configs: ModelConfigs, var
         revision: Branch, tag or commit.
         configs: The model's configurations, for the parts that it needs.
         variant: Such as `fp16`; None are the plain weights, or, where there are none, the only others.
+        without: Parts whose weights are elsewhere.
     """
     there = hub_listing(hub_id, revision or "main")
     wanted = ["model_index.json", "scheduler/*.json"]
-    stems = {part: STEMS[part] for part in configs.classes if part in STEMS}
+    stems = {part: STEMS[part] for part in configs.classes if part in STEMS and part not in without}
     names = {part: [file.name for file in there if file.parent.name == part] for part in stems}
     chosen = variant or only_variant({part: variants_among(names[part], stem) for part, stem in stems.items()})
     for part, stem in stems.items():

@@ -2,116 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from fusionkit.errors import ModelError
 from fusionkit.loop.model import ModelInfo
+from fusionkit.models.families import FAMILIES, Family
+from fusionkit.models.families.in_file import DENOISER, denoiser_in
+from fusionkit.models.families.unets import FIRST, TEXT
 from fusionkit.models.files.weights import Shapes, read_header
 
-_DENOISER = "model.diffusion_model."
-_IN = f"{_DENOISER}input_blocks.0.0.weight"
-_TEXT = f"{_DENOISER}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
-_XL = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
 _REFINER = "conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias"
-_EDM = "edm_mean"
-_EDM_V = "edm_vpred.sigma_max"
-# Marks of fine-tuned SDXL models: empty tensors of these names.
-_V, _ZERO_SNR = "v_pred", "ztsnr"
-# Of the VAEs of Stable Diffusion 1 and 2, and of SDXL.
-_SCALING = {"sd": 0.18215, "sdxl": 0.13025}
-_BETAS = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-    "timestep_spacing": "leading",
-    "clip_sample": False,
-    "set_alpha_to_one": False,
-}
+# What beside the weights tells how other programs have quantised them; diffusers would leave it out.
+_QUANTISED = (".scale_weight", ".weight_scale", ".input_scale", ".comfy_quant", ".absmax", ".quant_map", "scaled_fp8")
 
 
-def inspect_header(source: str, path: Path) -> ModelInfo:
+@dataclass(frozen=True)
+class SingleFile:
+    """A single file, by its header.
+
+    Args:
+        path: The file.
+        shapes: The shape of each of its tensors.
+        family: Which family's denoiser it holds; None where no layout that diffusers reads is found.
+    """
+
+    path: Path
+    shapes: Shapes
+    family: Family | None
+
+    @property
+    def denoiser(self) -> Shapes:
+        """The shapes of its denoiser, by names without a prefix."""
+        return denoiser_in(self.shapes)
+
+    def parts(self, family: Family) -> tuple[str, ...]:
+        """The parts of a family's models that it holds, the denoiser first."""
+        others = family.in_file.others(self.shapes) if family.in_file is not None else []
+        return (family.denoiser, *others)
+
+    def lacking(self, family: Family) -> list[str]:
+        """The parts that a picture needs, and it does not hold."""
+        held = self.parts(family)
+        return [part for part in ("vae", *family.encoders) if part not in (*held, *family.optional)]
+
+
+def read_single_file(source: str, path: Path) -> SingleFile:
+    """A single file that may be a model.
+
+    Raises:
+        ModelError: It can't be read, or its weights are quantised.
+    """
+    shapes = read_header(path, f"model '{source}'")
+    if odd := next((name for name in shapes if name.endswith(_QUANTISED)), None):
+        raise ModelError(
+            f"model '{source}' has quantised weights ('{odd:.80}'), of which diffusers would leave out the scales; "
+            f"get the file in bfloat16 or float16"
+        )
+    inner = denoiser_in(shapes)
+    found = (each for each in FAMILIES.values() if each.in_file is not None and each.in_file.holds(inner))
+    return SingleFile(path, shapes, next(found, None))
+
+
+def default_base(source: str, single: SingleFile) -> str:
+    """The hub's id of the model whose configuration a file has that holds all parts of a transformer's model.
+
+    Raises:
+        ModelError: It does not hold all, or is no model that can be drawn with.
+    """
+    family, what = single.family, f"model '{source}'"
+    if family is None or family.denoiser == "unet":
+        whole = "a single file must be a whole SD 1, 2 or XL checkpoint, or hold a transformer that diffusers knows"
+        is_unet = "conv_in.weight" in single.shapes or family is not None
+        raise ModelError(f"{what} is {'the UNet alone' if is_unet else 'no Stable Diffusion checkpoint'}; {whole}")
+    base = family.base_of(single.denoiser)
+    if lacking := single.lacking(family):
+        raise ModelError(
+            f"{what} holds a {family.title} model without its {', '.join(lacking)}; say where those are, as a folder "
+            f"or a hub id: base: {base}"
+        )
+    return base
+
+
+def inspect_header(source: str, single: SingleFile) -> ModelInfo | None:
     """What a checkpoint in the original layout of Stable Diffusion 1, 2 or XL is, by its keys and shapes.
 
     A header does not tell all: the size that the model was trained at, and an SD 2 model's prediction type.
     'v_prediction' is taken, as diffusers does, of the 768-pixel models; a recipe for a 512-pixel "base" model says
     `scheduler: {ddim: {prediction-type: epsilon}}`. What was taken is told in the notes, with the key that changes it.
 
+    Returns:
+        None where the file is none in that layout.
+
     Raises:
-        ModelError: It is no such checkpoint.
+        ModelError: It is, and can't be drawn with.
     """
-    shapes = read_header(path, f"model '{source}'")
-    if _IN not in shapes:
-        what = "the UNet alone" if "conv_in.weight" in shapes else "no Stable Diffusion checkpoint"
-        raise ModelError(f"model '{source}' is {what}; a single file must be a whole SD 1, 2 or XL checkpoint")
+    shapes = single.shapes
+    if FIRST not in shapes:
+        return None
     if _REFINER in shapes:
         raise ModelError(f"model '{source}' is an SDXL refiner, which can't draw a picture of its own")
-    text = shapes.get(_TEXT, (0, 768))
-    if len(shapes[_IN]) != 4 or not text:
+    if len(shapes[FIRST]) != 4 or not shapes.get(TEXT, (0, 768)):
         raise ModelError(f"model '{source}' is no Stable Diffusion checkpoint: its first layers have other shapes")
-    channels = shapes[_IN][1]
+    channels = shapes[FIRST][1]
     if channels != 4:
         raise ModelError(
             f"model '{source}' takes {channels} channels, not 4: inpainting, editing and upscaling models can't be used"
         )
-    if _EDM in shapes:
-        config = {**_BETAS, "_class_name": "EDMDPMSolverMultistepScheduler", "prediction_type": "epsilon"}
-        kind, size = "sdxl", 1024
-    elif _EDM_V in shapes:
-        # As its authors trained CosXL; the file's own tensors of this name tell the same.
-        config = {
-            "_class_name": "EDMEulerScheduler",
-            "prediction_type": "v_prediction",
-            "sigma_schedule": "exponential",
-        }
-        config |= {"sigma_min": 0.002, "sigma_max": 120.0, "sigma_data": 1.0}
-        kind, size = "sdxl", 1024
-    elif _XL in shapes:
-        config = {**_BETAS, "_class_name": "EulerDiscreteScheduler", "prediction_type": _xl_prediction(shapes)}
-        if _ZERO_SNR in shapes:
-            config["rescale_betas_zero_snr"] = True
-        kind, size = "sdxl", 1024
-    elif text[-1] == 1024:
-        config = {**_BETAS, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}
-        kind, size = "sd", 768
-    else:
-        config = {**_BETAS, "_class_name": "PNDMScheduler", "prediction_type": "epsilon", "skip_prk_steps": True}
-        kind, size = "sd", 512
+    answers = ((each, each.told_by_file(shapes)) for each in FAMILIES.values())
+    family, told = next((family, told) for family, told in answers if told is not None)
     return ModelInfo(
         name=source,
-        kind=kind,
-        channels=4,
-        factor=8,
-        window=(size, size),
-        scheduler=str(config["_class_name"]),
-        scheduler_config=config,
-        prediction_type=str(config["prediction_type"]),
-        parameters=sum(prod(shape) for shape in shapes.values()),
-        cross_attention_dim=2048 if kind == "sdxl" else text[-1],
-        denoiser_parameters=sum(prod(shape) for name, shape in shapes.items() if name.startswith(_DENOISER)),
-        # An EDM model scales by tensors, of which the header tells the shapes alone.
-        scaling_factor=0.0 if _EDM in shapes else _SCALING[kind],
-        block_out_channels=(320, 640, 1280) if kind == "sdxl" else (320, 640, 1280, 1280),
-        cross_attention=(2, 4) if kind == "sdxl" else (1, 2, 4),
-        most_clip_skip=11 if kind == "sdxl" else 23 if config["_class_name"] == "DDIMScheduler" else 12,
-        notes=tuple(_notes(shapes, size, config)),
+        kind=family.kind,
+        parameters=sum(map(prod, shapes.values())),
+        denoiser_parameters=sum(prod(shape) for name, shape in shapes.items() if name.startswith(DENOISER)),
+        **told,
     )
-
-
-def _notes(shapes: Shapes, size: int, config: Mapping[str, Any]) -> Iterator[str]:
-    """What the header does not tell, or tells by a mark, and the key of a recipe that says otherwise."""
-    yield f"trained at {size}x{size} pixels, as such models are (window)"
-    yield f"scheduler {config['_class_name']} (scheduler)"
-    mark = " by the file's mark 'v_pred'" if _V in shapes else "" if _XL in shapes else ", which the file does not tell"
-    yield f"predicts {config['prediction_type']}{mark} (scheduler.NAME.prediction-type)"
-    if config.get("rescale_betas_zero_snr"):
-        yield "begins at zero signal by the file's mark 'ztsnr' (scheduler.NAME.rescale-betas-zero-snr)"
-
-
-def _xl_prediction(shapes: Shapes) -> str:
-    """Fine-tuned SDXL models mark a v-prediction with an empty tensor of that name."""
-    return "v_prediction" if _V in shapes else "epsilon"

@@ -159,8 +159,10 @@ def _layers_of_folder(folder: Path) -> Mapping[str, Shape] | None:
 
 
 def _layers_of_file(path: Path) -> Layers:
-    """Of a single file in Stability's layout, the denoiser: its text encoders have other names there."""
+    """Of a single file in Stability's layout, the UNet: text encoders have other names there, as have transformers."""
     shapes = read_header(path, path.name).items()
+    if not any(key.startswith(f"{_DENOISER}input_blocks.") for key, _ in shapes):
+        return dict.fromkeys(_PARTS)
     inner = ((key.removeprefix(_DENOISER), shape) for key, shape in shapes if key.startswith(_DENOISER))
     return {UNET: _weights(inner) or None, TEXT: None, TEXT_2: None}
 

@@ -117,7 +117,7 @@ def reader_of(spec: ModelSpec) -> PromptReader | WholeReader | None:
 
 def _folder(spec: ModelSpec) -> Path | None:
     try:
-        where = locate(spec.model)
+        where = locate(spec.base or spec.model)
     except FusionError:
         return None
     if isinstance(where, str):
