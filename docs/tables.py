@@ -281,6 +281,19 @@ def families() -> str:
     return rows(header, [row(family) for family in sorted(own, key=lambda family: family.title)])
 
 
+def single_files() -> str:
+    """The families of which diffusers reads single files: which parts they may hold, and a base that fits."""
+    from fusionkit.models.families import FAMILIES
+
+    def row(family: Any) -> list[str]:
+        parts = ", ".join([family.denoiser, *family.in_file.parts])
+        return [family.title, parts, f"`{family.in_file.base}`"]
+
+    own = [each for each in FAMILIES.values() if type(each).__module__.startswith("fusionkit.") and each.in_file]
+    header = ["family", "what is taken from the file", "a base that fits"]
+    return rows(header, [row(family) for family in sorted(own, key=lambda family: family.title)])
+
+
 def commands() -> str:
     """The commands of the command line, with their first sentence."""
     from fusionkit.cli import main
@@ -380,6 +393,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "model": model,
     "recipe": recipe,
     "schedulers": schedulers,
+    "single files": single_files,
     "vista-vocabulary": vista_vocabulary,
     "vocabulary": vocabulary,
     "weights": weights,

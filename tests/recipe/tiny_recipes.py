@@ -24,7 +24,7 @@ SMALLER = {"sd": 512 // 64, "sdxl": 1024 // 256}
 # Tiny transformers by what is in a model's name: the module, the window of the large one, and that of the tiny one.
 TRANSFORMERS = {"FLUX": "tiny_flux", "Qwen": "tiny_qwen_image", "Z-Image": "tiny_z_image", "3.5": "tiny_sd3"}
 WINDOWS, WINDOW, TOKEN = {"tiny_qwen_image": 1328}, 128, 16
-OF_THE_MODEL = {"model", "models", "revision", "variant", "loras", "offload"}
+OF_THE_MODEL = {"model", "models", "base", "revision", "variant", "loras", "offload"}
 IN_PIXELS = ("stride", "jitter")
 
 
