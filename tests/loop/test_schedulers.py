@@ -36,6 +36,9 @@ WITH_OPTIONS: dict[str, Any] = {
     **{name: name.removeprefix("flow: ") for name in FLOWS if ": " in name},
 }
 
+STEPS = 4
+"""More than any scheduler's history."""
+
 METHODS = ["multidiffusion", "gf", "vcf", "sa", "all"]
 PAIRS = [
     (method, scheduler)
@@ -125,7 +128,7 @@ def run(plugins: list[Plugin], scheduler: str, size: tuple[int, int], **fields: 
     groups: list[Sequence[Patches]] = []
     spec = WITH_OPTIONS.get(scheduler, scheduler)
     made = flow_plan if scheduler in FLOWS else tiny_plan
-    plan = made([*plugins, Groups(kept=groups)], scheduler=spec, size=size, **{"steps": 6, **fields})
+    plan = made([*plugins, Groups(kept=groups)], scheduler=spec, size=size, **{"steps": STEPS, **fields})
     (stage,) = plan.stages
     stage.scheduler = spy = Spy(stage.scheduler)
     denoise(stage, plan.hooks)
@@ -207,7 +210,7 @@ class Repeated(Plugin):
 def test_fusing_before_stepping_is_stepping_before_fusing(method: str, scheduler: str) -> None:
     stage, calls = small(method, scheduler)
     # As the papers do it: a scheduler for each view, whose history is that view's alone.
-    first = make_scheduler(stage.info, stage.recipe.scheduler, 6, "cpu")
+    first = make_scheduler(stage.info, stage.recipe.scheduler, STEPS, "cpu")
     own = [copy.deepcopy(first) for _ in calls[0].groups[0].views]
     for call in calls:
         (patches,) = call.groups
@@ -225,7 +228,7 @@ def test_fusing_before_stepping_is_stepping_before_fusing(method: str, scheduler
 def test_a_stochastic_step_uses_the_fused_noise(scheduler: str) -> None:
     stage, calls = small("vcf", scheduler)
     used = 0
-    twin = make_scheduler(stage.info, stage.recipe.scheduler, 6, "cpu")
+    twin = make_scheduler(stage.info, stage.recipe.scheduler, STEPS, "cpu")
     for call in calls:
         twin.scale_model_input(call.latents, call.timestep)
         quiet = copy.deepcopy(twin)

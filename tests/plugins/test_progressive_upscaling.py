@@ -37,7 +37,7 @@ def test_the_stages_of_a_size(size: Size, stages: Sequence[Size]) -> None:
 def test_stages_grow_from_the_window_to_the_recipe_s_size(kind: Kind, window: Size | None) -> None:
     across, down = window or (64, 64)
     many = [(width, height) for width in range(64, 480, 88) for height in range(64, 480, 56)]
-    for size in [*STAGES, *ODD, *many] if window is None and kind == "sd" else many:
+    for size in [*STAGES, *ODD, *many] if window is None and kind == "sd" else many[::3]:
         found = sizes(size, kind, window)
         first, last = found[0], found[-1]
         assert last == size
@@ -181,9 +181,9 @@ def test_any_scheduler_and_any_batch_size(scheduler: str) -> None:
     plugins = [ProgressiveUpscaling(), MultiDiffusion(stride=48, jitter=8), DilatedSampling()]
     steps = 4 if scheduler == "pndm" else 2
     one, many = (
-        tiny_run(plugins, batch_size=size, size=(128, 128), steps=steps, scheduler=scheduler) for size in (1, 8)
+        tiny_run(plugins, batch_size=size, size=(128, 64), steps=steps, scheduler=scheduler) for size in (1, 8)
     )
-    assert tuple(one.shape) == (1, 4, 16, 16)
+    assert tuple(one.shape) == (1, 4, 8, 16)
     assert bool(one.isfinite().all())
     # Random weights make latents of a deviation far above a real model's 1.
     assert close(one, many, 1e-4 * max(1.0, float(one.std())))
