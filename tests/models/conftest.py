@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,3 +24,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def pipe(kind: str) -> Any:
     return plain(kind)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[[str], Path]:
+    """A copy of a tiny checkpoint, to be damaged."""
+    return lambda kind: Path(shutil.copytree(CHECKPOINTS / f"tiny-{kind}", tmp_path / kind))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from damaged import change
 from safetensors.torch import save_file
 from tiny_models import CHECKPOINTS, plain
 
@@ -28,20 +27,6 @@ def problem(source: str, **options: Any) -> str:
         inspect_model(source, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> Callable[[str], Path]:
-    """A copy of a tiny checkpoint, to be damaged."""
-
-    def copy(kind: str) -> Path:
-        return Path(shutil.copytree(CHECKPOINTS / f"tiny-{kind}", tmp_path / kind))
-
-    return copy
-
-
-def change(file: Path, **values: Any) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
 
 def test_a_folder(kind: str) -> None:
