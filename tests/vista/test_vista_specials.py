@@ -13,7 +13,7 @@ from fusionkit_tinyworld.canny import edges
 from fusionkit_tinyworld.evaluate_canny import agreement, load_controlnet, sample
 from fusionkit_tinyworld.pipeline import load_pipeline
 from fusionkit_vista.drawer import boxes, parse
-from fusionkit_vista.evaluate_canny import choose_windows
+from fusionkit_vista.evaluate.canny import choose_windows
 from fusionkit_vista.judge import load_judge
 from fusionkit_vista.models import CONTROLNETS, MODELS, WEIGHTS
 from fusionkit_vista.train.expert_pictures import taught_window

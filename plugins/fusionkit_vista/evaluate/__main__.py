@@ -13,6 +13,7 @@ MEASURES = {
     "judge": "how often the judge is right about drawings that it never saw, also after the autoencoder",
     "counter": "how often things are counted rightly in large drawings of several",
     "grounding": "whether the denoiser looks at a thing's word where the thing is",
+    "canny": "how well samples follow the hints of the ControlNet",
     "seam": "whether panoramas show where their windows meet, and their borders",
 }
 """Each is a module of this package with a function `main`."""
@@ -32,8 +33,10 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--model", choices=("scenes", "flow"), default="scenes", help="of samples: which model draws")
     result.add_argument("--minutes", type=float, help="end after so long, with the pictures that are there")
     result.add_argument("--judge", type=Path, help="folder of another judge")
-    result.add_argument("--out", type=Path, help="of samples and seam: folder of the pictures, which are kept")
+    result.add_argument("--out", type=Path, help="of samples, seam and canny: folder of the pictures")
     result.add_argument("--finder", type=Path, help="of counter: folder of another finder")
+    result.add_argument("--controlnet", type=Path, help="of canny: folder of another ControlNet")
+    result.add_argument("--enlarged", action="store_true", help="of canny: hints of half the size, as in upscaling")
     result.add_argument("--sheets", type=Path, nargs="*", help="of samples: judge the pictures of these sheets instead")
     result.add_argument("--captions", type=Path, help="of samples: the sheets' captions, as JSON")
     return result
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-NEED_DRAWER = ("counter", "grounding", "judge")
+NEED_DRAWER = ("canny", "counter", "grounding", "judge")
 """What measures on drawings."""
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
-"""How well samples follow the hints of vista's ControlNet: `python -m fusionkit_vista.evaluate_canny`."""
+"""How well samples follow the hints of vista's ControlNet: `python -m fusionkit_vista.evaluate canny`."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +14,9 @@ from fusionkit_vista.models import WEIGHTS
 from fusionkit_vista.train.lessons import encoded, hints_of
 from fusionkit_vista.train.pictures import Some, to_bytes
 from fusionkit_vista.windows import window
+
+COUNT = 8
+"""So many whole drawings, and as many close-ups."""
 
 HELD_OUT = 1_000_000
 """Added to the seed, so that no picture of the training is among them."""
@@ -40,21 +40,11 @@ def choose_windows(vae: Any, seed: int, each: int, enlarged: bool) -> Windows:
     return Windows(hints, np.concatenate(pictures), [chosen.caption for chosen in windows])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0."""
-    parser = argparse.ArgumentParser(prog="python -m fusionkit_vista.evaluate_canny", description=__doc__)
-    parser.add_argument("--controlnet", type=Path, default=WEIGHTS / "canny", help="folder of the ControlNet")
-    parser.add_argument("--windows", type=int, default=24, help="so many whole drawings, and as many close-ups")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the drawings and of the noise")
-    parser.add_argument("--enlarged", action="store_true", help="hints of half the size, enlarged, as in upscaling")
-    parser.add_argument("--sheet", type=Path, help="write a contact sheet, PNG or WebP")
-    options = parser.parse_args(arguments)
+def main(options: argparse.Namespace) -> None:
+    """Print the table: of the drawings themselves, and of samples at several scales."""
     pipeline = load_pipeline(WEIGHTS / "scenes", torch.device("cpu"))
-    controlnet = load_controlnet(options.controlnet, torch.device("cpu"))
-    windows = choose_windows(pipeline.vae, options.seed, options.windows, options.enlarged)
-    compare(pipeline, controlnet, windows, options.seed, options.sheet)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    controlnet = load_controlnet(options.controlnet or WEIGHTS / "canny", torch.device("cpu"))
+    windows = choose_windows(pipeline.vae, options.seed, options.count or COUNT, options.enlarged)
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+    compare(pipeline, controlnet, windows, options.seed, options.out and options.out / "canny.png")
