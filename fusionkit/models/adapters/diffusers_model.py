@@ -111,11 +111,11 @@ class DiffusersModel(PictureModel):
             stage: The stage.
             at: The step.
             patches: The views, with latents and prompts.
-            guidance_scale: None is the recipe's.
+            guidance_scale: None is the recipe's, whatever its interval says.
         """
         if not (group := chosen(patches)).views:
             return spread(patches, group.latents), spread(patches, group.latents)
-        scale = stage.guidance_at(at, guidance_scale)
+        scale = stage.recipe.guidance_scale if guidance_scale is None else guidance_scale
         cond, uncond = self._run(stage, at, group, scale, guided=True)
         return spread(patches, cond), spread(patches, uncond)
 

@@ -10,6 +10,8 @@ from fusionkit.models.families.in_file import InFile
 from fusionkit.models.families.parts import image_ids, scales, stacked
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fusionkit.models.families.base import Embedding
 
 
@@ -17,8 +19,9 @@ class Flux2(Family):
     """`Flux2KleinPipeline`, distilled or not, and `Flux2Pipeline` (dev), which takes the guidance scale as an input.
 
     klein's own pipeline knows no negative prompt but the empty one; here it may be another. The statistics of the batch
-    norm are those of a token's 2 x 2 latent pixels, so views had best begin at whole tokens. LoRAs: yes. ControlNets:
-    diffusers has none.
+    norm are those of a token's 2 x 2 latent pixels. Where a view's tokens lie otherwise, its latents are brought from
+    the canvas' statistics to the tokens', and the answer back; only the variance of its noise is then not 1, but the
+    ratio of two statistics of one channel. LoRAs: yes. ControlNets: diffusers has none.
     """
 
     kind, title, pipelines = "flux2", "Flux.2", ("Flux2KleinPipeline", "Flux2Pipeline")
@@ -68,11 +71,22 @@ class Flux2(Family):
         text = stacked(embeddings, 0)
         numbers = torch.arange(text.shape[1], device=text.device, dtype=torch.float32)
         return {
+            "moved": _moved(asked),
             "encoder_hidden_states": text,
             "txt_ids": F.pad(numbers[:, None], (3, 0)).expand(len(text), -1, -1),
             "img_ids": F.pad(image_ids(asked), (0, 1)).expand(len(text), -1, -1),
             "guidance": scales(asked) if asked.pipe.transformer.config.guidance_embeds else None,
         }
+
+    def call(self, denoiser: Any, latents: Tensor, timestep: Tensor, conditions: dict[str, Any]) -> Tensor:
+        """Of latents (1 - s) x0 + s eps, x0 becomes k x0 + b and eps becomes k eps; so does the answer, and back."""
+        if (moved := conditions.pop("moved")) is None:
+            return super().call(denoiser, latents, timestep, conditions)
+        k, b = (each[..., : latents.shape[-2], : latents.shape[-1]] for each in moved)
+        level = (timestep.to(latents.device).float() / 1000).view(-1, 1, 1, 1)
+        seen = k * latents.float() + (1 - level) * b
+        answer = super().call(denoiser, seen.to(latents.dtype), timestep, conditions)
+        return (answer.float() + b) / k
 
     def tokenized(self, pipe: Any) -> tuple[Any, str, int]:
         """The chat with the text encoder; dev's begins with what it is told to be."""
@@ -85,3 +99,27 @@ class Flux2(Family):
             options, tokenizer = {"add_generation_prompt": False}, pipe.tokenizer.tokenizer
         template = pipe.tokenizer.apply_chat_template(chat, tokenize=False, **options)
         return tokenizer, template.removeprefix(tokenizer.bos_token or ""), 0
+
+
+def _moved(asked: Asked) -> tuple[Tensor, Tensor] | None:
+    """From the statistics of each row's places on the canvas to those of their places in tokens: a factor and a term.
+
+    Each (B, C, h, w), float32; None where all views begin at whole tokens.
+    """
+    import torch
+
+    if all(view.dilation == 1 and view.top % 2 == view.left % 2 == 0 for view in asked.views):
+        return None
+    vae, like = asked.pipe.vae, asked.like
+    norm, (high, wide) = vae.bn, vae.config.patch_size
+    deviation = (norm.running_var + vae.config.batch_norm_eps).sqrt()
+    mean, std = (each.to(like.device).float().view(-1, high, wide) for each in (norm.running_mean, deviation))
+    found = []
+    for view in asked.views:
+        own = torch.arange(asked.size[0] * high) % high, torch.arange(asked.size[1] * wide) % wide
+        rows = (view.top + view.dilation * torch.arange(len(own[0]))) % high
+        columns = (view.left + view.dilation * torch.arange(len(own[1]))) % wide
+        there, here = (slice(None), rows[:, None], columns[None]), (slice(None), own[0][:, None], own[1][None])
+        found.append((std[there] / std[here], (mean[there] - mean[here]) / std[here]))
+    factors, terms = zip(*found, strict=True)
+    return torch.stack(factors), torch.stack(terms)
