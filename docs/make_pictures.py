@@ -78,6 +78,15 @@ ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ),
         "canvas (without a plugin)": (*COAST, plugins("multidiffusion: {stride: 32}")),
     },
+    "shifted-windows": {
+        "multidiffusion, windows that only touch: 6 a step": (*MOUNTAINS, plugins("multidiffusion: {stride: 128}")),
+        "shifted-windows: 6 a step": (*MOUNTAINS, plugins("shifted-windows: {axes: x}")),
+        "shifted-windows, overlapping in the first quarter": (
+            *MOUNTAINS,
+            plugins("shifted-windows: {axes: x, overlap-first: 0.25}"),
+        ),
+        "multidiffusion, stride 32: 21 a step": (*MOUNTAINS, plugins("multidiffusion: {stride: 32}")),
+    },
     "style-alignment": {
         f"alpha {alpha}": (
             *WIDE,
@@ -492,6 +501,7 @@ SOFT = {
     "noise",
     "outline",
     "regions",
+    "shifted-windows",
     "strides",
     "style-alignment",
     "two-styles",

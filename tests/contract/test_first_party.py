@@ -9,6 +9,7 @@ from fusionkit.testing import PluginContract, tiny_controlnet
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion, Regions
+from fusionkit_spotdiffusion import ShiftedWindows
 
 
 class TestMultiDiffusion(PluginContract):
@@ -28,6 +29,13 @@ class TestRegions(PluginContract):
     options = {"boxes": {"left": {"box": (0, 8, 40, 56), "adds": "with a moon"}}}
     neutral = {"boxes": {}}
     before = (MultiDiffusion(stride=40), GuidedFusion())
+
+
+class TestShiftedWindows(PluginContract):
+    plugin = ShiftedWindows
+    options = {"overlap_first": 0.5}
+    neutral = {"ring": "none"}
+    neutral_size = (64, 64)
 
 
 class TestGuidedFusion(PluginContract):

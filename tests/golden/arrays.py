@@ -6,7 +6,7 @@ A file stays one that `numpy.load` reads. The end of an array's name says how it
 
 - `.steps2`, `.steps4` and `.last`: of arrays (steps, ..., H, W) all but the last step at every second, or fourth, row
   and column, and the last step whole.
-- `.grid2`, `.grid4`: (..., H, W) at every second, or fourth, row and column.
+- `.grid2`, `.grid4`, `.grid8`: (..., H, W) at every second, fourth, or eighth row and column.
 - `.planes`: float32 as its four bytes, each byte of all numbers together, (4, ...): those with sign and exponent then
   compress well.
 
@@ -48,6 +48,15 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"pooled$|e_t_step0$|ddim_alphas|(c\d+_)?mid_cross|final_latents$|final$|stage1_final_latents$", "nothing"),
 )
 
+# Of the systems in these folders, before those: of each step the same few pixels, the last one's too.
+OWN: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "spotdiffusion": ((r"canvas_after_step$", "grid4"), (r"canvas_before_shift$|image$|views$", "nothing")),
+    "syncdiffusion": (
+        (r"canvas_after_step$", "grid4"),
+        (r"gradients_step_x_view$", "grid8"),
+    ),
+}
+
 
 def load(path: Path) -> dict[str, Array]:
     """The arrays of a file, in the shapes that were recorded; NaN where nothing is kept."""
@@ -69,13 +78,13 @@ def save(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays as the rules say."""
     kept: dict[str, Array] = {}
     for name, array in arrays.items():
-        for end, part in _parts(name, array):
+        for end, part in _parts(name, array, OWN.get(path.parent.name, ())):
             kept |= dict([_split(f"{name}{end}", part)])
     np.savez_compressed(path, **kept)
 
 
-def _parts(name: str, array: Array) -> list[tuple[str, Array]]:
-    rule = next((rule for pattern, rule in RULES if re.match(pattern, name)), "whole")
+def _parts(name: str, array: Array, own: tuple[tuple[str, str], ...] = ()) -> list[tuple[str, Array]]:
+    rule = next((rule for pattern, rule in (*own, *RULES) if re.match(pattern, name)), "whole")
     if " or " in rule:
         rule = rule.split(" or ")[array.shape[-1] > 64 or array.shape[-2] > 32]
     if rule == "one step":
@@ -86,7 +95,7 @@ def _parts(name: str, array: Array) -> list[tuple[str, Array]]:
     if rule.startswith("steps"):
         step = int(rule[-1])
         return [(f".steps{step}", _thinned(array[:-1], step)), (".last", array[-1])]
-    if rule.endswith(("grid2", "grid4")):
+    if rule.endswith(("grid2", "grid4", "grid8")):
         step = int(rule[-1])
         return [(f".grid{step}", _thinned(array[:1] if rule.startswith("first") else array, step))]
     return [] if rule == "nothing" else [("", array)]

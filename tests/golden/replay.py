@@ -21,7 +21,7 @@ from fusionkit.models.load import wrap_pipeline
 from fusionkit.runs.run import execute, prepare
 
 HERE = Path(__file__).parent
-SCHEDULERS = {"ddim": "DDIMScheduler", "ddpm": "DDPMScheduler"}
+SCHEDULERS = {"ddim": "DDIMScheduler", "ddpm": "DDPMScheduler", "DDIM, eta 0": "DDIMScheduler"}
 
 
 @dataclass
@@ -145,8 +145,19 @@ def pipeline_of(case: Case) -> Any:
     """The case's checkpoint with the case's scheduler, configured as the reference's was."""
     pipe = checkpoint(case.params["checkpoint"])
     name = case.params.get("scheduler", "ddim")
-    pipe.scheduler = getattr(diffusers, SCHEDULERS.get(name, name)).from_config(case.params["scheduler_config"])
+    pipe.scheduler = getattr(diffusers, SCHEDULERS.get(name, name)).from_config(
+        case.params.get("scheduler_config") or own_config(case)
+    )
     return pipe
+
+
+def own_config(case: Case) -> dict[str, Any]:
+    """The DDIM configuration of the case's checkpoint."""
+    folder = HERE / "checkpoints" / case.params["checkpoint"]
+    ddim = folder / "scheduler_ddim"
+    file = (ddim if ddim.is_dir() else folder / "scheduler") / "scheduler_config.json"
+    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return config
 
 
 def run(case: Case, plugins: Sequence[Plugin], size: tuple[int, int], window: tuple[int, int]) -> Seen:
