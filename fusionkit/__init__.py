@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fusionkit.keeping import RunMemory, StageCache, StageState
     from fusionkit.loop.canvas import WeightedMean, gather, scatter, view_noise, view_weights
     from fusionkit.loop.hookspecs import Wrapper, hookimpl
-    from fusionkit.loop.model import Model, ModelInfo
+    from fusionkit.loop.model import LayerPatch, Model, ModelInfo
     from fusionkit.loop.partly import chosen, filled, spread
     from fusionkit.loop.ring import resized
     from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step
@@ -41,6 +41,7 @@ _LAZY = {
     "Field": "pydantic",
     "Fused": "fusionkit.loop.stage",
     "Fusion": "fusionkit.fusion",
+    "LayerPatch": "fusionkit.loop.model",
     "Model": "fusionkit.loop.model",
     "ModelInfo": "fusionkit.loop.model",
     "Patches": "fusionkit.loop.stage",
@@ -85,6 +86,7 @@ __all__ = [
     "Fused",
     "Fusion",
     "FusionError",
+    "LayerPatch",
     "Model",
     "ModelError",
     "ModelInfo",

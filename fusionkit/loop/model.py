@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,6 +37,7 @@ class ModelInfo:
         vae_channels: Channels of the decoder at full resolution, for memory estimates.
         cross_attention_dim: Length of a token's embedding as the denoiser takes it; 0 if not known.
         block_out_channels: Channels of each of the denoiser's blocks, finest first; empty if not known.
+        convolutions: Names of its 3x3 convolutions in ResNet blocks, down- and upsamplers; empty of a transformer.
         cross_attention: Where the denoiser's down and up blocks look at the text: divisors of the latents' sides.
         attention_layers: How many layers of the denoiser do; 0 if not known.
         denoiser_parameters: Number of weights of the denoiser alone; 0 if not known.
@@ -64,6 +66,7 @@ class ModelInfo:
     vae_channels: int = 128
     cross_attention_dim: int = 0
     block_out_channels: tuple[int, ...] = ()
+    convolutions: tuple[str, ...] = ()
     cross_attention: tuple[int, ...] = ()
     attention_layers: int = 0
     denoiser_parameters: int = 0
@@ -117,6 +120,24 @@ class TextToken:
     weight: float = 1.0
 
 
+@dataclass(frozen=True)
+class LayerPatch:
+    """What is put on one layer of a denoiser; None leaves it as it is.
+
+    Args:
+        around: Called in place of the layer: `around(forward, *args, **kwargs)`, with what the layer is given and its
+            own `forward`, answers what the layer would.
+        kernel: Given the weight of each of its convolutions that is wider than one pixel, (out, in, k, k), answers
+            another one, which may be wider; the padding grows with it.
+        convolution: Called in place of these: `convolution(conv2d, x, weight, bias, stride, padding, dilation,
+            groups)`, with torch's function first and the arguments that it would get; pairs where there may be two.
+    """
+
+    around: Callable[..., Any] | None = None
+    kernel: Callable[[Tensor], Tensor] | None = None
+    convolution: Callable[..., Tensor] | None = None
+
+
 class Model(Protocol):
     """A text-to-image model as the loop uses it; parameterisation, batching and text encoding stay inside.
 
@@ -168,6 +189,27 @@ class Model(Protocol):
         They are such that `uncond + guidance_scale (cond - uncond)` is the model's own guided output at the scale,
         whatever its way of guiding is: of a plain model, the two unguided halves. A scale of None is the recipe's.
         Whatever the interval says; views that are left out are NaN.
+        """
+
+    def predict_without(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+        """The second of `predict_pair`'s outputs alone, (P, C, h, w), at one pass a view."""
+
+    def layers(self, pattern: str = "*") -> Sequence[str]:
+        """The names of the denoiser's layers that are like a pattern such as `mid_block.*.conv1`, in its order."""
+
+    def patched(self, patches: Mapping[str, LayerPatch], by: str) -> AbstractContextManager[None]:
+        """A context in which predictions are made with patches on layers of the denoiser.
+
+        Each layer keeps its hooks, LoRAs and offload within the patch; a compiled denoiser runs uncompiled. Only this
+        model's own predictions see patches, and nothing is left on the denoiser between them. What is put on by others
+        stays: of one layer kernels are changed first, then how they are applied, and the last `around` is outermost.
+
+        Args:
+            patches: By the layers' names, as `named_modules` has them.
+            by: Whose they are, a plugin's name; what it has put on before is off meanwhile.
+
+        Raises:
+            ModelError: There is no such layer, or a step cache would skip layers.
         """
 
     def text_tokens(self, prompt: str) -> Sequence[TextToken]:

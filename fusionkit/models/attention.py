@@ -49,11 +49,11 @@ def capture(
     family = adapter.family
     chosen = family.attentive_layers if layers is None else frozenset(layers)
     listener = Listener(adapter, denoiser, maps, chosen, over or family.attention_over)
-    with _uncompiled(adapter.denoiser), listener:
+    with uncompiled(adapter.denoiser), listener:
         yield maps
 
 
-def _uncompiled(denoiser: Any) -> Any:
-    """A context in which compiled code is not used, where there is any: it does not know of listeners."""
+def uncompiled(denoiser: Any) -> Any:
+    """A context in which compiled code is not used, where there is any: it knows of no listeners and no patches."""
     compiled = hasattr(denoiser, "_orig_mod") or any(m._compiled_call_impl is not None for m in denoiser.modules())
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

@@ -14,6 +14,7 @@ from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.embedded import embedded_models, why_missing
 from fusionkit.models.families import family_of_pipeline
+from fusionkit.models.families.unets import unet_convolutions
 from fusionkit.models.files.autoencoders import Vae
 from fusionkit.models.files.configs import TextEncoder, parsed
 from fusionkit.models.files.denoisers import Transformer, UNet
@@ -228,6 +229,7 @@ def _of_unet(unet: UNet) -> dict[str, Any]:
         "unet_channels": unet.block_out_channels[0],
         "cross_attention_dim": unet.token_width,
         "block_out_channels": tuple(unet.block_out_channels),
+        "convolutions": unet_convolutions(len(unet.block_out_channels), unet.layers_per_block),
         "cross_attention": _cross_attention(unet, len(unet.block_out_channels)),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -12,17 +13,19 @@ import torch
 from torch import Tensor
 
 from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
-from fusionkit.loop.model import ModelInfo, NetInfo, TextToken
+from fusionkit.loop.model import LayerPatch, ModelInfo, NetInfo, TextToken
 from fusionkit.loop.partly import chosen, spread
 from fusionkit.loop.stage import Control, Patches, Stage, Step
 from fusionkit.loop.views import View
-from fusionkit.models.adapters.batches import Batch, Embedding, Pair, batches_of, texts_of, together
+from fusionkit.models.adapters.batches import Batch, Embedding, Pair, batches_of, only, texts_of, together
 from fusionkit.models.adapters.pictures import PictureModel
 from fusionkit.models.adapters.steering import check_hints
 from fusionkit.models.controlnet import load_controlnet
 from fusionkit.models.families import FAMILIES
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.noising import Bridge, bridge_between
+from fusionkit.models.patching import Patches as LayerPatches
+from fusionkit.models.patching import layers_like
 from fusionkit.models.sharing import Turns
 
 
@@ -61,6 +64,7 @@ class DiffusersModel(PictureModel):
         self._embeddings: dict[tuple[str, int | None], Embedding] = {}
         self.batches: dict[tuple[int, int], int] = {}
         self._controlnets: dict[NetInfo, Any] = {}
+        self._patches = LayerPatches()
 
     @property
     def denoiser(self) -> Any:
@@ -118,6 +122,21 @@ class DiffusersModel(PictureModel):
         scale = stage.recipe.guidance_scale if guidance_scale is None else guidance_scale
         cond, uncond = self._run(stage, at, group, scale, guided=True)
         return spread(patches, cond), spread(patches, uncond)
+
+    def predict_without(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+        """The second of `predict_pair`'s outputs alone, (P, C, h, w), at one pass a view where the family allows it."""
+        if not (group := chosen(patches)).views:
+            return spread(patches, group.latents)
+        scale = stage.guidance_at(at, guidance_scale)
+        return spread(patches, self._run(stage, at, group, scale, guided=True, without=True)[0])
+
+    def layers(self, pattern: str = "*") -> list[str]:
+        """The names of the denoiser's layers that are like a pattern, in its order."""
+        return layers_like(self.denoiser, pattern)
+
+    def patched(self, patches: Mapping[str, LayerPatch], by: str) -> AbstractContextManager[None]:
+        """A context in which predictions are made with patches on layers; as `Model.patched` says."""
+        return self._patches.put(self.denoiser, self.info.name, patches, by)
 
     def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the denoiser's type and on its device; loaded once.
@@ -183,11 +202,11 @@ class DiffusersModel(PictureModel):
 
     @torch.inference_mode()
     def _run(
-        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False
+        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False, without: bool = False
     ) -> tuple[Tensor, ...]:
         """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32.
 
-        As `predict_pair` answers them, in the main model's parameterisation.
+        As `predict_pair` answers them, in the main model's parameterisation; `without` is the unconditional one alone.
         """
         texts = texts_of(stage, patches)
         pairs = self.alike([self.pair(*each) if guided else (self.embed(each[0]),) for each in texts])
@@ -201,8 +220,8 @@ class DiffusersModel(PictureModel):
         noisy = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         found = []
         for batch in batches_of(patches, pairs, noisy, size, list(map(self.key, pairs)), whole, factor):
-            halves = self.answers(stage, bridge, batch, scale)
-            if guided and scale > 1 and not self._guides_plainly:
+            halves = self.answers(stage, bridge, only(batch, 1) if without else batch, scale)
+            if guided and not without and scale > 1 and not self._guides_plainly:
                 cond, uncond = halves
                 result = cond if self.info.takes_guidance else self.guided(cond, uncond, scale)
                 # The half whose plain guidance is the model's own.
@@ -255,7 +274,7 @@ class DiffusersModel(PictureModel):
             for each in tensors_in(added.values()):
                 note_finite(stage, each, "what the ControlNet adds", "lower its scale, or use another dtype")
             conditions = {**conditions, **added}
-        with self._at_work(self.family.denoiser):
+        with self._patches.on(self.denoiser), self._at_work(self.family.denoiser):
             output = self.call(latents.to(self.dtype), timestep, conditions)
         self.forward_seconds += self._now() - began
         self.forward_passes += len(latents)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.models.families.base import Family
@@ -65,6 +65,7 @@ def whole_file(side: int, widths: tuple[int, ...], config: Mapping[str, Any], *,
         "scheduler_config": config,
         "prediction_type": prediction,
         "block_out_channels": widths,
+        "convolutions": unet_convolutions(len(widths), 2),
     }
 
 
@@ -116,3 +117,26 @@ class UNetFamily(Family):
 
     def sigmas(self, steps: int) -> None:
         """It is no flow."""
+
+
+def unet_convolutions(blocks: int, layers: int | Sequence[int]) -> tuple[str, ...]:
+    """The names of a UNet's 3x3 convolutions, in the order in which they are computed: all but its first and last.
+
+    Args:
+        blocks: The number of its down blocks, which is that of its up blocks.
+        layers: ResNets of each down block, or of all of them; an up block has one more.
+    """
+    counts = [layers] * blocks if isinstance(layers, int) else list(layers)
+    names: list[str] = []
+    for block, count in enumerate(counts):
+        names += _resnets(f"down_blocks.{block}", count)
+        names += [f"down_blocks.{block}.downsamplers.0.conv"] * (block < blocks - 1)
+    names += _resnets("mid_block", 2)
+    for block, count in enumerate(reversed(counts)):
+        names += _resnets(f"up_blocks.{block}", count + 1)
+        names += [f"up_blocks.{block}.upsamplers.0.conv"] * (block < blocks - 1)
+    return tuple(names)
+
+
+def _resnets(block: str, count: int) -> list[str]:
+    return [f"{block}.resnets.{number}.conv{half}" for number in range(count) for half in (1, 2)]
