@@ -1,8 +1,8 @@
-"""fusionkit on a GPU: its tests there, and what SDXL costs at full size. Nothing is downloaded: the weights are random.
+"""fusionkit on a GPU: its tests there, and what SDXL and Z-Image cost at full size, with random weights.
 
-Needs `fusionkit/`, `plugins/`, `benchmarks/` and `tests/gpu/` and no network; fusionkit need not be installed. The
-figures go into a file after each measurement, and from there into docs/performance.md. What does not fit into the
-memory, or into the time, is told as such, and the rest goes on.
+Nothing is downloaded. Needs `fusionkit/`, `plugins/`, `benchmarks/` and `tests/gpu/` and no network; fusionkit need
+not be installed. The figures go into a file after each measurement, and from there into docs/performance.md. What does
+not fit into the memory, or into the time, is told as such, and the rest goes on.
 
 Run it:  python benchmarks/gpu.py
          python benchmarks/gpu.py --tiny --device cpu
@@ -94,8 +94,11 @@ def measured(options: argparse.Namespace, deadline: float) -> int:
     if device.type == "cuda":
         device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
-    model = "a tiny model of SDXL's layout" if options.tiny else "SDXL base (2.57 billion weights in the UNet)"
-    found.about = {**about(device), "model": model, "dtype": "float32" if options.tiny else "float16"}
+    model, dtype = "tiny models of SDXL's and Z-Image's layout", "float32"
+    if not options.tiny:
+        model = "SDXL base (2.57 billion weights in the UNet) and Z-Image (6.15 billion in the transformer)"
+        dtype = "float16 and bfloat16"
+    found.about = {**about(device), "model": model, "dtype": dtype}
     if not options.no_tests:
         left = deadline - perf_counter()
         found.tests = tests(device, min(left, TESTS_SHARE * 60 * options.minutes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_multidiffusion import MultiDiffusion
 from on_gpu.measuring import diffusers_run, run
 from on_gpu.models import Sdxl, Tiny, forget
+from on_gpu.z_image import ZImage
 
 Figures = dict[str, Any]
 
@@ -63,6 +64,20 @@ class Subject:
         settings = {"batch_size": self.batch(7), "steps": self.steps, **options}
         size = self.pixels(4096), self.pixels(1024)
         return run({"model": self.pipe}, plugins=[MultiDiffusion()], size=size, **settings)
+
+    def transformer(self, offload: str = "none", **options: Any) -> Figures:
+        """The same panorama on Z-Image; SDXL's weights are given back before."""
+        self._pipe = None
+        forget(self.device)
+        make = ZImage(self.device, tiny=isinstance(self.make, Tiny))
+        size = self.pixels(4096), self.pixels(1024)
+        with make.placed(offload) as pipe:
+            free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+            info = replace(info_of_pipeline(pipe), window=(make.window, make.window))
+            side = make.window // info.factor
+            batch = min(7, views_per_pass(info, (side, side), make.dtype.itemsize, free))
+            settings = {"batch_size": batch, "steps": self.steps, "window": (make.window, make.window), **options}
+            return run({"model": pipe}, plugins=[MultiDiffusion()], size=size, scheduler="flow-euler", **settings)
 
     def enlargement(self, **options: Any) -> Figures:
         """AccDiffusion v2 at 4096x4096 with its authors' settings: four stages, a ControlNet of their edges."""
@@ -186,4 +201,7 @@ def rows(subject: Subject) -> list[Row]:
         Row(f"{wide}, automatic batch size", lambda: subject.panorama(batch_size=None)),
         Row("MagicFusion of two models, 4096x1024", lambda: subject.blended(wide=True)),
         Row(f"{wide}, compiled", under(subject.compiled, subject.panorama)),
+        Row(f"Z-Image, {wide}", subject.transformer),
+        Row(f"Z-Image, {wide}, offload: group", lambda: subject.transformer("group")),
+        Row(f"Z-Image, {wide}, one window in a pass", lambda: subject.transformer(batch_size=1)),
     ]

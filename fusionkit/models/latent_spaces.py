@@ -37,4 +37,5 @@ def _same(some: tuple[float, ...], others: tuple[float, ...], neutral: float) ->
 
 
 def _listed(values: tuple[float, ...], neutral: float) -> str:
-    return "/".join(f"{value:g}" for value in values) or f"{neutral:g}"
+    told = [f"{value:g}" for value in values] or [f"{neutral:g}"]
+    return told[0] if len(set(told)) == 1 else "/".join(told)

@@ -42,7 +42,7 @@ def test_every_measurement_gives_its_figures(elsewhere: Path) -> None:
     assert done.stderr == ""
     found = json.loads(out.read_text())
     rows = {row["title"]: row for row in found["rows"]}
-    assert len(rows) == len(found["rows"]) == 10
+    assert len(rows) == len(found["rows"]) == 13
     assert not any("failed" in row for row in rows.values())
     wide, large = rows["MultiDiffusion, 4096x1024"], rows["AccDiffusion v2, 4096x4096"]
     # Seven windows, twice with guidance, in three steps; and they fit into one pass.
@@ -53,6 +53,10 @@ def test_every_measurement_gives_its_figures(elsewhere: Path) -> None:
     assert large["views-a-step"] == 65
     assert large["passes"] == 2 * 2 * (1 + 13 + 34 + 65)
     assert list(large["stages"]) == ["64x64", "128x128", "192x192", "256x256"]
+    flow = rows["Z-Image, MultiDiffusion, 4096x1024"]
+    assert (flow["views-a-step"], flow["batch"], flow["passes"], flow["size"]) == (7, 7, 42, "256x64")
+    assert rows["Z-Image, MultiDiffusion, 4096x1024, one window in a pass"]["batch"] == 1
+    assert rows["Z-Image, MultiDiffusion, 4096x1024, offload: group"]["passes"] == 42
     assert rows["MagicFusion of two models, 4096x1024"]["passes"] == 2 * wide["passes"]
     beside = rows["diffusers' own pipeline, as many pictures of 1024x1024"]
     assert (beside["passes"], beside["batch"]) == (wide["passes"], wide["batch"])
@@ -117,6 +121,16 @@ def test_the_model_has_sdxls_weights() -> None:
         made = part(name, "meta", torch.float16)
         assert sum(each.numel() for each in made.parameters()) == count
         assert {each.dtype for each in made.parameters()} == {torch.float16}
+
+
+def test_the_transformer_has_z_images_weights() -> None:
+    """Of the published checkpoint: 24.6 GB in float32."""
+    import torch
+    from on_gpu.z_image import ZImage
+
+    made = ZImage(torch.device("meta")).transformer()
+    assert sum(each.numel() for each in made.parameters()) == 6_154_908_736
+    assert {each.dtype for each in made.parameters()} == {torch.bfloat16}
 
 
 def test_the_tokenizer_ends_texts_with_the_largest_number() -> None:

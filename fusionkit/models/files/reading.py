@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from math import inf, isnan
 from pathlib import Path
@@ -21,6 +22,9 @@ NUMBER_LIMIT = 10_000_000
 """What no number of a configuration may exceed."""
 
 _DEPTH, _ENTRIES = 20, 20_000
+
+# The folders of a model's parts.
+_PART = re.compile(r"unet|transformer|vae|scheduler|(text_encoder|tokenizer)(_\d)?")
 
 
 def size_of(path: Path, what: str) -> int:
@@ -88,8 +92,7 @@ def excesses(content: Any, place: str = "", depth: int = 0) -> Iterator[str]:
 
 def inner(path: Path) -> str:
     """A file as errors name it: with its component's folder, where it is in one."""
-    parents = ("unet", "vae", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
-    in_part = path.parent.name in parents and path.suffix != ".safetensors"
+    in_part = _PART.fullmatch(path.parent.name) and path.suffix != ".safetensors"
     return f"{path.parent.name}/{path.name}" if in_part else path.name
 
 

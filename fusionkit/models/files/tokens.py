@@ -50,10 +50,12 @@ def tokenizer_problems(
     """
     choices = _FILES.get(kind.removesuffix("Fast"), _OTHERS)
     complete = next((names for names in choices if all((folder / name).exists() for name in names)), None)
+    if complete is None and not folder.is_dir():
+        yield f"can't read a prompt: it has no folder {folder.name}"
+        return
     if complete is None:
-        wanted = " or ".join(" and ".join(names) for names in choices)
-        found = "" if folder.is_dir() else f", not even the folder {folder.name}"
-        yield f"can't read a prompt: its {folder.name} needs {wanted}, and they are not there{found}"
+        wanted = " or ".join(dict.fromkeys(" and ".join(names) for names in choices))
+        yield f"can't read a prompt: its {folder.name} needs {wanted}, and they are not there"
         return
     for name in complete:
         if size_of(folder / name, what) > TABLE_LIMIT:
