@@ -86,7 +86,8 @@ class Flux2(Family):
         level = (timestep.to(latents.device).float() / 1000).view(-1, 1, 1, 1)
         seen = k * latents.float() + (1 - level) * b
         answer = super().call(denoiser, seen.to(latents.dtype), timestep, conditions)
-        return (answer.float() + b) / k
+        result: Tensor = (answer.float() + b) / k
+        return result
 
     def tokenized(self, pipe: Any) -> tuple[Any, str, int]:
         """The chat with the text encoder; dev's begins with what it is told to be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.models.families.base import Asked, Family
 from fusionkit.models.families.in_file import InFile
@@ -28,7 +28,7 @@ class Sana(Family):
     defaults = {"guidance-scale": 4.5, "steps": 20}
     # Measured: 11.1 at a width of 1,536.
     maps, text_tokens, parameters = 12, 300, 4_500_000_000
-    in_file = InFile(
+    in_file: ClassVar[InFile | None] = InFile(
         (
             ("blocks.0.cross_attn.q_linear.weight", "attention_y_norm.weight"),
             ("caption_norm.weight", "transformer_blocks.0.ff.conv_inverted.weight"),
