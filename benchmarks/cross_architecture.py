@@ -31,9 +31,19 @@ SETTINGS = {
     "flow-scene": Setting("`flow` alone, the scene's prompt", {"flow": SCENE}),
     "scenes-scene": Setting("`scenes` alone, the scene's prompt", {"scenes": SCENE}),
     "flow-averaged": Setting("scene by `flow`, thing by `scenes`, averaged", FLOW, averaged),
-    "flow-blended": Setting("scene by `flow`, thing by `scenes`, blended", FLOW, blended(1)),
     "scenes-averaged": Setting("scene by `scenes`, thing by `flow`, averaged", UNET, averaged),
-    "scenes-blended": Setting("scene by `scenes`, thing by `flow`, blended", UNET, blended(1)),
+    **{
+        f"{main}-k{k}": Setting(f"scene by `{main}`, thing by `{expert}`, k = {k}", prompts, blended(k))
+        for main, expert, prompts in (("flow", "scenes", FLOW), ("scenes", "flow", UNET))
+        for k in (1, 4, 16)
+    },
+    **{
+        f"{main}-scene-k{k}": Setting(
+            f"scene by `{main}`, thing by `{expert}`, negative prompt, k = {k}", prompts, blended(k), SCENE
+        )
+        for main, expert, prompts in (("flow", "scenes", FLOW), ("scenes", "flow", UNET))
+        for k in (1, 4, 16, 64)
+    },
 }
 
 

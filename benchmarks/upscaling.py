@@ -1,14 +1,14 @@
 """Counts the objects in pictures of many windows' area whose prompt names one, and compares them with the first stage.
 
 Each setting draws the same prompts with the same seeds, 4 times the side of the embedded model's window (2 times in
-vista, whose windows are larger). What is drawn
-is kept, so that the command goes on where it was interrupted; `--part 0/2` and `--part 1/2` share the work between two
-processes. `--table` counts the objects, compares each picture, made small again, with the first stage's (SSIM), and
-prints the table; `--sheet` puts pictures side by side.
+vista, whose windows are larger). What is drawn is kept, so that the command goes on where it was interrupted; `--part
+0/2` and `--part 1/2` share the work between two processes. `--table` counts the objects, compares each picture, made
+small again, with the first stage's (SSIM), and prints the table; `--sheet` puts pictures side by side.
 
 Run it:  python benchmarks/upscaling.py
          python benchmarks/upscaling.py --table
          python benchmarks/upscaling.py --world vista
+         python benchmarks/upscaling.py --world vista-flow
 """
 
 from __future__ import annotations
@@ -74,7 +74,14 @@ def upscaled(
 
 def canny(world: World) -> ControlNet:
     """The embedded ControlNet, as AccDiffusion v2 uses one."""
+    assert world.canny is not None
     return ControlNet(model=world.canny)
+
+
+def settings_of(world: World) -> list[str]:
+    """The settings that differ in a world: v2 where there is a ControlNet, one stage where there are else more."""
+    absent = {"accdiffusion-v2": world.canny is None, "one-step": not world.stages}
+    return [setting for setting in SETTINGS if not absent.get(setting)]
 
 
 SETTINGS: Mapping[str, Callable[[World], list[Plugin]]] = {
@@ -208,11 +215,11 @@ def main() -> None:
     """Draw, or count what was drawn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--out", type=Path, help="folder of the pictures; default: out/upscaling, or out/upscaling-vista"
+        "--out", type=Path, help="folder of the pictures; default: out/upscaling, or with the world's name"
     )
     parser.add_argument("--world", choices=WORLDS, default="tinyworld", help="whose model draws")
     parser.add_argument("--pictures", type=int, default=40, help="how many prompts, each with its own seed")
-    parser.add_argument("--only", nargs="*", choices=SETTINGS, default=list(SETTINGS), help="settings to draw or show")
+    parser.add_argument("--only", nargs="*", choices=SETTINGS, help="settings to draw; default: all of the world")
     parser.add_argument("--part", default="0/1", help="which part of the pictures this process draws, such as 0/2")
     parser.add_argument("--threads", type=int, help="CPU threads of this process")
     parser.add_argument("--table", action="store_true", help="count, and print the table")
@@ -239,7 +246,7 @@ def main() -> None:
         # By tens, so that what is there when it is interrupted has all settings.
         draw_first(world, mine, out)
         for start in range(0, len(mine), 10):
-            for setting in options.only:
+            for setting in options.only or settings_of(world):
                 draw(world, setting, mine[start : start + 10], out)
 
 

@@ -44,9 +44,9 @@ class World:
         jitter: How far windows move, in pixels.
         keep: Words that say how, which every view has.
         drop: Words that name the whole, which no view of an enlargement has.
-        levels: Where the denoiser's attention is read.
+        levels: Where the denoiser's attention is read; None where its model's own default is meant.
         tokens: Which tokens' attention is a word's.
-        canny: Its ControlNet.
+        canny: Its ControlNet, if there is one.
         stages: Stages between the first and the last.
         cases: So many prompts.
     """
@@ -61,9 +61,9 @@ class World:
     jitter: int
     keep: tuple[str, ...]
     drop: tuple[str, ...]
-    levels: tuple[int, ...]
+    levels: tuple[int, ...] | None
     tokens: Literal["own", "all"]
-    canny: str
+    canny: str | None
     stages: tuple[float, ...]
     cases: Callable[[int], list[Case]]
 
@@ -155,6 +155,23 @@ WORLDS = {
         levels=(1, 2),
         tokens="all",
         canny="vista/canny",
+        stages=(),
+        cases=vista_cases,
+    ),
+    "vista-flow": World(
+        name="vista-flow",
+        model="vista/flow",
+        window=128,
+        zoom=2,
+        scheduler="flow-euler",
+        steps=16,
+        stride=96,
+        jitter=16,
+        keep=("poster", "woodcut"),
+        drop=("landscape",),
+        levels=None,
+        tokens="own",
+        canny=None,
         stages=(),
         cases=vista_cases,
     ),
