@@ -8,6 +8,7 @@ small again, with the first stage's (SSIM), and prints the table; `--sheet` puts
 Run it:  python benchmarks/upscaling.py
          python benchmarks/upscaling.py --table
          python benchmarks/upscaling.py --world vista
+         python benchmarks/upscaling.py --world vista --sheet enlarged
          python benchmarks/upscaling.py --world vista-flow
 """
 
@@ -32,14 +33,14 @@ from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentProm
 from fusionkit_multidiffusion import MultiDiffusion
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-# Pictures of the documentation: their columns, and their rows by number.
+# Pictures of the documentation: their columns, and their rows by number. "enlarged" is of vista.
 SHEETS: Mapping[str, Sequence[str]] = {
     "upscaling": ("first", "multidiffusion", "demofusion", "accdiffusion", "accdiffusion-v2"),
     "dilated-sampling": ("no-dilated", "no-interaction", "no-filter", "accdiffusion"),
     "enlarged": ("first", "multidiffusion", "accdiffusion-v2"),
 }
 ROWS = (2, 3, 4, 5)
-ROWS_OF = {"enlarged": (4,)}
+ROWS_OF = {"enlarged": (36,)}
 
 
 def windows(world: World) -> MultiDiffusion:
