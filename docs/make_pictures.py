@@ -87,6 +87,16 @@ ROWS: Mapping[str, Mapping[str, Sequence[str]]] = {
         ),
         "multidiffusion, stride 32: 21 a step": (*MOUNTAINS, plugins("multidiffusion: {stride: 32}")),
     },
+    "sync-diffusion": {
+        f"weight {weight}": (
+            *WIDE,
+            "prompt=a landscape poster of a mountain lake in clear weather",
+            "scheduler=ddim",
+            "seed=2",
+            plugins("multidiffusion: {stride: 64}", f"sync-diffusion: {{weight: {weight}}}"),
+        )
+        for weight in (0, 20, 100)
+    },
     "style-alignment": {
         f"alpha {alpha}": (
             *WIDE,
@@ -504,6 +514,7 @@ SOFT = {
     "shifted-windows",
     "strides",
     "style-alignment",
+    "sync-diffusion",
     "two-styles",
     "vista-drawings",
     "vista-enlarged",

@@ -298,7 +298,8 @@ def _fused(call: Call, answer: Any) -> Any:
     if not isinstance(answer, Fused):
         raise WrongAnswer(f"{'None' if answer is None else type(answer).__name__}; expected a Fused")
     if (stage := call.stage) is not None:
-        for name, tensor in (("prediction", answer.prediction), ("noise", answer.noise), ("denoised", answer.denoised)):
+        for name in ("prediction", "noise", "denoised", "moved"):
+            tensor = getattr(answer, name)
             if name == "prediction" or tensor is not None:
                 check_tensor(tensor, stage.shape, stage.dtype, stage.device, f" as {name}")
     return answer

@@ -78,6 +78,7 @@ class Defaults:
     def step(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> Tensor:
         """One call of the scheduler, with the fused noise, or N(0, 1) drawn for the whole canvas."""
         noise = stage.noise("step", at=at) if fused.noise is None else fused.noise
+        latents = latents if fused.moved is None else latents + fused.moved
         following, fused.denoised = stage.scheduler.step(fused.prediction, at.timestep, latents, noise)
         return following
 

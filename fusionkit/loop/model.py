@@ -212,6 +212,28 @@ class Model(Protocol):
             ModelError: There is no such layer, or a step cache would skip layers.
         """
 
+    def gradients(
+        self, stage: Stage, at: Step, patches: Patches, loss: Callable[[int, Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """The gradient of a loss of each view's guided prediction by the view's own latents, (P, C, h, w), float32.
+
+        Through the denoiser, and through the autoencoder where the loss asks for `pixels`. Views are looked at one by
+        one, as the memory for a gradient asks for; those that `patches` leaves out are NaN, and cost nothing. Nothing
+        of the model is changed.
+
+        Args:
+            stage: The stage.
+            at: The step.
+            patches: The views, with latents and prompts.
+            loss: Given a view's number, its latents (1, C, h, w) and their guided prediction, a tensor of one number.
+        """
+
+    def pixels(self, latents: Tensor) -> Tensor:
+        """Scaled latents (P, C, h, w) as the autoencoder decodes them, (P, 3, h factor, w factor), about -1..1.
+
+        Nothing is clipped. In a loss of `gradients` its own gradient goes through it.
+        """
+
     def text_tokens(self, prompt: str) -> Sequence[TextToken]:
         """A prompt's tokens, in its order, those of its frame, of a template and of what is cut off left out."""
 

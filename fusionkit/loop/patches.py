@@ -170,8 +170,11 @@ class Fused:
         prediction: The fused model output, (1, C, H, W).
         noise: The noise of a stochastic step, (1, C, H, W); None lets `step` draw N(0, 1) for the canvas.
         denoised: The scheduler's estimate of the clean latents, (1, C, H, W), set by `step` where the scheduler tells.
+        moved: What is added to the canvas before the step, (1, C, H, W), where what was predicted is that of a canvas
+            moved by so much; None for nothing.
     """
 
     prediction: Tensor
     noise: Tensor | None = None
     denoised: Tensor | None = None
+    moved: Tensor | None = None

@@ -41,6 +41,12 @@ class Scheduler(Protocol):
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """The latents as the model expects them."""
 
+    def clean(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        """The clean latents (P, C, h, w) that a prediction tells of latents, at the step that is next.
+
+        Nothing is clipped, and gradients go through it.
+        """
+
     def remaining(self, timestep: Tensor) -> float:
         """How much of the noise schedule lies ahead: 1 at pure noise, 0 at clean latents."""
 

@@ -59,16 +59,24 @@ class JudgeFeatures(Features):
     def maps(self, crops: NDArray[np.uint8]) -> list[Tensor]:
         """The activations of all layers, each (n, C, h, w), the finest first."""
         import torch
-        from torch import nn
 
         x = torch.from_numpy(resized(crops, self.size)).permute(0, 3, 1, 2) / 127.5 - 1
-        x = x.to(next(self.network.parameters()).device)
-        found = []
         with torch.inference_mode():
-            for layer in self.network.body:
-                x = layer(x)
-                if isinstance(layer, nn.SiLU):
-                    found.append(x)
+            return self.layers(x.to(next(self.network.parameters()).device))
+
+    def layers(self, pictures: Tensor) -> list[Tensor]:
+        """The same of pictures (n, 3, h, w) in -1..1; gradients go through it."""
+        from torch import nn
+        from torch.nn.functional import interpolate
+
+        x = pictures
+        if tuple(x.shape[-2:]) != self.size[::-1]:
+            x = interpolate(x, self.size[::-1], mode="bilinear", antialias=True, align_corners=False)
+        found = []
+        for layer in self.network.body:
+            x = layer(x)
+            if isinstance(layer, nn.SiLU):
+                found.append(x)
         return found
 
     def perceptual_distance(self, some: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:

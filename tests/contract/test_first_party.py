@@ -10,6 +10,7 @@ from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentProm
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion, Regions
 from fusionkit_spotdiffusion import ShiftedWindows
+from fusionkit_syncdiffusion import SyncDiffusion
 
 
 class TestMultiDiffusion(PluginContract):
@@ -36,6 +37,14 @@ class TestShiftedWindows(PluginContract):
     options = {"overlap_first": 0.5}
     neutral = {"ring": "none"}
     neutral_size = (64, 64)
+
+
+class TestSyncDiffusion(PluginContract):
+    plugin = SyncDiffusion
+    options = {"loss": "tinyworld", "frequency": 2}
+    neutral = {"loss": "tinyworld", "weight": 0}
+    before = (MultiDiffusion(stride=64),)
+    fields = {"size": (128, 64)}
 
 
 class TestGuidedFusion(PluginContract):

@@ -52,7 +52,7 @@ RULES: tuple[tuple[str, str], ...] = (
 OWN: Mapping[str, tuple[tuple[str, str], ...]] = {
     "spotdiffusion": ((r"canvas_after_step$", "grid4"), (r"canvas_before_shift$|image$|views$", "nothing")),
     "syncdiffusion": (
-        (r"canvas_after_step$", "grid4"),
+        (r"canvas_after_step$", "first sample, grid4"),
         (r"gradients_step_x_view$", "grid8"),
     ),
 }

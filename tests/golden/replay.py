@@ -160,9 +160,11 @@ def own_config(case: Case) -> dict[str, Any]:
     return config
 
 
-def run(case: Case, plugins: Sequence[Plugin], size: tuple[int, int], window: tuple[int, int]) -> Seen:
+def run(
+    case: Case, plugins: Sequence[Plugin], size: tuple[int, int], window: tuple[int, int], seen: Seen | None = None
+) -> Seen:
     """Run a case; size and window are (width, height) in pixels."""
-    pipe, seen = pipeline_of(case), Seen()
+    pipe, seen = pipeline_of(case), Seen() if seen is None else seen
     recipe = Recipe(
         prompt=case.params["prompt"],
         negative_prompt=case.params["negative_prompt"],

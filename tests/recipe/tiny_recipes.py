@@ -44,6 +44,8 @@ def scaled(plugin: Plugin, smaller: Callable[[int], int], photo: Path) -> Plugin
             changes[name] = tuple(map(smaller, value)) if isinstance(value, tuple) else smaller(value)
     if plugin.plugin_name == "controlnet":
         changes["model"] = str(NET)
+    if plugin.plugin_name == "sync-diffusion":
+        changes["loss"] = "tinyworld"
     if getattr(plugin, "from_", None) is not None:
         changes["from_"] = photo
     return type(plugin).model_validate({**dict(plugin), **changes})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -138,6 +139,31 @@ class DiffusersModel(PictureModel):
         """A context in which predictions are made with patches on layers; as `Model.patched` says."""
         return self._patches.put(self.denoiser, self.info.name, patches, by)
 
+    def gradients(
+        self, stage: Stage, at: Step, patches: Patches, loss: Callable[[int, Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """The gradient of a loss of each view's guided prediction by the view's own latents, (P, C, h, w), float32.
+
+        Args:
+            stage: The stage.
+            at: The step.
+            patches: The views, with latents and prompts; those that are left out are NaN.
+            loss: Given a view's number, its latents (1, C, h, w) and their guided prediction, a tensor of one number.
+        """
+        scale, group = stage.guidance_at(at), chosen(patches)
+        found = [torch.empty_like(group.latents[:0])]
+        for place, number in enumerate(patches.asked):
+            with self._differentiable():
+                latents = group.latents[place : place + 1].clone().requires_grad_()
+                only = replace(group, views=group.views[place : place + 1], latents=latents, left_out=())
+                only.prompts = group.prompts[place : place + 1]
+                halves = self._halves(stage, at, only, scale, guided=self.info.passes(scale) > 1)
+                prediction = halves[0] if len(halves) == 1 else halves[1] + scale * (halves[0] - halves[1])
+                found.extend(torch.autograd.grad(loss(number, latents, prediction), latents))
+        gradients = torch.cat(found)
+        note_finite(stage, gradients, "the gradient of a loss", "lower its weight, or use dtype: float32")
+        return spread(patches, gradients)
+
     def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the denoiser's type and on its device; loaded once.
 
@@ -202,6 +228,12 @@ class DiffusersModel(PictureModel):
 
     @torch.inference_mode()
     def _run(
+        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False, without: bool = False
+    ) -> tuple[Tensor, ...]:
+        """What `_halves` gives, without gradients."""
+        return self._halves(stage, at, patches, scale, guided=guided, without=without)
+
+    def _halves(
         self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False, without: bool = False
     ) -> tuple[Tensor, ...]:
         """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -87,15 +87,29 @@ class PictureModel(ABC):
         """
         check_finite(latents, "the canvas that is to be decoded", "nothing can be drawn of it")
         with self._vae() as vae:
-            with self._at_work("vae"):
-                beyond = continued(unscaled(vae, latents.to(self.device)), wrap, MARGIN).to(vae.dtype)
-                image = vae.decode(beyond[:, :, None] if _of_videos(vae) else beyond, return_dict=False)[0]
-            image = closed(image[:, :, 0] if image.ndim == 5 else image, wrap, MARGIN * self.info.factor)
+            image = self._decoded(vae, latents, wrap)
             check_finite(image, "the picture as the VAE decodes it", wider_type(vae.dtype))
         picture: Image = self.postprocess(image.float())
         self.pipe.maybe_free_model_hooks()
         self.turns.release()
         return picture
+
+    def pixels(self, latents: Tensor) -> Tensor:
+        """Scaled latents (P, C, h, w) as the VAE decodes them, (P, 3, h factor, w factor), float32, not clipped."""
+        with self._vae() as vae:
+            return self._decoded(vae, latents).float()
+
+    def _decoded(self, vae: Any, latents: Tensor, wrap: Wrap = "") -> Tensor:
+        with self._at_work("vae"):
+            beyond = continued(unscaled(vae, latents.to(self.device)), wrap, MARGIN).to(vae.dtype)
+            image = vae.decode(beyond[:, :, None] if _of_videos(vae) else beyond, return_dict=False)[0]
+        return closed(image[:, :, 0] if image.ndim == 5 else image, wrap, MARGIN * self.info.factor)
+
+    @contextmanager
+    def _differentiable(self) -> Iterator[None]:
+        """While gradients go through denoiser and VAE, by whatever they are given: not by their own weights."""
+        with torch.inference_mode(False), torch.enable_grad(), self._vae() as vae, _frozen([self.denoiser, vae]):
+            yield
 
     @torch.inference_mode()
     def encode(self, image: Image, wrap: Wrap = "") -> Tensor:
@@ -175,6 +189,23 @@ def _of_videos(vae: Any) -> bool:
     return vae.config.get("temperal_downsample") is not None
 
 
+@contextmanager
+def _frozen(modules: Sequence[Any]) -> Iterator[None]:
+    """Modules whose weights ask for no gradient, and let others' through; afterwards they ask as before."""
+    asking = []
+    for parameter in (each for module in modules for each in module.parameters()):
+        if parameter.is_inference():
+            # Moved or cast by somebody in inference mode: autograd takes no such tensor.
+            parameter.data = parameter.data.clone()
+        if parameter.requires_grad:
+            asking.append(parameter.requires_grad_(False))
+    try:
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
+
+
 def _cast(module: Any, dtype: torch.dtype) -> None:
-    with quiet_diffusers():
+    with quiet_diffusers(), torch.inference_mode(False):
         module.to(dtype=dtype)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fusionkit.loop.noise import keyed_noise
+from fusionkit.models.parameterisation import alpha_sigma, converted
 from fusionkit.models.silence import quiet_diffusers
 
 
@@ -161,6 +162,17 @@ class DiffusersScheduler:
     def _prepared(scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
         scaled: Tensor = scheduler.scale_model_input(latents, timestep)
         return scaled
+
+    def clean(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        """The clean latents that a prediction tells of latents at the step that is next; nothing is clipped."""
+        scaled = self.scale_model_input(latents, timestep)
+        if hasattr(self._scheduler, "precondition_outputs"):
+            # The EDM family's answers hold the latents as well, in proportions that only its schedulers know.
+            place = self._scheduler.step_index
+            found: Tensor = self._scheduler.precondition_outputs(latents, prediction, self._scheduler.sigmas[place])
+            return found
+        a, s = alpha_sigma(self, timestep)
+        return converted(prediction, scaled, a, s, self.prediction_type, "sample")
 
     def remaining(self, timestep: Tensor) -> float:
         """How much of the noise schedule lies ahead: t / T of the T training timesteps.
