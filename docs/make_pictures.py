@@ -199,6 +199,19 @@ def controlnet() -> Image:
     return beside(columns)
 
 
+def elastic_diffusion() -> Image:
+    """A canvas of twice the window's sides by plain windows, and by a small picture that says what is where."""
+    thing = "prompt=a landscape poster of the sea at dawn in clear weather with a sailboat"
+    changes = ("size=256x256", "steps=20", "scheduler=ddim", "seed=5", thing)
+    return beside(
+        {
+            "multidiffusion": run([*changes, plugins("multidiffusion: {stride: 64}")]),
+            "elastic-diffusion": run([*changes, plugins("elastic-diffusion: {resampling: 6}")]),
+            "without resampling": run([*changes, plugins("elastic-diffusion: {resampling: 0}")]),
+        }
+    )
+
+
 def side_by_side(images: Sequence[Image]) -> Image:
     """Pictures of one size beside each other, enlarged."""
     return joined([enlarged(image) for image in images])
@@ -482,6 +495,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
     "controlnet": controlnet,
     "cross-domain-fusion": cross_domain_fusion,
+    "elastic-diffusion": elastic_diffusion,
     "fifty-samples": fifty_samples,
     "fine-grained-fusion": fine_grained_fusion,
     "guidance-map": guidance_map,
@@ -505,6 +519,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
 EXACT = {"guidance-map", "hero", "magicfusion-shares", "magicfusion-winners", "patch-content-prompts", "two-models"}
 # Soft colours, and sheets of many drawings.
 SOFT = {
+    "elastic-diffusion",
     "fifty-samples",
     "guided-fusion",
     "jitter",

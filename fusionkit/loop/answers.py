@@ -294,6 +294,12 @@ def _passes(call: Call, answer: Any) -> Any:
     return answer
 
 
+def _rounds(call: Call, answer: Any) -> Any:
+    if not _is_whole(answer, 1):
+        refuse(answer, "a whole number from 1")
+    return answer
+
+
 def _fused(call: Call, answer: Any) -> Any:
     if not isinstance(answer, Fused):
         raise WrongAnswer(f"{'None' if answer is None else type(answer).__name__}; expected a Fused")
@@ -360,6 +366,8 @@ _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
     "forward_passes": _passes,
     "fuse": _fused,
     "step": _canvas,
+    "rounds": _rounds,
+    "noised_back": _canvas,
     "step_done": _nothing,
     "stage_done": _nothing,
     "decode": _decoded,

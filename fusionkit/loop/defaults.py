@@ -83,6 +83,25 @@ class Defaults:
         return following
 
     @hookimpl
+    def rounds(self) -> int:
+        """Each step is taken once."""
+        return 1
+
+    @hookimpl
+    def noised_back(self, stage: Stage, at: Step, latents: Tensor) -> Tensor:
+        """As noise is added between the two timesteps: x_t = (a_t / a_s) x_s, and noise up to what there is at t."""
+        one, zero = latents.new_ones(1), latents.new_zeros(1)
+
+        def levels(step: Step) -> tuple[float, float]:
+            add = stage.scheduler.add_noise
+            return float(add(one, zero, step.timestep)), float(add(zero, one, step.timestep))
+
+        (a, s), (clean, noise) = levels(at), (1.0, 0.0) if at.is_last else levels(stage.steps[at.index + 1])
+        keep = a / clean
+        added = max(s**2 - (keep * noise) ** 2, 0.0) ** 0.5
+        return keep * latents + added * stage.noise("noised back", at=at)
+
+    @hookimpl
     def decode(self, stage: Stage, latents: Tensor) -> Image:
         """The model's own decoder; of a ring, the picture's edges meet."""
         return stage.model.decode(latents, stage.wrap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -62,14 +63,20 @@ def denoise(stage: Stage, hooks: Manager, begun: Begun | None = None, step_ended
         latents = begun.latents
 
     for at in stage.steps[0 if begun is None else begun.done :]:
-        groups = ask_views(stage, at, hooks)
-        for patches in groups:
-            patches.latents = gather(latents, patches.views)  # (P, C, h, w)
-            patches.prompts = ask_prompts(stage, at, patches, hooks)
-            patches.prediction = ask("noise_prediction", shape=patches.latents.shape, at=at, patches=patches)
-            check_filled(stage, patches)
-        fused: Fused = ask("fuse", at=at, groups=groups)
-        latents = ask("step", shape=stage.shape, at=at, latents=latents, fused=fused)
+        rounds = rounds_of(stage, at, hooks)
+        before = deepcopy(stage.scheduler.state()) if len(rounds) > 1 else {}
+        for at in rounds:
+            if at.round:
+                stage.scheduler.restore(deepcopy(before))
+                latents = ask("noised_back", shape=stage.shape, at=at, latents=latents)
+            groups = ask_views(stage, at, hooks)
+            for patches in groups:
+                patches.latents = gather(latents, patches.views)  # (P, C, h, w)
+                patches.prompts = ask_prompts(stage, at, patches, hooks)
+                patches.prediction = ask("noise_prediction", shape=patches.latents.shape, at=at, patches=patches)
+                check_filled(stage, patches)
+            fused: Fused = ask("fuse", at=at, groups=groups)
+            latents = ask("step", shape=stage.shape, at=at, latents=latents, fused=fused)
         stage.facts.step_ends(place(stage, at))
         ask("step_done", at=at, latents=latents, fused=fused)
         if step_ended is not None:
@@ -80,6 +87,15 @@ def denoise(stage: Stage, hooks: Manager, begun: Begun | None = None, step_ended
     # What was kept of the last stage may still be asked for maps.
     stage.let_go(state=False)
     return latents
+
+
+def rounds_of(stage: Stage, at: Step, hooks: Manager) -> list[Step]:
+    """A step as often as it is taken, each with its round.
+
+    Raises:
+        PluginError: A plugin failed, or the answer is no number from 1.
+    """
+    return [replace(at, round=number) for number in range(hooks.ask("rounds", stage=stage, at=at))]
 
 
 def ask_views(stage: Stage, at: Step, hooks: Manager) -> list[Patches]:
@@ -93,7 +109,7 @@ def ask_views(stage: Stage, at: Step, hooks: Manager) -> list[Patches]:
         replace(patches, views=wrapped(patches.views, stage.canvas, stage.wrap))
         for patches in hooks.ask("views", stage=stage, at=at)
     ]
-    known = stage.tilings.get(at.index)
+    known = stage.tilings.get((at.index, at.round))
     if known is not None and known != Tiling.of(groups):
         check_asked(stage, groups, hooks)
     return groups
@@ -134,9 +150,9 @@ def check_coverage(stage: Stage, hooks: Manager) -> tuple[int, int]:
     """
     checked: list[Sequence[Patches]] = []
     views = passes = 0
-    for at in stage.steps:
+    for at in (each for step in stage.steps for each in rounds_of(stage, step, hooks)):
         groups = ask_views(stage, at, hooks)
-        stage.tilings[at.index] = Tiling.of(groups)
+        stage.tilings[at.index, at.round] = Tiling.of(groups)
         # Most methods use the same views at every step: comparing is cheap, checking is not.
         if not checked or not same(checked[-1], groups):
             check_asked(stage, groups, hooks)

@@ -86,6 +86,17 @@ class Hookspecs:
     def step(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> Tensor:  # type: ignore[empty-body]
         """Asked each step: the next canvas, (1, C, H, W)."""
 
+    @hookspec(firstresult=True)
+    def rounds(self, stage: Stage, at: Step) -> int:  # type: ignore[empty-body]
+        """Asked for each step, and beforehand to count: how many times the step is taken, each but the last undone.
+
+        Must depend on its arguments alone, and not on the model or the latents.
+        """
+
+    @hookspec(firstresult=True)
+    def noised_back(self, stage: Stage, at: Step, latents: Tensor) -> Tensor:  # type: ignore[empty-body]
+        """Asked before each round but the first: the canvas (1, C, H, W) after the step, noised to where it began."""
+
     @hookspec
     def step_done(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> None:
         """Told after each step: progress, previews, checkpoints."""

@@ -66,11 +66,13 @@ class Step:
         index: 0 for the first step.
         total: The number of steps in the stage.
         timestep: The scheduler's timestep, a tensor without axes.
+        round: 0 when the step is taken first; 1, 2, ... where it is taken again, as the hook `rounds` says.
     """
 
     index: int
     total: int
     timestep: Tensor
+    round: int = 0
 
     @property
     def is_last(self) -> bool:
@@ -104,7 +106,7 @@ class Stage:
         infos: What is known of each model, by the names that the recipe gives them, the main one first.
         models: The model adapters by the same names; empty while a run is only planned.
         hooks: The run's plugins, whom `encode` and `decode` ask; None for none.
-        tilings: The views that were checked before the run, by the step's index, in short.
+        tilings: The views that were checked before the run, by the step's index and round, in short.
         facts: What must be true of this run's tensors, such as that they are finite; the loop looks at it.
     """
 
@@ -121,7 +123,7 @@ class Stage:
     infos: Mapping[str, ModelInfo] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)
     hooks: Hooks | None = field(default=None, repr=False, compare=False)
-    tilings: dict[int, Tiling] = field(default_factory=dict, repr=False, compare=False)
+    tilings: dict[tuple[int, int], Tiling] = field(default_factory=dict, repr=False, compare=False)
     facts: Facts = field(default_factory=Facts, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -266,7 +268,8 @@ class Stage:
         return [int(value) for value in drawn]
 
     def _key(self, purpose: str, at: Step | None) -> tuple[str | int, ...]:
-        return self.index, -1 if at is None else at.index, purpose
+        again = f" round {at.round}" if at is not None and at.round else ""
+        return self.index, -1 if at is None else at.index, purpose + again
 
     def let_go(self, state: bool = True) -> None:
         """Forget what the stage can make again, and what plugins have kept of it unless somebody may still ask."""

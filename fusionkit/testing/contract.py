@@ -15,7 +15,7 @@ from unittest import SkipTest
 from pydantic import ValidationError
 
 from fusionkit.errors import CanvasError, FusionError, RecipeError
-from fusionkit.loop.denoise import ask_views
+from fusionkit.loop.denoise import ask_views, rounds_of
 from fusionkit.loop.hookspecs import Wrapper, hookimpl
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.loop.stage import Stage, StagePlan
@@ -141,8 +141,12 @@ class PluginContract:
             said = {
                 (stage.index, at.index, number): plan.hooks.ask("forward_passes", stage=stage, at=at, patches=group)
                 for stage in plan.stages
-                for at in stage.steps
-                for number, group in enumerate(ask_views(stage, at, plan.hooks))
+                for step in stage.steps
+                for number, (at, group) in enumerate(
+                    (at, group)
+                    for at in rounds_of(stage, step, plan.hooks)
+                    for group in ask_views(stage, at, plan.hooks)
+                )
             }
             for (index, step, number), real in passes.counted.items():
                 place = f"{kind}, stage {index + 1}, step {step + 1}, group {number}"

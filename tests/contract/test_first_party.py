@@ -7,6 +7,7 @@ from typing import Any
 from fusionkit import Stage, hookimpl
 from fusionkit.testing import PluginContract, tiny_controlnet
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
+from fusionkit_elasticdiffusion import ElasticDiffusion
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion, Regions
 from fusionkit_spotdiffusion import ShiftedWindows
@@ -45,6 +46,12 @@ class TestSyncDiffusion(PluginContract):
     neutral = {"loss": "tinyworld", "weight": 0}
     before = (MultiDiffusion(stride=64),)
     fields = {"size": (128, 64)}
+
+
+class TestElasticDiffusion(PluginContract):
+    plugin = ElasticDiffusion
+    options = {"resampling": 1}
+    fields = {"steps": 2}
 
 
 class TestGuidedFusion(PluginContract):

@@ -1,6 +1,8 @@
 """How recorded arrays are kept small, and read again; `README.md` beside this says what is kept.
 
-    python tests/golden/arrays.py RECORDED.npz KEPT.npz
+    python tests/golden/arrays.py RECORDED.npz KEPT.npz [STEPS]
+
+With STEPS only the first ones are kept, of canvases and of arrays named `s0_...`, `s1_...`.
 
 A file stays one that `numpy.load` reads. The end of an array's name says how it is kept:
 
@@ -51,6 +53,11 @@ RULES: tuple[tuple[str, str], ...] = (
 # Of the systems in these folders, before those: of each step the same few pixels, the last one's too.
 OWN: Mapping[str, tuple[tuple[str, str], ...]] = {
     "spotdiffusion": ((r"canvas_after_step$", "grid4"), (r"canvas_before_shift$|image$|views$", "nothing")),
+    "elasticdiffusion": (
+        (r"canvas_after_step$", "grid4"),
+        (r"(s\d_undo_noise|s\d_p\d_sample_index|(row|col)_candidates|bg_.*|initial_noise|views|params)$", "whole"),
+        (r".*", "nothing"),
+    ),
     "syncdiffusion": (
         (r"canvas_after_step$", "first sample, grid4"),
         (r"gradients_step_x_view$", "grid8"),
@@ -130,9 +137,15 @@ def _joined(name: str, array: Array) -> tuple[str, Array]:
 
 def main() -> None:
     """Make one recorded file small."""
-    source, target = map(Path, sys.argv[1:])
+    source, target = map(Path, sys.argv[1:3])
     with np.load(source) as file:
-        save(target, {name: file[name] for name in file.files})
+        arrays = {name: file[name] for name in file.files}
+    if len(sys.argv) > 3:
+        steps = int(sys.argv[3])
+        later = [name for name in arrays if (found := re.match(r"s(\d+)_", name)) and int(found[1]) >= steps]
+        arrays = {name: each for name, each in arrays.items() if name not in later}
+        arrays["canvas_after_step"] = arrays["canvas_after_step"][:steps]
+    save(target, arrays)
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ class Record(Plugin):
 
     @hookimpl(wrapper=True)
     def fuse(self, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
-        (patches,) = groups
+        patches = groups[0]
         self.seen.predictions.append(patches.prediction.clone())
         self.seen.patches.append(patches.latents.clone())
         self.seen.views.append([[v.top, v.top + v.height, v.left, v.left + v.width] for v in patches.views])
