@@ -22,6 +22,7 @@ METHODS: dict[str, tuple[str, float | None]] = {
     "multidiffusion": (PLAIN, 1.0),
     "guided-fusion": (f"{PLAIN}, guided-fusion", 1.0),
     "sync-diffusion": (f"{PLAIN}, sync-diffusion", 10.5),
+    "elastic-diffusion": ("elastic-diffusion: {resampling: 10}", 5.6),
     "shifted-windows": ("shifted-windows: {axes: x}", None),
 }
 

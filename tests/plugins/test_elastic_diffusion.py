@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ class Twice(Plugin):
         return noised
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpm++-2m", "ddpm"])
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm++-2m", "euler-a"])
 def test_a_step_is_taken_again_from_where_it_began(scheduler: str) -> None:
     seen: list[Any] = []
     twice = tiny_run([Twice(seen=seen)], size=(96, 64), steps=3, scheduler=scheduler)
@@ -59,7 +60,7 @@ def test_noise_goes_back_as_far_as_the_step_went() -> None:
 
 
 def test_rounds_that_are_no_number_are_named() -> None:
-    with pytest.raises(PluginError, match=r"twice.*rounds.*0; expected a whole number from 1"):
+    with pytest.raises(PluginError, match=r"rounds.* 0; expected a whole number from 1.*twice"):
         tiny_plan([Twice(seen=[], times=0)])
 
 
@@ -103,7 +104,7 @@ def test_choices_are_new_ones_while_there_are_some() -> None:
     assert not passes[0].any()
     assert torch.stack(passes).sort(0).values.equal(torch.arange(4).reshape(4, 1, 1).expand(4, 8, 8))
     few = ElasticDiffusion(resampling=40, new_pixels=0.25).choices(stage, stage.steps[0], (8, 8))
-    changed = [float((one != other).float().mean()) for one, other in zip(few, few[1:], strict=False)]
+    changed = [float((one != other).float().mean()) for one, other in pairwise(few)]
     # Once a place has had all four, a new choice is the old one in a quarter of the cases.
     assert 0.15 < sum(changed) / len(changed) < 0.3
 
@@ -159,4 +160,5 @@ def test_other_schedulers_draw(kind: Any, scheduler: str) -> None:
     fields: dict[str, Any] = {"size": (120, 72), "steps": 3, "scheduler": scheduler}
     drawn = tiny_run([ElasticDiffusion(resampling=1)], kind, **fields)
     assert drawn.isfinite().all()
-    assert torch.allclose(drawn, tiny_run([ElasticDiffusion(resampling=1)], kind, batch_size=1, **fields), atol=1e-3)
+    alone = tiny_run([ElasticDiffusion(resampling=1)], kind, batch_size=1, **fields)
+    assert float((drawn - alone).abs().max()) < 1e-5 * float(drawn.abs().max())
