@@ -99,7 +99,8 @@ class Defaults:
         (a, s), (clean, noise) = levels(at), (1.0, 0.0) if at.is_last else levels(stage.steps[at.index + 1])
         keep = a / clean
         added = max(s**2 - (keep * noise) ** 2, 0.0) ** 0.5
-        return keep * latents + added * stage.noise("noised back", at=at)
+        noised: Tensor = keep * latents + added * stage.noise("noised back", at=at)
+        return noised
 
     @hookimpl
     def decode(self, stage: Stage, latents: Tensor) -> Image:

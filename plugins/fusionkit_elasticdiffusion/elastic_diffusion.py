@@ -158,7 +158,7 @@ class ElasticDiffusion(Plugin):
         for choice in self.choices(stage, at, size):
             y, x = rows.gather(1, choice // 2), columns.gather(1, (choice % 2).T).T
             low = canvas[..., y, x]
-            cond, uncond = self._predicted(stage, at, frame, low.repeat(2, 1, 1, 1), views, prompts, patches).split(1)
+            cond, uncond = self._predicted(stage, at, frame, low.repeat(2, 1, 1, 1), views, prompts, patches).chunk(2)
             large = nearest(cond - uncond, stage.canvas)
             found[..., y, x] = large[..., y, x] if self.fill == "enlarged" else cond - uncond
             known[..., y, x] = True
