@@ -212,6 +212,19 @@ def elastic_diffusion() -> Image:
     )
 
 
+def larger_views() -> Image:
+    """One view of twice the model's side: direct, and with what makes a UNet fit for it."""
+    columns = {
+        "direct": (),
+        "attention-scaling": ("attention-scaling",),
+        "re-dilation": ("re-dilation",),
+        "with dispersion": ("re-dilation", "dispersion"),
+        "with damped guidance": ("re-dilation", "noise-damped-guidance: {levels: [1.5]}"),
+        "HiDiffusion": ("resolution-aware-unet", "windowed-attention"),
+    }
+    return beside({label: run([plugins(*entries)], "scalecrafter-vista") for label, entries in columns.items()})
+
+
 def side_by_side(images: Sequence[Image]) -> Image:
     """Pictures of one size beside each other, enlarged."""
     return joined([enlarged(image) for image in images])
@@ -500,6 +513,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "fine-grained-fusion": fine_grained_fusion,
     "guidance-map": guidance_map,
     "guided-upscaling": guided_upscaling,
+    "larger-views": larger_views,
     "magicfusion-panorama": magicfusion_panorama,
     "magicfusion-shares": magicfusion_shares,
     "magicfusion-winners": magicfusion_winners,

@@ -9,7 +9,9 @@ from fusionkit.testing import PluginContract, tiny_controlnet
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_elasticdiffusion import ElasticDiffusion
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
+from fusionkit_hidiffusion import ResolutionAwareUNet, WindowedAttention
 from fusionkit_multidiffusion import MultiDiffusion, Regions
+from fusionkit_scalecrafter import AttentionScaling, Dispersion, NoiseDampedGuidance, ReDilation
 from fusionkit_spotdiffusion import ShiftedWindows
 from fusionkit_syncdiffusion import SyncDiffusion
 
@@ -126,6 +128,44 @@ class TestControlNet(PluginContract):
     neutral = {"model": "tiny", "scale": 0}
     before = (ProgressiveUpscaling(),)
     imports_lightly = False  # the test's module, not the plugin's, which tests/plugins/test_annotators.py imports
+
+
+class TestReDilation(PluginContract):
+    plugin = ReDilation
+    options = {"factor": 1.5, "progressive": True}
+    neutral = {}
+
+
+class TestDispersion(PluginContract):
+    plugin = Dispersion
+    options = {"layers": ["mid_block.*"]}
+    neutral = {}
+    before = (ReDilation(factor=2),)
+
+
+class TestNoiseDampedGuidance(PluginContract):
+    plugin = NoiseDampedGuidance
+    options = {"levels": [1.5]}
+    neutral = {}
+    before = (ReDilation(factor=2),)
+
+
+class TestAttentionScaling(PluginContract):
+    plugin = AttentionScaling
+    fields = {"window": (128, 80)}
+    neutral = {"until": 0}
+
+
+class TestResolutionAwareUNet(PluginContract):
+    plugin = ResolutionAwareUNet
+    fields = {"window": (128, 80)}
+    neutral = {"strided": 0, "pooled": 0}
+
+
+class TestWindowedAttention(PluginContract):
+    plugin = WindowedAttention
+    fields = {"window": (128, 80)}
+    neutral = {"until": 0}
 
 
 class TestAllTogether(PluginContract):

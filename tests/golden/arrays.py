@@ -17,6 +17,7 @@ What was left out is read as NaN, in the recorded shape, and `recorded` tells wh
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,11 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+
+# Of these systems the noise is what torch draws from the seed, one tensor after another, so that it need not be kept;
+# and their canvases are kept sparsely, of every step alike.
+SEEDED = ("attn_sf", "fouriscale", "hidiffusion", "scalecrafter")
+SEEDED_RULES: tuple[tuple[str, str], ...] = ((r"canvas_after_step$", "grid4"), (r"params$|window_random$", "whole"))
 
 # Of each array, by the beginning of its name, what is kept: the first pattern counts; after `or`, what of large ones.
 RULES: tuple[tuple[str, str], ...] = (
@@ -84,14 +90,17 @@ def load(path: Path) -> dict[str, Array]:
 def save(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays as the rules say."""
     kept: dict[str, Array] = {}
+    seeded = json.loads(str(arrays["params"])).get("system") in SEEDED
+    own = OWN.get(path.parent.name, ())
+    rules = (*SEEDED_RULES, (".*", "nothing")) if seeded else (*own, *RULES)
     for name, array in arrays.items():
-        for end, part in _parts(name, array, OWN.get(path.parent.name, ())):
+        for end, part in _parts(name, array, rules):
             kept |= dict([_split(f"{name}{end}", part)])
     np.savez_compressed(path, **kept)
 
 
-def _parts(name: str, array: Array, own: tuple[tuple[str, str], ...] = ()) -> list[tuple[str, Array]]:
-    rule = next((rule for pattern, rule in (*own, *RULES) if re.match(pattern, name)), "whole")
+def _parts(name: str, array: Array, rules: tuple[tuple[str, str], ...]) -> list[tuple[str, Array]]:
+    rule = next((rule for pattern, rule in rules if re.match(pattern, name)), "whole")
     if " or " in rule:
         rule = rule.split(" or ")[array.shape[-1] > 64 or array.shape[-2] > 32]
     if rule == "one step":

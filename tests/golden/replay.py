@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import diffusers
 import torch
-from arrays import load
+from arrays import SEEDED, load
 from torch import Tensor
 
 from fusionkit import Fused, Patches, Plugin, Recipe, Stage, Step, hookimpl
@@ -21,7 +21,7 @@ from fusionkit.models.load import wrap_pipeline
 from fusionkit.runs.run import execute, prepare
 
 HERE = Path(__file__).parent
-SCHEDULERS = {"ddim": "DDIMScheduler", "ddpm": "DDPMScheduler", "DDIM, eta 0": "DDIMScheduler"}
+SCHEDULERS = {"ddim": "DDIMScheduler", "DDIM": "DDIMScheduler", "ddpm": "DDPMScheduler", "DDIM, eta 0": "DDIMScheduler"}
 
 
 @dataclass
@@ -36,13 +36,26 @@ class Case:
     def read(cls, path: Path) -> Case:
         found = load(path)
         arrays = {name: torch.from_numpy(array) for name, array in found.items() if name != "params"}
-        return cls(path.stem, json.loads(str(found["params"])), arrays)
+        params = json.loads(str(found["params"]))
+        if params.get("system") in SEEDED:
+            arrays |= drawn(params)
+        return cls(path.stem, params, arrays)
 
     def __getitem__(self, name: str) -> Tensor:
         return self.arrays[name]
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays
+
+
+def drawn(params: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The noise that a seed draws on the CPU: the initial one, and that of every step where steps are stochastic."""
+    generator, shape = torch.Generator().manual_seed(params["seed"]), (1, 4, *params["latent"])
+    noise = {"initial_noise": torch.randn(shape, generator=generator)}
+    if params["eta"]:
+        steps = range(params["num_inference_steps"])
+        noise["variance_noise"] = torch.stack([torch.randn(shape, generator=generator) for _ in steps])
+    return noise
 
 
 def cases(system: str) -> list[Path]:
@@ -55,6 +68,12 @@ class Replay(Plugin):
 
     initial: Any
     patch_noise: Any = None
+    variance_noise: Any = None
+
+    @hookimpl(wrapper=True)
+    def fuse(self, at: Step) -> Generator[None, Fused, Fused]:
+        fused = yield
+        return fused if self.variance_noise is None else replace(fused, noise=self.variance_noise[at.index])
 
     @hookimpl
     def init_noise(self) -> Tensor:
@@ -167,12 +186,20 @@ def run(
     pipe, seen = pipeline_of(case), Seen() if seen is None else seen
     recipe = Recipe(
         prompt=case.params["prompt"],
-        negative_prompt=case.params["negative_prompt"],
+        negative_prompt=case.params.get("negative_prompt", ""),
+        scheduler={"ddim": {"eta": case.params["eta"]}} if case.params.get("eta") else None,
         size=size,
         window=window,
         steps=case.params["num_inference_steps"],
         guidance_scale=case.params["guidance_scale"],
-        plugins=[Replay(initial=case["initial_noise"], patch_noise=case.arrays.get("patch_noise")), *plugins],
+        plugins=[
+            Replay(
+                initial=case["initial_noise"],
+                patch_noise=case.arrays.get("patch_noise"),
+                variance_noise=case.arrays.get("variance_noise"),
+            ),
+            *plugins,
+        ],
     )
     execute(prepare(recipe, info_of_pipeline(pipe), [Record(seen=seen)]), wrap_pipeline(pipe, batch_size=None))
     return seen
