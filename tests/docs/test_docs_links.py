@@ -56,7 +56,7 @@ OTHERWISE = {
     "hero": None,  # the README's first command
     "tinyworld-scenes": "python -m fusionkit_tinyworld.evaluate --sheet docs/images/tinyworld-scenes.jpg",
     "upscaling": "python benchmarks/upscaling.py --sheet upscaling",
-    "enlarged": "python benchmarks/upscaling.py --sheet enlarged",
+    "enlarged": "python benchmarks/upscaling.py --world vista --sheet enlarged",
     "dilated-sampling": "python benchmarks/upscaling.py --sheet dilated-sampling",
     "tinyworld-canny": "python -m fusionkit_tinyworld.evaluate_canny --sheet docs/images/tinyworld-canny.jpg",
     **dict.fromkeys(
