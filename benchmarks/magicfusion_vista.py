@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from fusionkit import Fusion
 from fusionkit.pictures.picture import open_picture
+from fusionkit_vista.counter import count_things
 from fusionkit_vista.drawer import SCENES, STYLES, TIMES
 from fusionkit_vista.judge import SIZE, Seen, load_judge
 from fusionkit_vista.models import WEIGHTS
@@ -130,11 +131,15 @@ def pictures(folder: Path, asked: Sequence[Asked]) -> NDArray[np.uint8] | None:
     return np.stack([np.asarray(open_picture(path)) for path in paths])
 
 
-def judged(asked: Sequence[Case], seen: Sequence[Seen]) -> dict[str, list[bool]]:
-    """For each picture: whether the scene is there at its time of day and in its style, the dragon, and both."""
+def judged(asked: Sequence[Case], seen: Sequence[Seen], drawn: NDArray[np.uint8]) -> dict[str, list[bool]]:
+    """For each picture: whether the scene is there at its time of day and in its style, a dragon, and both.
+
+    Whether a dragon is there the finder says, which knows it at every size and place; the judge takes ragged ones for
+    nothing.
+    """
     pairs = list(zip(asked, seen, strict=True))
     scene = [(each.style, each.scene, each.time) == (case.style, case.scene, case.time) for case, each in pairs]
-    dragon = ["dragon" in each.things for _, each in pairs]
+    dragon = [count_things(picture, "dragon") > 0 for picture in drawn]
     return {"scene": scene, "dragon": dragon, "both": [a and b for a, b in zip(scene, dragon, strict=True)]}
 
 
@@ -150,7 +155,7 @@ def main() -> None:
     print("| setting | the scene | the dragon | both |\n| --- | --- | --- | --- |")
     for name in options.only:
         if (drawn := pictures(options.out / name, asked)) is not None:
-            figures[name] = judged(asked, judge.judge(drawn))
+            figures[name] = judged(asked, judge.judge(drawn), drawn)
             cells = [share(figures[name][column]) for column in ("scene", "dragon", "both")]
             print(f"| {SETTINGS[name].label} | {' | '.join(cells)} |")
     (options.out / "figures.json").write_text(json.dumps(figures))

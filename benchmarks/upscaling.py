@@ -142,6 +142,11 @@ def draw_first(world: World, chosen: Sequence[Case], out: Path) -> None:
                 print(f"first {case.number:3} seed {seed}  {case.prompt}", flush=True)
 
 
+def begun(chosen: Sequence[Case], out: Path) -> list[Case]:
+    """The cases with a first stage; of the others none of twenty seeds showed exactly one thing."""
+    return [case for case in chosen if (out / "first" / f"{case.number:03}.png").exists()]
+
+
 def draw(world: World, setting: str, chosen: Sequence[Case], out: Path) -> None:
     """Draw what is not there yet of one setting, with the seeds of the first stages."""
     missing = [case for case in chosen if not (out / setting / f"{case.number:03}.png").exists()]
@@ -238,14 +243,15 @@ def main() -> None:
         numbers = options.numbers or ROWS_OF.get(options.sheet, ROWS)
         sheet(out, numbers, SHEETS[options.sheet], IMAGES / f"{options.sheet}.webp")
     elif options.table:
-        figures = measured(out, chosen)
+        figures = measured(out, begun(chosen, out))
         (out / "figures.json").write_text(json.dumps(figures, indent=1))
-        print(table(figures))
+        print(table(figures), f"\n\n{len(begun(chosen, out))} of {len(chosen)} prompts")
     else:
         part, parts = map(int, options.part.split("/"))
         mine = [case for case in chosen if case.number % parts == part]
         # By tens, so that what is there when it is interrupted has all settings.
         draw_first(world, mine, out)
+        mine = begun(mine, out)
         for start in range(0, len(mine), 10):
             for setting in options.only or settings_of(world):
                 draw(world, setting, mine[start : start + 10], out)

@@ -350,6 +350,12 @@ def two_models() -> Image:
     return winners.crop((0, winners.height - 622, winners.width, winners.height))
 
 
+def fine_grained_fusion_vista() -> Image:
+    """A dragon over a coast, and who drew what of it."""
+    winners = run([], "fine-grained-fusion-vista", shown="winners")
+    return winners.crop((0, winners.height - 622, winners.width, winners.height))
+
+
 def magicfusion_shares() -> Image:
     """How much each model won, step by step."""
     return run([], "fine-grained-fusion-tinyworld", shown="shares")
@@ -511,6 +517,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "elastic-diffusion": elastic_diffusion,
     "fifty-samples": fifty_samples,
     "fine-grained-fusion": fine_grained_fusion,
+    "fine-grained-fusion-vista": fine_grained_fusion_vista,
     "guidance-map": guidance_map,
     "guided-upscaling": guided_upscaling,
     "larger-views": larger_views,
@@ -533,6 +540,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
 EXACT = {"guidance-map", "hero", "magicfusion-shares", "magicfusion-winners", "patch-content-prompts", "two-models"}
 # Soft colours, and sheets of many drawings.
 SOFT = {
+    "fine-grained-fusion-vista",
     "elastic-diffusion",
     "fifty-samples",
     "guided-fusion",

@@ -14,13 +14,14 @@ from fusionkit_vista.train.denoiser import DROPOUT, Noising, attend_plainly
 from fusionkit_vista.train.device import fit_norms, half
 from fusionkit_vista.train.lessons import Lessons
 from fusionkit_vista.train.loop import Chance, Figures, Stage
+from fusionkit_vista.train.optimizer import is_for_muon
 from fusionkit_vista.train.text import Captions
 from fusionkit_vista.train.vae import save_half
 
-RANK = 8
+RANK = 32
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2")
 """Names of the denoiser's layers that get a LoRA."""
-HARD, HARD_FROM, HARD_SHARE = "dragon", 0.4, 0.85
+HARD, HARD_FROM, HARD_SHARE = "dragon", 0.2, 0.75
 """What an expert learns slowest; from this part of its training on, this share of the lessons name it."""
 LORA = "pytorch_lora_weights.safetensors"
 HINT_CHANNELS = (16, 24, 32, 48)
@@ -49,6 +50,11 @@ def save_lora(unet: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.replace(partial / LORA, folder / LORA)
     partial.rmdir()
+
+
+def _muon_of_lora(name: str, weight: Any) -> bool:
+    """All but what leads into attention and out of it."""
+    return is_for_muon(name, weight) and "proj_in" not in name and "proj_out" not in name
 
 
 def expert_stage(
@@ -91,7 +97,8 @@ def expert_stage(
     def export(means: dict[str, Any]) -> None:
         save_lora(means["unet"], folder / "lora")
 
-    return Stage("expert", {"unet": unet}, loss, export, muon_rate=0.0, adamw_rate=2e-3, warmup=30)
+    rates = 1.5e-3, 2e-3
+    return Stage("expert", {"unet": unet}, loss, export, *rates, takes_muon=_muon_of_lora, warmup=30)
 
 
 def build_controlnet(unet: Any) -> Any:
