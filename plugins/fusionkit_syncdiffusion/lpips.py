@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fusionkit.evaluation.libraries import require
+from fusionkit.pictures.files import write_file
 from fusionkit_syncdiffusion.likeness import TORCHMETRICS
 
 
@@ -26,13 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.file.suffix != ".safetensors":
         parser.error(f"'{options.file}' does not end in .safetensors")
     require("LPIPS", TORCHMETRICS)
-    from safetensors.torch import save_file
+    from safetensors.torch import save
     from torchmetrics.functional.image.lpips import _LPIPS
 
     network = _LPIPS(pretrained=True, net=options.net)
     # What is known by two names is written by both.
-    save_file({name: value.clone().contiguous() for name, value in network.state_dict().items()}, options.file)
-    print(options.file)
+    data = save({name: value.clone().contiguous() for name, value in network.state_dict().items()})
+    print(write_file(options.file, lambda file: file.write(data), replace=False))
     return 0
 
 

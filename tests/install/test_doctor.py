@@ -138,7 +138,7 @@ def test_one_screen_of_an_installation_that_fits(tmp_path: Path) -> None:
     assert [line[:16].strip() for line in lines[:3]] == ["fusionkit", "python", "system"]
     assert len(lines) < 40
     assert max(map(len, lines)) <= 100
-    for name in ("torch 2.", "peft 0.", "tinyworld/scenes", "cpu: ", "huggingface/hub", "10 plugins"):
+    for name in ("torch 2.", "peft 0.", "tinyworld/scenes", "cpu: ", "huggingface/hub", "19 plugins"):
         assert name in told.stdout, told.stdout
 
 

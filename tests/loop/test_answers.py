@@ -189,6 +189,16 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "a clean estimate that does not fit": lambda: Fused(tensor(), None, tensor(2)),
     },
     "step": NO_CANVAS,
+    "rounds": {
+        "text": lambda: "2",
+        "parts": lambda: 2.0,
+        "none": lambda: 0,
+        "yes": lambda: True,
+        "a list": lambda: [2],
+        "a tensor": lambda: torch.tensor(2),
+        "a generator": lambda: generator(2),
+    },
+    "noised_back": NO_CANVAS,
     "step_done": {"a canvas": tensor, "no": lambda: False, "text": lambda: "done", "a generator": lambda: generator()},
     "stage_done": {"a canvas": tensor, "yes": lambda: True},
     "decode": {
@@ -245,8 +255,17 @@ class Encodes(Plugin):
         stage.encode(Image.new("RGB", SIZE))
 
 
+class Again(Plugin):
+    """Takes each step twice, without which nothing is noised back."""
+
+    @hookimpl
+    def rounds(self) -> int:
+        return 2
+
+
 def run(*plugins: Plugin) -> Any:
-    fusion = Fusion.from_pipe(tiny_pipeline(), plugins=[*plugins, Encodes()])
+    again = [Again()] if any(hasattr(plugin, "noised_back") for plugin in plugins) else []
+    fusion = Fusion.from_pipe(tiny_pipeline(), plugins=[*plugins, *again, Encodes()])
     options = {"size": SIZE, "steps": 2, "scheduler": "ddpm", "guidance_scale": 4.0, "progress": False}
     return fusion("a hill", maps=True, **options).maps  # type: ignore[arg-type]
 

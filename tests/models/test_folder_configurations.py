@@ -139,7 +139,7 @@ def test_a_tokenizer_without_its_files(copied: Callable[[str], Path], names: tup
     wanted = "can't read a prompt: its tokenizer needs vocab.json and merges.txt or tokenizer.json, and they are not"
     assert [line.startswith(wanted) for line in problems(folder)] == [True]
     shutil.rmtree(folder / "tokenizer")
-    assert problems(folder)[0].startswith(wanted)
+    assert problems(folder)[0] == "can't read a prompt: it has no folder tokenizer"
 
 
 def test_a_tokenizer_of_another_model(copied: Callable[[str], Path]) -> None:

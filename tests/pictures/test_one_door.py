@@ -20,6 +20,8 @@ KNOWN = {
     "fusionkit/pictures/image.py: image.save(data, kind, quality=95, exif=exif)": "into memory",
     "fusionkit/pictures/image.py: image.save(file, kind, pnginfo=info, compress_type=Z_RLE)": "likewise",
     "fusionkit/runs/checkpoints/checkpoint.py: save(tensors, {KEY: json.dumps(told)})": "into memory",
+    "plugins/fusionkit_syncdiffusion/lpips.py: save({name: value.clone().contiguous() for name, value in "
+    "network.state_dict().items()})": "likewise",
     "fusionkit/testing/resuming.py: save(tensors)": "likewise",
     "fusionkit/testing/tiny.py: (folder / 'merges.txt').write_text('#version: 0.2\\n')": "a test's temporary folder",
 }
