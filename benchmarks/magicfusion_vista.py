@@ -134,8 +134,7 @@ def pictures(folder: Path, asked: Sequence[Asked]) -> NDArray[np.uint8] | None:
 def judged(asked: Sequence[Case], seen: Sequence[Seen], drawn: NDArray[np.uint8]) -> dict[str, list[bool]]:
     """For each picture: whether the scene is there at its time of day and in its style, a dragon, and both.
 
-    Whether a dragon is there the finder says, which knows it at every size and place; the judge takes ragged ones for
-    nothing.
+    Whether a dragon is there the finder says: the judge takes most ragged ones for nothing.
     """
     pairs = list(zip(asked, seen, strict=True))
     scene = [(each.style, each.scene, each.time) == (case.style, case.scene, case.time) for case, each in pairs]

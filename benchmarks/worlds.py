@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -158,21 +158,14 @@ WORLDS = {
         stages=(),
         cases=vista_cases,
     ),
-    "vista-flow": World(
-        name="vista-flow",
-        model="vista/flow",
-        window=128,
-        zoom=2,
-        scheduler="flow-euler",
-        steps=16,
-        stride=96,
-        jitter=16,
-        keep=("poster", "woodcut"),
-        drop=("landscape",),
-        levels=None,
-        tokens="own",
-        canny=None,
-        stages=(),
-        cases=vista_cases,
-    ),
 }
+WORLDS["vista-flow"] = replace(
+    WORLDS["vista"],
+    name="vista-flow",
+    model="vista/flow",
+    scheduler="flow-euler",
+    steps=16,
+    levels=None,
+    tokens="own",
+    canny=None,
+)
