@@ -25,7 +25,7 @@ MODELS: dict[str, EmbeddedModel] = {
         folder=WEIGHTS / "flow",
         summary="The same world, drawn by a transformer with flow matching, of Flux.1's class, on the same latents.",
         window=(128, 128),
-        defaults={"guidance-scale": 4.0, "steps": 24, "scheduler": "flow-euler"},
+        defaults={"guidance-scale": 5.0, "steps": 24, "scheduler": "flow-euler"},
         example_prompt="a landscape poster of green hills at noon in clear weather with a balloon",
     ),
     "expert": EmbeddedModel(

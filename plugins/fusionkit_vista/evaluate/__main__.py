@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--count", type=int, help="how many pictures; default: as many as the documentation's tables")
     result.add_argument("--seed", type=int, default=0, help="of what is drawn, and of the noise")
     result.add_argument("--steps", type=int, default=24, help="of each sample")
-    result.add_argument("--guidance", type=float, default=4.0, help="of each sample")
+    result.add_argument("--guidance", type=float, help="of each sample; default: the model's own")
     result.add_argument("--model", choices=("scenes", "flow"), default="scenes", help="of samples: which model draws")
     result.add_argument("--minutes", type=float, help="end after so long, with the pictures that are there")
     result.add_argument("--judge", type=Path, help="folder of another judge")

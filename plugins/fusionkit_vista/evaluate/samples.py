@@ -21,7 +21,7 @@ from fusionkit_vista.drawer.words import NUMBERS
 from fusionkit_vista.evaluate.progress import boxed
 from fusionkit_vista.evaluate.tables import table
 from fusionkit_vista.judge import SIZE, Seen, load_judge
-from fusionkit_vista.models import WEIGHTS
+from fusionkit_vista.models import MODELS, WEIGHTS
 
 COUNT = 300
 OUT = Path("out/vista/samples")
@@ -195,7 +195,8 @@ def main(options: argparse.Namespace) -> None:
     else:
         captions = chosen_captions(options.count or COUNT, options.seed)
         out = options.out or OUT
-        told = options.seed, options.steps, options.guidance
+        guidance = options.guidance or float(MODELS[options.model].defaults["guidance-scale"])
+        told = options.seed, options.steps, guidance
         pictures = sample(captions, *told, minutes=options.minutes, folder=out, model=options.model)
     captions = captions[: len(pictures)]
     seen = load_judge(options.judge or WEIGHTS / "judge").judge(pictures)
