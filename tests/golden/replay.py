@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from arrays import SEEDED, load
 from torch import Tensor
 
-from fusionkit import Fused, Patches, Plugin, Recipe, Stage, Step, hookimpl
+from fusionkit import Cancelled, Fused, Patches, Plugin, Recipe, Stage, Step, hookimpl
 from fusionkit.loop.canvas import scatter
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
@@ -135,9 +136,10 @@ class Seen:
 
 
 class Record(Plugin):
-    """Keeps what the loop computes, to compare it."""
+    """Keeps what the loop computes, to compare it, and ends the run after so many steps."""
 
     seen: Any
+    steps: int | None = None
 
     @hookimpl(wrapper=True)
     def fuse(self, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
@@ -151,6 +153,8 @@ class Record(Plugin):
     def step_done(self, at: Step, latents: Tensor) -> None:
         self.seen.canvases.append(latents[0].clone())
         self.seen.timesteps.append(int(at.timestep))
+        if at.index + 1 == self.steps:
+            raise Cancelled
 
 
 @lru_cache
@@ -180,10 +184,10 @@ def own_config(case: Case) -> dict[str, Any]:
 
 
 def run(
-    case: Case, plugins: Sequence[Plugin], size: tuple[int, int], window: tuple[int, int], seen: Seen | None = None
+    case: Case, plugins: Sequence[Plugin], size: tuple[int, int], window: tuple[int, int], steps: int | None = None
 ) -> Seen:
-    """Run a case; size and window are (width, height) in pixels."""
-    pipe, seen = pipeline_of(case), Seen() if seen is None else seen
+    """Run a case, or so many steps of it, the first ones; size and window are (width, height) in pixels."""
+    pipe, seen = pipeline_of(case), Seen()
     recipe = Recipe(
         prompt=case.params["prompt"],
         negative_prompt=case.params.get("negative_prompt", ""),
@@ -201,7 +205,10 @@ def run(
             *plugins,
         ],
     )
-    execute(prepare(recipe, info_of_pipeline(pipe), [Record(seen=seen)]), wrap_pipeline(pipe, batch_size=None))
+    plan = prepare(recipe, info_of_pipeline(pipe), [Record(seen=seen, steps=steps)])
+    with suppress(Cancelled):
+        execute(plan, wrap_pipeline(pipe, batch_size=None))
+    assert len(seen.canvases) == (recipe.steps if steps is None else steps)
     return seen
 
 

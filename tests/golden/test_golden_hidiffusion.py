@@ -48,9 +48,9 @@ def case() -> Iterator[Case]:
     pipe.unet = own
 
 
-def difference(case: Case, plugins: list[Plugin]) -> float:
-    seen = run(case, plugins, (256, 256), (256, 256))
-    return largest(seen.canvases, case["canvas_after_step"])
+def difference(case: Case, plugins: list[Plugin], steps: int | None = None) -> float:
+    seen = run(case, plugins, (256, 256), (256, 256), steps)
+    return largest(seen.canvases, case["canvas_after_step"][:steps])
 
 
 def test_every_canvas_after_every_step(case: Case) -> None:
@@ -60,6 +60,6 @@ def test_every_canvas_after_every_step(case: Case) -> None:
 
 
 def test_either_half_alone_and_other_shifts_are_told_apart(case: Case) -> None:
-    assert difference(case, [Drawn(random=case["window_random"])]) > 0.1
-    assert difference(case, [ResolutionAwareUNet()]) > 0.1
-    assert difference(case, [ResolutionAwareUNet(), Drawn(random=1 - case["window_random"])]) > 0.1
+    assert difference(case, [Drawn(random=case["window_random"])], steps=1) > 0.1
+    assert difference(case, [ResolutionAwareUNet()], steps=1) > 0.1
+    assert difference(case, [ResolutionAwareUNet(), Drawn(random=1 - case["window_random"])], steps=1) > 0.1

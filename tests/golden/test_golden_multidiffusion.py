@@ -18,12 +18,15 @@ def test_every_canvas_after_every_step(path: Path) -> None:
     params, factor = case.params, pipeline_of(case).vae_scale_factor
     window = params["window"] * factor
     plugins = [MultiDiffusion(stride=params["stride"] * factor)]
-    seen = run(case, plugins, (params["width"], params["height"]), (window, window))
+    # Of windows of 512 pixels, a second each, two steps; of the others all that were run.
+    steps = 2 if window == 512 else params["num_inference_steps"]
+    seen = run(case, plugins, (params["width"], params["height"]), (window, window), steps)
 
-    difference = largest(seen.canvases, case["canvas_after_step"])
+    theirs = case["canvas_after_step"][:steps]
+    difference = largest(seen.canvases, theirs)
     print(f"largest difference: {difference:.1e}")
-    assert seen.timesteps == case["timesteps"].tolist()
-    assert len(seen.canvases) == len(case["canvas_after_step"])
+    assert seen.timesteps == case["timesteps"].tolist()[:steps]
+    assert len(seen.canvases) == len(theirs)
     assert all(views == case["views"].tolist() for views in seen.views)
     assert difference < TOLERANCE
     # Of the first step, with an axis for it or without.
