@@ -74,6 +74,20 @@ def walk(scheduler: Any, predictions: int = 0, scale: float = 1.0) -> Tensor:
     return latents
 
 
+@pytest.mark.parametrize("name", ["kdpm2", "pndm", "dpm++-2m"])
+def test_a_scheduler_has_nothing_of_one_that_was_made_and_used_before(name: str) -> None:
+    first = make(name)
+    before = walk(first)
+    second = make(name)
+    shared = [
+        key
+        for key, value in vars(second._scheduler).items()
+        if isinstance(value, Tensor) and value.data_ptr() == getattr(first._scheduler, key).data_ptr()
+    ]
+    assert not shared
+    assert walk(second).equal(before)
+
+
 @pytest.mark.parametrize("kind", ["sd", "sdxl"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_scheduler_is_affine_in_the_prediction(name: str, kind: str) -> None:

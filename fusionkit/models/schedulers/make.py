@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
-from functools import partial
+from copy import deepcopy
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +103,7 @@ def _plain(
     at_step = {key: value for key, value in told.items() if key in step_options and key not in config_options}
 
     def build() -> Any:
-        return cls.from_config(own_config(info), **config)
+        return _made(cls, own_config(info), config)
 
     return DiffusersScheduler(build, steps, device, at_step, skipped)
 
@@ -133,10 +135,10 @@ def _flow(
 
     def build() -> Any:
         whole = own_config(info) if alone else {}
-        return cls.from_config(whole, **(spaced if cls is levels else {}), **solver)
+        return _made(cls, whole, {**(spaced if cls is levels else {}), **solver})
 
     def spacing() -> Any:
-        return levels.from_config(spaced)
+        return _made(levels, spaced, {})
 
     at_step = {key: value for key, value in told.items() if key in _step_options(cls) and key not in config_options}
     return FlowScheduler(build, None if alone else spacing, given, steps, device, at_step, skipped)
@@ -146,8 +148,22 @@ def own_config(info: ModelInfo) -> Mapping[str, Any]:
     """The configuration of the model's own scheduler with its class' defaults, from which any other is built."""
     if info.scheduler not in (*CLASS_NAMES, *FLOW_CLASSES):
         return info.scheduler_config
-    config: Mapping[str, Any] = _class(info.scheduler, info.scheduler).from_config(dict(info.scheduler_config)).config
+    config: Mapping[str, Any] = _made(_class(info.scheduler, info.scheduler), dict(info.scheduler_config), {}).config
     return config
+
+
+def _made(cls: Any, base: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    """`cls.from_config(base, **config)`: a copy of one that was made before, as a few classes take long (KDPM2's)."""
+    try:
+        return deepcopy(_once(cls, json.dumps([base, config])))
+    except TypeError:  # a value that JSON lacks
+        return cls.from_config(base, **config)
+
+
+@lru_cache(maxsize=32)
+def _once(cls: Any, told: str) -> Any:
+    base, config = json.loads(told)
+    return cls.from_config(base, **config)
 
 
 def _class(name: str, shown: str) -> Any:
