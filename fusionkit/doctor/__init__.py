@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.util import find_spec
+
 
 def unfit_pairs(*names: str) -> list[str]:
     """What of the installed packages does not fit, one line each.
@@ -12,6 +15,30 @@ def unfit_pairs(*names: str) -> list[str]:
     from fusionkit.doctor.packages import unfit
 
     return [found.text for found in unfit() if not names or found.names & set(names)]
+
+
+def missing(libraries: Mapping[str, str]) -> list[str]:
+    """One line for each thing to install, naming the modules that it brings; nothing is imported.
+
+    Args:
+        libraries: What `pip install` needs, by the module that is imported: `{"sklearn": "fusionkit[metrics]"}`.
+    """
+    lacking: dict[str, list[str]] = {}
+    for module, install in libraries.items():
+        if not _found(module):
+            lacking.setdefault(install, []).append(module)
+    return [
+        f"needs {' and '.join(modules)}, which {'is' if len(modules) == 1 else 'are'} not installed: "
+        f"pip install '{install}'"
+        for install, modules in lacking.items()
+    ]
+
+
+def _found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # a parent that can't be imported; a module that stands there half-made
+        return False
 
 
 def unfit_hint(*names: str) -> str:

@@ -128,14 +128,13 @@ def inspect_controlnet(source: str) -> ControlNetInfo:
         raise ModelError(f"{what} looks at the whole hint at once, which can't be cropped for each view; use another")
     if (hint_channels := config.conditioning_channels) != 3:
         raise ModelError(f"{what} takes hints of {hint_channels} channels; fusionkit's are RGB pictures")
-    if config.strangeness:
-        raise ModelError(f"{what} takes more than a prompt and a hint ({config.strangeness}); use another")
+    family = family_of_denoiser("", "unet", content)
+    if (strange := config.strangeness(projects=family is not None)) or family is None:
+        raise ModelError(f"{what} takes more than a prompt and a hint ({strange}); use another")
     if content.get("conditioning_embedding_out_channels", 0) is None:
         raise ModelError(f"{what}: 'conditioning_embedding_out_channels' of config.json must be a list, not null")
     if config.block_out_channels is None:
         raise ModelError(f"{what}: its configuration does not tell 'block_out_channels'")
-    family = family_of_denoiser("", "unet", content)
-    assert family is not None, "any denoiser is of one of the two"
     return ControlNetInfo(
         source=source,
         where=where,

@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from fusionkit.doctor import missing
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.embedded import embedded_models, why_missing
@@ -143,6 +144,8 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
             f"a {name} can't be used; make a pipeline of it that draws from a prompt alone, as in "
             f"StableDiffusionPipeline.from_pipe(pipe); {known()}"
         )
+    if lines := missing(family.needs):
+        raise ModelError("\n".join(f"a {name} {line}" for line in lines))
     net = getattr(pipe, family.denoiser)
     told = {**_plain(net.config), "_class_name": type(net).__name__}
     parts = {part: each for part in STEMS if (each := getattr(pipe, part, None)) is not None}

@@ -142,9 +142,6 @@ def _from_folder(
     single: SingleFile | None = None,
 ) -> Any:
     """The pipeline of a folder whose configurations and headers are checked once more, each part by its class."""
-    import diffusers
-    import transformers
-
     from fusionkit.models.guard import no_hub
 
     held = () if single is None else single.parts(configs.family)
@@ -156,16 +153,15 @@ def _from_folder(
         for part, found in weights.items():
             if part == "vae" and vae is not None:
                 continue
-            library: Any = transformers if part.startswith("text_encoder") else diffusers
-            cls = getattr(library, configs.classes[part], None)
-            if cls is None:
-                raise ModelError(f"has a {configs.classes[part]} for its {part}, which this version does not know")
+            cls = _class_of(part, configs)
             exact = part == configs.family.denoiser
             parts[part] = load_part(cls, folder / part, found.variant, dtype, f"{what}: {part}", exact=exact)
         if vae is not None:
             parts["vae"] = vae
         elif configs.vae.force_upcast and "vae" in parts:
             _upcast(parts["vae"], dtype)
+        for part in (each for each in configs.brought if each.startswith("tokenizer")):
+            parts[part] = _tokenizer(_class_of(part, configs), folder / part, f"{what}: {part}")
         given = {**configs.family.left_out, **dict.fromkeys(configs.absent), **parts}
         if single is not None:
             pipe = _with_file(single, folder, configs, loader, dtype, given)
@@ -179,6 +175,29 @@ def _from_folder(
             raise ModelError(f"{what}: {others} can't be loaded: {reason_of(error)}; {AGAIN}") from error
     check_tokenizers(pipe, configs.encoders, what)
     return pipe
+
+
+def _class_of(part: str, configs: ModelConfigs) -> Any:
+    """The class of a part: one of diffusers' or transformers' own, or one that the family brings.
+
+    Raises:
+        ModelError: This version of the library does not have it.
+    """
+    if part in configs.brought:
+        module, _, name = configs.brought[part].partition(":")
+        return getattr(import_module(module), name)
+    library = import_module("transformers" if part.startswith("text_encoder") else "diffusers")
+    cls = getattr(library, configs.classes[part], None)
+    if cls is None:
+        raise ModelError(f"has a {configs.classes[part]} for its {part}, which this version does not know")
+    return cls
+
+
+def _tokenizer(cls: Any, folder: Path, what: str) -> Any:
+    try:
+        return cls.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise ModelError(f"{what} can't be loaded: {reason_of(error)}; {AGAIN}") from error
 
 
 def _with_file(

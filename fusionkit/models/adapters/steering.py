@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import PluginError
+from fusionkit.models.families.unets import projects_text
 
 if TYPE_CHECKING:
     from fusionkit.loop.stage import Control, Stage
@@ -42,11 +43,13 @@ def residuals(
     text: Tensor = conditions["encoder_hidden_states"]
     total: list[Tensor] = []
     for control, hints in controls:
-        dtype = control.net.dtype
-        down, middle = control.net(
+        net, dtype = control.net, control.net.dtype
+        # Its makers' own class projects the text, and diffusers' does not.
+        own = net.encoder_hid_proj(text.to(dtype)) if projects_text(net.config) else text.to(dtype)
+        down, middle = net(
             latents.to(dtype),
             timestep,
-            encoder_hidden_states=text.to(dtype),
+            encoder_hidden_states=own,
             controlnet_cond=hints.to(latents.device, dtype),
             conditioning_scale=control.scale,
             guess_mode=False,

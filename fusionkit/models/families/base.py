@@ -82,6 +82,10 @@ class Family:
         left_out: Arguments of the pipeline that no picture needs, and what they are set to.
         in_file: How a single file holds such a model; None where diffusers loads none.
         controlnets: Classes of diffusers' ControlNets that steer it; none where there are none.
+        brings: Classes of its parts that are not among diffusers' and transformers' own, as a folder's index names
+            them, and where each is: `{"kolors.ChatGLMModel": "diffusers.pipelines.kolors:ChatGLMModel"}`. Nothing else
+            that an index names is imported.
+        needs: Modules that a plain install lacks, and what brings each: `{"sentencepiece": "fusionkit[kolors]"}`.
         widths: What of the denoiser's configuration must be the width of which text encoder's tokens.
         reads: Where the text that image tokens look at is tokenized, and the most tokens that are read; what is longer
             loses its end. Nothing where a prompt is encoded in as many chunks as it has.
@@ -114,6 +118,8 @@ class Family:
     left_out: ClassVar[Mapping[str, Any]] = {}
     in_file: ClassVar[InFile | None] = None
     controlnets: ClassVar[tuple[str, ...]] = ()
+    brings: ClassVar[Mapping[str, str]] = {}
+    needs: ClassVar[Mapping[str, str]] = {}
     widths: ClassVar[Mapping[str, str]] = {}
     reads: ClassVar[Mapping[str, int]] = {"tokenizer": 512}
     patch: ClassVar[int] = 2

@@ -31,10 +31,6 @@ class Sd(UNetFamily):
     # Measured: 25 on small models, 29 on the architecture of SD 1.5.
     maps, parameters = 30, 1_290_000_000
 
-    def guesses(self, config: Mapping[str, Any]) -> bool:
-        """Any pipeline with a UNet that is told no crop."""
-        return self.suits(config)
-
     def told_by_file(self, shapes: Shapes) -> Mapping[str, Any] | None:
         """1 or 2 by the width of a token; of 2, the models for 768 pixels, which predict v."""
         if FIRST not in shapes or is_xl(shapes):

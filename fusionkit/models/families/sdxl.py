@@ -31,9 +31,10 @@ class Sdxl(UNetFamily):
     # Measured: 14 on a small model, whose first level has no attention.
     maps, parameters = 16, 3_470_000_000
 
-    def guesses(self, config: Mapping[str, Any]) -> bool:
-        """Any pipeline with a UNet that is told a crop."""
-        return self.suits(config)
+    def pooled(self, encoders: Mapping[str, Any]) -> int:
+        """Of the second text encoder."""
+        last = encoders.get("text_encoder_2")
+        return (last.projection_dim or 0) if last is not None else 0
 
     def told_by_file(self, shapes: Shapes) -> Mapping[str, Any] | None:
         """Plain, or by the marks of those that were trained from it."""

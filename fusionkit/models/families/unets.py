@@ -69,11 +69,18 @@ def whole_file(side: int, widths: tuple[int, ...], config: Mapping[str, Any], *,
     }
 
 
+def projects_text(config: Mapping[str, Any]) -> bool:
+    """Whether a UNet, or its ControlNet, projects the text's tokens before its layers see them."""
+    kind, length = config.get("encoder_hid_dim_type"), config.get("encoder_hid_dim")
+    return kind == "text_proj" or (kind is None and length is not None)
+
+
 class UNetFamily(Family):
     """A family whose denoiser is a `UNet2DConditionModel`.
 
     Attributes:
         crops: Whether the denoiser is told where a view lies in the picture, and the picture's size.
+        projects: Whether the denoiser itself brings the text's tokens to the length that its layers take.
     """
 
     denoiser, denoisers = "unet", ("UNet2DConditionModel",)
@@ -82,10 +89,19 @@ class UNetFamily(Family):
     patch, half, text_first = 1, "float16", None
     prediction = "epsilon"  # where the scheduler's configuration is silent, which is what tells
     crops: ClassVar[bool] = False
+    projects: ClassVar[bool] = False
 
     def suits(self, config: Mapping[str, Any]) -> bool:
         """By what the denoiser wants to be told."""
         return (config.get("addition_embed_type") == "text_time") == self.crops
+
+    def guesses(self, config: Mapping[str, Any]) -> bool:
+        """Any pipeline with a UNet that is told a crop, or is not, and projects the text, or does not."""
+        return self.suits(config) and projects_text(config) == self.projects
+
+    def pooled(self, encoders: Mapping[str, Any]) -> int:
+        """Numbers of a prompt's pooled form, by the text encoders' configurations; 0 where there is none."""
+        return 0
 
     def loader(self, named: str) -> str:
         """The plainest, whatever a folder says."""

@@ -69,9 +69,14 @@ class TextEncoder(Config):
     layer_norm_eps: Above0 = 1e-5
     eos_token_id: Any = 49_407
     num_hidden_layers: Annotated[int, whole(1, LAYER_LIMIT)] = 12
+    num_layers: Annotated[int | None, perhaps(1, LAYER_LIMIT)] = None
     num_attention_heads: Annotated[int | None, perhaps(1, 1_024)] = None
     head_dim: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
     intermediate_size: Count = 2_048
+    ffn_hidden_size: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
+    kv_channels: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
+    seq_length: Annotated[int | None, perhaps(1, 10_000_000)] = None
+    padded_vocab_size: Annotated[int | None, perhaps(1, 2_000_000)] = None
     max_position_embeddings: Annotated[int, whole(1, 10_000_000)] = 77
     projection_dim: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
 
@@ -92,6 +97,11 @@ class TextEncoder(Config):
             heads = f"num_attention_heads {self.num_attention_heads}"
             raise ValueError(f"must have a width that its {heads} divide, not {self.width}")
         return self
+
+    @property
+    def layers(self) -> int:
+        """How many layers it has, by whichever of two names."""
+        return self.num_layers or self.num_hidden_layers
 
     @property
     def width(self) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, model_validator
 
+from fusionkit.models.families.unets import projects_text
 from fusionkit.models.files.config_values import (
     BLOCK_LIMIT,
     CHANNEL_LIMIT,
@@ -54,6 +55,7 @@ class Denoiser(Config):
     class_embed_type: str | None = None
     num_class_embeds: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
     encoder_hid_dim_type: str | None = None
+    encoder_hid_dim: Annotated[int | None, perhaps(1, CHANNEL_LIMIT)] = None
     attention_type: str | None = None
 
     @model_validator(mode="after")
@@ -74,11 +76,21 @@ class Denoiser(Config):
         return self.addition_embed_type == "text_time"
 
     @property
-    def strangeness(self) -> str:
-        """What it wants to be told that a prompt does not hold; empty for SD's and SDXL's own."""
+    def projects(self) -> bool:
+        """Whether it projects the text's tokens before its layers see them."""
+        return projects_text(self.model_dump())
+
+    def strangeness(self, *, projects: bool = False) -> str:
+        """What it wants to be told that a prompt does not hold; empty for what a family knows.
+
+        Args:
+            projects: Whether the denoisers of the family project the text's tokens.
+        """
         if self.addition_embed_type not in (None, "text_time"):
             return f"addition_embed_type '{self.addition_embed_type}'"
-        told = {name: getattr(self, name) for name in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type")}
+        told = {name: getattr(self, name) for name in ("class_embed_type", "num_class_embeds")}
+        if not (projects and self.projects):
+            told |= {"encoder_hid_dim_type": self.encoder_hid_dim_type, "encoder_hid_dim": self.encoder_hid_dim}
         if self.attention_type != "default":
             told["attention_type"] = self.attention_type
         return next((f"{name} {shown(value)}" for name, value in told.items() if value is not None), "")

@@ -76,8 +76,8 @@ def read_weights(
             errors.append(ModelError(f"{what}: {name} names another model, which is not loaded; remove it"))
         tokenizer = part.replace("text_encoder", "tokenizer")
         try:
-            # Of what draws with a UNet, and of CLIP, prompts are filled up to the length that the tokenizer tells.
-            filled = configs.family.denoiser == "unet" or configs.classes[part].startswith("CLIP")
+            # Of what is read in chunks, and of CLIP, prompts are filled up to the length that the tokenizer tells.
+            filled = not configs.family.reads or configs.classes[part].startswith("CLIP")
             lines = tokenizer_problems(folder / tokenizer, configs.classes[tokenizer], encoder, what, filled=filled)
             errors += [ModelError(f"{what} {line}") for line in lines]
         except ModelError as error:
@@ -135,11 +135,8 @@ def _wrong_shapes(configs: ModelConfigs, weights: Mapping[str, Weights]) -> Iter
             numbers = f"{odd[0]:.80} takes {odd[1][1]:,} numbers a token, not {unet.token_width:,}"
             yield f"unet/config.json does not fit its weights: {numbers}"
     for part, encoder in configs.encoders.items():
-        if part in weights and 0 < (layers := _layers(weights[part].shapes)) < encoder.num_hidden_layers:
-            yield (
-                f"{part}/config.json does not fit its weights: they have {layers} layers, "
-                f"not {encoder.num_hidden_layers}"
-            )
+        if part in weights and 0 < (layers := _layers(weights[part].shapes)) < encoder.layers:
+            yield (f"{part}/config.json does not fit its weights: they have {layers} layers, not {encoder.layers}")
         for name, shape in weights[part].shapes.items() if part in weights else ():
             if name.endswith(("token_embedding.weight", "word_embeddings.weight")) and encoder.vocab_size:
                 known = encoder.vocab_size

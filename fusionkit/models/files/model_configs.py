@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fusionkit.doctor import missing
 from fusionkit.errors import ModelError
 from fusionkit.models.families import FAMILIES, Family, family_of_denoiser
+from fusionkit.models.families.unets import UNetFamily
 from fusionkit.models.files.autoencoders import VAES, Vae
 from fusionkit.models.files.configs import Index, TextEncoder, parsed, read_config, together
 from fusionkit.models.files.denoisers import Transformer, UNet
@@ -35,6 +37,7 @@ class ModelConfigs:
         scheduler: Its content.
         encoders: The text encoders', by the names of their parts.
         classes: The class of each part that is needed, by its name.
+        brought: Where the class of a part is, `module:Class`, if it is one that the family brings.
     """
 
     family: Family
@@ -45,6 +48,7 @@ class ModelConfigs:
     scheduler: Mapping[str, Any]
     encoders: Mapping[str, TextEncoder]
     classes: Mapping[str, str]
+    brought: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def absent(self) -> list[str]:
@@ -81,11 +85,13 @@ def read_configs(read: Callable[[str], Path], what: str, folder: Path | None = N
     family = family_of_denoiser(index.class_name, part, told)
     if family is None:
         raise ModelError(f"{what} is a {_named(index.class_name)}; {known()}")
+    errors += [ModelError(f"{what} is a {family.title} model, which {line}") for line in missing(family.needs)]
     parts = _needed(content, family, folder)
+    brought = {part: path for part in parts if (path := _brought(content, part, family))}
     vae = collect(lambda: _read_vae(read("vae/config.json"), content, family, what))
     scheduler = collect(lambda: _read_scheduler(read("scheduler/scheduler_config.json"), content, what))
     encoders = {
-        part: collect(partial(_read_encoder, read, part, content[part], what))
+        part: collect(partial(_read_encoder, read, part, content[part], what, own=part in brought))
         for part in parts
         if part.startswith("text_encoder") and _is_there(content, part)
     }
@@ -94,7 +100,7 @@ def read_configs(read: Callable[[str], Path], what: str, folder: Path | None = N
     assert denoiser is not None, "what could not be read is among the errors"
     classes = {part: content[part][1] for part in parts}
     told = {**settings_of(content), **told}
-    configs = ModelConfigs(family, index.class_name, denoiser, told, vae, scheduler, encoders, classes)
+    configs = ModelConfigs(family, index.class_name, denoiser, told, vae, scheduler, encoders, classes, brought)
     if problem := next(_misfits(index, configs), ""):
         raise ModelError(f"{what} {problem}")
     return configs
@@ -123,11 +129,15 @@ def _read_denoiser(
     return parsed(Transformer, content, file, what), content
 
 
-def _read_encoder(read: Callable[[str], Path], part: str, named: Sequence[Any], what: str) -> TextEncoder:
+def _read_encoder(read: Callable[[str], Path], part: str, named: Sequence[Any], what: str, *, own: bool) -> TextEncoder:
     name = f"{part}/config.json"
     # It loads as what the index says, whatever its configuration does.
     told = {"_class_name": named[1]} if len(named) == 2 else {}
-    return parsed(TextEncoder, {**read_json(read(name), what), **told}, name, what)
+    content = {**read_json(read(name), what), **told}
+    if own:
+        # Code for those who have not the class: the family has it, and no such code is run.
+        content.pop("auto_map", None)
+    return parsed(TextEncoder, content, name, what)
 
 
 def _read_vae(path: Path, index: Mapping[str, Any], family: Family, what: str) -> Vae:
@@ -165,6 +175,11 @@ def _partner(part: str) -> str:
     return part.replace(*names) if part.startswith(names[0]) else part.replace(*names[::-1])
 
 
+def _brought(index: Mapping[str, Any], part: str, family: Family) -> str:
+    """Where the class of a part is, `module:Class`, if it is one that the family brings; empty if it is not."""
+    return family.brings.get(".".join(index[part]), "") if _is_there(index, part) else ""
+
+
 def _is_there(index: Mapping[str, Any], part: str) -> bool:
     entry = index.get(part)
     return isinstance(entry, list) and len(entry) == 2 and None not in entry
@@ -177,6 +192,8 @@ def _wrong_parts(index: Mapping[str, Any], parts: Sequence[str], family: Family)
     for part in (each for each in parts if _is_there(index, each)):
         library, name = index[part]
         kind = re.sub(r"_\d$", "", part)
+        if _brought(index, part, family):
+            continue
         if library not in ("diffusers", "transformers"):
             yield f"needs its own code for '{part}' ({library}.{name}), which is not run"
         elif kind == family.denoiser and (library != "diffusers" or name not in (family.denoisers or (name,))):
@@ -196,8 +213,9 @@ def _misfits(index: Index, configs: ModelConfigs) -> Iterator[str]:
     family, vae, denoiser = configs.family, configs.vae, configs.denoiser
     if vae.kind not in family.autoencoders:
         yield f"has a {vae.kind} for its vae; fusionkit takes {', '.join(family.autoencoders)}"
-    if isinstance(denoiser, UNet) and denoiser.strangeness:
-        yield f"has a denoiser that takes more than a prompt ({denoiser.strangeness}); {known()}"
+    projects = isinstance(family, UNetFamily) and family.projects
+    if isinstance(denoiser, UNet) and (strange := denoiser.strangeness(projects=projects)):
+        yield f"has a denoiser that takes more than a prompt ({strange}); {known()}"
     if index.requires_aesthetics_score:
         yield "is an SDXL refiner, which can't draw a picture of its own"
     yield from family.problems({**configs.told, **denoiser.model_dump()}, vae.channels)
@@ -205,18 +223,19 @@ def _misfits(index: Index, configs: ModelConfigs) -> Iterator[str]:
         taken, given = configs.told.get(key), configs.encoders[part].width if part in configs.encoders else 0
         if taken and given and taken != given:
             yield f"does not fit together: its {part}'s tokens have {given} numbers; its denoiser takes {taken}"
-    if isinstance(denoiser, UNet):
-        yield from _unfit_texts(denoiser, configs.encoders)
+    if isinstance(denoiser, UNet) and isinstance(family, UNetFamily):
+        yield from _unfit_texts(denoiser, family, configs.encoders)
 
 
-def _unfit_texts(unet: UNet, encoders: Mapping[str, TextEncoder]) -> Iterator[str]:
+def _unfit_texts(unet: UNet, family: UNetFamily, encoders: Mapping[str, TextEncoder]) -> Iterator[str]:
     width = sum(encoder.width for encoder in encoders.values())
-    if unet.token_width and all(encoder.width for encoder in encoders.values()) and width != unet.token_width:
+    known = not unet.projects and all(encoder.width for encoder in encoders.values())
+    if unet.token_width and known and width != unet.token_width:
         whose = "text encoders'" if len(encoders) > 1 else "text encoder's"
         yield f"does not fit together: its {whose} tokens have {width} numbers; its denoiser takes {unet.token_width}"
-    last = encoders.get("text_encoder_2")
-    if last is not None and last.projection_dim and unet.addition_time_embed_dim:
-        given = 6 * unet.addition_time_embed_dim + last.projection_dim
+    pooled = family.pooled(encoders)
+    if pooled and unet.addition_time_embed_dim:
+        given = 6 * unet.addition_time_embed_dim + pooled
         if unet.projection_class_embeddings_input_dim not in (None, given):
             yield (
                 f"does not fit together: its denoiser takes {unet.projection_class_embeddings_input_dim} numbers on "

@@ -148,6 +148,12 @@ def _of_fast(content: dict[str, Any]) -> dict[str, Any]:
     return found | {str(each.get("content")): each.get("id") for each in entries}
 
 
+def reading_text(tokenizer: Any) -> Any:
+    """A tokenizer; of a processor, which reads pictures as well, the one inside."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    return inner if hasattr(inner, "convert_ids_to_tokens") else tokenizer
+
+
 def check_tokenizers(pipe: Any, encoders: Mapping[str, TextEncoder], what: str) -> None:
     """Check that each loaded tokenizer's tokens are its text encoder's, and that it knows letters.
 
@@ -162,7 +168,7 @@ def check_tokenizers(pipe: Any, encoders: Mapping[str, TextEncoder], what: str) 
     for part in encoders:
         name = part.replace("text_encoder", "tokenizer")
         tokenizer, rows = getattr(pipe, name), getattr(pipe, part).get_input_embeddings().num_embeddings
-        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
+        tokenizer = reading_text(tokenizer)
         tokens = {text: tokenizer(text, add_special_tokens=False).input_ids for text in ("a", "o", "the sea")}
         highest = max([len(tokenizer) - 1, *(token for each in tokens.values() for token in each)])
         if highest >= rows:

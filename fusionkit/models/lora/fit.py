@@ -10,6 +10,7 @@ from fusionkit.errors import FusionError
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.families import FAMILIES
 from fusionkit.models.families.base import Family
+from fusionkit.models.families.unets import UNetFamily
 from fusionkit.models.files.hub import cached_file
 from fusionkit.models.files.reading import read_json
 from fusionkit.models.files.weights import read_header
@@ -88,7 +89,9 @@ def family_problem(file: LoraFile, info: ModelInfo) -> str:
     family = FAMILIES[info.kind]
     if family.denoiser == TRANSFORMER:
         return _of_no_transformer(file, family)
-    own = _WIDTHS.get(info.cross_attention_dim, "")
+    # Projected tokens are of a length that says nothing of who made the model.
+    projects = isinstance(family, UNetFamily) and family.projects
+    own = "" if projects else _WIDTHS.get(info.cross_attention_dim, "")
     kind = own or family.title
     marked = tuple(mark for marks, _ in _OTHERS for mark in marks)
     foreign = [

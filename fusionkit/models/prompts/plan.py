@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,10 @@ from fusionkit.errors import FusionError, ModelError
 from fusionkit.models.families import family_of_pipeline
 from fusionkit.models.files.hub import cached_file
 from fusionkit.models.files.reading import read_json
+from fusionkit.models.files.tokens import reading_text
 from fusionkit.models.inspect import locate
 from fusionkit.models.prompts.tokens import Frame, chunks_of, frame_of
+from fusionkit.models.silence import quiet_loading
 from fusionkit.recipe.prompt_syntax import parse, weighted_parts
 
 if TYPE_CHECKING:
@@ -93,21 +96,22 @@ def length_problems(recipe: Recipe) -> list[str]:
 
 def reader_of(spec: ModelSpec) -> PromptReader | WholeReader | None:
     """A model's (first) tokenizer; None where its files are not on this machine, or can't be read."""
-    import transformers
-
     try:
         folder = _folder(spec)
         if folder is None:
             return None
         index = read_json(folder / "model_index.json", spec.model)
-        family = family_of_pipeline(index["_class_name"]) if isinstance(index.get("transformer"), list) else None
+        family = family_of_pipeline(index["_class_name"])
         part, most = next(iter(family.reads.items()), ("tokenizer", 0)) if family is not None else ("tokenizer", 0)
-        library, name = index[part]
-        if library != "transformers":
+        own = family.brings.get(".".join(index[part]), "") if family is not None else ""
+        if not own and index[part][0] != "transformers":
             return None
-        tokenizer = getattr(transformers, name).from_pretrained(folder / part, local_files_only=True)
+        module, _, name = (own or ":".join(index[part])).partition(":")
+        with quiet_loading():
+            cls = getattr(import_module(module), name)
+        tokenizer = cls.from_pretrained(folder / part, local_files_only=True)
         if most:
-            return WholeReader(getattr(tokenizer, "tokenizer", tokenizer), most)
+            return WholeReader(reading_text(tokenizer), most)
         config = read_json(folder / "text_encoder" / "config.json", spec.model)
         positions = config.get("max_position_embeddings")
         return PromptReader(tokenizer, frame_of(tokenizer, positions if isinstance(positions, int) else None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from fusionkit.recipe.prompt_syntax import Parsed, parse
 # What a tokenizer that does not know its encoder's length says is larger than that.
 _ANY = 1_000_000
 _CLIP = 77
+# SentencePiece's mark of a space, and its pieces of one byte.
+_SPACE, _BYTE = "\u2581", re.compile("<0x([0-9A-F]{2})>")
 
 MOST_CHUNKS = 64
 """Chunks of the longest prompt that is encoded."""
@@ -186,17 +189,46 @@ def _located(tokenizer: Any, text: str) -> list[tuple[tuple[int, int | None], in
         read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         pieces = zip(read.input_ids, read.word_ids(), read.offset_mapping, strict=True)
         return [((id_, word), start, end) for id_, word, (start, end) in pieces]
-    # Those written in Python do not tell: what stands between spaces is taken as one.
+    # Those written in Python do not tell.
+    ids, spans = _ids(tokenizer, text, False), _pieces(tokenizer, text)
+    if spans is not None and len(spans) == len(ids):
+        return [((id_, word), start, end) for id_, (word, start, end) in zip(ids, spans, strict=True)]
+    # What stands between spaces is taken as one.
     located: list[tuple[tuple[int, int | None], int, int]] = []
     at = 0
     for number, word in enumerate(text.split()):
         start = text.index(word, at)
         at = start + len(word)
         located += [((id_, number), start, at) for id_ in _ids(tokenizer, word, False)]
-    whole = _ids(tokenizer, text, False)
-    if [id_ for (id_, _), _, _ in located] == whole:
+    if [id_ for (id_, _), _, _ in located] == ids:
         return located
-    return [((id_, number), 0, len(text)) for number, id_ in enumerate(whole)]
+    return [((id_, number), 0, len(text)) for number, id_ in enumerate(ids)]
+
+
+def _pieces(tokenizer: Any, text: str) -> list[tuple[int, int, int]] | None:
+    """The word, begin and end of each of SentencePiece's pieces; None where they do not spell the text.
+
+    A piece that begins a word has a mark in place of the space before it, and so has the first one, which may have
+    none. What is in no piece comes as bytes, each of which stands for its whole letter.
+    """
+    spans: list[tuple[int, int, int]] = []
+    at, word, raw = 0, 0, b""
+    for number, piece in enumerate(tokenizer.tokenize(text)):
+        if found := _BYTE.fullmatch(piece):
+            raw += bytes.fromhex(found[1])
+            spans.append((word, at, at + 1))
+            if text[at : at + 1].encode() == raw:
+                at, raw = at + 1, b""
+            continue
+        letters = piece.replace(_SPACE, " ")
+        word += piece.startswith(_SPACE)
+        if number == 0 and not text.startswith(" "):
+            letters = letters.removeprefix(" ")
+        if raw or not text.startswith(letters, at):
+            return None
+        spans.append((word, at + len(letters) - len(letters.lstrip()), at + len(letters)))
+        at += len(letters)
+    return spans if at == len(text) and not raw else None
 
 
 def _converted(text: str, convert: Callable[[str], str]) -> tuple[str, list[tuple[int, int]]]:

@@ -42,6 +42,8 @@ def test_listening_changes_nothing_and_layers_and_halves_are_told_apart(family: 
     model = model_of(family, (64, 64))
     if not model.family.readable:
         pytest.skip("its image begins at another place in each row, and is not read")
+    if not model.info.attention_layers:
+        pytest.skip("tests/models/test_attention.py listens to UNets")
     stage = stage_on(model, size=(160, 64), batch_size=2)
     patches = group(stage, PROMPT, LONG, "snow")
     plain = model.predict(stage, stage.steps[0], patches)
@@ -173,7 +175,8 @@ def test_views_of_an_upscaled_picture_have_words_of_their_own(family: Case, atte
         pytest.skip("its image begins at another place in each row, and is not read")
     if attention == "all" and family.kind != "flux":
         pytest.skip("one family shows a whole picture of what is heard over all tokens")
-    prompts = PatchContentPrompts(threshold=0.55, attention=attention, layers=[0])
+    levels = None if model_of(family).info.attention_layers else [1]
+    prompts = PatchContentPrompts(threshold=0.55, attention=attention, layers=[0], levels=levels)
     plugins = [ProgressiveUpscaling(), MultiDiffusion(stride=64), prompts, DilatedSampling()]
     fusion = Fusion.from_pipe(
         family.make(), plugins=plugins, window=(128, 128), steps=2, guidance_scale=3.0, negative_prompt=NEGATIVE
@@ -194,6 +197,11 @@ def test_layers_and_levels_that_are_not_there_are_told(family: Case) -> None:
     name = model.info.name
     if not model.family.readable:
         assert problem() == f"patch-content-prompts: {name} has no cross-attention at levels [4]; it has none"
+        return
+    if not count:
+        assert problem() == (
+            f"patch-content-prompts: {name} has no cross-attention at levels [4]; it has it at levels [1, 2]"
+        )
         return
     assert problem(layers=[0, count]) == (
         f"patch-content-prompts: {name} has {count} layers that look at the text, 0 to {count - 1}; there is no layer "

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from on_families import NEGATIVE, PROMPT, model_of
 from PIL import Image
-from tiny_parts import Case, cases
+from tiny_parts import Case, made
 
 from fusionkit import Fusion, Plugin
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
@@ -71,16 +71,16 @@ for folder in sys.argv[1:]:
 
 
 def test_folders_are_told_without_torch(tmp_path: Path) -> None:
-    folders = [str(tmp_path / case.name) for case in cases()]
-    for case, folder in zip(cases(), folders, strict=True):
+    folders = [str(tmp_path / case.name) for case in made()]
+    for case, folder in zip(made(), folders, strict=True):
         case.make().save_pretrained(folder)
 
     told = subprocess.run([sys.executable, "-c", TOLD, *folders], capture_output=True, text=True, check=False)
 
-    infos = [model_of(case).info for case in cases()]
+    infos = [model_of(case).info for case in made()]
     known = [f"{info.kind} {info.channels} {info.factor} {info.patch} False" for info in infos]
     assert told.stdout.splitlines() == known, told.stderr
-    assert [info.kind for info in infos] == [case.kind for case in cases()]
+    assert [info.kind for info in infos] == [case.kind for case in made()]
 
 
 def test_a_folder_draws_as_its_pipeline(case: Case, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from fusionkit.doctor import missing
+from fusionkit.models.families import FAMILIES
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.testing.tiny import _text_encoder, _tokenizer
 
@@ -59,6 +61,16 @@ def cases() -> list[Case]:
     """The `CASES` of each file `tiny_*.py` beside this one: another family is another file."""
     names = sorted(path.stem for path in Path(__file__).parent.glob("tiny_*.py") if path.stem != "tiny_parts")
     return [case for name in names for case in import_module(name).CASES]
+
+
+def lacking(case: Case) -> str:
+    """What must be installed before a case can be made; empty where nothing is missing."""
+    return "; ".join(missing(FAMILIES[case.kind].needs))
+
+
+def made() -> list[Case]:
+    """Those of the cases that can be made with what is installed."""
+    return [case for case in cases() if not lacking(case)]
 
 
 @cache
