@@ -304,6 +304,77 @@ XL: Mapping[str, Config] = {
     "tokenizer_2": {**CLIP_TOKENIZER, "pad_token": "!"},
     "scheduler": EULER,
 }
+KOLORS_TEXT: Config = {
+    "_name_or_path": "THUDM/chatglm3-6b-base",
+    "add_bias_linear": False,
+    "add_qkv_bias": True,
+    "apply_query_key_layer_scaling": True,
+    "apply_residual_connection_post_layernorm": False,
+    "architectures": ["ChatGLMModel"],
+    "attention_dropout": 0.0,
+    "attention_softmax_in_fp32": True,
+    "auto_map": {"AutoConfig": "configuration_chatglm.ChatGLMConfig", "AutoModel": "modeling_chatglm.ChatGLMModel"},
+    "bias_dropout_fusion": True,
+    "classifier_dropout": None,
+    "eos_token_id": 2,
+    "ffn_hidden_size": 13696,
+    "fp32_residual_connection": False,
+    "hidden_dropout": 0.0,
+    "hidden_size": 4096,
+    "kv_channels": 128,
+    "layernorm_epsilon": 1e-05,
+    "model_type": "chatglm",
+    "multi_query_attention": True,
+    "multi_query_group_num": 2,
+    "num_attention_heads": 32,
+    "num_layers": 28,
+    "original_rope": True,
+    "pad_token_id": 0,
+    "padded_vocab_size": 65024,
+    "post_layer_norm": True,
+    "pre_seq_len": None,
+    "prefix_projection": False,
+    "quantization_bit": 0,
+    "rmsnorm": True,
+    "seq_length": 32768,
+    "tie_word_embeddings": False,
+    "torch_dtype": "float16",
+    "transformers_version": "4.42.4",
+    "use_cache": True,
+    "vocab_size": 65024,
+}
+KOLORS: Mapping[str, Config] = _model(
+    model_index={
+        "_class_name": "KolorsPipeline",
+        "_diffusers_version": "0.30.0.dev0",
+        "force_zeros_for_empty_prompt": True,
+        "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+        "text_encoder": ["kolors", "ChatGLMModel"],
+        "tokenizer": ["kolors", "ChatGLMTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    },
+    unet={
+        **XL_UNET,
+        "encoder_hid_dim": 4096,
+        "encoder_hid_dim_type": "text_proj",
+        "projection_class_embeddings_input_dim": 5632,
+    },
+    vae=XL_VAE,
+    text_encoder=KOLORS_TEXT,
+    tokenizer={
+        "added_tokens_decoder": {},
+        "auto_map": {"AutoTokenizer": ["tokenization_chatglm.ChatGLMTokenizer", None]},
+        "clean_up_tokenization_spaces": False,
+        "do_lower_case": False,
+        "encode_special_tokens": False,
+        "model_max_length": 1000000000000000019884624838656,
+        "padding_side": "left",
+        "remove_space": False,
+        "tokenizer_class": "ChatGLMTokenizer",
+    },
+    scheduler={**EULER, "beta_end": 0.014, "num_train_timesteps": 1100},
+)
 
 
 def changed(model: Mapping[str, Config], **parts: Config) -> dict[str, Config]:
@@ -348,12 +419,15 @@ def _weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         file.truncate(8 + len(text) + at)
 
 
+_PIECES = {"T5Tokenizer": "spiece.model", "ChatGLMTokenizer": "tokenizer.model"}
+
+
 def _vocabulary(folder: Path, count: int, config: Config) -> None:
     kind = config.get("tokenizer_class")
     if kind == "BertTokenizer":
         (folder / "vocab.txt").write_text("\n".join(f"word{number}" for number in range(count)))
-    elif kind == "T5Tokenizer":
-        (folder / "spiece.model").write_bytes(b"\n\x0e\n\x05<unk>")
+    elif kind in _PIECES:
+        (folder / _PIECES[kind]).write_bytes(b"\n\x0e\n\x05<unk>")
     else:
         (folder / "vocab.json").write_text(json.dumps({f"t{number}": number for number in range(count)}))
         merges = (f"t {number}" for number in range(count - 514))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import PluginError
-from fusionkit.models.families.unets import projects_text
 
 if TYPE_CHECKING:
     from fusionkit.loop.stage import Control, Stage
@@ -45,7 +44,8 @@ def residuals(
     for control, hints in controls:
         net, dtype = control.net, control.net.dtype
         # Its makers' own class projects the text, and diffusers' does not.
-        own = net.encoder_hid_proj(text.to(dtype)) if projects_text(net.config) else text.to(dtype)
+        project = getattr(net, "encoder_hid_proj", None)
+        own = text.to(dtype) if project is None else project(text.to(dtype))
         down, middle = net(
             latents.to(dtype),
             timestep,
