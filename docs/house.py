@@ -18,7 +18,7 @@ import grimp
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "fusionkit"
 GROUND = ("errors", "foreign", "keeping", "plugin", "registry", "trust")
-FACES = ("canvas", "fusion", "map_pictures")
+FACES = ("canvas", "fusion", "layers", "map_pictures")
 
 
 @cache

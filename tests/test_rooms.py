@@ -31,6 +31,7 @@ MODULES = (
     "foreign",
     "fusion",
     "keeping",
+    "layers",
     "map_pictures",
     "plugin",
     "registry",

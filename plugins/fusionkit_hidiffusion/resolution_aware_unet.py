@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, RecipeError, Stage, Step, hookimpl
-from fusionkit_scalecrafter.layers import Share, patched, problems, times_larger, unets
+from fusionkit.layers import Share, patched, problems, times_larger, unets
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, Stage, Step, hookimpl
-from fusionkit_scalecrafter.layers import Share, is_active, patched, problems, times_larger, unets
+from fusionkit.layers import FeatureSize, Share, is_active, patched, problems, times_larger, unets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ class WindowedAttention(Plugin):
                 for layer in model.layers(f"{block}.attentions.*.transformer_blocks.*.attn1")
             ]
             shifts = self.shifts(stage, at, name, len(blocks))
-            noted = {block.partition(".transformer_blocks")[0]: _Noting() for block in blocks}
+            noted = {block.partition(".transformer_blocks")[0]: FeatureSize() for block in blocks}
             put[name] = {outer: LayerPatch(around=each) for outer, each in noted.items()}
             for block, shift in zip(blocks, shifts, strict=True):
                 size = noted[block.partition(".transformer_blocks")[0]]
@@ -57,17 +57,7 @@ class WindowedAttention(Plugin):
         return stage.integers(f"windowed attention of {model}", blocks, 0, 3, at=at) if blocks else []
 
 
-class _Noting:
-    """Around a group of transformer blocks: notes the height and width of what it gets."""
-
-    size: tuple[int, int] = (0, 0)
-
-    def __call__(self, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-        self.size = (hidden.shape[-2], hidden.shape[-1])
-        return forward(hidden, *args, **kwargs)
-
-
-def _windowed(noted: _Noting, shift: int, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def _windowed(noted: FeatureSize, shift: int, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Self-attention (B, N, C) in 2x2 windows; odd sides are made even and brought back."""
     from torch.nn.functional import interpolate
 

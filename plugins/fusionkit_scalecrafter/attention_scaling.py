@@ -8,7 +8,7 @@ from math import log
 from typing import TYPE_CHECKING, Any
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, Stage, Step, hookimpl
-from fusionkit_scalecrafter.layers import Share, is_active, patched, problems, unets
+from fusionkit.layers import Share, is_active, patched, problems, unets
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, Stage, Step, hookimpl
-from fusionkit_scalecrafter.layers import Share, by_level, by_pattern, is_active, patched, problems, times_larger, unets
+from fusionkit.layers import Share, by_level, by_pattern, is_active, patched, problems, times_larger, unets
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import model_validator
 
 from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl
-from fusionkit_scalecrafter.layers import (
+from fusionkit.layers import (
     Factor,
     Factors,
     Share,
@@ -17,11 +17,10 @@ from fusionkit_scalecrafter.layers import (
     is_active,
     patched,
     problems,
-    progressed,
     times_larger,
     unets,
 )
-from fusionkit_scalecrafter.re_dilation import NAME, spread
+from fusionkit_scalecrafter.re_dilation import NAME, progressed, spread
 
 if TYPE_CHECKING:
     from torch import Tensor

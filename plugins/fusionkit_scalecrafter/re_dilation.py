@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, Stage, Step, hookimpl
-from fusionkit.recipe import finite
-from fusionkit_scalecrafter.layers import (
+from fusionkit.layers import (
     Factor,
     Factors,
     Share,
     by_level,
     by_pattern,
     is_active,
+    last_step,
     patched,
     problems,
-    progressed,
     times_larger,
     unets,
 )
+from fusionkit.recipe import finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,3 +125,9 @@ def spread(factors: Mapping[str, float]) -> dict[str, LayerPatch]:
     from fusionkit_scalecrafter.convolution import re_dilated
 
     return {layer: LayerPatch(convolution=partial(re_dilated, factor)) for layer, factor in factors.items()}
+
+
+def progressed(factor: float, at: Step, until: float) -> float:
+    """A factor that falls, a whole number of at least 2: max(ceil(d (tau - i) / tau), 2) in step i of tau."""
+    tau = last_step(at, until)
+    return float(max(ceil(factor * (tau - at.index) / tau), 2))

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from fusionkit import ModelInfo, Plugin, PluginError, RecipeError, Step
+from fusionkit.layers import by_level, by_pattern, is_active, times_larger
 from fusionkit.models.inspect import inspect_model
 from fusionkit.runs.run import prepare
 from fusionkit.testing import tiny_plan, tiny_run
@@ -21,7 +22,7 @@ from fusionkit_scalecrafter import AttentionScaling, Dispersion, NoiseDampedGuid
 from fusionkit_scalecrafter.attention_scaling import attention_factor
 from fusionkit_scalecrafter.convolution import re_dilated
 from fusionkit_scalecrafter.dispersed_kernels import dispersed, matrix
-from fusionkit_scalecrafter.layers import by_level, by_pattern, is_active, progressed, times_larger
+from fusionkit_scalecrafter.re_dilation import progressed
 
 WHOLE = (128, 128)
 

@@ -1,19 +1,21 @@
-"""Which convolutions of a UNet are changed, by how much, and in which steps. Importing this needs no torch."""
+"""For plugins that change layers of a UNet: which ones, by how much, in which steps. Importing this needs no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
-from math import ceil
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fusionkit import Field, LayerPatch, Stage
+from pydantic import Field
+
 from fusionkit.errors import did_you_mean
+from fusionkit.loop.model import LayerPatch, ModelInfo
+from fusionkit.loop.stage import Stage, Step
 from fusionkit.recipe import Number
 
 if TYPE_CHECKING:
-    from fusionkit import ModelInfo, Step
+    from torch import Tensor
 
 Factor = Annotated[Number, Field(ge=1, le=64)]
 Share = Annotated[Number, Field(ge=0, le=1)]
@@ -62,12 +64,6 @@ def last_step(at: Step, until: float) -> int:
     return round(until * at.total)
 
 
-def progressed(factor: float, at: Step, until: float) -> float:
-    """A factor that falls, a whole number of at least 2: max(ceil(d (tau - i) / tau), 2) in step i of tau."""
-    tau = last_step(at, until)
-    return float(max(ceil(factor * (tau - at.index) / tau), 2))
-
-
 def unets(stage: Stage) -> dict[str, ModelInfo]:
     """The models of a run that have convolutions to change, by their names."""
     return {name: info for name, info in stage.infos.items() if info.convolutions}
@@ -104,3 +100,17 @@ def problems(stage: Stage, patterns: Sequence[str], levels: int = 0) -> Iterator
     deepest = max(len(info.block_out_channels) for info in found.values())
     if levels > deepest:
         yield f"levels: {levels} factors for the {deepest} levels of the denoiser"
+
+
+class FeatureSize:
+    """Around a layer that is given features (B, C, h, w): notes their height and width, for layers within it.
+
+    Layers of attention are given tokens (B, h w, C), and know nothing of the two.
+    """
+
+    size: tuple[int, int] = (0, 0)
+
+    def __call__(self, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """As `LayerPatch.around`."""
+        self.size = (hidden.shape[-2], hidden.shape[-1])
+        return forward(hidden, *args, **kwargs)
