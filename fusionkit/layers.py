@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fusionkit.errors import did_you_mean
 from fusionkit.loop.model import LayerPatch, ModelInfo
 from fusionkit.loop.stage import Stage, Step
-from fusionkit.recipe import Number
+from fusionkit.recipe import Number, finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 Factor = Annotated[Number, Field(ge=1, le=64)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Factors = dict[str, Factor]
+
+
+def _factor(value: object) -> object:
+    """A number of 1 or more, or `auto`."""
+    number = finite(value) if value != "auto" else value
+    if number == "auto" or (isinstance(number, (int, float)) and 1 <= number <= 64):
+        return number
+    raise ValueError("must be a number from 1 to 64, or 'auto'")
+
+
+AutoFactor = Annotated[
+    float | Literal["auto"],
+    BeforeValidator(_factor),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 1, "maximum": 64}, {"enum": ["auto"]}]}),
+]
 
 
 def level_of(layer: str, levels: int) -> int:

@@ -140,6 +140,8 @@ def _plans(call: Call, answer: Any) -> Any:
             raise WrongAnswer(f"a StagePlan with picture {shown(plan.picture)}; expected None or a Path")
         if plan.picture_size is not None:
             _size(plan.picture_size, "picture_size")
+        if plan.told is not None:
+            _size(plan.told, "told")
         _strength(plan, first=plan is answer[0])
         if plan.wrap not in WRAPS:
             raise WrongAnswer(f"a StagePlan with wrap {shown(plan.wrap)}; expected one of {_WRITTEN_WRAPS}")

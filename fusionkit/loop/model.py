@@ -191,6 +191,9 @@ class Model(Protocol):
         Whatever the interval says; views that are left out are NaN.
         """
 
+    def predict_with(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+        """The first of `predict_pair`'s outputs alone, (P, C, h, w), at one pass a view: with the prompt."""
+
     def predict_without(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
         """The second of `predict_pair`'s outputs alone, (P, C, h, w), at one pass a view."""
 

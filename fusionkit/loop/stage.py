@@ -17,7 +17,7 @@ from fusionkit.loop.patches import LeftOut as LeftOut
 from fusionkit.loop.patches import Patches as Patches
 from fusionkit.loop.patches import Prompt as Prompt
 from fusionkit.loop.patches import Tiling as Tiling
-from fusionkit.loop.views import Wrap
+from fusionkit.loop.views import View, Wrap, wrapped
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,7 @@ class StagePlan:
         wrap: Along which axes the canvas is a ring, so that its edges meet: "x" (left and right), "y" or "xy".
         strength: The share of the steps, 0..1, that are taken, the last ones: the stage begins with the one before it,
             or the picture, noised to the first of them. None begins with noise alone. As diffusers counts it.
+        told: (width, height) in pixels that a model which is told a picture's size is told; None is the recipe's size.
     """
 
     size: tuple[int, int]
@@ -52,6 +53,7 @@ class StagePlan:
     picture_size: tuple[int, int] | None = None
     wrap: Wrap = ""
     strength: float | None = None
+    told: tuple[int, int] | None = None
 
     def skipped(self, steps: int) -> int:
         """How many of so many sampling steps are not taken, the first ones."""
@@ -156,6 +158,25 @@ class Stage:
     def factor(self) -> int:
         """How many pixels of the picture one latent pixel spans along a side."""
         return self.info.factor
+
+    @property
+    def told(self) -> tuple[int, int]:
+        """(width, height) in pixels of the picture, as models are told it that are told sizes."""
+        return self.plan.told or self.recipe.size
+
+    def told_corners(self, views: Sequence[View]) -> list[tuple[int, int]]:
+        """Where in that picture each view begins, (top, left) in its pixels; a dilated view is all of it."""
+        across, down = (
+            (1.0, 1.0)
+            if self.plan.told is None
+            else tuple(told / side for told, side in zip(self.plan.told, self.plan.size, strict=True))
+        )
+        return [
+            (0, 0)
+            if view.dilation > 1
+            else (int(max(0, view.top) * self.factor * down), int(max(0, view.left) * self.factor * across))
+            for view in wrapped(views, self.canvas, self.wrap)
+        ]
 
     @property
     def has_previous(self) -> bool:

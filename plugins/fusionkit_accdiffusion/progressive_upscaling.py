@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import ceil, inf
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, TypeAdapter, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fusionkit import Plugin, Recipe, RunMemory, Stage, StagePlan, StageState, Step, hookimpl
 from fusionkit.pictures.picture import PicturePath, picture_problems
-from fusionkit.recipe import Count, Size, finite, limits
+from fusionkit.recipe import Count, Number, Size, finite, limits
 from fusionkit.recipe.problems import shown
 from fusionkit_accdiffusion.cosine import cosine
+from fusionkit_accdiffusion.stage_sizes import StageSize, first_size, multiples, sized
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.loop.model import ModelInfo
 
-# In multiples of the first stage: a last step up by no more than this needs no stage of its own.
-_SMALLEST_STEP_UP = 0.25
-
-
-def parse_stage(value: Any) -> Any:
-    """A multiple of the first stage such as 2 or 1.5, or a size such as `1024x1024`."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 1 <= value < inf:
-        return float(value)
-    try:
-        return TypeAdapter(Size).validate_python(value)
-    except ValueError:
-        text = f"a stage is a multiple of the first one, such as 2, or a size such as 1024x1024, not {shown(value)}"
-        raise ValueError(text) from None
-
-
-def write_stage(value: Any) -> Any:
-    """A stage as a recipe writes it."""
-    if isinstance(value, tuple):
-        return f"{value[0]}x{value[1]}"
-    return int(value) if value == int(value) else value
-
-
-StageSize = Annotated[
-    Any,
-    BeforeValidator(parse_stage),
-    PlainSerializer(write_stage),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 1}, {"type": "string", "pattern": r"^\d+ ?x ?\d+$"}]}),
-]
+# By what share a first stage's shape may differ from the recipe's: as much as whole latent pixels can ask for.
+_STRETCHED = 0.05
 
 
 def parse_exponent(value: Any) -> Any:
@@ -99,6 +73,20 @@ class ProgressiveUpscaling(Plugin):
         default=None,
         description="A picture to enlarge: it takes the first stage's place, cropped to the recipe's aspect ratio.",
     )
+    first: Size | None = Field(
+        default=None,
+        description="The first stage's size; by default of the recipe's shape, and as large as fits into its window. "
+        "With 'window' as large as the recipe's size, each stage is one view of the whole canvas.",
+    )
+    enlarge: Literal["latents", "pixels"] = Field(
+        default="latents",
+        description="What is enlarged of the stage before: its latents, or its decoded picture, which costs a decoding "
+        "and an encoding, and keeps edges sharper.",
+    )
+    strength: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="The share of its steps that an upscaling stage takes, the last ones; by default all of them.",
+    )
     steps: Count | None = Field(
         default=None,
         le=limits.STEPS,
@@ -109,6 +97,10 @@ class ProgressiveUpscaling(Plugin):
         description="Exponent of the cosine by which the enlarged picture of the last stage lets go: a smaller one "
         "holds longer and is softer, a larger one brings copies back; 'off' leaves it out.",
     )
+    anchor: bool = Field(
+        default=True,
+        description="Whether a stage's latents are brought back, at its end, to the first one's mean and deviation.",
+    )
 
     _anchor = RunMemory(Anchor)
     _residual = StageState(Residual)
@@ -117,13 +109,13 @@ class ProgressiveUpscaling(Plugin):
     def plan_stages(self, recipe: Recipe, info: ModelInfo) -> list[StagePlan]:
         """The first stage at the model's own size, and larger ones up to the recipe's size."""
         sizes = self._sizes(recipe, info)
-        plans = [
-            StagePlan(size, self.steps if number else None, f"{size[0]}x{size[1]}") for number, size in enumerate(sizes)
-        ]
+        plans = [StagePlan(sizes[0], name=_named(sizes[0]))]
+        plans += [StagePlan(size, self.steps, _named(size), strength=self.strength) for size in sizes[1:]]
         if self.from_ is None or len(plans) == 1:
             return plans
-        first = plans[1]
-        return [StagePlan(first.size, first.steps, first.name, self.from_, sizes[0]), *plans[2:]]
+        # A picture is enlarged from its file, and not from what is left of it at a smaller size.
+        at_size = sizes[0] if self.enlarge == "latents" else None
+        return [replace(plans[1], picture=self.from_, picture_size=at_size), *plans[2:]]
 
     @hookimpl
     def check(self, stage: Stage) -> list[str]:
@@ -133,11 +125,16 @@ class ProgressiveUpscaling(Plugin):
 
     def _problems(self, stage: Stage) -> list[str]:
         recipe, info = stage.recipe, stage.info
-        (width, height), (across, down) = recipe.size, recipe.window or info.window
+        (width, height), (across, down) = recipe.size, self.first or recipe.window or info.window
         problems = []
+        if self.first is not None and abs(width * down / (height * across) - 1) > _STRETCHED:
+            problems.append(
+                f"first: {across}x{down} is of another shape than the size, {width}x{height}, and would be stretched"
+            )
+        least = "the model's window" if self.first is None else "the first stage"
         if width < across and height < down:
             problems.append(
-                f"size {width}x{height} is smaller than the model's window, {across}x{down}: there is nothing to "
+                f"size {width}x{height} is smaller than {least}, {across}x{down}: there is nothing to "
                 f"upscale; use a larger size"
             )
         sizes = self._sizes(recipe, info)
@@ -164,12 +161,10 @@ class ProgressiveUpscaling(Plugin):
         latents = yield
         if not stage.has_previous:
             return latents
-        from fusionkit.loop.ring import resized
-
         assert stage.previous is not None
         if self._anchor.get(stage) is None:
             self._anchor.set(stage, Anchor(stage.previous.mean(), stage.previous.std()))
-        enlarged = resized(stage.previous, stage.canvas, stage.wrap)
+        enlarged = self.enlarged(stage)
         self._residual.set(stage, Residual(enlarged, noise))
         return stage.scheduler.noisiest(enlarged, noise)
 
@@ -180,6 +175,8 @@ class ProgressiveUpscaling(Plugin):
         if not stage.has_previous:
             return latents
         if at.is_last:
+            if not self.anchor:
+                return latents
             anchor = self._anchor(stage)
             anchored: Tensor = (latents - latents.mean()) / latents.std() * anchor.deviation + anchor.mean
             return anchored
@@ -190,32 +187,27 @@ class ProgressiveUpscaling(Plugin):
         noised = stage.scheduler.add_noise(residual.enlarged, residual.noise, following.timestep)
         return (1 - c) * latents + c * noised
 
+    def enlarged(self, stage: Stage) -> Tensor:
+        """What the stage before left, at this one's size: (1, C, H, W)."""
+        from fusionkit.loop.ring import resized
+
+        before = stage.previous
+        assert before is not None, "asked for in stages alone that have one before them"
+        if self.enlarge == "latents":
+            return resized(before, stage.canvas, stage.wrap)
+        if before.shape[-2:] == stage.canvas:
+            return before
+        from fusionkit_accdiffusion.enlarging import enlarged
+
+        return stage.encode(enlarged(stage.previous_picture, stage.plan.size, stage.wrap))
+
     def _sizes(self, recipe: Recipe, info: ModelInfo) -> list[tuple[int, int]]:
         """(width, height) of all stages in pixels, the first at the model's own size."""
-        first = _first(recipe, info)
-        between: Sequence[Any] = _multiples(first, recipe.size) if self.stages is None else self.stages
-        sizes = [*(_sized(stage, first, info.factor) for stage in (1.0, *between)), recipe.size]
+        first = self.first or first_size(recipe, info)
+        between: Sequence[Any] = multiples(first, recipe.size) if self.stages is None else self.stages
+        sizes = [*(sized(stage, first, info.factor) for stage in (1.0, *between)), recipe.size]
         return [size for number, size in enumerate(sizes) if number == 0 or size != sizes[number - 1]]
 
 
-def _first(recipe: Recipe, info: ModelInfo) -> tuple[float, float]:
-    """(width, height) in pixels of the recipe's aspect ratio that just fits into the model's window, not rounded."""
-    (width, height), (across, down) = recipe.size, recipe.window or info.window
-    ratio = max(1.0, width / across, height / down)
-    return width / ratio, height / ratio
-
-
-def _multiples(first: tuple[float, float], last: tuple[int, int]) -> list[float]:
-    """The whole multiples between a first and a last size, none so near to the last that it gains nothing."""
-    ratio = max(last[0] / first[0], last[1] / first[1])
-    # One more than there may be, so that the run can tell of them, and not all that there would be.
-    most = min(ceil(ratio - _SMALLEST_STEP_UP), limits.STAGES + 2)
-    return [float(multiple) for multiple in range(2, most)]
-
-
-def _sized(stage: Any, first: tuple[float, float], factor: int) -> tuple[int, int]:
-    """A stage's size in pixels, as whole latent pixels."""
-    if isinstance(stage, tuple):
-        return stage[0], stage[1]
-    width, height = (max(1, round(stage * side / factor)) * factor for side in first)
-    return width, height
+def _named(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BeforeValidator, WithJsonSchema, model_validator
+from pydantic import model_validator
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, Stage, Step, hookimpl
 from fusionkit.layers import (
+    AutoFactor,
     Factor,
     Factors,
     Share,
@@ -23,7 +24,6 @@ from fusionkit.layers import (
     times_larger,
     unets,
 )
-from fusionkit.recipe import finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,21 +31,6 @@ if TYPE_CHECKING:
     from fusionkit import ModelInfo
 
 NAME = "re-dilation"
-
-
-def _factor(value: object) -> object:
-    """A number of 1 or more, or `auto`."""
-    number = finite(value) if value != "auto" else value
-    if number == "auto" or (isinstance(number, (int, float)) and 1 <= number <= 64):
-        return number
-    raise ValueError("must be a number from 1 to 64, or 'auto'")
-
-
-AutoFactor = Annotated[
-    float | Literal["auto"],
-    BeforeValidator(_factor),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 1, "maximum": 64}, {"enum": ["auto"]}]}),
-]
 
 
 class ReDilation(Plugin):

@@ -64,6 +64,11 @@ OWN: Mapping[str, tuple[tuple[str, str], ...]] = {
         (r"(s\d_undo_noise|s\d_p\d_sample_index|(row|col)_candidates|bg_.*|initial_noise|views|params)$", "whole"),
         (r".*", "nothing"),
     ),
+    "freescale": (
+        (r"stage\d_latents_after_step$", "grid4"),
+        (r"stage\d_(noise|encoded_latents|views_block\d+)$|initial_noise$|params$", "whole"),
+        (r".*", "nothing"),
+    ),
     "syncdiffusion": (
         (r"canvas_after_step$", "first sample, grid4"),
         (r"gradients_step_x_view$", "grid8"),

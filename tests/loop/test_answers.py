@@ -108,6 +108,8 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "a name of numbers": lambda: plan(name=3),
         "a picture of text": lambda: plan(picture="x.png"),
         "a picture's size of text": lambda: plan(picture=Path("x.png"), picture_size="all"),
+        "a told size of text": lambda: plan(told="160x80"),
+        "a told size of 0": lambda: plan(told=(160, 0)),
     },
     "views": {
         "a number": lambda: 3,

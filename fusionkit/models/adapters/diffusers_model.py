@@ -124,12 +124,13 @@ class DiffusersModel(PictureModel):
         cond, uncond = self._run(stage, at, group, scale, guided=True)
         return spread(patches, cond), spread(patches, uncond)
 
+    def predict_with(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
+        """The first of `predict_pair`'s outputs alone, (P, C, h, w), at one pass a view where the family allows it."""
+        return self._half(stage, at, patches, guidance_scale, 0)
+
     def predict_without(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
         """The second of `predict_pair`'s outputs alone, (P, C, h, w), at one pass a view where the family allows it."""
-        if not (group := chosen(patches)).views:
-            return spread(patches, group.latents)
-        scale = stage.guidance_at(at, guidance_scale)
-        return spread(patches, self._run(stage, at, group, scale, guided=True, without=True)[0])
+        return self._half(stage, at, patches, guidance_scale, 1)
 
     def layers(self, pattern: str = "*") -> list[str]:
         """The names of the denoiser's layers that are like a pattern, in its order."""
@@ -226,19 +227,25 @@ class DiffusersModel(PictureModel):
         """Encode every text anew when it is next needed."""
         self._embeddings.clear()
 
+    def _half(self, stage: Stage, at: Step, patches: Patches, scale: float | None, half: int) -> Tensor:
+        if not (group := chosen(patches)).views:
+            return spread(patches, group.latents)
+        scale = stage.guidance_at(at, scale)
+        return spread(patches, self._run(stage, at, group, scale, guided=True, half=half)[0])
+
     @torch.inference_mode()
     def _run(
-        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False, without: bool = False
+        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False, half: int | None = None
     ) -> tuple[Tensor, ...]:
         """What `_halves` gives, without gradients."""
-        return self._halves(stage, at, patches, scale, guided=guided, without=without)
+        return self._halves(stage, at, patches, scale, guided=guided, half=half)
 
     def _halves(
-        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False, without: bool = False
+        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False, half: int | None = None
     ) -> tuple[Tensor, ...]:
         """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32.
 
-        As `predict_pair` answers them, in the main model's parameterisation; `without` is the unconditional one alone.
+        As `predict_pair` answers them, in the main model's parameterisation; a `half` is one of the two alone.
         """
         texts = texts_of(stage, patches)
         pairs = self.alike([self.pair(*each) if guided else (self.embed(each[0]),) for each in texts])
@@ -252,13 +259,13 @@ class DiffusersModel(PictureModel):
         noisy = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         found = []
         for batch in batches_of(patches, pairs, noisy, size, list(map(self.key, pairs)), whole, factor):
-            halves = self.answers(stage, bridge, only(batch, 1) if without else batch, scale)
-            if guided and not without and scale > 1 and not self._guides_plainly:
+            halves = self.answers(stage, bridge, batch if half is None else only(batch, half), scale)
+            if guided and half is None and scale > 1 and not self._guides_plainly:
                 cond, uncond = halves
                 result = cond if self.info.takes_guidance else self.guided(cond, uncond, scale)
                 # The half whose plain guidance is the model's own.
                 halves = uncond + (result - uncond) / scale, uncond
-            found.append(tuple(bridge.back(half, batch.latents) for half in halves))
+            found.append(tuple(bridge.back(each, batch.latents) for each in halves))
         return together(found)
 
     def hints(self, stage: Stage, controls: Sequence[Control]) -> tuple[list[Tensor], int]:

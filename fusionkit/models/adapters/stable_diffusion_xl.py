@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.loop.stage import Stage
-from fusionkit.loop.views import View, wrapped
+from fusionkit.loop.views import View
 from fusionkit.models.adapters.batches import Embedding
 from fusionkit.models.adapters.unet_model import UNetModel
 from fusionkit.models.prompts.encoding import equal_lengths
@@ -57,17 +57,13 @@ class StableDiffusionXL(UNetModel):
     ) -> dict[str, Any]:
         """Embeddings (P, L, D), pooled ones (P, E), and `time_ids` (P, 6), in pixels.
 
-        `time_ids` are the recipe's height and width, the view's top and left, and the height and width again: a view
-        counts as a crop of the whole picture (arXiv 2307.01952, section 2.2). A dilated view is the whole picture, seen
-        coarsely, and begins at 0. A view of a ring begins on the canvas, wherever it ends.
+        `time_ids` are the picture's height and width, the view's top and left, and the height and width again: a view
+        counts as a crop of the whole picture (arXiv 2307.01952, section 2.2), which is of the recipe's size, or of the
+        one that the stage's plan tells. A dilated view is the whole picture, seen coarsely, and begins at 0. A view of
+        a ring begins on the canvas, wherever it ends.
         """
-        width, height = stage.recipe.size
-        factor = self.info.factor
-        corners = [
-            (0, 0) if view.dilation > 1 else (max(0, view.top) * factor, max(0, view.left) * factor)
-            for view in wrapped(views, stage.canvas, stage.wrap)
-        ]
-        ids = [[height, width, *corner, height, width] for corner in corners]
+        width, height = stage.told
+        ids = [[height, width, *corner, height, width] for corner in stage.told_corners(views)]
         return {
             "encoder_hidden_states": torch.cat([embeds for embeds, _ in embeddings]),
             "added_cond_kwargs": {

@@ -51,7 +51,7 @@ class CogView4(Family):
     def conditions(self, asked: Asked, embeddings: Sequence[Embedding]) -> dict[str, Any]:
         """Text, the view as a crop of the whole picture, and the shift of noise levels at the view's size."""
         text = stacked(embeddings, 0)
-        width, height = asked.stage.recipe.size
+        width, height = asked.stage.told
         sizes = asked.like.new_tensor([[height, width]]).expand(len(text), 2)
         config = asked.pipe.scheduler.config
         mu = self.shift(config, asked.size[0] * asked.size[1], 0)

@@ -47,7 +47,7 @@ class HunyuanDiT(Family):
         from diffusers.models.embeddings import get_2d_rotary_pos_embed
         from diffusers.pipelines.hunyuandit import pipeline_hunyuandit
 
-        net, (width, height) = asked.pipe.transformer, asked.stage.recipe.size
+        net, (width, height) = asked.pipe.transformer, asked.stage.told
         cut: Any = pipeline_hunyuandit.get_resize_crop_region_for_grid
         region = cut(asked.size, 512 // 8 // net.config.patch_size)
         each = net.inner_dim // net.num_heads

@@ -79,8 +79,4 @@ def text_ids(asked: Asked, count: int) -> Tensor:
 
 def corners(asked: Asked) -> list[list[int]]:
     """Where in the picture each row's view begins, (top, left) in pixels; a dilated one is the whole picture."""
-    from fusionkit.loop.views import wrapped
-
-    factor = asked.stage.factor
-    views = wrapped(asked.views, asked.stage.canvas, asked.stage.wrap)
-    return [[0, 0] if view.dilation > 1 else [max(0, view.top) * factor, max(0, view.left) * factor] for view in views]
+    return [list(corner) for corner in asked.stage.told_corners(asked.views)]
