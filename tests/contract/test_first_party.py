@@ -8,6 +8,8 @@ from fusionkit import Stage, hookimpl
 from fusionkit.testing import PluginContract, tiny_controlnet
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_elasticdiffusion import ElasticDiffusion
+from fusionkit_fouriscale import FouriScale, FouriScaleGuidance
+from fusionkit_freescale import RestrainedDilation, ScaleFusion, SizeConditioning
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_hidiffusion import ResolutionAwareUNet, WindowedAttention
 from fusionkit_multidiffusion import MultiDiffusion, Regions
@@ -166,6 +168,40 @@ class TestWindowedAttention(PluginContract):
     plugin = WindowedAttention
     fields = {"window": (128, 80)}
     neutral = {"until": 0}
+
+
+class TestFouriScale(PluginContract):
+    plugin = FouriScale
+    options = {"dilation": 1.5}
+    neutral = {}
+
+
+class TestFouriScaleGuidance(PluginContract):
+    plugin = FouriScaleGuidance
+    options = {"weaker": 1.5}
+    before = (FouriScale(dilation=3),)
+    fields = {"steps": 2}
+
+
+class TestRestrainedDilation(PluginContract):
+    plugin = RestrainedDilation
+    options = {"factor": 2}
+    neutral = {}
+
+
+class TestScaleFusion(PluginContract):
+    plugin = ScaleFusion
+    fields = {"window": (128, 80)}
+    neutral = {"until": 0}
+
+
+class TestSizeConditioning(PluginContract):
+    plugin = SizeConditioning
+    options = {"size": "64x64"}
+    neutral = {"size": "64x64"}
+    neutral_size = (64, 64)
+    changes_latents = False  # of a model that is told no size
+    fields = {"steps": 2}
 
 
 class TestAllTogether(PluginContract):
