@@ -225,6 +225,32 @@ def larger_views() -> Image:
     return beside({label: run([plugins(*entries)], "scalecrafter-vista") for label, entries in columns.items()})
 
 
+def fouriscale() -> Image:
+    """One view of three times the model's side: direct, and with kernels that are spread in three ways."""
+    columns = {
+        "direct": (),
+        "re-dilation": ("re-dilation",),
+        "fouriscale": ("fouriscale",),
+        "with fouriscale-guidance": ("fouriscale", "fouriscale-guidance"),
+    }
+    size = ("size=384x384", "window=384x384")
+    return beside({label: run([*size, plugins(*entries)], "fouriscale-vista") for label, entries in columns.items()})
+
+
+def freescale() -> Image:
+    """Twice the model's side: direct, and FreeScale from its stages alone to the whole."""
+    stages = "progressive-upscaling: {{first: 128x128, enlarge: {}, strength: 0.7, skip-residual: 2, anchor: false}}"
+    latents, pixels = stages.format("latents"), stages.format("pixels")
+    columns = {
+        "direct": (),
+        "stages in latents": (latents,),
+        "stages in pixels": (pixels,),
+        "with restrained-dilation": (pixels, "restrained-dilation"),
+        "with scale-fusion": (pixels, "restrained-dilation", "scale-fusion"),
+    }
+    return beside({label: run([plugins(*entries)], "freescale-vista") for label, entries in columns.items()})
+
+
 def side_by_side(images: Sequence[Image]) -> Image:
     """Pictures of one size beside each other, enlarged."""
     return joined([enlarged(image) for image in images])
@@ -518,6 +544,8 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "fifty-samples": fifty_samples,
     "fine-grained-fusion": fine_grained_fusion,
     "fine-grained-fusion-vista": fine_grained_fusion_vista,
+    "fouriscale": fouriscale,
+    "freescale": freescale,
     "guidance-map": guidance_map,
     "guided-upscaling": guided_upscaling,
     "larger-views": larger_views,
@@ -543,6 +571,8 @@ SOFT = {
     "fine-grained-fusion-vista",
     "elastic-diffusion",
     "fifty-samples",
+    "fouriscale",
+    "freescale",
     "guided-fusion",
     "jitter",
     "noise",

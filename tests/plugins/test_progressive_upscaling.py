@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image, ImageChops
 from pydantic import ValidationError
 from torch.nn.functional import interpolate
 from upscaling import ODD, SIZE, STAGES, Size, close, plain, problem, sizes, watched
 
-from fusionkit import Plugin, Recipe, Stage, Step, hookimpl
+from fusionkit import Plugin, Recipe, Stage, Step, hookimpl, resized
 from fusionkit.models.schedulers.by_name import SHORT_NAMES
 from fusionkit.recipe.document import parse_yaml
 from fusionkit.recipe.problems import problems_of
 from fusionkit.testing import KINDS, Kind, execute_tiny, tiny_plan, tiny_run
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_accdiffusion.cosine import cosine
+from fusionkit_accdiffusion.enlarging import enlarged
 from fusionkit_multidiffusion import MultiDiffusion
 
 # Stages
@@ -189,6 +191,67 @@ def test_any_scheduler_and_any_batch_size(scheduler: str) -> None:
     assert close(one, many, 1e-4 * max(1.0, float(one.std())))
 
 
+# Views of the whole canvas, pixels, and the middle of the schedule
+
+
+def test_the_first_stage_is_as_large_as_is_said() -> None:
+    assert sizes((128, 128), window=(128, 128)) == [(128, 128)]
+    assert sizes((128, 128), window=(128, 128), first=(64, 64)) == [(64, 64), (128, 128)]
+    assert sizes((256, 128), window=(256, 128), first=(64, 32), stages=[2]) == [(64, 32), (128, 64), (256, 128)]
+    plan = tiny_plan([ProgressiveUpscaling(first=(64, 64))], size=(192, 192), window=(192, 192))
+    for stage in plan.stages:
+        ((group,), (height, width)) = plan.hooks.ask("views", stage=stage, at=stage.steps[0]), stage.canvas
+        assert [(view.height, view.width) for view in group.views] == [(height, width)]
+
+
+def test_a_stage_may_begin_in_the_middle_of_the_schedule() -> None:
+    kept, first = watched(ProgressiveUpscaling(strength=0.5, anchor=False), steps=4, size=(128, 128))
+    stage = kept[1]["stage"]
+    assert [len(kept[number]["canvases"]) for number in (0, 1)] == [4, 2]
+    assert [int(at.timestep) for at in stage.steps] == [int(at.timestep) for at in kept[0]["stage"].steps[2:]]
+    latents, noise = first[1]
+    enlarged = interpolate(kept[1]["previous"], size=stage.canvas, mode="bicubic")
+    assert latents.equal(stage.scheduler.add_noise(enlarged, noise, stage.steps[0].timestep))
+    # Without an anchor a stage ends as its last step leaves it.
+    anchored, _ = watched(ProgressiveUpscaling(strength=0.5), steps=4, size=(128, 128))
+    end, other = kept[1]["canvases"][-1], anchored[1]["canvases"][-1]
+    assert close((end - end.mean()) / end.std(), (other - other.mean()) / other.std())
+    assert not close(end, other, 0.01)
+
+
+def test_what_is_enlarged_may_be_the_picture() -> None:
+    kept, first = watched(ProgressiveUpscaling(enlarge="pixels"), size=(128, 128), steps=1)
+    stage = kept[1]["stage"]
+    large = enlarged(stage.decode(kept[1]["previous"]), (128, 128))
+    latents, noise = first[1]
+    assert latents.equal(stage.scheduler.noisiest(stage.encode(large), noise))
+    assert not close(latents, stage.scheduler.noisiest(resized(kept[1]["previous"], stage.canvas), noise), 0.01)
+
+
+def test_an_enlarged_picture_is_bicubic_and_stays_a_ring() -> None:
+    picture = Image.radial_gradient("L").convert("RGB").resize((12, 8))
+    large = enlarged(picture, (24, 16))
+    assert large.size == (24, 16)
+    pixels, expected = (torch.tensor(list(each.tobytes())).float() for each in (large, picture.resize((24, 16), 3)))
+    assert float((pixels - expected).abs().max()) <= 12  # Pillow's cubic is another one
+    shifted = ImageChops.offset(picture, 5, 0)
+    assert (
+        enlarged(shifted, (24, 16), "x").tobytes()
+        == ImageChops.offset(enlarged(picture, (24, 16), "x"), 10, 0).tobytes()
+    )
+    assert enlarged(picture, (24, 16), "x").tobytes() != large.tobytes()
+
+
+def test_a_first_stage_that_does_not_fit() -> None:
+    assert problem(ProgressiveUpscaling(first=(64, 64)), size=(256, 128)) == (
+        "progressive-upscaling: first: 64x64 is of another shape than the size, 256x128, and would be stretched"
+    )
+    assert problem(ProgressiveUpscaling(first=(256, 256)), size=(128, 128)) == (
+        "progressive-upscaling: size 128x128 is smaller than the first stage, 256x256: there is nothing to upscale; "
+        "use a larger size"
+    )
+
+
 # Options
 
 
@@ -223,6 +286,9 @@ def test_stages_that_shrink_or_do_not_fit_the_latents() -> None:
         ({"skip-residual": "on"}, "'skip-residual' of progressive-upscaling must be"),
         ({"skip-residual": False}, "'skip-residual' of progressive-upscaling must be"),
         ({"skip-residual": float("nan")}, "'skip-residual' of progressive-upscaling must be"),
+        ({"first": "big"}, "'first' of progressive-upscaling must be"),
+        ({"enlarge": "both"}, "'enlarge' of progressive-upscaling must be"),
+        ({"strength": 0}, "'strength' of progressive-upscaling must be"),
         ({"form": "photo.png"}, "progressive-upscaling has no option 'form'; did you mean 'from'?"),
     ],
 )
@@ -241,6 +307,7 @@ def test_an_option_that_makes_no_sense_is_one_line(options: dict[str, Any], line
         {"from": "photo.png"},
         {"stages": [2, 2.5, "1024x768"], "steps": 20, "skip-residual": "off"},
         {"stages": [], "skip-residual": 1.5},
+        {"first": "64x64", "enlarge": "pixels", "strength": 0.7, "anchor": False},
     ],
 )
 def test_options_go_through_a_recipe_and_back(options: dict[str, Any]) -> None:
@@ -256,5 +323,5 @@ def test_from_in_python_and_in_the_schema() -> None:
     assert ProgressiveUpscaling(from_="a.png").from_ == Path("a.png")
     assert ProgressiveUpscaling(from_=Path("a.png")).options() == {"from": "a.png"}
     properties = ProgressiveUpscaling.model_json_schema()["properties"]
-    assert set(properties) == {"stages", "from", "steps", "skip-residual"}
+    assert set(properties) == {"stages", "from", "first", "enlarge", "strength", "steps", "skip-residual", "anchor"}
     assert {each.get("type") for each in properties["from"]["anyOf"]} == {"string", "null"}

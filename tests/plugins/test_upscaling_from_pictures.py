@@ -56,6 +56,14 @@ def previous_of(path: Path) -> Tensor:
     return previous
 
 
+def test_a_picture_that_is_enlarged_in_pixels_is_read_at_the_stages_own_size(picture: Path) -> None:
+    kept, first = watched(ProgressiveUpscaling(from_=picture, enlarge="pixels"), size=(200, 136), steps=1)
+    stage, previous = kept[0]["stage"], kept[0]["previous"]
+    assert tuple(previous.shape[-2:]) == stage.canvas
+    latents, noise = first[0]
+    assert latents.equal(stage.scheduler.noisiest(previous, noise))
+
+
 def test_a_picture_that_lies_on_its_side(tmp_path: Path) -> None:
     upright = gradient((64, 96))
     exif = upright.getexif()
