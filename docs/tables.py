@@ -259,13 +259,13 @@ def flow_schedulers() -> str:
 def families() -> str:
     """The families of models: pipelines, window, text, what suits them, ControlNets, LoRAs and step caches."""
     from fusionkit.models.families import FAMILIES
-    from fusionkit.models.offers import has_cache, takes_loras
+    from fusionkit.models.offers import has_cache, takes_controlnets, takes_loras
 
     def row(family: Any) -> list[str]:
         (most,) = family.reads.values() or (None,)
         named = [f"`{name}`" for name in family.pipelines]
         suits = ", ".join(f"`{key}: {written(value)}`" for key, value in family.defaults.items())
-        extras = {"ControlNet": bool(family.controlnets), "LoRA": takes_loras(family), "cache": has_cache(family)}
+        extras = {"ControlNet": takes_controlnets(family), "LoRA": takes_loras(family), "cache": has_cache(family)}
         return [
             family.title,
             ", ".join(named),

@@ -69,7 +69,7 @@ def _machine(found: Examination) -> None:
 
 
 def _packages(found: Examination) -> None:
-    from fusionkit.doctor.packages import Installed, direct, unfit
+    from fusionkit.doctor.packages import Installed, direct, extras, unfit
 
     installed = Installed()
 
@@ -78,7 +78,7 @@ def _packages(found: Examination) -> None:
 
     found.problems += [each.text for each in unfit(installed)]
     found.packages = versions(direct(installed))
-    found.extras = {"metrics": versions(direct(installed, "metrics"))}
+    found.extras = {extra: versions(direct(installed, extra)) for extra in extras(installed)}
 
 
 def _libraries(found: Examination) -> None:

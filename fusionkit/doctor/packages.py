@@ -17,6 +17,8 @@ from packaging.version import InvalidVersion, Version
 from fusionkit.doctor.declared import declared
 
 US = "fusionkit"
+TESTS = "test"
+"""The extra that only tests need, and that brings all others."""
 SAFE_TORCH = "2.6"
 """Before it, `torch.load(weights_only=True)` could be made to run code (CVE-2025-32434)."""
 ONE_OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -94,6 +96,12 @@ def direct(installed: Installed, extra: str = "") -> list[str]:
         return {canonicalize_name(need.name) for need in requirements(installed[US], frozenset(extras))}
 
     return sorted(names(extra) - names() if extra else names())
+
+
+def extras(installed: Installed) -> list[str]:
+    """The extras of fusionkit that some of its work needs, by name; not what its tests do."""
+    offered = installed[US].metadata.get_all("Provides-Extra") if US in installed else None
+    return sorted(set(offered or ()) - {TESTS})
 
 
 def unfit(installed: Installed | None = None) -> list[Unfit]:

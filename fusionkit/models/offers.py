@@ -1,4 +1,4 @@
-"""What diffusers has for a family, by its source: LoRAs and step caches. Imports no torch."""
+"""What diffusers has for a family, by its source: ControlNets, LoRAs and step caches. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ _FAILING = ("Flux2Transformer2DModel",)
 def takes_loras(family: Family) -> bool:
     """Whether the family's pipeline loads LoRAs."""
     return any(base.endswith("LoraLoaderMixin") for base in bases_of("pipelines/*/*.py", family.pipelines[0]))
+
+
+def takes_controlnets(family: Family) -> bool:
+    """Whether there are ControlNets for the family: of classes of its own, or of the one for all UNets."""
+    return bool(family.controlnets) or family.denoiser == "unet"
 
 
 def has_cache(family: Family) -> bool:

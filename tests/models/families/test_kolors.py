@@ -160,7 +160,7 @@ def test_kolors_and_sdxl_draw_one_picture(pair: dict[str, str]) -> None:
     """One autoencoder, two schedules: each is asked at its own time of the same noise-to-signal ratio."""
     assert misfits({name: inspect_model(source) for name, source in pair.items()}) == []
     blended = SaliencyNoiseBlending(models={name: {"prompt": PROMPT, "k": 4} for name in pair}, smoothing=False)
-    fields: dict[str, Any] = {"prompt": PROMPT, "size": (128, 128), "window": (128, 128), "steps": 3, "device": "cpu"}
+    fields: dict[str, Any] = {"prompt": PROMPT, "size": (64, 64), "window": (64, 64), "steps": 2, "device": "cpu"}
     fields |= {"guidance_scale": 2.0, "seed": 1, "scheduler": "ddim"}
     fusion = Fusion.from_pretrained(pair, plugins=[blended], **fields)
     both = fusion(progress=False).latents
