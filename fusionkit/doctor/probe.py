@@ -36,7 +36,8 @@ torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0
 OFFERS = """
 from importlib.metadata import entry_points
 told = {"found": {}, "broken": {}}
-for kind in ("plugins", "commands", "families", "schedulers", "metrics", "features", "baselines", "models", "controlnets"):
+kinds = ("plugins", "commands", "families", "schedulers", "metrics", "features", "baselines", "models", "controlnets")
+for kind in kinds:
     names = told["found"].setdefault(kind, [])
     for entry in sorted(entry_points(group=f"fusionkit.{kind}"), key=lambda each: each.name):
         try:

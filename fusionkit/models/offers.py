@@ -6,13 +6,17 @@ from fusionkit.models.families.base import Family
 from fusionkit.models.files.sources import bases_of, beside, written_in
 
 _TRANSFORMERS = "models/transformers/*.py"
+# What puts LoRAs on a UNet alone, whatever the pipeline that has it draws with.
+_OF_UNETS = ("LoraLoaderMixin", "StableDiffusionLoraLoaderMixin", "StableDiffusionXLLoraLoaderMixin")
 # With these the first-block cache of diffusers 0.42 fails, though it knows their layers.
 _FAILING = ("Flux2Transformer2DModel",)
 
 
 def takes_loras(family: Family) -> bool:
     """Whether the family's pipeline loads LoRAs."""
-    return any(base.endswith("LoraLoaderMixin") for base in bases_of("pipelines/*/*.py", family.pipelines[0]))
+    bases = bases_of("pipelines/*/*.py", family.pipelines[0])
+    unet = family.denoiser == "unet"
+    return any(base.endswith("LoraLoaderMixin") and (unet or base not in _OF_UNETS) for base in bases)
 
 
 def takes_controlnets(family: Family) -> bool:

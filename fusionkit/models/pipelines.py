@@ -279,6 +279,10 @@ def load_part(
     except Exception as error:
         raise ModelError(f"{what} can't be loaded as its config.json says: {reason_of(error)}; {AGAIN}") from error
     lacking, idle, wrong = (sorted(map(str, told.get(key) or ())) for key in _TOLD)
+    # One of several names of a weight is enough.
+    named = dict(part.named_parameters(remove_duplicate=False))
+    there = {id(weight) for name, weight in named.items() if name not in lacking}
+    lacking = [name for name in lacking if id(named.get(name)) not in there]
     idle = idle if exact else []
     found = {"missing from its files": lacking, "of another shape": wrong, "without a place in it": idle}
     for problem, names in found.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -161,7 +162,9 @@ class TransformerModel(DiffusersModel):
     def text_tokens(self, prompt: str) -> list[TextToken]:
         """By the letters that each token of the family's template covers."""
         tokenizer, template, cut = self.family.tokenized(self.pipe)
-        return tokens_in(template, self.family.heard(prompt), tokenizer, cut, self.embed(prompt)[0].shape[1])
+        mend = partial(self.family.mended, self.pipe)
+        length = self.embed(prompt)[0].shape[1]
+        return tokens_in(template, self.family.heard(prompt), tokenizer, cut, length, mend)
 
 
 def _is_float(value: Any) -> bool:

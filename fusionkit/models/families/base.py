@@ -356,6 +356,10 @@ class Family:
         """A prompt as its pipeline hands it to the tokenizer, letter by letter."""
         return prompt
 
+    def mended(self, pipe: Any, text: str) -> str:
+        """What its pipeline makes of a prompt's words before they are tokenized, where letters come or go."""
+        return text
+
     def tokenized(self, pipe: Any) -> tuple[Any, str, int]:
         """The tokenizer of the text that image tokens look at, its template, and how many tokens are cut off in front.
 

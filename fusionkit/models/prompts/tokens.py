@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 from fusionkit.errors import ModelError
@@ -151,7 +152,9 @@ def text_tokens(
     ]
 
 
-def tokens_in(template: str, prompt: str, tokenizer: Any, cut: int, length: int) -> list[TextToken]:
+def tokens_in(
+    template: str, prompt: str, tokenizer: Any, cut: int, length: int, mend: Callable[[str], str] = str
+) -> list[TextToken]:
     """The tokens of a prompt in a template that are encoded as one piece.
 
     Args:
@@ -160,23 +163,40 @@ def tokens_in(template: str, prompt: str, tokenizer: Any, cut: int, length: int)
         tokenizer: One of transformers.
         cut: How many tokens in front are left out of the encoder's answer.
         length: Tokens of that answer; what is beyond them is left out.
+        mend: What the pipeline makes of the prompt's words first.
     """
     parsed = parse(prompt)
+    text = mend(parsed.text)
+    letters = _aligned(text, parsed.text)
     before, _, after = template.partition("{}")
     frame = frame_of(tokenizer)
     with quiet_loading():
-        located = _located(tokenizer, before + parsed.text + after)
+        located = _located(tokenizer, before + text + after)
     begin = len(frame.before) - cut
     if getattr(tokenizer, "padding_side", "right") == "left":
         # What fills the text up to its length comes first.
         begin += max(0, length - (begin + len(located) + len(frame.after)))
     found = []
     for number, ((id_, word), start, end) in enumerate(located):
-        first, last = max(0, start - len(before)), min(end - len(before), len(parsed.text))
-        if first < last and 0 <= begin + number < length:
+        inner = letters[max(0, start - len(before)) : max(0, end - len(before))]
+        if inner and 0 <= begin + number < length:
+            first, last = inner[0], inner[-1] + 1
             token = Token(id_, first, last, parsed.weights[first], number if word is None else word)
             found.append(_told(tokenizer, begin + number, token))
     return found
+
+
+def _aligned(made: str, text: str) -> list[int]:
+    """For each letter of what was made of a text, the letter of the text that it is, or that it is nearest to."""
+    if made == text or not text:
+        return list(range(len(made)))
+    alike = SequenceMatcher(None, made.lower(), text.lower(), autojunk=False).get_matching_blocks()
+    places, at = [], 0
+    for begin, place, size in alike:
+        places += [min(at, len(text) - 1)] * (begin - len(places))
+        places += range(place, place + size)
+        at = place + size
+    return places[: len(made)]
 
 
 def _told(tokenizer: Any, place: int, token: Token) -> TextToken:
