@@ -15,17 +15,16 @@ if TYPE_CHECKING:
 
 
 class Prx(Family):
-    """`PRXPipeline`, which draws in Flux.1's latents or in those of DC-AE."""
+    """`PRXPipeline` in Flux.1's latents; its models of DC-AE's have tokens of another size."""
 
     kind, title, pipelines = "prx", "PRX", ("PRXPipeline",)
     denoisers = ("PRXTransformer2DModel",)
-    autoencoders = ("AutoencoderKL", "AutoencoderDC", "AutoencoderTiny")
     needs = {"ftfy": "fusionkit[prx]"}
     widths = {"context_in_dim": "text_encoder"}
     reads = {"tokenizer": 256}
     window = (512, 512)
     defaults = {"guidance-scale": 4.0, "steps": 28}
-    maps, text_tokens, parameters = 20, 256, 4_000_000_000
+    text_tokens, parameters = 256, 4_000_000_000
 
     def layers(self, config: Mapping[str, Any]) -> int:
         """Every one of its blocks."""
