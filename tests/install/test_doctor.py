@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -138,8 +139,18 @@ def test_one_screen_of_an_installation_that_fits(tmp_path: Path) -> None:
     assert [line[:16].strip() for line in lines[:3]] == ["fusionkit", "python", "system"]
     assert len(lines) < 40
     assert max(map(len, lines)) <= 100
-    for name in ("torch 2.", "peft 0.", "tinyworld/scenes", "cpu: ", "huggingface/hub", "19 plugins"):
+    plugins = len(entry_points(group="fusionkit.plugins"))
+    for name in ("torch 2.", "peft 0.", "tinyworld/scenes", "cpu: ", "huggingface/hub", f"{plugins} plugins"):
         assert name in told.stdout, told.stdout
+    # Every extra that some work needs, and what it brings.
+    for extra, package in (
+        ("kolors", "sentencepiece"),
+        ("metrics", "torchmetrics"),
+        ("prx", "ftfy"),
+        ("vista", "skia"),
+    ):
+        assert any(line.startswith(f"[{extra}]") and package in line for line in lines), told.stdout
+    assert f"{len(entry_points(group='fusionkit.families'))} families" in " ".join(told.stdout.split())
 
 
 @pytest.mark.parametrize(
