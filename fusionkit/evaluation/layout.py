@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from operator import gt
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fusionkit.errors import FusionError, ModelError, RecipeError
@@ -148,7 +149,8 @@ def _planned(recipe: Recipe, picture: Tiled) -> Layout | RecipeError:
     from fusionkit.runs.run import prepare
 
     try:
-        if "size" in recipe.model_fields_set and recipe.size != picture.size:
+        # Plugins may enlarge what the recipe's size holds, and shrink nothing.
+        if "size" in recipe.model_fields_set and any(map(gt, recipe.size, picture.size)):
             return _of_another_size(recipe.size, picture.size)
         infos = {name: _info(spec, picture.trusted) for name, spec in recipe.specs.items()}
         if not infos:
