@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,8 @@ class Fusion:
         self.batches: Mapping[str, Mapping[tuple[int, int], int]] = {}
         self._models: Mapping[str, Model] = {}
         self._fixed: Recipe | None = None
+        # Within it a stranger's recipe is planned and drawn.
+        self._care: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def info(self) -> ModelInfo:
@@ -142,11 +145,14 @@ class Fusion:
 
     @classmethod
     @takes(RecipeFields)
-    def from_recipe(cls, recipe: Recipe | str | Path, **changes: Unpack[RecipeFields]) -> Fusion:
-        """A recipe: an object, a file, or the name of a bundled one.
+    def from_recipe(
+        cls, recipe: Recipe | str | Path, *, download: bool = False, **changes: Unpack[RecipeFields]
+    ) -> Fusion:
+        """A recipe: an object, a file, the name of a bundled one, or a picture that carries one.
 
         Args:
             recipe: The recipe; of a file with several prompts, the first counts.
+            download: Whether the hub may be asked for what a picture names. For any other recipe it may.
             changes: Fields to change, by their Python names.
 
         Raises:
@@ -154,17 +160,24 @@ class Fusion:
             ModelError: Its model can't be found or is of no known kind.
         """
         from fusionkit.models.load import load_models
+        from fusionkit.pictures.carried import carried, read_recipe
         from fusionkit.runs.checks import inspected
 
-        if not isinstance(recipe, Recipe):
-            from fusionkit.recipe.recipe_file import load_recipes
-
-            recipe = load_recipes(recipe)[0]
-        recipe = changed(recipe, changes)
-        if not recipe.specs:
-            raise RecipeError(["a recipe needs a model: a hub id, a folder, a .safetensors file, or an embedded name"])
-        infos = {name: inspected(spec) for name, spec in recipe.specs.items()}
-        return cls(infos, lambda r: load_models(r, infos), recipe)
+        careful, how = False, None if download else "download=True fetches it"
+        with ExitStack() as stack:
+            if not isinstance(recipe, Recipe):
+                file, carriers = read_recipe(recipe, begin=lambda: stack.enter_context(carried(how)))
+                recipe, careful = file.recipes[0], bool(carriers)
+            recipe = changed(recipe, changes)
+            if not recipe.specs:
+                raise RecipeError(
+                    ["a recipe needs a model: a hub id, a folder, a .safetensors file, or an embedded name"]
+                )
+            infos = {name: inspected(spec) for name, spec in recipe.specs.items()}
+        fusion = cls(infos, lambda r: load_models(r, infos), recipe)
+        if careful:
+            fusion._care = lambda: carried(how)
+        return fusion
 
     @takes(CallFields)
     def __call__(
@@ -258,7 +271,8 @@ class Fusion:
         Raises:
             RecipeError: Something makes no sense; all of it.
         """
-        return prepare(recipe or self.recipe, self.info, observers, device, infos=self.infos)
+        with self._care():
+            return prepare(recipe or self.recipe, self.info, observers, device, infos=self.infos)
 
     def run(
         self,
@@ -300,7 +314,7 @@ class Fusion:
         plan = self.plan(recipe, watched.observers, self._device)
         begin = find_checkpoint(Path(checkpoint), plan.recipe) if resume and checkpoint is not None else None
         models = self.models_for(plan.recipe)
-        with attempted(plan, models, path=checkpoint, every=checkpoint_every, begin=begin) as attempt:
+        with self._care(), attempted(plan, models, path=checkpoint, every=checkpoint_every, begin=begin) as attempt:
             with watched.shown(plan.forward_passes, attempt.meter.spent().forward_passes):
                 latents = execute(plan, next(iter(models.values())), models, attempt.begun, attempt.step_ended)
             return finished(plan, models, latents, attempt.denoised(), maps=maps)
@@ -313,7 +327,8 @@ class Fusion:
             RecipeError: The recipe asks for other weights, or another place for them, than those loaded.
         """
         if self._fixed is None:
-            self._models, self._fixed = self._load(recipe), recipe
+            with self._care():
+                self._models, self._fixed = self._load(recipe), recipe
         if moved := [name for name in (*WEIGHTS, *ADAPTER) if getattr(recipe, name) != getattr(self._fixed, name)]:
             raise RecipeError(
                 f"{name} can't change to {getattr(recipe, name)!r} once the model is loaded; make another Fusion for it"

@@ -39,6 +39,7 @@ def command(
     sets: tuple[str, ...],
     seed: int | None,
     device: str | None,
+    download: bool,
     runs: int,
     names: tuple[str, ...],
     to: Path | None,
@@ -64,7 +65,7 @@ def command(
             problems.extend(str(error).splitlines())
             return None
 
-    file = ask(lambda: read(recipe, sets, seed=seed, device=device))
+    file = ask(lambda: read(recipe, sets, download, seed=seed, device=device))
     infos = None if file is None else ask(aside, check_file, file)
     asked = [ask(find, name, {"device": device}) for name in names]
     baselines = [baseline for baseline in asked if baseline is not None]

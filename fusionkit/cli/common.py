@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from fusionkit.pictures.carried import Carrier
     from fusionkit.recipe.recipe_file import RecipeFile
+    from fusionkit.trust import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _OUTPUT, _ERRORS = 1, 2
 
+DOWNLOAD = "--download fetches it"
+"""How a user allows that the hub is asked for what a picture names."""
+
 
 def recipe_options(command: F) -> F:
     """The options of every command that reads a recipe."""
     for decorate in (
         click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ..."),
+        click.option("--download", is_flag=True, help="Fetch the models that a picture names whose recipe is used."),
         click.option("--seed", type=int, metavar="N", help="Another seed than the recipe's."),
         click.option(
             "--set",
@@ -37,11 +45,62 @@ def recipe_options(command: F) -> F:
     return command
 
 
-def read(recipe: str, sets: Sequence[str], **options: Any) -> RecipeFile:
-    """The recipe that a command was given, with the changes of its options."""
-    from fusionkit.recipe.recipe_file import read_recipe
+@dataclass
+class Given:
+    """The recipe that a command was given.
 
-    return aside(read_recipe, recipe, sets, {name.replace("_", "-"): value for name, value in options.items()})
+    Args:
+        file: The recipe, with the changes of the command's options.
+        carriers: The pictures that it comes from, as a whole or as what it extends; none as a rule.
+        opened: What their recipes name that was looked for, was there, and may be opened.
+    """
+
+    file: RecipeFile
+    carriers: Sequence[Carrier]
+    opened: Sequence[str]
+
+
+def read(recipe: str, sets: Sequence[str], download: bool = False, **options: Any) -> RecipeFile:
+    """The recipe that a command was given, with the changes of its options."""
+    return given(recipe, sets, download, **options).file
+
+
+def given(
+    recipe: str, sets: Sequence[str], download: bool = False, within: ExitStack | None = None, **options: Any
+) -> Given:
+    """The same, with the pictures that it comes from.
+
+    Args:
+        recipe: A file, the name of a bundled recipe, or a picture that carries one.
+        sets: Changes, as of `--set`.
+        download: Whether the hub may be asked for what a picture names.
+        within: How long what pictures name is opened with care; None is until the command ends.
+        options: Values of options that have a flag of their own.
+
+    Raises:
+        RecipeError: All problems, each with its place.
+    """
+    from fusionkit.pictures.carried import carried, read_recipe
+    from fusionkit.recipe.assemble import is_picture
+
+    limits: list[Limits] = []
+
+    def begin() -> None:
+        how = None if download else DOWNLOAD
+        enter = click.get_current_context().with_resource if within is None else within.enter_context
+        limits.append(enter(carried(how)))
+
+    changes = {name.replace("_", "-"): value for name, value in options.items()}
+    if is_picture(path := Path(recipe)) and path.is_file() and not _says_where(sets, changes):
+        from fusionkit.cli.from_picture import beside
+
+        changes["output"] = beside(path)
+    file, carriers = aside(read_recipe, recipe, sets, changes, begin)
+    return Given(file, carriers, limits[0].opened if limits else ())
+
+
+def _says_where(sets: Sequence[str], options: Mapping[str, Any]) -> bool:
+    return options.get("output") is not None or any(each.partition("=")[0].strip() == "output" for each in sets)
 
 
 def aside(ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionkit.cli.common import aside
-from fusionkit.cli.replay import OURS
 
 if TYPE_CHECKING:
     from fusionkit.pictures.result import Result
@@ -48,8 +47,8 @@ def command(
     The checkpoint is deleted when the picture is saved. One whose steps are not done goes on with 'fusionkit run
     RECIPE --resume'.
     """
+    from fusionkit.cli.from_picture import escaped
     from fusionkit.cli.pictures import summary
-    from fusionkit.cli.replay import escaped
     from fusionkit.errors import CheckpointError
     from fusionkit.runs.checkpoints.checkpoint import picture_beside, read_checkpoint
     from fusionkit.trust import hub_offline, named_by_a_picture
@@ -74,6 +73,7 @@ def _decoded(found: Checkpoint, sets: Sequence[str], options: Mapping[str, Any])
     """The picture of a checkpoint, written, and where it is."""
     from fusionkit.errors import OutOfMemory
     from fusionkit.fusion import Fusion
+    from fusionkit.pictures.carried import OURS
     from fusionkit.pictures.image import metadata_of, output_path, save_or_keep
     from fusionkit.recipe.document import dump_yaml
     from fusionkit.recipe.recipe_file import parse_recipe

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionkit.cli.common import aside, counted, read, recipe_options, table, tell_notes
+from fusionkit.cli.common import aside, counted, given, recipe_options, table, tell_notes
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 @click.command("plan", short_help="Show the stages, views, forward passes and memory of a run.")
 @click.argument("recipe", metavar="RECIPE")
 @recipe_options
-def command(recipe: str, sets: tuple[str, ...], seed: int | None, device: str | None) -> None:
+def command(recipe: str, sets: tuple[str, ...], **options: Any) -> None:
     """Show what a recipe would do: stages, views, forward passes, coverage and memory, before anything is loaded.
 
-    RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes').
+    RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), or a picture that carries one.
     """
+    from fusionkit.cli.from_picture import tell_of
     from fusionkit.errors import FusionError, ModelError, RecipeError
     from fusionkit.runs.checks import check_file
 
-    file = read(recipe, sets, seed=seed, device=device)
+    asked = given(recipe, sets, **options)
+    file = asked.file
     infos = aside(check_file, file)
     tell_notes(file)
+    tell_of(asked.carriers, file, asked.opened)
 
     from fusionkit.runs.run import prepare
 

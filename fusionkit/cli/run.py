@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fusionkit.cli.common import aside, read, recipe_options, tell_notes
+from fusionkit.cli.common import aside, given, recipe_options, tell_notes
 from fusionkit.cli.keeping import keeping, keeping_options
 
 
@@ -48,17 +48,25 @@ def command(
 ) -> None:
     """Make the picture of a recipe.
 
-    RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes'). Everything is checked before the model
-    loads. Ctrl-C ends the run and keeps what is finished, and how far it came: --resume goes on from there.
+    RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), or a picture that fusionkit drew: its
+    recipe is inside. Everything is checked before the model loads. Ctrl-C ends the run and keeps what is finished, and
+    how far it came: --resume goes on from there.
     """
+    from fusionkit.cli.from_picture import as_batched, check_kept, tell_of
     from fusionkit.runs.checks import check_file
 
     if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         output = os.path.join(output, "{recipe}-{seed}.png")
-    file = read(recipe, sets, output=output, **options)
+    asked = given(recipe, sets, output=output, **options)
+    file = asked.file
     aside(check_file, file, skip_existing=skip_existing)
+    check_kept(file, asked.carriers)
     tell_notes(file)
+    tell_of(asked.carriers, file, asked.opened, quiet=quiet)
 
     from fusionkit.cli.pictures import make_pictures
 
-    make_pictures(file, quiet, save_maps, skip_existing=skip_existing, keeping=keeping(checkpoint_every, resume))
+    together = as_batched(asked.carriers, file)
+    make_pictures(
+        file, quiet, save_maps, *together, skip_existing=skip_existing, keeping=keeping(checkpoint_every, resume)
+    )

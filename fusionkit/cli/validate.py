@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from fusionkit.cli.common import aside, counted, read, recipe_options, tell_notes
+from fusionkit.cli.common import aside, counted, given, recipe_options, tell_notes
 
 
 @click.command("validate", short_help="Check recipes without loading a model.")
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
 @recipe_options
-def command(recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, device: str | None) -> None:
+def command(
+    recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, device: str | None, download: bool
+) -> None:
     """Check recipes: everything that is wrong with them, without loading a model.
 
-    RECIPE is a file, or the name of a bundled recipe or comparison (see 'fusionkit recipes').
+    RECIPE is a file, the name of a bundled recipe or comparison (see 'fusionkit recipes'), or a picture that carries
+    one.
     """
+    from fusionkit.cli.from_picture import tell_of
     from fusionkit.comparison.document import find_comparison
     from fusionkit.errors import RecipeError
     from fusionkit.recipe.assemble import shown_path
@@ -30,8 +35,11 @@ def command(recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, d
             if (path := find_comparison(name)) is not None:
                 click.echo(f"{shown_path(path)}: valid ({checked(path, sets, seed, device)})")
                 continue
-            file = read(name, sets, seed=seed, device=device)
-            recipe = completed(file.recipes[0], next(iter(aside(check_file, file).values())))
+            with ExitStack() as within:
+                asked = given(name, sets, download, within, seed=seed, device=device)
+                file = asked.file
+                recipe = completed(file.recipes[0], next(iter(aside(check_file, file).values())))
+                tell_of(asked.carriers, file, asked.opened)
             tell_notes(file)
         except RecipeError as error:
             problems += error.problems

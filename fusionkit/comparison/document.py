@@ -21,7 +21,7 @@ from fusionkit.comparison.spec import (
 )
 from fusionkit.errors import RecipeError, did_you_mean
 from fusionkit.recipe import limits
-from fusionkit.recipe.assemble import Change, find_recipe, shown_path
+from fusionkit.recipe.assemble import Change, find_recipe, is_picture, shown_path
 from fusionkit.recipe.document import read_yaml
 from fusionkit.recipe.nodes import Node
 from fusionkit.recipe.problems import shown
@@ -45,7 +45,9 @@ def find_comparison(source: str) -> Path | None:
     """
     if unfit_path(source):
         return None  # reading it as a recipe tells why
-    if is_file(path := Path(source).expanduser()):
+    if is_picture(path := Path(source).expanduser()):
+        return None  # it may carry a recipe
+    if is_file(path):
         document = read_yaml(path, shown_path(path))
         return path if isinstance(document.value, dict) and is_comparison(document.value) else None
     return bundled_comparisons().get(source)

@@ -17,8 +17,9 @@ from fusionkit.pictures.picture import open_picture
 if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
 
-# Where and how fast a picture is computed; the picture is the same.
-_OF_THE_MACHINE = ("device", "batch-size", "offload", "compile", "channels-last", "name")
+OF_THE_MACHINE = ("device", "batch-size", "offload", "compile", "channels-last", "name")
+"""Where and how fast a picture is computed; the picture is the same."""
+
 _LONGEST_RECIPE = 100_000
 _MOST_NAMED = 3
 
@@ -29,7 +30,7 @@ def fingerprint_of(recipe: Recipe) -> str:
 
 
 def _deciding(recipe: Recipe) -> dict[str, Any]:
-    return {name: value for name, value in recipe.dump().items() if name not in _OF_THE_MACHINE}
+    return {name: value for name, value in recipe.dump().items() if name not in OF_THE_MACHINE}
 
 
 def check_whole(path: Path, *, ours: bool = False) -> tuple[int, int]:

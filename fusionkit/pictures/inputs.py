@@ -111,12 +111,14 @@ class Inputs:
         image: The picture.
         places: For each that is elsewhere than the recipe says, where it is.
         differing: Those of another content than when the picture was drawn.
+        source: What errors call the picture's recipe; of a document, only what is from there counts. None: all of it.
     """
 
     known: Mapping[str, str]
     image: Path
     places: dict[str, str] = field(default_factory=dict)
     differing: list[str] = field(default_factory=list)
+    source: str | None = None
 
     def placed(self, tree: Node) -> Node:
         """A recipe's document with the places of now.
@@ -125,7 +127,7 @@ class Inputs:
             RecipeError: A file is nowhere; one line for each.
         """
         # A picture may name any file of this machine; what its recipe does not read is not looked at.
-        read = set(_scalars(tree))
+        read = set(self._scalars(tree))
         missing = [text for text in self.known if text in read and not self._found(text)]
         if missing:
             lines = [
@@ -179,20 +181,22 @@ class Inputs:
             value = {name: self._replaced(each, name) for name, each in value.items()}
         elif isinstance(value, list):
             value = [self._replaced(each, key) for each in value]
-        elif isinstance(value, str) and key not in _NO_PATHS:
+        elif isinstance(value, str) and key not in _NO_PATHS and self._is_ours(node):
             value = self.places.get(value, value)
         return Node(value, node.place, node.key)
 
+    def _is_ours(self, node: Node) -> bool:
+        return self.source is None or node.place.source == self.source
 
-def _scalars(node: Node, key: str = "") -> Iterator[str]:
-    if isinstance(node.value, dict):
-        for name, each in node.value.items():
-            yield from _scalars(each, name)
-    elif isinstance(node.value, list):
-        for each in node.value:
-            yield from _scalars(each, key)
-    elif isinstance(node.value, str) and key not in _NO_PATHS:
-        yield node.value
+    def _scalars(self, node: Node, key: str = "") -> Iterator[str]:
+        if isinstance(node.value, dict):
+            for name, each in node.value.items():
+                yield from self._scalars(each, name)
+        elif isinstance(node.value, list):
+            for each in node.value:
+                yield from self._scalars(each, key)
+        elif isinstance(node.value, str) and key not in _NO_PATHS and self._is_ours(node):
+            yield node.value
 
 
 def _texts(value: Any) -> Iterator[str]:

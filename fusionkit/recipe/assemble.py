@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from fusionkit.recipe import limits
 from fusionkit.recipe.document import parse_yaml, read_yaml
 from fusionkit.recipe.nodes import Node, Place
 from fusionkit.recipe.problems import shown
-from fusionkit.recipe.texts import is_file, is_folder, unfit_line, unfit_path, unfit_text
+from fusionkit.recipe.texts import PICTURES, is_file, is_folder, unfit_line, unfit_path, unfit_text
 
 # Their values are text even where YAML would see something else: `--set prompt="a sign: no entry"`.
 _TEXT_KEYS = frozenset(
@@ -28,6 +28,9 @@ _LISTED = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
 
 Change = tuple[str, Node]
 """One change to a recipe: a key such as `plugins.style-alignment.alpha`, and what it becomes."""
+
+Reader = Callable[[Path], dict[str, Node]]
+"""Reads the entries of a recipe's file."""
 
 
 def bundled_recipes() -> dict[str, Path]:
@@ -85,7 +88,24 @@ def mapping_of(node: Node) -> dict[str, Node]:
     return node.value
 
 
-def assembled(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Node]:
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture that may carry a recipe, by its name."""
+    return path.suffix.lower() in PICTURES
+
+
+def own_entries(path: Path) -> dict[str, Node]:
+    """The entries of a recipe's own file.
+
+    Raises:
+        RecipeError: It can't be read, or is a picture.
+    """
+    name = shown_path(path)
+    if is_picture(path):
+        raise RecipeError([f"{name}: is a picture; write its recipe into a file: fusionkit recipes {name} > mine.yaml"])
+    return mapping_of(read_yaml(path, name))
+
+
+def assembled(path: Path, chain: tuple[Path, ...] = (), read: Reader = own_entries) -> dict[str, Node]:
     """A recipe's entries, together with those of the recipes that it extends.
 
     What a recipe gives replaces what the extended one gives; `plugins` as a mapping changes its plugins one by one.
@@ -93,16 +113,19 @@ def assembled(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Node]:
     Raises:
         RecipeError: A file can't be read, is missing, or extends itself.
     """
-    return extended(mapping_of(read_yaml(path, shown_path(path))), path.parent, (*chain, path.resolve()))
+    return extended(read(path), path.parent, (*chain, path.resolve()), read)
 
 
-def extended(entries: Mapping[str, Node], beside: Path, chain: tuple[Path, ...] = ()) -> dict[str, Node]:
+def extended(
+    entries: Mapping[str, Node], beside: Path, chain: tuple[Path, ...] = (), read: Reader = own_entries
+) -> dict[str, Node]:
     """A recipe's entries, together with those of the recipes that they extend.
 
     Args:
         entries: What the recipe itself gives.
         beside: The folder that the extended recipe's path is relative to.
         chain: The files that led here.
+        read: Reads those that are extended.
 
     Raises:
         RecipeError: A file can't be read, is missing, or extends itself.
@@ -125,7 +148,7 @@ def extended(entries: Mapping[str, Node], beside: Path, chain: tuple[Path, ...] 
     if base_path.resolve() in chain:
         circle = " -> ".join(each.name for each in (*chain, base_path))
         raise RecipeError([f"{extends.place}: recipes extend each other in a circle: {circle}"])
-    base = assembled(base_path, chain)
+    base = assembled(base_path, chain, read)
     base.pop("name", None)
     # Which models there are is said once: a recipe with `model` replaces `models`, and the other way round.
     for given, replaced in (("model", ("models",)), ("models", ("model", "base", "revision", "variant", "loras"))):

@@ -15,10 +15,12 @@ from fusionkit.plugin import Plugin
 from fusionkit.recipe import limits
 from fusionkit.recipe.assemble import (
     Change,
+    Reader,
     assembled,
     extended,
     find_recipe,
     mapping_of,
+    own_entries,
     parse_change,
     set_option,
     shown_path,
@@ -33,6 +35,7 @@ from fusionkit.recipe.recipe import Recipe, plugin_entry, with_options
 from fusionkit.registry import load
 
 Note = Callable[..., None]
+Placed = Callable[[Node], Node]
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,11 @@ def load_recipes(source: str | Path, sets: Sequence[str] = ()) -> list[Recipe]:
 
 
 def read_recipe(
-    source: str | Path, sets: Sequence[str | Change] = (), options: Mapping[str, Any] | None = None
+    source: str | Path,
+    sets: Sequence[str | Change] = (),
+    options: Mapping[str, Any] | None = None,
+    read: Reader = own_entries,
+    placed: Placed | None = None,
 ) -> RecipeFile:
     """A recipe file with the changes of a command line.
 
@@ -81,13 +88,15 @@ def read_recipe(
         source: A path, or the name of a bundled recipe.
         sets: Changes such as `steps=20` or `plugins.style-alignment.alpha=0.6`.
         options: Values of options that have a flag of their own, such as `seed`; None leaves the recipe's.
+        read: Reads a file's entries.
+        placed: As for `parse_recipe`.
 
     Raises:
         RecipeError: All problems, each with its place.
     """
     path = find_recipe(source)
     with pictures_beside(path.parent):
-        return _checked(assembled(path), path.stem, shown_path(path), sets, options or {})
+        return _checked(assembled(path, read=read), path.stem, shown_path(path), sets, options or {}, placed)
 
 
 def recipe_reader(path: Path) -> Callable[[Sequence[str | Change]], RecipeFile]:
@@ -109,7 +118,7 @@ def parse_recipe(
     name: str,
     sets: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
-    placed: Callable[[Node], Node] | None = None,
+    placed: Placed | None = None,
     without: Sequence[str] = (),
 ) -> RecipeFile:
     """A recipe from a text, such as one that a picture carries.
@@ -119,16 +128,15 @@ def parse_recipe(
         name: What errors call it.
         sets: Changes, as `read_recipe` takes them.
         options: Values of options that have a flag of their own.
-        placed: Says where the files are that it names: changes the document before it is checked.
+        placed: Says where the files are that it names: changes the whole document before it is checked.
         without: Keys of the text that do not count, whatever they say.
 
     Raises:
         RecipeError: All problems, each with its place.
     """
-    tree = parse_yaml(text, name)
-    entries = mapping_of(placed(tree) if placed else tree)
+    entries = mapping_of(parse_yaml(text, name))
     counted = {key: node for key, node in entries.items() if key not in without}
-    return _checked(counted, "recipe", name, sets, options or {})
+    return _checked(counted, "recipe", name, sets, options or {}, placed)
 
 
 def recipe_of(
@@ -151,7 +159,12 @@ def recipe_of(
 
 
 def _checked(
-    entries: Mapping[str, Node], name: str, source: str, sets: Sequence[str | Change], options: Mapping[str, Any]
+    entries: Mapping[str, Node],
+    name: str,
+    source: str,
+    sets: Sequence[str | Change],
+    options: Mapping[str, Any],
+    placed: Placed | None = None,
 ) -> RecipeFile:
     tree = dict(entries)
     problems: list[str] = []
@@ -166,6 +179,11 @@ def _checked(
             tree[key] = Node(value, place, place)
     tree.setdefault("name", Node(name, Place(source), Place(source)))
     root = Node(tree, Place(source), Place(source))
+    if placed is not None:
+        try:
+            root = placed(root)
+        except RecipeError as error:
+            problems += error.problems
     recipes, found = _build(root)
     if problems or found:
         raise RecipeError(dict.fromkeys([*problems, *found]))

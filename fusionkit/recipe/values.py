@@ -15,10 +15,10 @@ from fusionkit.errors import did_you_mean
 from fusionkit.recipe import limits
 from fusionkit.recipe.problems import shown
 from fusionkit.recipe.prompt_syntax import prompt_problems
-from fusionkit.recipe.texts import unfit_line, unfit_path, unfit_text
+from fusionkit.recipe.texts import PICTURES, unfit_line, unfit_path, unfit_text
 
 OUTPUT_NAMES = ("index", "model", "prompt", "recipe", "seed", "size")
-OUTPUT_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+OUTPUT_FORMATS = PICTURES
 
 
 def parse_size(value: Any) -> Any:

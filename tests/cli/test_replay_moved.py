@@ -198,7 +198,7 @@ def test_batch_sizes_are_those_of_then_for_each_model_and_size_of_views(
 
 @pytest.mark.parametrize("odd", [[1], {"one": 3}, {"one": {"x": 1}}, {"one": {"8x8": 0}}, {"one": {"8x8": 10**9}}, "a"])
 def test_batch_sizes_that_make_no_sense_do_not_count(odd: Any) -> None:
-    from fusionkit.cli.replay import batches
+    from fusionkit.cli.from_picture import batches
 
     assert batches({"batch-sizes": odd}) == {}
 

@@ -97,6 +97,7 @@ def comparison(world: World) -> None:
     (folder / "pictures" / "r" / "p000-s0.png").symlink_to(world.private / "keep.png")
     (folder / "reference").symlink_to(world.private)
     (world.work / "r.yaml").write_text(HARMLESS)
+    (world.work / "extending.yaml").write_text("extends: strange/hub.png\nsteps: 2\n")
 
 
 REPLAYED = (
@@ -112,6 +113,7 @@ REPLAYED = (
     "long",
     "broken",
 )
+RUN = ("hub-lora", "hub-controlnet", "share", "fifo", "extends", "prompts", "broken")
 COMPARE = ("compare", "r.yaml", "--seeds", "0", "--metrics", "variance", "-q", "--out", "out/theirs")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "strange", "-q"),
@@ -123,6 +125,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "replay-exif": ("replay", "strange/exif.jpg", "-o", "out/new.png"),
     "replay-greedy": ("replay", "greedy.png", "-o", "out/new.png", "-q"),
     **{name: (name, "strange/hub.png") for name in ("validate", "plan", "run", "recipes")},
+    **{f"run-{name}": ("run", f"strange/{name}.png", "-o", "out/new.png") for name in RUN},
+    **{f"validate-{name}": ("validate", f"strange/{name}.png") for name in RUN},
+    "run-deep": ("run", "strange/deep.png", "-o", "out/new.png"),
+    "run-exif": ("run", "strange/exif.jpg", "-o", "out/new.png"),
+    "run-greedy": ("run", "greedy.png", "-o", "out/again.png", "-q"),
+    "plan-greedy": ("plan", "greedy.png"),
+    "run-extending": ("run", "extending.yaml", "-o", "out/new.png"),
+    "bench-hub": ("bench", "strange/hub.png"),
     "compare": COMPARE,
     "compare-show": (*COMPARE, "--show"),
     "compare-replace": (*COMPARE, "--replace"),
@@ -138,9 +148,13 @@ def done(world: World) -> dict[str, Watched]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_nothing_is_done_that_nobody_asked_for(world: World, done: dict[str, Watched], name: str) -> None:
     named = [world.work / each for each in COMMANDS[name] if (world.work / each).exists()]
-    if name == "replay-greedy":
+    if name.endswith("-greedy"):
         named.append(TINY)
-    assert faults(world, done[name], named) == []
+    if name == "run-extending":
+        named.append(world.work / "strange" / "hub.png")
+    # Whether the new picture could be written beside the old one is tried.
+    written = [path.parent for path in named if name.startswith(("run", "plan", "validate", "bench"))]
+    assert faults(world, done[name], named, written) == []
     assert "Traceback" not in done[name].err
     assert "see where with" not in done[name].err, "an internal error"
 
@@ -192,13 +206,29 @@ def test_a_replay_that_is_refused_says_why_in_lines(done: dict[str, Watched], na
     assert len(ran.err.splitlines()) <= 3
 
 
+@pytest.mark.parametrize("name", [f"{command}-{name}" for command in ("run", "validate") for name in RUN])
+def test_a_run_that_is_refused_says_why_in_a_line(done: dict[str, Watched], name: str) -> None:
+    ran, of = done[name], name.partition("-")[2]
+    assert ran.code in (1, 2)
+    assert SAID.get(of, f"strange/{of}.png") in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["run-extending", "bench-hub"])
+def test_nothing_is_fetched_for_a_recipe_that_comes_from_a_picture(done: dict[str, Watched], name: str) -> None:
+    assert done[name].code == 2
+    assert SAID["hub"] in done[name].err
+    assert len(done[name].err.splitlines()) == 1
+
+
 def test_a_picture_decides_nothing_but_what_is_drawn(world: World, done: dict[str, Watched]) -> None:
     ran = done["replay-greedy"]
     first, second = ran.out.splitlines()
     assert first == "out/new.png"
     assert second.startswith("not equal: the latents' hash was 0000000000000000 and is ")
     assert ran.code == 1
-    assert [path.name for path in world.out.glob("*.png")] == ["new.png"], "no previews either"
+    assert done["run-greedy"].out == "out/again.png\n", done["run-greedy"].err
+    assert sorted(path.name for path in world.out.glob("*.png")) == ["again.png", "new.png"], "no previews either"
 
 
 def test_what_is_inside_a_picture_can_be_read(world: World, done: dict[str, Watched]) -> None:
