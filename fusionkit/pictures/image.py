@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from zlib import Z_RLE
 
 from fusionkit.errors import FusionError, RecipeError
+from fusionkit.pictures import parameters
 from fusionkit.pictures.files import existing, folder_problem, write_file
 from fusionkit.pictures.files import in_bytes as in_bytes
 from fusionkit.pictures.metadata import IMAGE_DESCRIPTION, KEY
@@ -87,8 +88,15 @@ def save_image(
     """
     if path.suffix.lower() not in _FORMATS:
         raise RecipeError([_no_format(path)])
-    kind, text = _FORMATS[path.suffix.lower()], json.dumps(metadata, ensure_ascii=True)
-    return write_file(path, lambda file: _write(image, file, kind, text), replace=overwrite, once=once, before=before)
+    kind, text = _FORMATS[path.suffix.lower()], json.dumps(_ours(metadata), ensure_ascii=True)
+    others = str(metadata.get(parameters.KEY, ""))
+    return write_file(
+        path, lambda file: _write(image, file, kind, text, others), replace=overwrite, once=once, before=before
+    )
+
+
+def _ours(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if name != parameters.KEY}
 
 
 def save_or_keep(
@@ -118,12 +126,15 @@ def save_or_keep(
         raise FusionError(f"{error}; nowhere else can the picture be kept, either") from error
 
 
-def _write(image: Image, file: BinaryIO, kind: str, text: str) -> None:
+def _write(image: Image, file: BinaryIO, kind: str, text: str, others: str) -> None:
+    """Write a picture with our text, and that for other programs, where there is one."""
     if kind == "PNG":
         from PIL.PngImagePlugin import PngInfo
 
         info = PngInfo()
         info.add_itxt(KEY, text)
+        if others:
+            info.add_text(parameters.KEY, others)
         # Drawn pictures hold noise, in which searching for repetitions costs much and finds little: looking for runs
         # alone takes a quarter of the time of Pillow's default, for files of equal size. docs/performance.md has more.
         image.save(file, kind, pnginfo=info, compress_type=Z_RLE)
@@ -132,6 +143,10 @@ def _write(image: Image, file: BinaryIO, kind: str, text: str) -> None:
         raise ValueError(problem)
     exif = image.getexif()
     exif[IMAGE_DESCRIPTION] = text
+    comment = parameters.as_user_comment(others)
+    # What a recipe leaves no room for is left out.
+    if others and not _too_much_said(kind, len(text) + len(comment)):
+        exif.get_ifd(parameters.EXIF_IFD)[parameters.USER_COMMENT] = comment
     data = BytesIO()
     image.save(data, kind, quality=95, exif=exif)
     file.write(data.getbuffer())

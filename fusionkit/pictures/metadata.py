@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fusionkit.errors import RecipeError
+from fusionkit.pictures import parameters
 from fusionkit.pictures.opening import PictureError, opened
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from fusionkit.plugin import Plugin
     from fusionkit.recipe.recipe import Recipe
 
@@ -24,6 +27,10 @@ IMAGE_DESCRIPTION = 0x010E
 
 class Made(Protocol):
     """What a picture's file says of a run."""
+
+    @property
+    def image(self) -> Image:
+        """The picture."""
 
     @property
     def recipe(self) -> Recipe:
@@ -51,7 +58,10 @@ class Made(Protocol):
 
 
 def metadata_of(result: Made) -> dict[str, Any]:
-    """What a picture's file says of how it was made: recipe, seed, versions, batch sizes, and hashes."""
+    """What a picture's file says of how it was made: recipe, seed, versions, batch sizes, hashes.
+
+    And what other programs read, which `image.save_image` writes apart from all else.
+    """
     from fusionkit.pictures.inputs import fingerprints
 
     told: dict[str, Any] = {
@@ -61,6 +71,7 @@ def metadata_of(result: Made) -> dict[str, Any]:
         "latents": result.latents_hash,
         "batch-size": result.batch_size,
         "versions": versions(result.recipe.plugins),
+        parameters.KEY: parameters.parameters_of(result.recipe, result.image.size),
     }
     if result.batches:
         told["batch-sizes"] = {
