@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fusionkit.loop.model import ModelInfo
+    from fusionkit.loop.stage import StagePlan
     from fusionkit.recipe.problems import Location
     from fusionkit.recipe.recipe import ModelSpec, Recipe
     from fusionkit.recipe.recipe_file import RecipeFile
@@ -68,7 +69,7 @@ def check_file(file: RecipeFile, *, skip_existing: bool = False) -> dict[str, Mo
     def add(lines: Iterable[str], at: Location = ()) -> None:
         problems.extend((line, at) for line in lines)
 
-    recipe, too_large = file.recipes[0], list[str]()
+    recipe, too_large, size = file.recipes[0], list[str](), None
     infos: dict[str, ModelInfo] = {}
     if not recipe.specs:
         add([NO_MODEL])
@@ -88,13 +89,15 @@ def check_file(file: RecipeFile, *, skip_existing: bool = False) -> dict[str, Mo
         wrong_sizes = size_problems(recipe, info)
         add(wrong_sizes)
         too_large = cost_problems(recipe, info.window)
-        if hooks is not None and scheduler is not None and not wrong_sizes and not too_large:
-            add(collect(lambda: _stage_problems(recipe, infos, hooks, scheduler)) or ())
+        fits = hooks is not None and scheduler is not None and not wrong_sizes and not too_large
+        if fits and (plans := collect(lambda: hooks.ask("plan_stages", recipe=recipe, info=info))):
+            size = plans[-1].size
+            add(collect(lambda: _stage_problems(recipe, infos, hooks, scheduler, plans)) or ())
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
     # A size that no disk could hold is told first.
     add(_one_name_for_several(recipe, paths), ("output",) if "output" in file.tree.value else ())
     new = [path for path in paths if not (skip_existing and path.is_file())]
-    add(output_problems(new, recipe.size) or too_large)
+    add(output_problems(new, size or recipe.size) or too_large)
     add(line for each, path in zip(file.recipes, paths, strict=True) if (line := recipe_problem(each, path)))
     if problems:
         raise RecipeError(dict.fromkeys(file.located(problem, place) for problem, place in problems))
@@ -166,10 +169,11 @@ def _draws_noise(name: str, options: dict[str, Any]) -> bool:
     return bool(options.get(switch, default))
 
 
-def _stage_problems(recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manager, scheduler: Any) -> Sequence[str]:
+def _stage_problems(
+    recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manager, scheduler: Any, plans: Sequence[StagePlan]
+) -> Sequence[str]:
     """What the plugins say of the stages."""
     info = next(iter(infos.values()))
-    plans = hooks.ask("plan_stages", recipe=recipe, info=info)
     problems = size_problems(recipe, info, plans) + step_problems(recipe, plans)
     if problems := problems or cost_problems(recipe, info.window, plans):
         return problems
