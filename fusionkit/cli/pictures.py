@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,23 @@ class Kept:
         return f"kept: {kept}" if kept else "nothing was written"
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A picture of a run.
+
+    Args:
+        path: Where it is.
+        recipe: The recipe, as its file has it.
+        result: What was drawn; None where it was there already.
+        maps: The plugins' pictures beside it.
+    """
+
+    path: Path
+    recipe: Recipe
+    result: Result | None = None
+    maps: Sequence[Path] = ()
+
+
 def make_pictures(
     file: RecipeFile,
     quiet: bool,
@@ -58,7 +75,8 @@ def make_pictures(
     *,
     skip_existing: bool = False,
     keeping: Keeping = NOT_KEPT,
-) -> list[Result]:
+    say: Callable[[str], object] = click.echo,
+) -> list[Drawn]:
     """Make and write one picture for each of a file's recipes, with the plugins' maps if they are wanted.
 
     What plugins print goes to standard error: standard output tells of pictures alone.
@@ -71,6 +89,10 @@ def make_pictures(
         batches: What is to be chosen then: for models by name, and (height, width) in latent pixels of their views.
         skip_existing: Leave out the pictures that are there, whole, and drawn from the same recipe.
         keeping: How the runs are kept, and whether they go on.
+        say: Told where each picture is, and what it took.
+
+    Returns:
+        The pictures, in the recipes' order.
 
     Raises:
         RecipeError: Something makes no sense; with its place in the file.
@@ -79,7 +101,7 @@ def make_pictures(
     """
     from fusionkit.fusion import Fusion
 
-    kept, results = Kept(), []
+    kept, drawn = Kept(), list[Drawn]()
     try:
         for note in () if quiet else notes_on(file.recipes[0]):
             click.echo(f"note: {note}", err=True)
@@ -92,7 +114,8 @@ def make_pictures(
                 found := drawn_before(recipe, index, fusion, ours, len(file.recipes))
             ):
                 ours.add(found)
-                click.echo(found if quiet else f"{found}\n  was there, whole, and drawn from the same recipe")
+                say(str(found) if quiet else f"{found}\n  was there, whole, and drawn from the same recipe")
+                drawn.append(Drawn(found, recipe))
                 continue
             result = aside(make, fusion, recipe, index, kept, quiet, save_maps, keeping)
             with interrupts_later():
@@ -101,11 +124,10 @@ def make_pictures(
                 kept.files.append(path)
                 ours.add(path)
                 result.forget_checkpoint()
-            results.append(result)
-            click.echo(str(path) if quiet else summary(path, result))
+            say(str(path) if quiet else summary(path, result))
             # After the picture is safe: drawing them may fail.
-            if save_maps:
-                write_maps(path, result, kept, quiet)
+            maps = write_maps(path, result, kept, quiet, say) if save_maps else []
+            drawn.append(Drawn(path, recipe, result, maps))
     except RecipeError as error:
         raise RecipeError(file.located(problem) for problem in error.problems) from error
     except UnfinishedError as error:
@@ -114,7 +136,7 @@ def make_pictures(
     except KeyboardInterrupt as interrupt:
         kept.checkpoint = getattr(interrupt, "kept", "")
         raise Cancelled(str(kept)) from None
-    return results
+    return drawn
 
 
 def drawn_before(recipe: Recipe, index: int, fusion: Fusion, ours: Collection[Path], count: int) -> Path | None:
@@ -140,7 +162,9 @@ def drawn_before(recipe: Recipe, index: int, fusion: Fusion, ours: Collection[Pa
     return found
 
 
-def write_maps(path: Path, result: Result, kept: Kept, quiet: bool) -> None:
+def write_maps(
+    path: Path, result: Result, kept: Kept, quiet: bool, say: Callable[[str], object] = click.echo
+) -> list[Path]:
     """Write a result's maps beside its picture, and say which, or that there are none."""
     maps = aside(lambda: result.maps)
     if not maps:
@@ -152,7 +176,8 @@ def write_maps(path: Path, result: Result, kept: Kept, quiet: bool) -> None:
             written.append(save_image(image, to, {}, overwrite=result.recipe.overwrite))
             kept.files.append(written[-1])
     if written and not quiet:
-        click.echo(f"  {counted(len(written), 'map')} beside it: {', '.join(each.name for each in written)}")
+        say(f"  {counted(len(written), 'map')} beside it: {', '.join(each.name for each in written)}")
+    return written
 
 
 def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, maps: bool, keeping: Keeping) -> Result:

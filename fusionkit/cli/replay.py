@@ -87,7 +87,9 @@ def replayed(
     from fusionkit.cli.pictures import make_pictures
     from fusionkit.pictures.image import versions
 
-    (result,) = make_pictures(file, quiet, save_maps, None if batches(told) else batch_size(told), batches(told))
+    (drawn,) = make_pictures(file, quiet, save_maps, None if batches(told) else batch_size(told), batches(told))
+    assert drawn.result is not None, "nothing was there already"
+    result = drawn.result
     differing = [*inputs.differing, *misfits(told.get("models", {}), file.recipes[0])]
     changed = carrier.differences(file) if sets else None
     return verdict(told, result.latents_hash, versions(result.recipe.plugins), differing, changed)

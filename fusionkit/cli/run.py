@@ -9,6 +9,7 @@ import click
 
 from fusionkit.cli.common import aside, given, recipe_options, tell_notes
 from fusionkit.cli.keeping import keeping, keeping_options
+from fusionkit.cli.many import many_options, prompts_in, sheet_of, spread
 
 
 @click.command("run", short_help="Make the picture of a recipe.")
@@ -34,6 +35,7 @@ from fusionkit.cli.keeping import keeping, keeping_options
     help="Write the plugins' pictures of how they worked beside the picture.",
 )
 @keeping_options
+@many_options
 @click.option("-q", "--quiet", is_flag=True, help="Print the path of each picture and nothing else.")
 def command(
     recipe: str,
@@ -44,6 +46,9 @@ def command(
     skip_existing: bool,
     checkpoint_every: float,
     resume: bool,
+    seeds: str | None,
+    prompts: str | None,
+    pick: str | None,
     **options: Any,
 ) -> None:
     """Make the picture of a recipe.
@@ -53,12 +58,15 @@ def command(
     how far it came: --resume goes on from there.
     """
     from fusionkit.cli.from_picture import as_batched, check_kept, tell_of
+    from fusionkit.errors import RecipeError
     from fusionkit.runs.checks import check_file
 
     if output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output)):
         output = os.path.join(output, "{recipe}-{seed}.png")
-    asked = given(recipe, sets, output=output, **options)
-    file = asked.file
+    if seeds is not None and options["seed"] is not None:
+        raise RecipeError(["--seed and --seeds: give one of them"])
+    asked = given(recipe, sets, output=output, prompt=prompts_in(prompts), **options)
+    file = spread(asked.file, seeds, pick)
     aside(check_file, file, skip_existing=skip_existing)
     check_kept(file, asked.carriers)
     tell_notes(file)
@@ -67,6 +75,12 @@ def command(
     from fusionkit.cli.pictures import make_pictures
 
     together = as_batched(asked.carriers, file)
-    make_pictures(
+    drawn = make_pictures(
         file, quiet, save_maps, *together, skip_existing=skip_existing, keeping=keeping(checkpoint_every, resume)
     )
+    if (seeds is not None or prompts is not None) and pick is None and len(drawn) > 1:
+        several = len(asked.file.recipes) > 1 and len(drawn) > len(asked.file.recipes)
+        columns = len(drawn) // len(asked.file.recipes) if several else None
+        sheet = sheet_of([(each.path, each.recipe) for each in drawn], columns)
+        if not quiet:
+            click.echo(f"{sheet}\n  all {len(drawn)} on one sheet; --pick NUMBER draws one of them")

@@ -176,7 +176,8 @@ def _checked(
     for key, value in options.items():
         if value is not None:
             place = Place(f"--{key}")
-            tree[key] = Node(value, place, place)
+            inner = [Node(each, place, place) for each in value] if isinstance(value, list) else value
+            tree[key] = Node(inner, place, place)
     tree.setdefault("name", Node(name, Place(source), Place(source)))
     root = Node(tree, Place(source), Place(source))
     if placed is not None:
