@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from fusionkit.cli.as_json import json_option, print_json
 from fusionkit.cli.common import table
 
 
 @click.command("models", short_help="List the embedded models and ControlNets.")
-def command() -> None:
+@json_option
+def command(as_json: bool) -> None:
     """List the embedded models and ControlNets, which need no download.
 
     A recipe may also name a model of the hub, a folder, or a .safetensors file; and a ControlNet of the hub, or a
@@ -17,6 +19,21 @@ def command() -> None:
     from fusionkit.models.embedded import broken_packages, embedded_controlnets, embedded_models, packages_of
 
     found, controlnets = embedded_models(), embedded_controlnets()
+    if as_json:
+        models = [
+            {
+                "name": name,
+                "summary": model.summary,
+                "window": list(model.window),
+                "licence": model.licence,
+                "prompt": model.example_prompt,
+                "defaults": dict(model.defaults),
+            }
+            for name, model in found.items()
+        ]
+        nets = [{"name": name, "summary": net.summary, "licence": net.licence} for name, net in controlnets.items()]
+        print_json({"models": models, "controlnets": nets, "broken": dict(broken_packages())})
+        return
     if not found:
         click.echo("no installed package brings a model")
     for name, model in found.items():

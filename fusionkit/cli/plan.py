@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionkit.cli.as_json import json_option, of_plan, print_json
 from fusionkit.cli.common import aside, counted, given, recipe_options, table, tell_notes
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
     from fusionkit.loop.stage import Stage
+    from fusionkit.models.memory import MemoryEstimate
     from fusionkit.recipe.recipe import Recipe
     from fusionkit.runs.plan import RunPlan
 
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 @click.command("plan", short_help="Show the stages, views, forward passes and memory of a run.")
 @click.argument("recipe", metavar="RECIPE")
 @recipe_options
-def command(recipe: str, sets: tuple[str, ...], **options: Any) -> None:
+@json_option
+def command(recipe: str, sets: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Show what a recipe would do: stages, views, forward passes, coverage and memory, before anything is loaded.
 
     RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), or a picture that carries one.
@@ -41,7 +44,10 @@ def command(recipe: str, sets: tuple[str, ...], **options: Any) -> None:
     except FusionError as error:
         raise RecipeError(file.located(line) for line in str(error).splitlines()) from error
     try:
-        click.echo(aside(describe, plan, file.recipes))
+        if as_json:
+            print_json(aside(of_plan, plan, file.recipes))
+        else:
+            click.echo(aside(describe, plan, file.recipes))
     except ModelError as error:  # a prompt that is too long
         raise RecipeError([file.located(f"'prompt': {error}")]) from error
 
@@ -91,6 +97,12 @@ def described(info: ModelInfo) -> str:
 
 def coverage(plan: RunPlan, stage: Stage) -> str:
     """In how many views the pixels of a stage are; that none is left out has been checked."""
+    low, high = covered(plan, stage)
+    return f"complete; each pixel is in {low if low == high else f'{low} to {high}'} view{'' if high == 1 else 's'}"
+
+
+def covered(plan: RunPlan, stage: Stage) -> tuple[int, int]:
+    """In how many views each pixel of a stage is, at least and at most."""
     import torch
 
     from fusionkit.loop.canvas import scatter
@@ -99,18 +111,16 @@ def coverage(plan: RunPlan, stage: Stage) -> str:
     counts = torch.zeros(1, 1, *stage.canvas)
     for patches in ask_views(stage, stage.steps[0], plan.hooks):
         scatter(torch.ones(len(patches.views), 1, *patches.size), patches.views, counts)
-    low, high = int(counts.min()), int(counts.max())
-    return f"complete; each pixel is in {low if low == high else f'{low} to {high}'} view{'' if high == 1 else 's'}"
+    return int(counts.min()), int(counts.max())
 
 
 def memory(plan: RunPlan) -> str:
     """A rough estimate of what a run needs, where it computes."""
     from fusionkit.models.devices import pick_device
-    from fusionkit.models.memory import estimate_memory, machine_memory, models_beside
+    from fusionkit.models.memory import machine_memory
     from fusionkit.pictures.image import in_bytes
 
-    beside = models_beside(plan.infos, plan.recipe)
-    needs = estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside, plan.largest_group)
+    needs = needs_of(plan)
     parts = {
         "weights": needs.weights,
         "canvas": needs.canvas,
@@ -121,6 +131,14 @@ def memory(plan: RunPlan) -> str:
     least = f"; more than the {in_bytes(room)} that are here" if needs.total > room else ""
     parted = ", ".join(f"{name} {in_bytes(size)}" for name, size in parts.items())
     return f"about {in_bytes(needs.total)} ({parted}){least}"
+
+
+def needs_of(plan: RunPlan) -> MemoryEstimate:
+    """The same, in bytes."""
+    from fusionkit.models.memory import estimate_memory, models_beside
+
+    beside = models_beside(plan.infos, plan.recipe)
+    return estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside, plan.largest_group)
 
 
 def _stage(stage: Stage, views: int) -> str:

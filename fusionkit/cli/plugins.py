@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionkit.cli.as_json import json_option, print_json
 from fusionkit.cli.common import aside, table
 
 if TYPE_CHECKING:
@@ -17,23 +18,46 @@ if TYPE_CHECKING:
 
 @click.command("plugins", short_help="List the installed plugins, or show one.")
 @click.argument("name", required=False)
-def command(name: str | None) -> None:
+@json_option
+def command(name: str | None, as_json: bool) -> None:
     """List the installed plugins, or show one with its options and hooks."""
     from fusionkit.errors import FusionError
     from fusionkit.registry import offered, package_of
 
     if name is not None:
         kind = aside(checked, name)
-        click.echo(describe(kind, offered()[name]))
+        if as_json:
+            print_json(document(name, kind))
+        else:
+            click.echo(describe(kind, offered()[name]))
         return
-    rows = []
+    rows: list[list[str]] = []
+    found: list[dict[str, Any]] = []
     for each, entry in offered().items():
         try:
-            about = summary(aside(checked, each))
+            about, broken = summary(aside(checked, each)), None
         except FusionError as error:
-            about = f"broken: {error}"
+            about, broken = f"broken: {error}", str(error)
         rows.append([each, package_of(entry), about])
+        found.append({"name": each, "package": package_of(entry), "summary": about, "broken": broken})
+    if as_json:
+        print_json({"plugins": found})
+        return
     click.echo(table(rows) if rows else "no installed package offers a plugin")
+
+
+def document(name: str, kind: type[Plugin]) -> dict[str, Any]:
+    """A plugin with its hooks and options, as JSON has it."""
+    from fusionkit.recipe.schema import inline
+    from fusionkit.registry import offered, package_of
+
+    return {
+        "name": name,
+        "package": package_of(offered()[name]),
+        "summary": summary(kind),
+        "hooks": dict(hooks_of(kind)),
+        "options": inline(kind.model_json_schema(by_alias=True)),
+    }
 
 
 def checked(name: str) -> type[Plugin]:

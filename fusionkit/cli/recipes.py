@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from fusionkit.cli.as_json import json_option, print_json
 from fusionkit.cli.common import table
 from fusionkit.foreign import printable
 
 
 @click.command("recipes", short_help="List the bundled recipes, or print one.")
 @click.argument("name", required=False)
-def command(name: str | None) -> None:
+@json_option
+def command(name: str | None, as_json: bool) -> None:
     """List the bundled recipes and comparisons, or print one, as a start for your own.
 
     NAME may be a picture that fusionkit drew, too: the recipe inside it is printed.
@@ -25,9 +27,20 @@ def command(name: str | None) -> None:
 
     comparisons = bundled_comparisons()
     if name is not None:
-        click.echo(printable(text_of(comparisons.get(name) or find_recipe(name))), nl=False)
+        text = text_of(comparisons.get(name) or find_recipe(name))
+        if as_json:
+            print_json({"source": name, "recipe": text})
+        else:
+            click.echo(printable(text), nl=False)
         return
-    click.echo(table([[each, summary(path)] for each, path in {**bundled_recipes(), **comparisons}.items()]))
+    bundled = bundled_recipes()
+    if as_json:
+        kinds = {**dict.fromkeys(bundled, "recipe"), **dict.fromkeys(comparisons, "comparison")}
+        found = {**bundled, **comparisons}
+        listed = [{"name": each, "kind": kind, "summary": summary(found[each])} for each, kind in kinds.items()]
+        print_json({"recipes": listed})
+        return
+    click.echo(table([[each, summary(path)] for each, path in {**bundled, **comparisons}.items()]))
 
 
 def text_of(path: Path) -> str:

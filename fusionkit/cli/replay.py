@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionkit.cli.as_json import json_option, of_run, print_json
 from fusionkit.cli.common import DOWNLOAD, aside
 from fusionkit.cli.from_picture import batch_size, batches, destination, tell_of
 
 if TYPE_CHECKING:
+    from fusionkit.cli.pictures import Drawn
     from fusionkit.pictures.carried import Carrier
     from fusionkit.recipe.recipe_file import RecipeFile
 
@@ -37,7 +39,10 @@ if TYPE_CHECKING:
     help="Write the plugins' pictures of how they worked beside the new picture.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
-def command(image: Path, output: str | None, sets: tuple[str, ...], download: bool, **options: Any) -> None:
+@json_option
+def command(
+    image: Path, output: str | None, sets: tuple[str, ...], download: bool, as_json: bool, **options: Any
+) -> None:
     """Make the picture of IMAGE again, from the recipe inside it, and say whether it is the same.
 
     Where it is not, the exit code is 1. The recipe inside decides what is drawn, and nothing else: it writes over
@@ -48,9 +53,13 @@ def command(image: Path, output: str | None, sets: tuple[str, ...], download: bo
 
     carrier, where = carrier_of(image, str(image)), destination(image, output)
     with carried(None if download else DOWNLOAD) as limits:
-        line, equal = replayed(carrier, where, sets, limits.opened, **options)
-    click.echo(printable(line))
-    if not equal:
+        say = (lambda _: None) if as_json else click.echo
+        drawn, line, well = replayed(carrier, where, sets, limits.opened, say, **options)
+    if as_json:
+        print_json({**of_run([drawn])["pictures"][0], **compared(carrier, drawn, sets), "verdict": printable(line)})
+    else:
+        click.echo(printable(line))
+    if not well:
         raise click.exceptions.Exit(1)
 
 
@@ -59,13 +68,14 @@ def replayed(
     output: str,
     sets: Sequence[str],
     opened: Sequence[str],
+    say: Callable[[str], object],
     *,
     overwrite: bool,
     device: str | None,
     save_maps: bool,
     quiet: bool,
-) -> tuple[str, bool]:
-    """Make a picture again; what came of it, and whether all is well.
+) -> tuple[Drawn, str, bool]:
+    """Make a picture again; it, what came of it, and whether all is well.
 
     Raises:
         RecipeError: The recipe inside can't be run; all problems.
@@ -87,12 +97,21 @@ def replayed(
     from fusionkit.cli.pictures import make_pictures
     from fusionkit.pictures.image import versions
 
-    (drawn,) = make_pictures(file, quiet, save_maps, None if batches(told) else batch_size(told), batches(told))
+    size = None if batches(told) else batch_size(told)
+    (drawn,) = make_pictures(file, quiet, save_maps, size, batches(told), say=say)
     assert drawn.result is not None, "nothing was there already"
     result = drawn.result
     differing = [*inputs.differing, *misfits(told.get("models", {}), file.recipes[0])]
     changed = carrier.differences(file) if sets else None
-    return verdict(told, result.latents_hash, versions(result.recipe.plugins), differing, changed)
+    line, well = verdict(told, result.latents_hash, versions(result.recipe.plugins), differing, changed)
+    return drawn, line, well
+
+
+def compared(carrier: Carrier, drawn: Drawn, sets: Sequence[str]) -> dict[str, Any]:
+    """Whether the new picture's latents are equal, and the hash that the old one's had; both None if it says none."""
+    then = carrier.told.get("latents")
+    now = drawn.result.latents_hash if drawn.result is not None else None
+    return {"equal": None if then is None or (sets and then != now) else then == now, "latents-before": then}
 
 
 def check_one(file: RecipeFile) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fusionkit.cli.as_json import json_option, of_run, print_json
 from fusionkit.cli.common import aside, given, recipe_options, tell_notes
 from fusionkit.cli.keeping import keeping, keeping_options
 from fusionkit.cli.many import many_options, prompts_in, sheet_of, spread
@@ -37,6 +38,7 @@ from fusionkit.cli.many import many_options, prompts_in, sheet_of, spread
 @keeping_options
 @many_options
 @click.option("-q", "--quiet", is_flag=True, help="Print the path of each picture and nothing else.")
+@json_option
 def command(
     recipe: str,
     sets: tuple[str, ...],
@@ -49,6 +51,7 @@ def command(
     seeds: str | None,
     prompts: str | None,
     pick: str | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Make the picture of a recipe.
@@ -75,12 +78,15 @@ def command(
     from fusionkit.cli.pictures import make_pictures
 
     together = as_batched(asked.carriers, file)
-    drawn = make_pictures(
-        file, quiet, save_maps, *together, skip_existing=skip_existing, keeping=keeping(checkpoint_every, resume)
-    )
+    say = (lambda _: None) if as_json else click.echo
+    kept = keeping(checkpoint_every, resume)
+    drawn = make_pictures(file, quiet, save_maps, *together, skip_existing=skip_existing, keeping=kept, say=say)
+    sheet = None
     if (seeds is not None or prompts is not None) and pick is None and len(drawn) > 1:
         several = len(asked.file.recipes) > 1 and len(drawn) > len(asked.file.recipes)
         columns = len(drawn) // len(asked.file.recipes) if several else None
         sheet = sheet_of([(each.path, each.recipe) for each in drawn], columns)
         if not quiet:
-            click.echo(f"{sheet}\n  all {len(drawn)} on one sheet; --pick NUMBER draws one of them")
+            say(f"{sheet}\n  all {len(drawn)} on one sheet; --pick NUMBER draws one of them")
+    if as_json:
+        print_json(of_run(drawn, sheet))

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
+from fusionkit.cli.as_json import json_option, print_json
 from fusionkit.cli.common import aside, counted, given, recipe_options, tell_notes
 
 
 @click.command("validate", short_help="Check recipes without loading a model.")
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
 @recipe_options
+@json_option
 def command(
-    recipes: tuple[str, ...], sets: tuple[str, ...], seed: int | None, device: str | None, download: bool
+    recipes: tuple[str, ...],
+    sets: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+    download: bool,
+    as_json: bool,
 ) -> None:
     """Check recipes: everything that is wrong with them, without loading a model.
 
@@ -30,10 +38,17 @@ def command(
     from fusionkit.runs.plan import completed
 
     problems: list[str] = []
+    found: list[dict[str, Any]] = []
+
+    def say(source: str, what: str) -> None:
+        found.append({"source": source, "valid": True, "about": what, "problems": []})
+        if not as_json:
+            click.echo(f"{source}: valid ({what})")
+
     for name in recipes:
         try:
             if (path := find_comparison(name)) is not None:
-                click.echo(f"{shown_path(path)}: valid ({checked(path, sets, seed, device)})")
+                say(shown_path(path), checked(path, sets, seed, device))
                 continue
             with ExitStack() as within:
                 asked = given(name, sets, download, within, seed=seed, device=device)
@@ -43,10 +58,13 @@ def command(
             tell_notes(file)
         except RecipeError as error:
             problems += error.problems
+            found.append({"source": name, "valid": False, "about": None, "problems": error.problems})
             continue
         width, height = recipe.size
         parts = [counted(len(file.recipes), "picture"), f"{width}x{height}", counted(len(recipe.plugins), "plugin")]
-        click.echo(f"{file.source}: valid ({', '.join(parts)})")
+        say(file.source, ", ".join(parts))
+    if as_json:
+        print_json({"recipes": found})
     if problems:
         raise RecipeError(problems)
 

@@ -11,6 +11,7 @@ from PIL import Image
 from fusionkit.pictures.image import read_metadata
 from fusionkit.pictures.sheet import contact_sheet
 
+TURN = "by prompts, seeds of each in turn\n"
 SKETCH = ("--set", "steps=1", "--set", "size=128x128")
 
 
@@ -55,15 +56,14 @@ def test_a_picture_in_other_seeds(fusionkit: Run) -> None:
     [
         (("--seeds", "a"), "--seeds must be seeds such as 0-9 or 1,2,5, not 'a'\n"),
         (("--seeds", "0-8", "--seed", "1"), "--seed and --seeds: give one of them\n"),
-        (
-            ("--seeds", "0-8", "--pick", "10"),
-            "--pick 10: there are pictures 1 to 9, by prompts, seeds of each in turn\n",
-        ),
-        (("--pick", "0"), "--pick 0: there are pictures 1 to 1, by prompts, seeds of each in turn\n"),
+        (("--seeds", "0-8", "--pick", "10"), f"--pick 10: there are pictures 1 to 9, {TURN}"),
+        (("--pick", "0"), f"--pick 0: there are pictures 1 to 1, {TURN}"),
+        (("--seeds", "0-99999", "--prompts", "p.txt"), "--seeds: that makes 200,000 pictures; the most are 100,000\n"),
         (("--prompts", "none.txt"), "none.txt: can't be read: No such file or directory\n"),
     ],
 )
 def test_what_makes_no_sense(fusionkit: Run, options: tuple[str, ...], line: str) -> None:
+    Path("p.txt").write_text("a\nb\n")
     assert fusionkit("run", "r.yaml", *options) == (2, "", line)
 
 
