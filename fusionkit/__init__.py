@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fusionkit.loop.ring import resized
     from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step
     from fusionkit.loop.views import View, covering, windows
+    from fusionkit.pictures.gallery import Gallery
     from fusionkit.pictures.map_pictures import below, beside, captioned
     from fusionkit.pictures.picture import PicturePath, open_picture, picture_problems
     from fusionkit.pictures.result import Result
@@ -49,6 +50,7 @@ _LAZY = {
     "Plugin": "fusionkit.plugin",
     "Prompt": "fusionkit.loop.stage",
     "Recipe": "fusionkit.recipe.recipe",
+    "Gallery": "fusionkit.pictures.gallery",
     "Result": "fusionkit.pictures.result",
     "RunMemory": "fusionkit.keeping",
     "Stage": "fusionkit.loop.stage",
@@ -86,6 +88,7 @@ __all__ = [
     "Fused",
     "Fusion",
     "FusionError",
+    "Gallery",
     "LayerPatch",
     "Model",
     "ModelError",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import RecipeError
+from fusionkit.pictures.gallery import Gallery
 from fusionkit.pictures.result import Result
 from fusionkit.plugin import Plugin
 from fusionkit.recipe.fields import CallFields, ModelFields, PipeFields, RecipeFields, takes
@@ -212,6 +213,8 @@ class Fusion:
             OutOfMemory: Memory ran out; where only decoding failed, the error holds the latents.
             Cancelled: The callback ended the run.
         """
+        if isinstance(prompt, (list, tuple)):
+            raise RecipeError(["'prompt' is one text; fusion.many([...]) draws a picture for each of several"])
         given = changes if prompt is None else {**changes, "prompt": prompt}
         return self.run(
             changed(self.recipe, given),
@@ -222,6 +225,38 @@ class Fusion:
             checkpoint_every=checkpoint_every,
             resume=resume,
         )
+
+    @takes(CallFields)
+    def many(
+        self,
+        prompts: Sequence[str] | None = None,
+        seeds: Iterable[int] | None = None,
+        *,
+        progress: bool = True,
+        **changes: Unpack[CallFields],
+    ) -> Gallery:
+        """Make a picture of each prompt with each seed, prompt by prompt.
+
+        Args:
+            prompts: What to show; None is the recipe's alone.
+            seeds: None is the recipe's alone.
+            progress: Whether to show a progress bar for each.
+            changes: As for a call.
+
+        Raises:
+            RecipeError: A value makes no sense; before any picture.
+            FusionError: As for a call.
+        """
+        if isinstance(prompts, str):
+            raise RecipeError(["'prompts' is a list of texts; fusion(prompt) draws a picture of one"])
+        recipe = changed(self.recipe, changes)
+        varied: list[dict[str, Any]] = [
+            {} if each is None else {"prompt": each} for each in ((None,) if prompts is None else prompts)
+        ]
+        numbers: list[dict[str, Any]] = [{"seed": each} for each in seeds] if seeds is not None else [{}]
+        recipes = [changed(recipe, {**each, **seed}) for each in varied for seed in numbers]
+        columns = len(numbers) if len(varied) > 1 and len(numbers) > 1 else None
+        return Gallery([self.run(each, progress=progress) for each in recipes], columns)
 
     @classmethod
     def resume(
