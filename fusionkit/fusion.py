@@ -250,10 +250,8 @@ class Fusion:
         if isinstance(prompts, str):
             raise RecipeError(["'prompts' is a list of texts; fusion(prompt) draws a picture of one"])
         recipe = changed(self.recipe, changes)
-        varied: list[dict[str, Any]] = [
-            {} if each is None else {"prompt": each} for each in ((None,) if prompts is None else prompts)
-        ]
-        numbers: list[dict[str, Any]] = [{"seed": each} for each in seeds] if seeds is not None else [{}]
+        varied: list[dict[str, Any]] = [{}] if prompts is None else [{"prompt": each} for each in prompts]
+        numbers: list[dict[str, Any]] = [{}] if seeds is None else [{"seed": each} for each in seeds]
         recipes = [changed(recipe, {**each, **seed}) for each in varied for seed in numbers]
         columns = len(numbers) if len(varied) > 1 and len(numbers) > 1 else None
         return Gallery([self.run(each, progress=progress) for each in recipes], columns)

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fusionkit.cli.pictures import Drawn
-    from fusionkit.recipe.recipe import Recipe
-    from fusionkit.runs.plan import RunPlan
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,44 +50,3 @@ def _of_picture(drawn: Drawn) -> dict[str, Any]:
             "maps": [str(each) for each in drawn.maps],
         }
     return told
-
-
-def of_plan(plan: RunPlan, recipes: Sequence[Recipe]) -> dict[str, Any]:
-    """The plan of the first of a file's recipes, and where all of their pictures go."""
-    from fusionkit.cli.plan import covered, needs_of
-    from fusionkit.pictures.image import output_path
-
-    recipe, needs = plan.recipe, needs_of(plan)
-    return {
-        "recipe": recipe.dump(),
-        "models": [
-            {"name": name, "model": info.name, "kind": info.kind, "parameters": info.parameters}
-            for name, info in plan.infos.items()
-        ],
-        "stages": [
-            {
-                "name": stage.plan.name,
-                "size": list(stage.plan.size),
-                "steps": len(stage.steps),
-                "scheduler": stage.scheduler.name,
-                "strength": stage.plan.strength,
-                "wrap": stage.wrap,
-                "views": views,
-                "forward-passes": passes,
-                "coverage": list(covered(plan, stage)),
-            }
-            for stage, views, passes in zip(plan.stages, plan.views, plan.passes, strict=True)
-        ],
-        "forward-passes": plan.forward_passes,
-        "memory": {
-            "weights": int(needs.weights),
-            "canvas": int(needs.canvas),
-            "forward-pass": int(needs.forward),
-            "decoding": int(needs.decode),
-            "total": int(needs.total),
-        },
-        "outputs": [
-            str(output_path(each.model_copy(update={"size": recipe.size}), number))
-            for number, each in enumerate(recipes, 1)
-        ],
-    }

@@ -54,13 +54,11 @@ def spread(file: RecipeFile, seeds: str | None, pick: str | None) -> RecipeFile:
     from fusionkit.errors import RecipeError
     from fusionkit.recipe import limits
 
-    numbers = None if seeds is None else _numbers("--seeds", seeds)
-    if (count := len(file.recipes) * len(numbers or [0])) > limits.PICTURES:
+    numbers: list[int | None] = [None] if seeds is None else [*_numbers("--seeds", seeds)]
+    if (count := len(file.recipes) * len(numbers)) > limits.PICTURES:
         raise RecipeError([f"--seeds: that makes {count:,} pictures; the most are {limits.PICTURES:,}"])
     recipes = [
-        each if seed is None else each.model_copy(update={"seed": seed})
-        for each in file.recipes
-        for seed in (numbers or [None])
+        each if seed is None else each.model_copy(update={"seed": seed}) for each in file.recipes for seed in numbers
     ]
     if seeds is not None or pick is not None:
         recipes = [_numbered(each, number) for number, each in enumerate(_named_apart(recipes), 1)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionkit.cli.as_json import json_option, of_plan, print_json
+from fusionkit.cli.as_json import json_option, print_json
 from fusionkit.cli.common import aside, counted, given, recipe_options, table, tell_notes
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def command(recipe: str, sets: tuple[str, ...], as_json: bool, **options: Any) -
         raise RecipeError(file.located(line) for line in str(error).splitlines()) from error
     try:
         if as_json:
-            print_json(aside(of_plan, plan, file.recipes))
+            print_json(aside(document, plan, file.recipes))
         else:
             click.echo(aside(describe, plan, file.recipes))
     except ModelError as error:  # a prompt that is too long
@@ -166,3 +166,43 @@ def _besides(stage: Stage) -> list[str]:
     if 0 < len(guided) < len(stage.steps):
         lines.append(f"guided in steps {guided[0] + 1} to {guided[-1] + 1}")
     return lines
+
+
+def document(plan: RunPlan, recipes: Sequence[Recipe]) -> dict[str, Any]:
+    """The plan of the first of a file's recipes, and where all of their pictures go, as JSON has it."""
+    from fusionkit.pictures.image import output_path
+
+    recipe, needs = plan.recipe, needs_of(plan)
+    return {
+        "recipe": recipe.dump(),
+        "models": [
+            {"name": name, "model": info.name, "kind": info.kind, "parameters": info.parameters}
+            for name, info in plan.infos.items()
+        ],
+        "stages": [
+            {
+                "name": stage.plan.name,
+                "size": list(stage.plan.size),
+                "steps": len(stage.steps),
+                "scheduler": stage.scheduler.name,
+                "strength": stage.plan.strength,
+                "wrap": stage.wrap,
+                "views": views,
+                "forward-passes": passes,
+                "coverage": list(covered(plan, stage)),
+            }
+            for stage, views, passes in zip(plan.stages, plan.views, plan.passes, strict=True)
+        ],
+        "forward-passes": plan.forward_passes,
+        "memory": {
+            "weights": int(needs.weights),
+            "canvas": int(needs.canvas),
+            "forward-pass": int(needs.forward),
+            "decoding": int(needs.decode),
+            "total": int(needs.total),
+        },
+        "outputs": [
+            str(output_path(each.model_copy(update={"size": recipe.size}), number))
+            for number, each in enumerate(recipes, 1)
+        ],
+    }

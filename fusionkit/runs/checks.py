@@ -89,10 +89,11 @@ def check_file(file: RecipeFile, *, skip_existing: bool = False) -> dict[str, Mo
         wrong_sizes = size_problems(recipe, info)
         add(wrong_sizes)
         too_large = cost_problems(recipe, info.window)
-        fits = hooks is not None and scheduler is not None and not wrong_sizes and not too_large
-        if fits and (plans := collect(lambda: hooks.ask("plan_stages", recipe=recipe, info=info))):
+        fits = scheduler is not None and not wrong_sizes and not too_large
+        ask = None if hooks is None or not fits else partial(hooks.ask, "plan_stages", recipe=recipe, info=info)
+        if hooks is not None and ask is not None and (plans := collect(ask)):
             size = plans[-1].size
-            add(collect(lambda: _stage_problems(recipe, infos, hooks, scheduler, plans)) or ())
+            add(collect(partial(_stage_problems, recipe, infos, hooks, scheduler, plans)) or ())
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
     # A size that no disk could hold is told first.
     add(_one_name_for_several(recipe, paths), ("output",) if "output" in file.tree.value else ())
