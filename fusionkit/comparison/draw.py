@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.measure import peak_memory, quick_collections
@@ -67,9 +68,13 @@ def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool
     """
     device = next(iter(fusion.models_for(job.recipe).values())).device
     with peak_memory(device) as memory, told_of(job):
+        began = process_time()
         result = fusion.run(job.recipe, callback=callback, progress=False)
+        in_processors = process_time() - began
     run = {
         "seconds": round(result.seconds, 4),
+        # Of all of its threads; it does not grow when somebody else keeps the machine busy.
+        "cpu-seconds": round(in_processors, 4),
         "denoising-seconds": round(result.denoising_seconds, 4),
         "forward-share": round(result.forward_share, 4),
         "forward-passes": result.forward_passes,
