@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from fusionkit.comparison.jobs import Job, jobs_of
 from fusionkit.comparison.measure import Measured, measure
 from fusionkit.comparison.spec import Comparison
 from fusionkit.evaluation import Metric, Score, Tools, difference
+from fusionkit.pictures.files import write_whole
 from fusionkit.pictures.map_pictures import below, captioned
 from fusionkit.pictures.picture import open_picture
 
@@ -54,6 +55,15 @@ class Experiment:
         seeds = ["--seeds", self.seeds] if self.seeds else []
         arguments = [f"papers/{self.name}-tinyworld", "--out", str(self.out / self.name), *seeds, *options]
         subprocess.run([sys.executable, "-m", "fusionkit", "compare", *arguments], check=True)
+
+    def borrow(self, others: Iterable[Experiment]) -> None:
+        """Copy what other experiments have drawn by the same recipe, so that it is not drawn twice."""
+        held = {job.fingerprint: each.folder.file(job) for each in others for job in each.jobs if each.folder.has(job)}
+        wanted = [job for job in self.jobs if job.fingerprint in held and not self.folder.has(job)]
+        if wanted and not self.folder.problems(self.jobs):
+            self.folder.claim(self.comparison.title, self.jobs)
+            for job in wanted:
+                write_whole(self.folder.file(job), held[job.fingerprint].read_bytes())
 
     @cached_property
     def comparison(self) -> Comparison:

@@ -68,6 +68,14 @@ class Features(ABC):
         """
         raise NotImplementedError(f"features '{self.name}' have no perceptual distance")
 
+    def class_scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """What the network takes crops (n, h, w, 3) for, (n, classes): their softmax are the probabilities.
+
+        Raises:
+            NotImplementedError: The network does not offer it.
+        """
+        raise NotImplementedError(f"features '{self.name}' tell no classes apart")
+
 
 def resized(crops: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
     """Crops (n, h, w, 3) at another (width, height), as (n, height, width, 3) in 0..255, anti-aliased and not rounded.

@@ -37,7 +37,7 @@ class Metric(Part):
 
     `reference`: pictures to compare the set with; `partner`: a picture of the same name to compare each one with;
     `prompt`; `views`: where the windows of the last stage were; `crop`: the size that the model was trained at;
-    and of the feature network `features` (of whole crops), `feature-maps` and `perceptual-distance`."""
+    and of the feature network `features` (of whole crops), `feature-maps`, `perceptual-distance` and `class-scores`."""
     unit: ClassVar[str] = ""
     least: ClassVar[int] = 1
     """The fewest pictures, of the set and of the reference, that give a score."""

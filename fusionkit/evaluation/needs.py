@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from fusionkit.evaluation.tools import Tools
 
 Pictures = Sequence["Picture"]
-FEATURE_NEEDS = {"features": "pooled", "feature-maps": "maps", "perceptual-distance": "perceptual_distance"}
+FEATURE_NEEDS = {
+    "features": "pooled",
+    "feature-maps": "maps",
+    "perceptual-distance": "perceptual_distance",
+    "class-scores": "class_scores",
+}
 """What a metric may need of the feature network, and the network's method that gives it."""
 NEEDS = frozenset({"reference", "partner", "prompt", "views", "crop", *FEATURE_NEEDS})
 _SHOWN = 3

@@ -106,7 +106,7 @@ class Tools:
         """Why the feature network can't be used, one line each; it is asked about one blank crop to find out.
 
         Args:
-            method: What is wanted of it: `pooled`, `maps` or `perceptual_distance`.
+            method: What is wanted of it: `pooled`, `maps`, `perceptual_distance` or `class_scores`.
         """
         if method not in self._refusals:
             self._refusals[method] = self._refusal(method)

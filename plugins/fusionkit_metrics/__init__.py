@@ -11,6 +11,7 @@ from fusionkit_metrics.coverage import Coverage
 from fusionkit_metrics.fid import FID
 from fusionkit_metrics.giqa import GIQADiversity, GIQAQuality
 from fusionkit_metrics.inception import InceptionFeatures
+from fusionkit_metrics.inception_score import InceptionScore
 from fusionkit_metrics.kid import KID
 from fusionkit_metrics.seam import Seam
 from fusionkit_metrics.ssim import SSIM
@@ -25,6 +26,7 @@ __all__ = [
     "GIQADiversity",
     "GIQAQuality",
     "InceptionFeatures",
+    "InceptionScore",
     "IntraLPIPS",
     "Seam",
     "StyleLoss",

@@ -38,8 +38,9 @@ class InceptionFeatures(Features):
     """The networks that published scores are computed with; each is loaded, or downloaded, when it is first asked.
 
     `pooled`: the 2,048 features before the last layer of torch-fidelity's Inception-v3, the port of TensorFlow's that
-    published FIDs use; torchvision's own gives other numbers. `perceptual_distance`: LPIPS with VGG-16, by
-    torchmetrics. `maps`: five layers of torchvision's VGG-19. The latter two look at crops at their own size.
+    published FIDs use; torchvision's own gives other numbers. `class_scores`: its last layer. `perceptual_distance`:
+    LPIPS with VGG-16, by torchmetrics. `maps`: five layers of torchvision's VGG-19. The latter two look at crops at
+    their own size.
     """
 
     name = "inception"
@@ -74,6 +75,15 @@ class InceptionFeatures(Features):
             pixels = torch.from_numpy(resized(batch, self.size)).permute(0, 3, 1, 2).to(self._device)
             found.append(_inception_forward(self._inception, pixels).double().cpu().numpy())
         return np.concatenate(found)
+
+    def class_scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """The 1,008 logits of each crop, (n, 1008), without the last layer's bias, as published scores take them.
+
+        Raises:
+            ModelError: Inception's weights are missing.
+        """
+        found: NDArray[np.float64] = self.pooled(crops) @ self._inception.fc.weight.T.double().cpu().numpy()
+        return found
 
     def maps(self, crops: NDArray[np.uint8]) -> list[Tensor]:
         """Activations of five layers of VGG-19, each (n, C, h, w).

@@ -60,9 +60,34 @@ class JudgeFeatures(Features):
         """The activations of all layers, each (n, C, h, w), the finest first."""
         import torch
 
-        x = torch.from_numpy(resized(crops, self.size)).permute(0, 3, 1, 2) / 127.5 - 1
         with torch.inference_mode():
-            return self.layers(x.to(next(self.network.parameters()).device))
+            return self.layers(self._input(crops))
+
+    def class_scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """The logarithm of each combination's probability, (n, combinations): an answer to every question of one crop.
+
+        The network answers each question by itself, so that the probabilities are multiplied.
+        """
+        import numpy as np
+        import torch
+
+        found = []
+        with torch.inference_mode():
+            for start in range(0, max(1, len(crops)), self.batch):
+                answers = self.network(self._input(crops[start : start + self.batch]))
+                joint = torch.zeros(1, 1, dtype=torch.float64)
+                for question in self.network.heads:
+                    one = answers[question].double().cpu().log_softmax(dim=1)
+                    joint = (joint[:, :, None] + one[:, None, :]).flatten(1)
+                found.append(joint.numpy())
+        return np.concatenate(found)
+
+    def _input(self, crops: NDArray[np.uint8]) -> Tensor:
+        """Crops (n, h, w, 3) as the network takes them."""
+        import torch
+
+        pixels = torch.from_numpy(resized(crops, self.size)).permute(0, 3, 1, 2) / 127.5 - 1
+        return pixels.to(next(self.network.parameters()).device)
 
     def layers(self, pictures: Tensor) -> list[Tensor]:
         """The same of pictures (n, 3, h, w) in -1..1; gradients go through it."""

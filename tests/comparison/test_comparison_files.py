@@ -35,7 +35,15 @@ features: tinyworld
 """
 
 
-SETTINGS = {"table-1": 6, "table-2-ddim": 4, "table-2-ddpm": 7, "figure-5": 11, "table-3": 6}
+SETTINGS = {
+    "table-1": 6,
+    "table-2-ddim": 4,
+    "table-2-others": 3,
+    "table-2-ddpm": 6,
+    "figure-5": 11,
+    "table-3": 8,
+    "table-4": 4,
+}
 
 
 @pytest.fixture(autouse=True)

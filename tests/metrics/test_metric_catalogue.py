@@ -27,6 +27,7 @@ OURS = [
     "giqa-ds",
     "giqa-qs",
     "intra-lpips",
+    "is",
     "kid",
     "seam",
     "ssim",

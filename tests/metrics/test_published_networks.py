@@ -67,16 +67,20 @@ def crops(count: int, side: int, seed: int = 0) -> np.ndarray:
 
 
 def test_inception_is_torch_fidelitys(local: dict[str, Path]) -> None:
-    looked = InceptionFeatures.from_weights(local["inception"], "cpu").pooled(crops(2, 299))
-    library = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(local["inception"]))
+    features = InceptionFeatures.from_weights(local["inception"], "cpu")
+    looked, scores = features.pooled(crops(2, 299)), features.class_scores(crops(2, 299))
+    library = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(local["inception"]))
     with torch.inference_mode():
-        (expected,) = library(torch.tensor(crops(2, 299)).permute(0, 3, 1, 2))
+        expected, logits = library(torch.tensor(crops(2, 299)).permute(0, 3, 1, 2))
     assert looked.shape == (2, 2048)
     assert looked.dtype == np.float64
     # Untrained, the network hands on next to nothing: what counts is the share.
     scale = float(np.abs(looked).max())
     assert scale > 0
     assert looked / scale == pytest.approx(expected.double().numpy() / scale, abs=rounding(1.0, passes=4))
+    assert scores.shape == (2, 1008)
+    largest = float(np.abs(scores).max())
+    assert scores / largest == pytest.approx(logits.double().numpy() / largest, abs=rounding(1.0, passes=4))
 
 
 def test_crops_are_enlarged_here_and_not_in_the_network(local: dict[str, Path]) -> None:
