@@ -38,7 +38,7 @@ features: tinyworld
 SETTINGS = {
     "table-1": 6,
     "table-2-ddim": 4,
-    "table-2-others": 3,
+    "table-2-others": 5,
     "table-2-ddpm": 6,
     "figure-5": 11,
     "table-3": 8,
