@@ -190,8 +190,8 @@ def _aligned(made: str, text: str) -> list[int]:
     """For each letter of what was made of a text, the letter of the text that it is, or that it is nearest to."""
     if made == text or not text:
         return list(range(len(made)))
-    small = [[letter.lower() for letter in each] for each in (made, text)]
-    alike = SequenceMatcher(None, *small, autojunk=False).get_matching_blocks()
+    ours, theirs = ([letter.lower() for letter in each] for each in (made, text))
+    alike = SequenceMatcher(a=ours, b=theirs, autojunk=False).get_matching_blocks()
     places: list[int] = []
     at = 0
     for begin, place, size in alike:
