@@ -63,10 +63,15 @@ class ProgressiveUpscaling(Plugin):
     end of a stage mean and standard deviation are brought back to those of the first stage.
     """
 
+    times: Annotated[Number, Field(gt=1)] | None = Field(
+        default=None,
+        description="Draw the picture as the recipe alone would, at its size, as the first stage, and enlarge that so "
+        "many times: a picture that is liked keeps its composition. By default the recipe's size is the enlarged one.",
+    )
     stages: tuple[StageSize, ...] | None = Field(
         default=None,
         max_length=limits.STAGES,
-        description="Stages between the first, which is as large as the model's window, and the recipe's size: "
+        description="Stages between the first, which is as large as the model's window, and the last: "
         "multiples of the first such as 2, or sizes such as 1024x1024. By default every whole multiple.",
     )
     from_: PicturePath | None = Field(
@@ -107,7 +112,7 @@ class ProgressiveUpscaling(Plugin):
 
     @hookimpl
     def plan_stages(self, recipe: Recipe, info: ModelInfo) -> list[StagePlan]:
-        """The first stage at the model's own size, and larger ones up to the recipe's size."""
+        """The first stage at the model's own size, or the recipe's, and larger ones up to the last."""
         sizes = self._sizes(recipe, info)
         plans = [StagePlan(sizes[0], name=_named(sizes[0]))]
         plans += [StagePlan(size, self.steps, _named(size), strength=self.strength) for size in sizes[1:]]
@@ -126,29 +131,31 @@ class ProgressiveUpscaling(Plugin):
     def _problems(self, stage: Stage) -> list[str]:
         recipe, info = stage.recipe, stage.info
         (width, height), (across, down) = recipe.size, self.first or recipe.window or info.window
-        problems = []
+        problems = ["has both 'times' and 'first'; give one of them"] if self.times and self.first else []
         if self.first is not None and abs(width * down / (height * across) - 1) > _STRETCHED:
             problems.append(
                 f"first: {across}x{down} is of another shape than the size, {width}x{height}, and would be stretched"
             )
         least = "the model's window" if self.first is None else "the first stage"
-        if width < across and height < down:
+        if self.times is None and width < across and height < down:
             problems.append(
                 f"size {width}x{height} is smaller than {least}, {across}x{down}: there is nothing to "
                 f"upscale; use a larger size"
             )
-        sizes = self._sizes(recipe, info)
+        sizes, last = self._sizes(recipe, info), "recipe's size" if self.times is None else "last"
+        if self.times is not None and len(sizes) == 1:
+            problems.append(f"times {self.times:g} adds nothing to {width}x{height}; use a larger number")
         for before, after in pairwise(sizes) if not problems else ():
             if after[0] < before[0] or after[1] < before[1] or after == before:
                 problems.append(
                     f"stage {after[0]}x{after[1]} is no larger than the one before it, {before[0]}x{before[1]}; "
-                    f"stages go from the first to the recipe's size, {width}x{height}"
+                    f"stages go from the first to the {last}, {sizes[-1][0]}x{sizes[-1][1]}"
                 )
         if self.from_ is not None:
             if len(sizes) == 1 and not problems:
                 problems.append(
                     f"size {width}x{height} is the model's own, so there is nothing to upscale 'from' a picture; "
-                    f"use a larger size"
+                    f"use a larger size, or times: 2"
                 )
             # Half the size is what a picture can be enlarged by before the first stage without being mere blur.
             least = sizes[0][0] // 2, sizes[0][1] // 2
@@ -202,10 +209,13 @@ class ProgressiveUpscaling(Plugin):
         return stage.encode(enlarged(stage.previous_picture, stage.plan.size, stage.wrap))
 
     def _sizes(self, recipe: Recipe, info: ModelInfo) -> list[tuple[int, int]]:
-        """(width, height) of all stages in pixels, the first at the model's own size."""
-        first = self.first or first_size(recipe, info)
-        between: Sequence[Any] = multiples(first, recipe.size) if self.stages is None else self.stages
-        sizes = [*(sized(stage, first, info.factor) for stage in (1.0, *between)), recipe.size]
+        """(width, height) of all stages in pixels, the first at the model's own size, or at the recipe's."""
+        first: tuple[float, float] = self.first or first_size(recipe, info)
+        last = recipe.size
+        if self.times is not None:
+            first, last = recipe.size, sized(self.times, recipe.size, info.factor)
+        between: Sequence[Any] = multiples(first, last) if self.stages is None else self.stages
+        sizes = [*(sized(stage, first, info.factor) for stage in (1.0, *between)), last]
         return [size for number, size in enumerate(sizes) if number == 0 or size != sizes[number - 1]]
 
 

@@ -323,5 +323,7 @@ def test_from_in_python_and_in_the_schema() -> None:
     assert ProgressiveUpscaling(from_="a.png").from_ == Path("a.png")
     assert ProgressiveUpscaling(from_=Path("a.png")).options() == {"from": "a.png"}
     properties = ProgressiveUpscaling.model_json_schema()["properties"]
-    assert set(properties) == {"stages", "from", "first", "enlarge", "strength", "steps", "skip-residual", "anchor"}
+    assert set(properties) == {
+        "times", "stages", "from", "first", "enlarge", "strength", "steps", "skip-residual", "anchor"
+    }  # fmt: skip
     assert {each.get("type") for each in properties["from"]["anyOf"]} == {"string", "null"}
