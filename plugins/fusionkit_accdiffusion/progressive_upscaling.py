@@ -136,10 +136,10 @@ class ProgressiveUpscaling(Plugin):
             problems.append(
                 f"first: {across}x{down} is of another shape than the size, {width}x{height}, and would be stretched"
             )
-        least = "the model's window" if self.first is None else "the first stage"
+        smallest = "the model's window" if self.first is None else "the first stage"
         if self.times is None and width < across and height < down:
             problems.append(
-                f"size {width}x{height} is smaller than {least}, {across}x{down}: there is nothing to "
+                f"size {width}x{height} is smaller than {smallest}, {across}x{down}: there is nothing to "
                 f"upscale; use a larger size"
             )
         sizes, last = self._sizes(recipe, info), "recipe's size" if self.times is None else "last"
