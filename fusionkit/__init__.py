@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from fusionkit.loop.model import LayerPatch, Model, ModelInfo
     from fusionkit.loop.partly import chosen, filled, spread
     from fusionkit.loop.ring import resized
-    from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step
+    from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step, Told
+    from fusionkit.loop.told import by_model, passes_of, scales_of
     from fusionkit.loop.views import View, covering, windows
     from fusionkit.pictures.gallery import Gallery
     from fusionkit.pictures.map_pictures import below, beside, captioned
@@ -58,18 +59,22 @@ _LAZY = {
     "StagePlan": "fusionkit.loop.stage",
     "StageState": "fusionkit.keeping",
     "Step": "fusionkit.loop.stage",
+    "Told": "fusionkit.loop.stage",
     "View": "fusionkit.loop.views",
     "WeightedMean": "fusionkit.loop.canvas",
     "below": "fusionkit.pictures.map_pictures",
     "beside": "fusionkit.pictures.map_pictures",
+    "by_model": "fusionkit.loop.told",
     "captioned": "fusionkit.pictures.map_pictures",
     "chosen": "fusionkit.loop.partly",
     "covering": "fusionkit.loop.views",
     "filled": "fusionkit.loop.partly",
     "gather": "fusionkit.loop.canvas",
     "open_picture": "fusionkit.pictures.picture",
+    "passes_of": "fusionkit.loop.told",
     "picture_problems": "fusionkit.pictures.picture",
     "resized": "fusionkit.loop.ring",
+    "scales_of": "fusionkit.loop.told",
     "scatter": "fusionkit.loop.canvas",
     "spread": "fusionkit.loop.partly",
     "view_noise": "fusionkit.loop.canvas",
@@ -109,11 +114,13 @@ __all__ = [
     "StagePlan",
     "StageState",
     "Step",
+    "Told",
     "View",
     "WeightedMean",
     "Wrapper",
     "below",
     "beside",
+    "by_model",
     "captioned",
     "chosen",
     "covering",
@@ -121,8 +128,10 @@ __all__ = [
     "gather",
     "hookimpl",
     "open_picture",
+    "passes_of",
     "picture_problems",
     "resized",
+    "scales_of",
     "scatter",
     "spread",
     "view_noise",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fusionkit.loop.finite import is_finite
-from fusionkit.loop.stage import Fused, LeftOut, Patches, Prompt, Stage, StagePlan
+from fusionkit.loop.stage import Fused, LeftOut, Patches, Prompt, Stage, StagePlan, Told
 from fusionkit.loop.views import WRAPS, View
 
 if TYPE_CHECKING:
@@ -191,9 +191,10 @@ def _group(patches: Patches, name: str, stage: Stage | None) -> None:
     if not isinstance(patches.kind, str):
         raise WrongAnswer(f"{name} with kind {shown(patches.kind)}; expected text")
     share = patches.share
-    if isinstance(share, bool) or not isinstance(share, (int, float)) or not (isfinite(share) and share >= 0):
+    if not _is_number(share) or share < 0:
         raise WrongAnswer(f"{name} with share {shown(share)}; expected a number from 0")
     _left_out(patches, name)
+    _told(patches, name, stage)
     if patches.views:
         _weights(patches, name, planned=stage is None or stage.model is None)
         if patches.noise is not None and stage is not None:
@@ -209,6 +210,31 @@ def _left_out(patches: Patches, name: str) -> None:
             raise WrongAnswer(
                 f"{name} with left_out {patches.left_out!r:.60}; expected what 'patches.narrowed' makes, of P booleans"
             )
+
+
+def _told(patches: Patches, name: str, stage: Stage | None) -> None:
+    if patches.told == ():
+        return
+    expected = f"expected a tuple of {len(patches.views)} Tolds, one a view, or none"
+    if not isinstance(patches.told, tuple) or len(patches.told) != len(patches.views):
+        raise WrongAnswer(f"{name} with told {patches.told!r:.60}; {expected}")
+    for each in dict.fromkeys(patches.told):
+        if not isinstance(each, Told):
+            raise WrongAnswer(f"{name} with told {shown(each)}; {expected}")
+        scale = each.guidance_scale
+        if each.prompt is not None and not (isinstance(each.prompt, Prompt) and _is_prompt(each.prompt)):
+            raise WrongAnswer(f"{name} with a view told the prompt {shown(each.prompt)}; expected None or a Prompt")
+        if scale is not None and (not _is_number(scale) or scale < 0):
+            raise WrongAnswer(
+                f"{name} with a view told the guidance_scale {shown(scale)}; expected None or a number from 0"
+            )
+        if each.model != "" and stage is not None and each.model not in stage.infos:
+            names = ", ".join(stage.infos)
+            raise WrongAnswer(f"{name} with a view told the model {shown(each.model)}; expected '' or one of {names}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
 
 
 def _views(views: Any, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit.loop.hookspecs import hookimpl
 from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, StagePlan, Step
+from fusionkit.loop.told import by_model, passes_of, prompts_of
 from fusionkit.loop.views import covering
 
 if TYPE_CHECKING:
@@ -53,18 +54,18 @@ class Defaults:
 
     @hookimpl
     def prompt_per_patch(self, stage: Stage, patches: Patches) -> Sequence[str | Prompt]:
-        """The recipe's prompt for every view."""
-        return [Prompt(stage.recipe.prompt)] * len(patches.views)
+        """What a view is told, or the recipe's prompt."""
+        return prompts_of(stage, patches)
 
     @hookimpl
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
-        """The model, with guidance, in batches."""
-        return stage.model.predict(stage, at, patches)
+        """The model, with guidance, in batches; of several the one that a view is told to ask."""
+        return by_model(stage, patches, lambda model, part: model.predict(stage, at, part))
 
     @hookimpl
     def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> int:
         """Each view that is asked for once, and with guidance once more without the prompt."""
-        return len(patches.asked) * stage.info.passes(stage.guidance_at(at))
+        return passes_of(stage, at, patches)
 
     @hookimpl
     def fuse(self, stage: Stage, groups: Sequence[Patches]) -> Fused:

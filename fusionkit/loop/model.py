@@ -177,18 +177,20 @@ class Model(Protocol):
     ) -> Tensor:
         """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
 
-        In the parameterisation of the stage's main model; a guidance scale or interval of None is the recipe's. Outside
-        of the interval only the conditional half is run. Views that `patches` leaves out are NaN, and cost nothing.
+        In the parameterisation of the stage's main model; a guidance scale of None is what each view is told, or the
+        recipe's, as an interval of None is. Outside of the interval only the conditional half is run. Views that
+        `patches` leaves out are NaN, and cost nothing.
         """
 
     def predict_pair(
-        self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None
+        self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | Sequence[float] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Two outputs for each view, each (P, C, h, w), float32: with the prompt, and without.
 
         They are such that `uncond + guidance_scale (cond - uncond)` is the model's own guided output at the scale,
-        whatever its way of guiding is: of a plain model, the two unguided halves. A scale of None is the recipe's.
-        Whatever the interval says; views that are left out are NaN.
+        whatever its way of guiding is: of a plain model, the two unguided halves. The scale is one for all views, or
+        one for each; None is what each is told, or the recipe's, whatever the interval says. Views that are left out
+        are NaN.
         """
 
     def predict_with(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:

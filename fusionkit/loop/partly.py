@@ -22,18 +22,7 @@ def chosen(patches: Patches) -> Patches:
     """The group of those views alone that are to be predicted; the group itself where all are."""
     if patches.predict is None:
         return patches
-    numbers = patches.asked
-    # What is the same for all views has one row.
-    weights, count = patches.weights, len(patches.views)
-    return replace(
-        patches,
-        views=tuple(patches.views[number] for number in numbers),
-        weights=weights[numbers] if weights is not None and weights.ndim == 4 and len(weights) == count else weights,
-        noise=None if patches.noise is None else patches.noise[numbers],
-        latents=None if patches.latents is None else patches.latents[numbers],
-        prompts=[patches.prompts[number] for number in numbers] if patches.prompts else (),
-        left_out=(),
-    )
+    return replace(patches.picked(patches.asked), left_out=())
 
 
 def spread(patches: Patches, values: Tensor) -> Tensor:

@@ -29,6 +29,21 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What one view is told in place of what the recipe says to all; what it leaves open is the recipe's.
+
+    Args:
+        prompt: What it is to show.
+        guidance_scale: How strongly it follows its prompt, from 0.
+        model: Which of the recipe's models predicts it, by name; empty is the main one.
+    """
+
+    prompt: Prompt | None = None
+    guidance_scale: float | None = None
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Control:
     """An image that steers the noise prediction through a network beside the denoiser; each view gets its own crop.
 
@@ -60,8 +75,8 @@ class LeftOut:
 class Patches:
     """A group: views of one kind, predicted together and averaged with each other.
 
-    A plugin that answers `views` gives `views`, and may give `kind`, `share`, `weights`, `noise` and `left_out`; the
-    loop fills in `latents`, `prompts` and `prediction`. All views of a group have one size.
+    A plugin that answers `views` gives `views`, and may give `kind`, `share`, `weights`, `noise`, `left_out` and
+    `told`; the loop fills in `latents`, `prompts` and `prediction`. All views of a group have one size.
 
     Args:
         views: P views.
@@ -74,6 +89,7 @@ class Patches:
         prediction: The model's guided output for each view, (P, C, h, w).
         controls: Images that steer the prediction; a plugin adds its own around `noise_prediction`.
         left_out: What plugins leave out, each by `narrowed` or `only`; a view is predicted where none leaves it out.
+        told: What each of the P views is told in place of what the recipe says; empty where that is nothing.
         origin: The plugin that added the group, as the loop notes it: `patches.origin is self` in one's own groups.
             Copies made by `dataclasses.replace` keep it.
     """
@@ -88,6 +104,7 @@ class Patches:
     prediction: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
     controls: tuple[Control, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    told: tuple[Told, ...] = ()
     origin: object = field(default=None, repr=False, compare=False)
 
     @property
@@ -141,6 +158,25 @@ class Patches:
     def weighted(self, weights: Tensor) -> Patches:
         """The same group with its weights multiplied by `weights`, broadcastable to (P, 1, h, w)."""
         return replace(self, weights=weights if self.weights is None else self.weights * weights)
+
+    def picked(self, numbers: Sequence[int]) -> Patches:
+        """A group of the views with these numbers, in this order, each with all that is its own; one may come twice."""
+        numbers, count, weights = list(numbers), len(self.views), self.weights
+        # What is the same for all views has one row.
+        a_view_each = weights is not None and weights.ndim == 4 and len(weights) == count
+        return replace(
+            self,
+            views=tuple(self.views[number] for number in numbers),
+            weights=weights[numbers] if weights is not None and a_view_each else weights,
+            noise=None if self.noise is None else self.noise[numbers],
+            latents=None if self.latents is None else self.latents[numbers],
+            prompts=[self.prompts[number] for number in numbers] if self.prompts else (),
+            prediction=None if self.prediction is None else self.prediction[numbers],
+            left_out=tuple(
+                replace(each, predict=tuple(each.predict[number] for number in numbers)) for each in self.left_out
+            ),
+            told=tuple(self.told[number] for number in numbers) if self.told else (),
+        )
 
 
 @dataclass(frozen=True)

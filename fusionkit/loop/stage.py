@@ -17,6 +17,7 @@ from fusionkit.loop.patches import LeftOut as LeftOut
 from fusionkit.loop.patches import Patches as Patches
 from fusionkit.loop.patches import Prompt as Prompt
 from fusionkit.loop.patches import Tiling as Tiling
+from fusionkit.loop.patches import Told as Told
 from fusionkit.loop.views import View, Wrap, wrapped
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from fusionkit import Field, Patches, Plugin, Prompt, RunMemory, Stage, View, hookimpl
+from fusionkit.loop.told import asked_of_main
 from fusionkit.recipe import Count, Number, refuse_bool
 from fusionkit.recipe.prompt_syntax import words_alone
 from fusionkit_accdiffusion.attention_maps import CanvasMaps, maps_of_picture
@@ -165,7 +166,7 @@ class PatchContentPrompts(Plugin):
             len(patches.views),
             patches.size,
             self.levels_of(stage),
-            lambda: patches.asked,
+            lambda: asked_of_main(stage, patches),
             self.layers,
             self.attention,
         ) as seen:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator
 
 from fusionkit import Field, Fused, Patches, Plugin, Prompt, Stage, Step, View, hookimpl
 from fusionkit.keeping import StageCache
+from fusionkit.loop.told import by_model, passes_of, refuse_told
 from fusionkit.recipe import Number, refuse_bool
 from fusionkit_elasticdiffusion.padding import Frame, plain_colour
 from fusionkit_elasticdiffusion.windows import candidates, local_windows, nearest
@@ -95,7 +96,7 @@ class ElasticDiffusion(Plugin):
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
         """What windows are without the prompt; of the whole canvas, what the prompt adds."""
         if patches.origin is not self:
-            return stage.model.predict(stage, at, patches)
+            return by_model(stage, patches, lambda model, part: model.predict(stage, at, part))
         if patches.kind == DIRECTION:
             return self.direction(stage, at, patches)
         frame = Frame(self, stage, replace(at, round=0), patches.size, self.native(stage))
@@ -106,7 +107,13 @@ class ElasticDiffusion(Plugin):
     def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> int:
         """A window once; the small picture twice in each pass."""
         if patches.origin is not self:
-            return len(patches.asked) * stage.info.passes(stage.guidance_at(at))
+            return passes_of(stage, at, patches)
+        refuse_told(
+            patches,
+            self,
+            "its windows hear no prompt, so that another plugin can't give parts of the picture prompts of their own; "
+            "leave out one of both, or use other windows, such as multidiffusion's",
+        )
         return 2 * (self._passes(at) + 1) if patches.kind == DIRECTION else len(patches.asked)
 
     @hookimpl(wrapper=True)

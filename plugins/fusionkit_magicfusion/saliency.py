@@ -20,16 +20,16 @@ POOL, PADDING = 4, 1
 """The smoothing of the published code: the mean of 4 x 4 latent pixels, one row of zeros around them counted."""
 
 
-def saliency(cond: Tensor, baseline: Tensor, scale: float, smoothing: bool = True) -> Tensor:
+def saliency(cond: Tensor, baseline: Tensor, scale: float | Sequence[float], smoothing: bool = True) -> Tensor:
     """S: how strongly guidance responds at each pixel, |scale (cond - baseline)| as a mean over channels; (P, h, w).
 
     Args:
         cond: The conditional predictions, (P, C, h, w).
         baseline: What they are compared with, (P, C, h, w).
-        scale: The guidance scale.
+        scale: The guidance scale, one for all views or one for each.
         smoothing: Whether neighbouring pixels are averaged too.
     """
-    response = (scale * (cond - baseline)).abs()
+    response = (_by_view(scale, cond) * (cond - baseline)).abs()
     # Smoothed before the mean over channels, as the published code rounds: with a large k, one bit decides pixels.
     return (smoothed(response) if smoothing else response).mean(dim=1)
 
@@ -68,9 +68,20 @@ def winners(saliences: Sequence[Tensor]) -> Tensor:
     return torch.stack(tuple(saliences)).argmax(dim=0)
 
 
-def guided(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
+def guided(cond: Tensor, uncond: Tensor, scale: float | Sequence[float]) -> Tensor:
     """A prediction (P, C, h, w) with guidance, uncond + scale (cond - uncond); with none at a scale of at most 1."""
-    return cond if scale <= 1 else uncond + scale * (cond - uncond)
+    import torch
+
+    factor = _by_view(scale, cond)
+    if isinstance(factor, float):
+        return cond if factor <= 1 else uncond + factor * (cond - uncond)
+    return torch.where(factor <= 1, cond, uncond + factor * (cond - uncond))
+
+
+def _by_view(scale: float | Sequence[float], like: Tensor) -> Tensor | float:
+    """One number where that is what all views have, else (P, 1, 1, 1)."""
+    scales = list(scale) if isinstance(scale, Sequence) else [scale]
+    return float(scales[0]) if len(set(scales)) == 1 else like.new_tensor(scales).reshape(-1, 1, 1, 1)
 
 
 def blended(predictions: Sequence[Tensor], winner: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 from fusionkit import Field, Patches, Plugin, Prompt, Stage, StageState, Step, hookimpl
+from fusionkit.loop.told import one_or_each, refuse_told, scales_of
 from fusionkit_magicfusion.roles import Role, Span
 from fusionkit_magicfusion.winners import Winners
 
@@ -89,13 +90,13 @@ class SaliencyNoiseBlending(Plugin):
         if not (group := chosen(patches)).views:
             return spread(patches, group.latents)
         # In one order whatever the recipe's, so that neither ties nor rounding depend on it.
-        scales = {name: self._scale(stage, at, name) for name in self.names}
+        scales = {name: one_or_each(self._scales(stage, at, group, name)) for name in self.names}
         # A model's own way of guiding may depend on its scale: the pair is that of the role's.
         pairs = {
             name: stage.models[name].predict_pair(stage, at, self._asked(stage, group, name), scale)
             for name, scale in scales.items()
         }
-        winner = winners(self._saliences(stage, at, pairs))
+        winner = winners(self._saliences(stage, at, pairs, scales))
         self._seen(stage).add(at, group.views, winner)
         each = [guided(*pairs[name], scale) for name, scale in scales.items()]
         return spread(patches, blended(each, winner))
@@ -103,10 +104,18 @@ class SaliencyNoiseBlending(Plugin):
     @hookimpl
     def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> int:
         """Twice for each model while they take part, else as for the one that draws alone."""
+        refuse_told(
+            patches,
+            self,
+            "it says itself which model draws what, and another plugin tells views to ask one model alone; leave the "
+            "models out there, or leave out one of the plugins",
+            models_alone=True,
+        )
         if self.takes_part(stage, at):
             return len(patches.asked) * 2 * len(self.models)
         alone = self.alone(stage)
-        return len(patches.asked) * stage.infos[alone].passes(self._scale(stage, at, alone))
+        scales = self._scales(stage, at, patches, alone)
+        return sum(stage.infos[alone].passes(scales[number]) for number in patches.asked)
 
     @hookimpl
     def maps(self, stage: Stage, image: Image) -> Mapping[str, Image]:
@@ -129,7 +138,13 @@ class SaliencyNoiseBlending(Plugin):
         """Whether the models are blended at a step."""
         return self.blend.holds(stage.scheduler.remaining(at.timestep), training_timesteps(stage))
 
-    def _saliences(self, stage: Stage, at: Step, pairs: Mapping[str, tuple[Tensor, Tensor]]) -> list[Tensor]:
+    def _saliences(
+        self,
+        stage: Stage,
+        at: Step,
+        pairs: Mapping[str, tuple[Tensor, Tensor]],
+        scales: Mapping[str, float | list[float]],
+    ) -> list[Tensor]:
         """The log of S*, (P, h, w), of each model in the order of `names`, from its outputs with and without prompt."""
         from fusionkit_magicfusion.saliency import log_salience, saliency
 
@@ -137,7 +152,9 @@ class SaliencyNoiseBlending(Plugin):
         for name in self.names:
             cond, uncond = pairs[name]
             baseline = pairs[main(stage)][1] if self.baseline == "shared" else uncond
-            found = saliency(cond, baseline, to_epsilon * max(self._scale(stage, at, name), 1), self.smoothing)
+            scale = scales[name]
+            each = [to_epsilon * max(one, 1) for one in (scale if isinstance(scale, list) else [scale])]
+            found = saliency(cond, baseline, each, self.smoothing)
             saliences.append(log_salience(found, self.models[name].k))
         return saliences
 
@@ -156,10 +173,10 @@ class SaliencyNoiseBlending(Plugin):
 
         return replace(patches, prompts=[own(prompt) for prompt in patches.prompts])
 
-    def _scale(self, stage: Stage, at: Step, name: str) -> float:
-        """A model's guidance scale at a step: its own or the recipe's, inside its interval."""
+    def _scales(self, stage: Stage, at: Step, patches: Patches, name: str) -> list[float]:
+        """A model's guidance scale of each view: its own, what the view is told, or the recipe's; in its interval."""
         role = self.models.get(name, Role())
-        return stage.guidance_at(at, role.guidance_scale, role.guidance_interval)
+        return scales_of(stage, at, patches, role.guidance_scale, role.guidance_interval)
 
     def _seen(self, stage: Stage) -> Winners:
         """What is known of the stage's steps so far."""

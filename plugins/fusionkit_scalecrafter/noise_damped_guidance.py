@@ -20,12 +20,13 @@ from fusionkit.layers import (
     times_larger,
     unets,
 )
+from fusionkit.loop.told import by_model, passes_of, scales_of
 from fusionkit_scalecrafter.re_dilation import NAME, progressed, spread
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fusionkit import ModelInfo
+    from fusionkit import Model, ModelInfo
 
 
 class NoiseDampedGuidance(Plugin):
@@ -73,18 +74,13 @@ class NoiseDampedGuidance(Plugin):
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:
         """B + w (c - u) while it is time, and plain guidance otherwise."""
         if not self._acts(stage, at, patches):
-            return stage.model.predict(stage, at, patches)
-        cond, uncond = stage.model.predict_pair(stage, at, patches)
-        own = {name: spread(self._at(self.factors(info, patches.size), at)) for name, info in unets(stage).items()}
-        with patched(stage, own, NAME):
-            damped = stage.model.predict_without(stage, at, patches)
-        return damped + stage.guidance_at(at) * (cond - uncond)
+            return by_model(stage, patches, lambda model, part: model.predict(stage, at, part))
+        return by_model(stage, patches, lambda model, part: self._damped(stage, at, model, part))
 
     @hookimpl
     def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> int:
         """A third pass of each view, without the prompt, while guidance is damped."""
-        passes = 3 if self._acts(stage, at, patches) else stage.info.passes(stage.guidance_at(at))
-        return len(patches.asked) * passes
+        return len(patches.asked) * 3 if self._acts(stage, at, patches) else passes_of(stage, at, patches)
 
     def factors(self, info: ModelInfo, size: tuple[int, int]) -> dict[str, float]:
         """The first step's factor of each layer that is changed for b, for views of (h, w) latent pixels."""
@@ -94,9 +90,17 @@ class NoiseDampedGuidance(Plugin):
             return by_level(info, self.levels)
         return by_level(info, [times_larger(info, size)] * max(1, len(info.block_out_channels) - 2))
 
+    def _damped(self, stage: Stage, at: Step, model: Model, patches: Patches) -> Tensor:
+        cond, uncond = model.predict_pair(stage, at, patches)
+        own = {name: spread(self._at(self.factors(info, patches.size), at)) for name, info in unets(stage).items()}
+        with patched(stage, own, NAME):
+            damped = model.predict_without(stage, at, patches)
+        scales = damped.new_tensor(scales_of(stage, at, patches)).reshape(-1, 1, 1, 1)
+        return damped + scales * (cond - uncond)
+
     def _acts(self, stage: Stage, at: Step, patches: Patches) -> bool:
         named = self.layers is not None or self.levels is not None
-        guided = stage.info.passes(stage.guidance_at(at)) == 2
+        guided = any(stage.info.passes(scale) == 2 for scale in scales_of(stage, at, patches))
         return guided and is_active(at, self.until) and (named or times_larger(stage.info, patches.size) > 1)
 
     def _at(self, factors: Mapping[str, float], at: Step) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, hookimpl
 from fusionkit.keeping import StageCache
+from fusionkit.loop.told import by_model, passes_of
 from fusionkit.recipe import Count, Number
 from fusionkit_syncdiffusion.likeness import AUTO, network_of, problems, unlikeness
 
@@ -77,7 +78,7 @@ class SyncDiffusion(Plugin):
         passes = yield
         if not self.acts(at) or not _syncs(patches):
             return passes
-        return passes + len(patches.asked) * stage.info.passes(stage.guidance_at(at))
+        return passes + passes_of(stage, at, patches)
 
     @hookimpl(wrapper=True)
     def fuse(self, stage: Stage, groups: Sequence[Patches]) -> Generator[None, Fused, Fused]:
@@ -113,7 +114,9 @@ class SyncDiffusion(Plugin):
             # What was computed without gradients takes part in none.
             return self.unlikeness(stage, self.picture(stage, at, latents, prediction), target.clone())
 
-        gradients = stage.model.gradients(stage, at, patches.narrowed(others, by=self), loss)
+        gradients = by_model(
+            stage, patches.narrowed(others, by=self), lambda model, part: model.gradients(stage, at, part, loss)
+        )
         return torch.nan_to_num(gradients, nan=0.0) * -(self.weight * self.decay**at.index)
 
     @staticmethod
@@ -139,13 +142,5 @@ def _syncs(patches: Patches) -> bool:
 
 def _alone(stage: Stage, at: Step, patches: Patches, number: int) -> Tensor:
     """What is predicted of one view of a group, (1, C, h, w)."""
-    one = replace(
-        patches,
-        views=patches.views[number : number + 1],
-        latents=patches.latents[number : number + 1],
-        prompts=patches.prompts[number : number + 1],
-        weights=None,
-        noise=None,
-        left_out=(),
-    )
-    return stage.model.predict(stage, at, one)
+    one = replace(patches.picked([number]), weights=None, noise=None, left_out=())
+    return by_model(stage, one, lambda model, part: model.predict(stage, at, part))

@@ -10,7 +10,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from fusionkit import Patches, Plugin, Stage, Step, hookimpl
+from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
 from fusionkit.errors import RecipeError
 from fusionkit.fusion import make_recipe
 from fusionkit.models.inspect import info_of_pipeline
@@ -110,7 +110,8 @@ def test_blending_has_it_for_each_role_and_counts_exactly() -> None:
     assert passes == [4, 4, 2, 1, 1, 1]
     assert planned == sum(passes)
     (stage,) = tiny_plan([blending], models=names, scheduler="ddim", steps=6, guidance_interval=[0.5, 1.0]).stages
-    scales = [[blending._scale(stage, at, name) for name in names] for at in stage.steps]
+    view = Patches((View(0, 0, 8, 8),))
+    scales = [[scale for name in names for scale in blending._scales(stage, at, view, name)] for at in stage.steps]
     assert scales == [[4, 1]] * 3 + [[1, 6]] * 3
     later: Any = SaliencyNoiseBlending(
         models={"scene": {}, "rocket": {"prompt": "a rocket"}},

@@ -32,6 +32,7 @@ class Batch:
         latents: As the main model gets them, (P, C, h, w).
         controls: Each with the views' own crops of its hint.
         conditional: Whether the first of its rows have the prompts; not where they are the other half alone.
+        scale: The guidance scale, the same for all of its views.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Batch:
     latents: Tensor
     controls: Sequence[tuple[Control, Tensor]]
     conditional: bool = True
+    scale: float = 1.0
 
     @property
     def halves(self) -> int:
@@ -67,6 +69,7 @@ def batches_of(
     latents: Tensor,
     size: int,
     keys: Sequence[Hashable],
+    scales: Sequence[float],
     controls: Sequence[tuple[Control, Tensor]],
     factor: int,
 ) -> Iterator[Batch]:
@@ -78,13 +81,15 @@ def batches_of(
         latents: As the main model gets them, (P, C, h, w).
         size: Views in one batch at most.
         keys: One for each view; only views of one key share a batch.
+        scales: One guidance scale for each view; likewise, and views with a negative prompt are not with those without.
         controls: Each with what it is shown of the whole canvas, (1, C, H factor, W factor).
         factor: Pixels of that along one side of a latent pixel.
     """
-    for number, part in enumerate(_slices(keys, size)):
+    apart = [(key, scale, len(pair)) for key, scale, pair in zip(keys, scales, pairs, strict=True)]
+    for number, part in enumerate(_slices(apart, size)):
         views = list(patches.views[part])
         hints = [(control, crop_pixels(hint, views, factor)) for control, hint in controls]
-        yield Batch(number, views, pairs[part], latents[part], hints)
+        yield Batch(number, views, pairs[part], latents[part], hints, scale=scales[part.start])
 
 
 def _slices(keys: Sequence[Hashable], size: int) -> Iterator[slice]:

@@ -17,6 +17,7 @@ from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wi
 from fusionkit.loop.model import LayerPatch, ModelInfo, NetInfo, TextToken
 from fusionkit.loop.partly import chosen, spread
 from fusionkit.loop.stage import Control, Patches, Stage, Step
+from fusionkit.loop.told import scales_of
 from fusionkit.loop.views import View
 from fusionkit.models.adapters.batches import Batch, Embedding, Pair, batches_of, only, texts_of, together
 from fusionkit.models.adapters.pictures import PictureModel
@@ -91,21 +92,20 @@ class DiffusersModel(PictureModel):
             stage: The stage.
             at: The step.
             patches: The views, with latents and prompts.
-            guidance_scale: None is the recipe's.
+            guidance_scale: For all views; None is what each is told, or the recipe's.
             guidance_interval: Where guidance begins and ends, in shares of the stage's steps; None is the recipe's.
         """
-        scale = stage.guidance_at(at, guidance_scale, guidance_interval)
         if not (group := chosen(patches)).views:
             return spread(patches, group.latents)
-        if self.info.passes(scale) == 1:
-            return spread(patches, self._run(stage, at, group, scale)[0])
-        cond, uncond = self._run(stage, at, group, scale, guided=True)
-        guided = uncond + scale * (cond - uncond)
-        note_finite(stage, guided, f"the guidance at scale {scale:g}", "use a smaller guidance-scale")
+        scales = scales_of(stage, at, group, guidance_scale, guidance_interval)
+        halves = self._run(stage, at, group, scales, guided=[self.info.passes(scale) > 1 for scale in scales])
+        guided = torch.cat([_guided(each, scale) for each, scale in halves])
+        if any(len(each) > 1 for each, _ in halves):
+            note_finite(stage, guided, f"the guidance at scale {max(scales):g}", "use a smaller guidance-scale")
         return spread(patches, guided)
 
     def predict_pair(
-        self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None
+        self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | Sequence[float] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Two outputs for each view, each (P, C, h, w), float32: with the prompt, and without.
 
@@ -116,12 +116,16 @@ class DiffusersModel(PictureModel):
             stage: The stage.
             at: The step.
             patches: The views, with latents and prompts.
-            guidance_scale: None is the recipe's, whatever its interval says.
+            guidance_scale: One for all views, or one for each of the P; None is what each is told, or the recipe's,
+                whatever its interval says.
         """
         if not (group := chosen(patches)).views:
             return spread(patches, group.latents), spread(patches, group.latents)
-        scale = stage.recipe.guidance_scale if guidance_scale is None else guidance_scale
-        cond, uncond = self._run(stage, at, group, scale, guided=True)
+        if isinstance(guidance_scale, Sequence):
+            scales = [guidance_scale[number] for number in patches.asked]
+        else:
+            scales = scales_of(stage, at, group, guidance_scale, (0.0, 1.0))
+        cond, uncond = together([each for each, _ in self._run(stage, at, group, scales)])
         return spread(patches, cond), spread(patches, uncond)
 
     def predict_with(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
@@ -151,16 +155,15 @@ class DiffusersModel(PictureModel):
             patches: The views, with latents and prompts; those that are left out are NaN.
             loss: Given a view's number, its latents (1, C, h, w) and their guided prediction, a tensor of one number.
         """
-        scale, group = stage.guidance_at(at), chosen(patches)
+        group = chosen(patches)
+        scales = scales_of(stage, at, group)
         found = [torch.empty_like(group.latents[:0])]
         for place, number in enumerate(patches.asked):
             with self._differentiable():
                 latents = group.latents[place : place + 1].clone().requires_grad_()
-                only = replace(group, views=group.views[place : place + 1], latents=latents, left_out=())
-                only.prompts = group.prompts[place : place + 1]
-                halves = self._halves(stage, at, only, scale, guided=self.info.passes(scale) > 1)
-                prediction = halves[0] if len(halves) == 1 else halves[1] + scale * (halves[0] - halves[1])
-                found.extend(torch.autograd.grad(loss(number, latents, prediction), latents))
+                one, scale = replace(group.picked([place]), latents=latents), scales[place]
+                ((halves, _),) = self._halves(stage, at, one, [scale], guided=[self.info.passes(scale) > 1])
+                found.extend(torch.autograd.grad(loss(number, latents, _guided(halves, scale)), latents))
         gradients = torch.cat(found)
         note_finite(stage, gradients, "the gradient of a loss", "lower its weight, or use dtype: float32")
         return spread(patches, gradients)
@@ -230,25 +233,49 @@ class DiffusersModel(PictureModel):
     def _half(self, stage: Stage, at: Step, patches: Patches, scale: float | None, half: int) -> Tensor:
         if not (group := chosen(patches)).views:
             return spread(patches, group.latents)
-        scale = stage.guidance_at(at, scale)
-        return spread(patches, self._run(stage, at, group, scale, guided=True, half=half)[0])
+        halves = self._run(stage, at, group, scales_of(stage, at, group, scale), half=half)
+        return spread(patches, torch.cat([each[0] for each, _ in halves]))
 
     @torch.inference_mode()
     def _run(
-        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False, half: int | None = None
-    ) -> tuple[Tensor, ...]:
+        self,
+        stage: Stage,
+        at: Step,
+        patches: Patches,
+        scales: Sequence[float],
+        *,
+        guided: Sequence[bool] | None = None,
+        half: int | None = None,
+    ) -> list[tuple[tuple[Tensor, ...], float]]:
         """What `_halves` gives, without gradients."""
-        return self._halves(stage, at, patches, scale, guided=guided, half=half)
+        return self._halves(stage, at, patches, scales, guided=guided, half=half)
 
     def _halves(
-        self, stage: Stage, at: Step, patches: Patches, scale: float, *, guided: bool = False, half: int | None = None
-    ) -> tuple[Tensor, ...]:
-        """The outputs for each view: conditional, and unconditional if guided; each (P, C, h, w), float32.
+        self,
+        stage: Stage,
+        at: Step,
+        patches: Patches,
+        scales: Sequence[float],
+        *,
+        guided: Sequence[bool] | None = None,
+        half: int | None = None,
+    ) -> list[tuple[tuple[Tensor, ...], float]]:
+        """Batch by batch, in the views' order, the outputs and the guidance scale: the conditional output, and the
+        unconditional one where guided; each (p, C, h, w), float32.
 
-        As `predict_pair` answers them, in the main model's parameterisation; a `half` is one of the two alone.
+        As `predict_pair` answers them, in the main model's parameterisation.
+
+        Args:
+            stage: The stage.
+            at: The step.
+            patches: The views, all of which are predicted.
+            scales: A guidance scale for each.
+            guided: Whether each has both outputs; None is all.
+            half: Which of the two outputs is the only one; None is neither.
         """
-        texts = texts_of(stage, patches)
-        pairs = self.alike([self.pair(*each) if guided else (self.embed(each[0]),) for each in texts])
+        both = [True] * len(patches.views) if guided is None else guided
+        texts = zip(texts_of(stage, patches), both, strict=True)
+        pairs = self.alike([self.pair(*each) if is_guided else (self.embed(each[0]),) for each, is_guided in texts])
         size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
         self.largest_batch = max(self.largest_batch, min(size, len(pairs)))
         controls = [control for control in patches.controls if control.scale != 0]
@@ -258,15 +285,16 @@ class DiffusersModel(PictureModel):
         bridge = bridge_between(self.info, stage, at)
         noisy = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         found = []
-        for batch in batches_of(patches, pairs, noisy, size, list(map(self.key, pairs)), whole, factor):
+        for batch in batches_of(patches, pairs, noisy, size, list(map(self.key, pairs)), scales, whole, factor):
+            scale = batch.scale
             halves = self.answers(stage, bridge, batch if half is None else only(batch, half), scale)
-            if guided and half is None and scale > 1 and not self._guides_plainly:
+            if len(halves) > 1 and scale > 1 and not self._guides_plainly:
                 cond, uncond = halves
                 result = cond if self.info.takes_guidance else self.guided(cond, uncond, scale)
                 # The half whose plain guidance is the model's own.
                 halves = uncond + (result - uncond) / scale, uncond
-            found.append(tuple(bridge.back(each, batch.latents) for each in halves))
-        return together(found)
+            found.append((tuple(bridge.back(each, batch.latents) for each in halves), scale))
+        return found
 
     def hints(self, stage: Stage, controls: Sequence[Control]) -> tuple[list[Tensor], int]:
         """What ControlNets are shown of the whole canvas, and how many of its pixels are one side of a latent pixel."""
@@ -349,6 +377,14 @@ class DiffusersModel(PictureModel):
                 check_finite(part, f"the text encoder's answer to '{text:.40}'", wider_type(part.dtype))
             self._embeddings[key] = embedding
         return self._embeddings[key]
+
+
+def _guided(halves: tuple[Tensor, ...], scale: float) -> Tensor:
+    """Guidance of two halves, uncond + scale (cond - uncond), (p, C, h, w); one half as it is."""
+    if len(halves) == 1:
+        return halves[0]
+    cond, uncond = halves
+    return uncond + scale * (cond - uncond)
 
 
 def tensors_in(values: Any) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,9 +64,8 @@ class TransformerModel(DiffusersModel):
 
     def alike(self, pairs: Sequence[Pair]) -> list[Pair]:
         """As the family aligns: over the whole group, so that no row depends on the others of its batch."""
-        halves = len(pairs[0])
-        flat = list(self.family.aligned([embedding for pair in pairs for embedding in pair]))
-        return [tuple(flat[start : start + halves]) for start in range(0, len(flat), halves)]
+        aligned = iter(self.family.aligned([embedding for pair in pairs for embedding in pair]))
+        return [tuple(islice(aligned, len(pair))) for pair in pairs]
 
     def key(self, pair: Pair) -> Hashable:
         """The lengths of the texts, where the denoiser can't tell text from what fills it up."""
@@ -103,7 +103,8 @@ class TransformerModel(DiffusersModel):
         height, width = latents.shape[-2:]
         times = timestep.to(latents.device).expand(len(latents))
         assert self._asked is not None, "the denoiser's other arguments come first"
-        key = self.info.kind, height, width, self.conditional_rows, tuple(self._asked.views)
+        # Several batches may be of the same views, which are told different things.
+        key = self.info.kind, height, width, self.conditional_rows, tuple(self._asked.views), self._number
         with self._cache.step(self.denoiser, self._asked.stage, key, times):
             answer = self.family.call(self.denoiser, self._whole(latents), times, dict(conditions))
         return answer[..., :height, :width]
