@@ -36,11 +36,13 @@ class Told:
         prompt: What it is to show.
         guidance_scale: How strongly it follows its prompt, from 0.
         model: Which of the recipe's models predicts it, by name; empty is the main one.
+        part: What the part of the picture is called that it shows; for whoever told it, and for maps.
     """
 
     prompt: Prompt | None = None
     guidance_scale: float | None = None
     model: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True)

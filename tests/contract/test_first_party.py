@@ -12,7 +12,8 @@ from fusionkit_fouriscale import FouriScale, FouriScaleGuidance
 from fusionkit_freescale import RestrainedDilation, ScaleFusion, SizeConditioning
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_hidiffusion import ResolutionAwareUNet, WindowedAttention
-from fusionkit_multidiffusion import MultiDiffusion, Regions
+from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_regions import Regions
 from fusionkit_scalecrafter import AttentionScaling, Dispersion, NoiseDampedGuidance, ReDilation
 from fusionkit_spotdiffusion import ShiftedWindows
 from fusionkit_syncdiffusion import SyncDiffusion

@@ -11,9 +11,10 @@ import torch
 from fusionkit import Patches, Plugin, Prompt, RecipeError, Stage, View, WeightedMean, hookimpl
 from fusionkit.testing import tiny_plan
 from fusionkit_gvcf import GuidedFusion
-from fusionkit_multidiffusion import MultiDiffusion, Region, Regions
+from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_regions import Box, Regions
 
-BOAT = Region(box=(120, 16, 48, 40), adds="with a boat", negative_prompt="two boats")
+BOAT = Box(box=(120, 16, 48, 40), adds="with a boat", negative_prompt="two boats")
 
 
 class Ring(Plugin):
@@ -48,30 +49,30 @@ def test_a_region_has_one_window_around_it_with_its_own_prompt() -> None:
 def test_at_a_border_the_window_stays_on_the_canvas_and_on_a_ring_it_goes_on_at_the_other_edge(
     left: int, ring: bool, first: int
 ) -> None:
-    region = Region(box=(left, 0, 48, 64), prompt="a boat")
+    region = Box(box=(left, 0, 48, 64), prompt="a boat")
     _, (patches,) = asked(*([Ring()] if ring else []), Regions(boxes={"boat": region}))
     assert patches.views[-1] == View(0, first, 8, 8, wrap="x" if ring else "")
 
 
 def test_a_region_that_is_larger_than_a_window_is_covered_by_several() -> None:
-    region = Region(box=(64, 8, 120, 48), prompt="a boat")
+    region = Box(box=(64, 8, 120, 48), prompt="a boat")
     _, (patches,) = asked(MultiDiffusion(stride=64), Regions(boxes={"boat": region}))
     assert [view.left for view in patches.views] == [0, 8, 16, 24, 8, 12, 15]
 
 
 def test_windows_that_lie_inside_a_region_are_not_predicted() -> None:
-    region = Region(box=(128, 0, 128, 64), prompt="a boat")
+    region = Box(box=(128, 0, 128, 64), prompt="a boat")
     _, (patches,) = asked(MultiDiffusion(stride=32), Regions(boxes={"boat": region}, softness=0))
     # Those of the canvas at 0, 4, 8 and 12, of which the last one reaches into the region, and the region's own.
     assert [view.left for view in patches.views] == [0, 4, 8, 12, 16, 20, 24]
     assert [prompt.text for prompt in patches.prompts] == ["the sea"] * 4 + ["a boat"] * 3
-    whole = Region(box=(0, 0, 256, 64), prompt="a boat")
+    whole = Box(box=(0, 0, 256, 64), prompt="a boat")
     _, (patches,) = asked(MultiDiffusion(stride=32), Regions(boxes={"boat": whole}))
     assert {prompt.text for prompt in patches.prompts} == {"a boat"}
 
 
 def test_a_prediction_is_the_regions_inside_it_and_the_others_outside_and_fades_between() -> None:
-    boxes = {"boat": BOAT, "sky": Region(box=(144, 0, 64, 64), prompt="the sky")}
+    boxes = {"boat": BOAT, "sky": Box(box=(144, 0, 64, 64), prompt="the sky")}
     plugin = Regions(boxes=boxes)
     for plugins in ([plugin], [GuidedFusion(), plugin]):
         stage, (patches,) = asked(MultiDiffusion(stride=32), *plugins)
@@ -88,27 +89,27 @@ def test_a_prediction_is_the_regions_inside_it_and_the_others_outside_and_fades_
 def test_a_mask_is_1_inside_0_outside_linear_between_and_whole_where_the_canvas_ends() -> None:
     stage, _ = asked()
     plugin = Regions(boxes={}, softness=0.25)
-    mask = plugin.mask(stage, Region(box=(0, 0, 128, 64), prompt="a boat"))
+    mask = plugin.mask(stage, Box(box=(0, 0, 128, 64), prompt="a boat"))
     assert mask.shape == stage.canvas
     expected = [1.0] * 12 + [3.5 / 4, 2.5 / 4, 1.5 / 4, 0.5 / 4] + [0.0] * 16
     assert mask.tolist() == [expected] * 8
-    inner = plugin.mask(stage, Region(box=(64, 16, 64, 32), prompt="a boat"))
+    inner = plugin.mask(stage, Box(box=(64, 16, 64, 32), prompt="a boat"))
     assert inner[:, 11].tolist() == [0.0, 0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.0]
-    hard = Regions(boxes={}, softness=0).mask(stage, Region(box=(64, 16, 64, 32), prompt="a boat"))
+    hard = Regions(boxes={}, softness=0).mask(stage, Box(box=(64, 16, 64, 32), prompt="a boat"))
     assert hard.sum() == 8 * 4
     assert set(hard.flatten().tolist()) == {0.0, 1.0}
 
 
 def test_a_region_has_its_prompt_or_adds_to_the_recipes() -> None:
-    assert Region(box=(0, 0, 8, 8), prompt="a boat").told("the sea") == Prompt("a boat")
-    assert Region(box=(0, 0, 8, 8), adds="with a boat").told("the sea") == Prompt("the sea with a boat")
+    assert Box(box=(0, 0, 8, 8), prompt="a boat").told("the sea") == Prompt("a boat")
+    assert Box(box=(0, 0, 8, 8), adds="with a boat").told("the sea") == Prompt("the sea with a boat")
     for given in ({}, {"prompt": "a boat", "adds": "with a boat"}):
         with pytest.raises(ValueError, match="either a prompt of its own, or what it adds to the recipe's"):
-            Region(box=(0, 0, 8, 8), **given)
+            Box(box=(0, 0, 8, 8), **given)
 
 
 def test_boxes_are_of_the_finished_picture_whatever_the_stage() -> None:
-    plugin = Regions(boxes={"boat": Region(box=(128, 0, 64, 64), prompt="a boat")})
+    plugin = Regions(boxes={"boat": Box(box=(128, 0, 64, 64), prompt="a boat")})
     plan = tiny_plan([plugin], size=(256, 64))
     half = replace(plan.stages[0], plan=replace(plan.stages[0].plan, size=(128, 32)))
     (region,) = plugin.boxes.values()

@@ -1,0 +1,8 @@
+"""Parts of the picture with prompts, guidance and models of their own (arXiv 2302.08113, section 4.2), as a plugin."""
+
+from __future__ import annotations
+
+from fusionkit_regions.parts import Box, Mask, Once, Region
+from fusionkit_regions.regions import Regions
+
+__all__ = ["Box", "Mask", "Once", "Region", "Regions"]

@@ -1,0 +1,100 @@
+"""What can be said against regions before a model loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fusionkit import Stage, picture_problems
+from fusionkit.errors import did_you_mean
+from fusionkit_regions.parts import Mask, Once, in_pixels
+from fusionkit_regions.places import in_shares
+
+if TYPE_CHECKING:
+    from fusionkit_regions.regions import Regions
+
+# Shares that add up to 1 as they are written may not do so in binary.
+_NEARLY = 1e-6
+
+
+def problems(plugin: Regions, stage: Stage) -> Iterator[str]:
+    """One line for each thing that makes no sense."""
+    for name, region in plugin.regions.items():
+        if isinstance(region, Mask):
+            yield from _of_mask(region, name, stage)
+        elif isinstance(region, Once):
+            yield from _of_place(region, name, stage)
+        else:
+            yield from _of_box(plugin.boxes[name].box, name, stage)
+        if region.model is not None and region.model not in stage.infos:
+            yield _unknown_model(region.model, name, list(stage.infos))
+
+
+def _of_box(box: Sequence[float], name: str, stage: Stage) -> Iterator[str]:
+    size = stage.recipe.size
+    shares = in_shares(box, size)
+    for axis, side, start, share in zip("xy", size, shares[:2], shares[2:], strict=True):
+        ring = axis in stage.wrap
+        beyond = share > 1 + _NEARLY if ring else start < -_NEARLY or start + share > 1 + _NEARLY
+        if beyond:
+            yield (
+                f"box {list(box)} of '{name}' reaches beyond the picture of {size[0]}x{size[1]}; move it, or leave "
+                f"it out"
+            )
+            return
+        if share * side < stage.factor * (1 - _NEARLY):
+            yield (
+                f"box {list(box)} of '{name}' covers nothing: it is smaller than a latent pixel, {stage.factor}x"
+                f"{stage.factor} pixels of the picture; make it larger"
+            )
+            return
+
+
+def _of_mask(region: Mask, name: str, stage: Stage) -> Iterator[str]:
+    from fusionkit_regions.masks import LEAST, aspect_problem, of_picture, soft_of
+
+    unreadable = picture_problems(region.mask, f"mask of '{name}'")
+    if unreadable:
+        yield from unreadable
+    elif problem := aspect_problem(region.mask, stage.recipe.size, name):
+        yield problem
+    else:
+        width, height = stage.recipe.size
+        canvas = height // stage.factor, width // stage.factor
+        soft = soft_of(stage, region.soft_border)
+        if of_picture(region.mask, canvas, soft, stage.wrap).max() < LEAST:
+            yield f"mask '{region.mask}' of '{name}' covers nothing: it is black; paint white where the region is"
+
+
+def _of_place(thing: Once, name: str, stage: Stage) -> Iterator[str]:
+    size = stage.recipe.size
+    if thing.at is not None:
+        limits = size if in_pixels(thing.at) else (1, 1)
+        inside = [
+            axis in stage.wrap or 0 <= place <= limit for axis, place, limit in zip("xy", thing.at, limits, strict=True)
+        ]
+        if not all(inside):
+            yield f"the place {list(thing.at)} of '{name}' lies outside of the picture of {size[0]}x{size[1]}; move it"
+    if thing.size is not None:
+        sides = (
+            thing.size
+            if in_pixels(thing.size)
+            else [share * side for share, side in zip(thing.size, size, strict=True)]
+        )
+        if min(sides) < stage.factor:
+            yield (
+                f"size {list(thing.size)} of '{name}' covers nothing: it is smaller than a latent pixel, "
+                f"{stage.factor}x{stage.factor} pixels of the picture; make it larger"
+            )
+
+
+def _unknown_model(model: str, name: str, known: Sequence[str]) -> str:
+    if len(known) == 1:
+        return (
+            f"'{name}' asks the model '{model}', and the recipe has one model, '{known[0]}'; name them: models: "
+            f"{{{known[0]}: SOURCE, {model}: SOURCE}}"
+        )
+    return (
+        f"'{name}' asks the model '{model}', which is none of the recipe's models{did_you_mean(model, known)}; there "
+        f"are: {', '.join(known)}"
+    )
