@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -50,6 +51,14 @@ class Plugin(BaseModel):
 
     def __hash__(self) -> int:
         return id(self)
+
+    @property
+    def other_models(self) -> Collection[str] | None:
+        """The names of the recipe's models that it tells views to ask, empty for none.
+
+        None where it can't say: then one that answers `noise_prediction` may ask any, and others ask none.
+        """
+        return None
 
     def options(self) -> dict[str, Any]:
         """The options that differ from their defaults, by their YAML names, ready for a recipe."""

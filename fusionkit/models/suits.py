@@ -50,11 +50,20 @@ def _problems(recipe: Recipe, infos: list[ModelInfo]) -> Iterator[str]:
 
 
 def unused_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:
-    """One line where a recipe has several models and no plugin that could ask more than the main one."""
-    if len(infos) < 2 or any(is_hookimpl(type(plugin), "noise_prediction") for plugin in recipe.plugins):
+    """One line where a recipe has models that no plugin asks; the main one always is."""
+    _, *others = infos
+    asked: set[str] = set()
+    for plugin in recipe.plugins:
+        named = plugin.other_models
+        if named is None and is_hookimpl(type(plugin), "noise_prediction"):
+            return []
+        asked.update(named or ())
+    unused = [name for name in others if name not in asked]
+    if not unused:
         return []
-    main, *others = infos
+    instead = "leave them out" if len(unused) < len(others) else "name one 'model'"
     return [
-        f"models {', '.join(repr(name) for name in others)}: no plugin of this recipe asks any model but '{main}'; "
-        f"add one that does, such as saliency-noise-blending, or name one 'model'"
+        f"models {', '.join(repr(name) for name in unused)}: no plugin of this recipe asks any model but "
+        f"{', '.join(repr(name) for name in infos if name not in unused)}; add one that does, such as "
+        f"saliency-noise-blending, or {instead}"
     ]

@@ -114,6 +114,11 @@ class Regions(Plugin):
         return {"regions": regions_picture(image, stage, self.parts(stage))}
 
     @property
+    def other_models(self) -> set[str]:
+        """Those that regions name."""
+        return {region.model for region in self.regions.values() if region.model}
+
+    @property
     def regions(self) -> dict[str, Region]:
         """All regions by name."""
         return {**self.boxes, **self.masks, **self.once}

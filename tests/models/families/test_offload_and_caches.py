@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,20 +11,23 @@ import torch
 from on_families import apart, model_of, run, stage_on
 from tiny_parts import Case
 
-from fusionkit import Recipe
+from fusionkit import Plugin, Recipe
 from fusionkit.models.load import enable_cache, wrap_pipeline
 from fusionkit.models.offers import has_cache
 from fusionkit.models.sharing import place
 from fusionkit.models.suits import unsuitable_options
 from fusionkit.recipe import Cache
 from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_regions import Box, Regions
 
 Passes = list[int]
 
 
-def panorama(model: Any, steps: int = 3, jitter: int = 0, scheduler: str | None = None) -> torch.Tensor:
+def panorama(
+    model: Any, steps: int = 3, jitter: int = 0, scheduler: str | None = None, more: Sequence[Plugin] = ()
+) -> torch.Tensor:
     stage = stage_on(model, scheduler, size=(192, 64), steps=steps, batch_size=2)
-    return run(stage, MultiDiffusion(stride=32, jitter=jitter))
+    return run(stage, MultiDiffusion(stride=32, jitter=jitter), *more)
 
 
 def test_groups_draw_the_same(family: Case) -> None:
@@ -87,3 +91,20 @@ def test_a_cache_skips_what_changes_little_of_the_same_views_alone(family: Case,
     assert apart(first, plain) > 1e-4
     # Of three steps, the first; and views that have moved are new.
     assert passes > whole // 3 if jitter else 3 * passes == whole
+
+
+def test_a_cache_tells_views_of_one_place_apart_that_hear_two_prompts(family: Case) -> None:
+    if family.kind != "qwen-image":
+        pytest.skip("one family shows what is kept of such views")
+    boxes = {name: Box(box=(0, 0, 1, 1), prompt=f"a {name}") for name in ("boat", "hill")}
+    pipe = copy.deepcopy(family.make())
+    enable_cache(pipe.transformer, Cache(first_block=10))
+    model: Any = wrap_pipeline(pipe)
+    model.info = model_of(family, (64, 64)).info
+    counted = whole_passes(model)
+    panorama(model, steps=2, more=[Regions(boxes=boxes)])
+    cached = len(counted)
+    pipe.transformer.disable_cache()
+    panorama(model, steps=2, more=[Regions(boxes=boxes)])
+    # The first of two steps.
+    assert 2 * cached == len(counted) - cached > 0
