@@ -57,6 +57,8 @@ def unused_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:
         named = plugin.other_models
         if named is None and is_hookimpl(type(plugin), "noise_prediction"):
             return []
+        if not infos.keys() >= set(named or ()):
+            return []  # one that is misspelt is told by the plugin
         asked.update(named or ())
     unused = [name for name in others if name not in asked]
     if not unused:

@@ -33,8 +33,15 @@ class TestMultiDiffusionAveraged(PluginContract):
 
 class TestRegions(PluginContract):
     plugin = Regions
-    options = {"boxes": {"left": {"box": (0, 8, 40, 56), "adds": "with a moon"}}}
-    neutral = {"boxes": {}}
+    options = {
+        "boxes": {
+            "left": {"box": (0, 8, 40, 56), "adds": "with a moon", "guidance_scale": 1.0},
+            "right": {"box": (0.4, 0, 0.6, 1), "prompt": "a boat", "soft_border": 24},
+        },
+        "once": "a kite",
+        "bootstrapping": 0.4,
+    }
+    neutral = {"boxes": {"all": {"box": (0, 0, 1, 1), "prompt": "a hill"}}}
     before = (MultiDiffusion(stride=40), GuidedFusion())
 
 
