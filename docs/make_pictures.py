@@ -459,6 +459,22 @@ def vista_drawings() -> Image:
     return sheet
 
 
+def once() -> Image:
+    """A thing that all windows hear of, and one that is to be there once."""
+    told = "a landscape poster of green hills at noon in clear weather with a balloon"
+    return stacked(
+        {
+            "each window is told: with a balloon": run([f"prompt={told}", "plugins.regions=false"], "once-vista"),
+            "once: a balloon": run([], "once-vista"),
+        }
+    )
+
+
+def two_prompts() -> Image:
+    """A prompt for each half."""
+    return stacked({"left: a city; right: a forest": run([], "two-prompts-vista")})
+
+
 def two_styles() -> Image:
     """A panorama in two styles by either embedded world."""
     tinyworld = enlarged(run([], "two-styles-tinyworld"))
@@ -559,6 +575,8 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "tinyworld": tinyworld,
     "two-models": two_models,
     "two-styles": two_styles,
+    "once": once,
+    "two-prompts": two_prompts,
     "vista-drawings": vista_drawings,
     "vista-enlarged": vista_enlarged,
 }
@@ -583,6 +601,8 @@ SOFT = {
     "style-alignment",
     "sync-diffusion",
     "two-styles",
+    "once",
+    "two-prompts",
     "vista-drawings",
     "vista-enlarged",
 }

@@ -249,7 +249,7 @@ def test_what_covers_nothing_and_who_is_unknown_is_told_before_anything_loads_al
         f"regions: mask '{where}wide.png' of 'wide' has 30x10 pixels, and the picture 160x64: their aspect ratios "
         "differ; make the mask 25x10",
         f"regions: mask '{where}black.png' of 'black' covers nothing: it is black; paint white where the region is",
-        f"regions: mask of 'text' '{where}text.png' is not a picture",
+        f"regions: mask of 'text' '{where}text.png' is no picture of a known format",
         f"regions: mask of 'missing' '{where}missing.png' does not exist",
         "regions: the place [200, 10] of 'far' lies outside of the picture of 160x64; move it",
         "regions: size [0.02, 1] of 'small' covers nothing: it is smaller than a latent pixel, 8x8 pixels of the "
