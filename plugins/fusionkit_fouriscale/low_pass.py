@@ -78,7 +78,7 @@ def filtered(x: Tensor, low_pass: Filter, scales: tuple[float, float]) -> Tensor
     kept = mask(size, scales, low_pass.weak, low_pass.floor).to(x.device)
     # A transform of real numbers knows one half of the frequencies; the other is its mirror image.
     real = (kept + kept.flip((0, 1)).roll((1, 1), (0, 1)))[:, : size[1] // 2 + 1] / 2
-    answer = torch.fft.irfft2(torch.fft.rfft2(whole) * real, s=size)
+    answer: Tensor = torch.fft.irfft2(torch.fft.rfft2(whole) * real, s=size)
     return answer[..., :height, :width].to(x.dtype)
 
 
@@ -88,7 +88,8 @@ def mask(size: tuple[int, int], scales: tuple[float, float], weak: bool, floor: 
     # Made once for all: also for those that ask within a gradient.
     with torch.inference_mode(mode=False), torch.no_grad():
         rows, columns = (kept(length, scale, weak, floor) for length, scale in zip(size, scales, strict=True))
-        return torch.fft.ifftshift(torch.outer(rows, columns))
+        found: Tensor = torch.fft.ifftshift(torch.outer(rows, columns))
+        return found
 
 
 def kept(length: int, scale: float, weak: bool, floor: float) -> Tensor:

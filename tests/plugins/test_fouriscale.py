@@ -140,6 +140,14 @@ def test_views_of_the_models_size_stay_as_they_are_and_larger_ones_do_not(kind: 
     assert float((large(both, kind) - large([FouriScale()], kind)).abs().max()) > 1e-3
 
 
+@pytest.mark.parametrize("size", [(264, 72), (216, 184)])
+def test_odd_and_narrow_views_are_drawn(size: tuple[int, int]) -> None:
+    plugins: list[Plugin] = [FouriScale(dilation=2.5, until=1, levels=2), FouriScaleGuidance()]
+    found = large(plugins, size=size, window=size)
+    assert tuple(found.shape) == (1, 4, size[1] // 8, size[0] // 8)
+    assert bool(found.isfinite().all())
+
+
 def test_without_filters_it_is_plain_dilation_and_plain_guidance() -> None:
     spread = FouriScale(floor=1, progressive=False)
     plain = large([ReDilation(factor=3)])
