@@ -76,8 +76,8 @@ def in_windows(features: Tensor, views: Sequence[View], attention: Callable[[Ten
     ]
     for first in range(0, len(places), together):
         part = places[first : first + together]
-        answers = attention(torch.cat([wide[:, rows, columns] for rows, columns in part])).split(batch)
-        for (rows, columns), answer in zip(part, answers, strict=True):
+        answers = attention(torch.cat([wide[:, rows, columns] for rows, columns in part]))
+        for (rows, columns), answer in zip(part, torch.split(answers, batch), strict=True):
             total[:, rows, columns] += answer
             count[:, rows, columns] += 1
     inside = slice(above, above + height), slice(before, before + width)

@@ -25,7 +25,7 @@ SMALLER = {"sd": 512 // 64, "sdxl": 1024 // 256}
 TRANSFORMERS = {"FLUX": "tiny_flux", "Qwen": "tiny_qwen_image", "Z-Image": "tiny_z_image", "3.5": "tiny_sd3"}
 WINDOWS, WINDOW, TOKEN = {"tiny_qwen_image": 1328}, 128, 16
 OF_THE_MODEL = {"model", "models", "base", "revision", "variant", "loras", "offload"}
-IN_PIXELS = ("stride", "jitter")
+IN_PIXELS = ("stride", "jitter", "first", "base")
 
 
 @lru_cache
