@@ -18,7 +18,7 @@ class RestrainedDilation(Plugin):
     """Spread the UNet's convolutions where features are smallest and structure is made, and nowhere else (FreeScale).
 
     Covered are the downsampler into the innermost level, that level's ResNet blocks on the way down, and the middle:
-    one subject in a larger view, with the way up, which makes texture, as it was (arXiv 2412.09626).
+    an enlarged view keeps its subjects, and the way up, which makes texture, is as it was (arXiv 2412.09626).
     """
 
     factor: AutoFactor = Field(
