@@ -130,7 +130,7 @@ def plain_windows(plan: RunPlan) -> bool:
         and len(groups) == 1
         and groups[0].weights is None
         and all(
-            view.dilation == 1 and 0 <= view.top <= height - view.height and 0 <= view.left <= width - view.width
+            not view.is_dilated and 0 <= view.top <= height - view.height and 0 <= view.left <= width - view.width
             for view in groups[0].views
         )
     )

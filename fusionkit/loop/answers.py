@@ -242,12 +242,13 @@ def _views(views: Any, name: str) -> None:
         raise WrongAnswer(f"{name} with views {shown(views)}; expected a tuple of Views")
     # There may be thousands, at every step: one by one they are looked at where something is odd.
     usual = {*map(type, views)} == {View} and {*map(type, chain.from_iterable(map(_NUMBERS, views)))} == {int}
-    if usual and min(map(min, map(_SIDES, views))) >= 1 and {view.wrap for view in views} <= _RINGS:
+    positive = usual and min(map(min, map(_SIDES, views))) >= 1 and min(map(_ACROSS, views)) >= 0
+    if positive and {view.wrap for view in views} <= _RINGS:
         return
     for view in views:
         if not isinstance(view, View):
             raise WrongAnswer(f"{name} with views {shown(view)}; expected a tuple of Views")
-        if not all(_is_whole(part, least) for part, least in zip(view[:5], (_ANY, _ANY, 1, 1, 1), strict=True)):
+        if not all(map(_is_whole, _NUMBERS(view), _LEAST)):
             raise WrongAnswer(f"{name} with {view!r:.120}; expected whole numbers, sides and dilation from 1")
         if view.wrap not in WRAPS:
             raise WrongAnswer(f"{name} with {view!r:.120}; expected a wrap of {_WRITTEN_WRAPS}")
@@ -377,9 +378,11 @@ def _is_tensor(answer: Any) -> bool:
 
 
 _ANY = -(2**62)
-# Of a view: height, width and dilation.
+# Of a view: height, width and dilation; all of its numbers, and what each is at least.
 _SIDES = itemgetter(2, 3, 4)
-_NUMBERS = itemgetter(0, 1, 2, 3, 4)
+_ACROSS = itemgetter(6)
+_NUMBERS = itemgetter(0, 1, 2, 3, 4, 6)
+_LEAST = (_ANY, _ANY, 1, 1, 1, 0)
 _RINGS = frozenset(WRAPS)
 _WRITTEN_WRAPS = ", ".join(map(repr, WRAPS))
 _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {

@@ -186,8 +186,9 @@ def check_views(stage: Stage, groups: Sequence[Patches]) -> None:
 
 
 def _check_ring(view: View, canvas: tuple[int, int]) -> None:
-    for axis, samples, length, what in zip("yx", view[2:4], canvas, ("higher", "wider"), strict=True):
-        if axis in view.wrap and (samples - 1) * view.dilation >= length:
+    for axis, samples, apart, length in zip("yx", view[2:4], view.apart, canvas, strict=True):
+        if axis in view.wrap and (samples - 1) * apart >= length:
+            what = "higher" if axis == "y" else "wider"
             raise CanvasError(f"{view} is {what} than the ring of {length} latent pixels that it lies on")
 
 

@@ -174,7 +174,7 @@ class Stage:
         )
         return [
             (0, 0)
-            if view.dilation > 1
+            if view.is_dilated
             else (int(max(0, view.top) * self.factor * down), int(max(0, view.left) * self.factor * across))
             for view in wrapped(views, self.canvas, self.wrap)
         ]

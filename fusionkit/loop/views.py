@@ -22,6 +22,8 @@ Piece = tuple[slice, slice]
 class View(NamedTuple):
     """One view of the canvas, in latent pixels: `height` x `width` samples, each `dilation` pixels apart.
 
+    Columns are `across` pixels apart in place of that, where it is not 0.
+
     A view may reach over the canvas' border: there it sees zeros, and what is predicted there counts for nothing.
     Where the canvas is a ring along an axis, told by `wrap`, it goes on at the other edge instead. Views that hooks are
     given know the ring of their stage, whoever made them.
@@ -33,6 +35,17 @@ class View(NamedTuple):
     width: int
     dilation: int = 1
     wrap: Wrap = ""
+    across: int = 0
+
+    @property
+    def apart(self) -> tuple[int, int]:
+        """How many latent pixels lie from one row to the next, and from one column to the next."""
+        return self.dilation, self.across or self.dilation
+
+    @property
+    def is_dilated(self) -> bool:
+        """Whether it leaves out rows or columns between its own, and so shows more of the picture than its size."""
+        return self.apart != (1, 1)
 
     def pieces(self, canvas: tuple[int, int]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
         """Where on a canvas (H, W) its rows lie, and where its columns; on a ring there may be several pieces of each.
@@ -56,8 +69,8 @@ def _pieces(view: View, canvas: tuple[int, int]) -> tuple[tuple[Piece, ...], tup
     rows = _on_ring if "y" in view.wrap else _on_line
     columns = _on_ring if "x" in view.wrap else _on_line
     return (
-        rows(view.top, view.height, view.dilation, canvas[0]),
-        columns(view.left, view.width, view.dilation, canvas[1]),
+        rows(view.top, view.height, view.apart[0], canvas[0]),
+        columns(view.left, view.width, view.apart[1], canvas[1]),
     )
 
 

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
+from fusionkit import Patches, Plugin, Stage, Step, hookimpl
 from fusionkit.loop.ring import continued
 from fusionkit.loop.views import Wrap, wrapped
 from fusionkit.recipe import Number, limits
 from fusionkit.recipe.costs import too_many_views
 from fusionkit_accdiffusion.cosine import cosine
+from fusionkit_accdiffusion.samples import among, dilated_views, start_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 KIND = "dilated"
-# So many integers that the remainder of a draw is as good as evenly drawn.
-_MANY = 2**31 - 1
 Exponent = Annotated[Number, Field(gt=0)]
 
 
@@ -74,7 +73,7 @@ class DilatedSampling(Plugin):
         c2 = cosine(stage, at, self.weight_exponent)
         if c2 <= self.skip_below:
             return groups
-        dilated = Patches(dilated_views(stage.canvas, dilation, self._start(stage, at)), KIND, share=c2)
+        dilated = Patches(dilated_views(stage.canvas, dilation, start_of(stage, at)), KIND, share=c2)
         if 1 - c2 <= self.skip_below:
             return [dilated]
         return [*(replace(patches, share=patches.share * (1 - c2)) for patches in groups), dilated]
@@ -92,7 +91,7 @@ class DilatedSampling(Plugin):
                 return (yield)
             order = self.permutation(stage, at, samples.shape)
             if patches.predict is not None:
-                order = _among(order, patches.asked)
+                order = among(order, patches.asked)
             patches.latents = given.gather(0, order)
             mixed = yield
             return mixed.gather(0, order.argsort(0))
@@ -103,13 +102,6 @@ class DilatedSampling(Plugin):
         """For each channel and place, which sample (0..s^2 - 1) each sample gets its pixel from; (s^2, C, h, w)."""
         return stage.noise("window interaction", shape, at).argsort(0)
 
-    def _start(self, stage: Stage, at: Step) -> tuple[int, int]:
-        """Where the first sample begins, (row, column): on a ring elsewhere at each step, so that no edge stays one."""
-        if not stage.wrap:
-            return 0, 0
-        row, column = stage.integers("dilated samples on a ring", 2, 0, _MANY, at=at)
-        return row % stage.canvas[0] if "y" in stage.wrap else 0, column % stage.canvas[1] if "x" in stage.wrap else 0
-
     def _smoothed(self, stage: Stage, at: Step, samples: Tensor) -> Tensor:
         """The samples of the filtered canvas, with the mean and the standard deviation of the unfiltered one."""
         import torch
@@ -117,7 +109,7 @@ class DilatedSampling(Plugin):
         from fusionkit.loop.canvas import gather, scatter
 
         dilation = times_larger(stage)
-        views = wrapped(dilated_views(stage.canvas, dilation, self._start(stage, at)), stage.canvas, stage.wrap)
+        views = wrapped(dilated_views(stage.canvas, dilation, start_of(stage, at)), stage.canvas, stage.wrap)
         canvas = scatter(samples, views, samples.new_zeros(1, samples.shape[1], *stage.canvas))
         # Where a side is no multiple, zeros lie above or left of the canvas: they count for neither of the two. On a
         # ring the canvas goes on there, and some of its pixels are in two samples.
@@ -129,36 +121,9 @@ class DilatedSampling(Plugin):
         return gather(smooth, views)
 
 
-def _among(order: Tensor, asked: Sequence[int]) -> Tensor:
-    """A permutation (P, C, h, w) among those views alone that are asked for; the others keep their pixels."""
-    import torch
-
-    numbers = torch.tensor(asked, device=order.device)
-    among = torch.arange(len(order), device=order.device).reshape(-1, 1, 1, 1).expand_as(order).clone()
-    among[numbers] = numbers[order[numbers].argsort(0)]
-    return among
-
-
 def times_larger(stage: Stage) -> int:
     """How often the model's window fits into the longer side of the canvas, rounded up."""
     return max(-(-length // window) for length, window in zip(stage.canvas, stage.window, strict=True))
-
-
-def dilated_views(canvas: tuple[int, int], dilation: int, start: tuple[int, int] = (0, 0)) -> tuple[View, ...]:
-    """The dilation^2 views of every dilation-th latent pixel, row by row.
-
-    Where a side of the canvas (H, W) is no multiple, the first ones begin above or left of it.
-
-    Args:
-        canvas: (H, W) in latent pixels.
-        dilation: How many latent pixels lie from one to the next.
-        start: Where the first one begins on a ring, (row, column).
-    """
-    height, width = (-(-side // dilation) for side in canvas)
-    top, left = start[0] + canvas[0] - height * dilation, start[1] + canvas[1] - width * dilation
-    return tuple(
-        View(top + row, left + column, height, width, dilation) for row in range(dilation) for column in range(dilation)
-    )
 
 
 def gaussian_filter(canvas: Tensor, size: int, sigma: float, wrap: Wrap = "") -> Tensor:

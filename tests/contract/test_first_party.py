@@ -7,6 +7,7 @@ from typing import Any
 from fusionkit import Stage, hookimpl
 from fusionkit.testing import PluginContract, tiny_controlnet
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
+from fusionkit_cutdiffusion import CutDiffusion
 from fusionkit_elasticdiffusion import ElasticDiffusion
 from fusionkit_fouriscale import FouriScale, FouriScaleGuidance
 from fusionkit_freescale import RestrainedDilation, ScaleFusion, SizeConditioning
@@ -58,6 +59,12 @@ class TestSyncDiffusion(PluginContract):
     neutral = {"loss": "tinyworld", "weight": 0}
     before = (MultiDiffusion(stride=64),)
     fields = {"size": (128, 64)}
+
+
+class TestCutDiffusion(PluginContract):
+    plugin = CutDiffusion
+    neutral = {"until": 0}
+    before = (MultiDiffusion(stride=32, jitter=8),)
 
 
 class TestElasticDiffusion(PluginContract):

@@ -69,6 +69,11 @@ OWN: Mapping[str, tuple[tuple[str, str], ...]] = {
         (r"stage\d_(noise|encoded_latents|views_block\d+)$|initial_noise$|params$", "whole"),
         (r".*", "nothing"),
     ),
+    "cutdiffusion": (
+        (r"canvas_after_step$|structure_latents_after_step$", "grid4"),
+        (r"(views|shuffle_index|timesteps|params)$", "whole"),
+        (r".*", "nothing"),
+    ),
     "syncdiffusion": (
         (r"canvas_after_step$", "first sample, grid4"),
         (r"gradients_step_x_view$", "grid8"),

@@ -15,8 +15,9 @@ import torch
 from arrays import SEEDED, load
 from torch import Tensor
 
-from fusionkit import Cancelled, Fused, Patches, Plugin, Recipe, Stage, Step, hookimpl
+from fusionkit import Cancelled, Fused, Patches, Plugin, Recipe, Stage, Step, View, hookimpl
 from fusionkit.loop.canvas import scatter
+from fusionkit.models.adapters.stable_diffusion_xl import StableDiffusionXL
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.runs.run import execute, prepare
@@ -157,6 +158,21 @@ class Record(Plugin):
             raise Cancelled
 
 
+class Padded(StableDiffusionXL):
+    """SDXL told of windows' positions on a canvas padded for their jitter, as DemoFusion's code and others tell it."""
+
+    padding = 0
+    from_stage = 0
+
+    def conditions(self, stage: Stage, views: Sequence[View], embeddings: Any, scale: float) -> dict[str, Any]:
+        if stage.index >= self.from_stage:
+            views = [
+                view if view.is_dilated else view._replace(top=view.top + self.padding, left=view.left + self.padding)
+                for view in views
+            ]
+        return super().conditions(stage, views, embeddings, scale)
+
+
 @lru_cache
 def checkpoint(name: str) -> Any:
     pipe = diffusers.DiffusionPipeline.from_pretrained(HERE / "checkpoints" / name, local_files_only=True)
@@ -184,9 +200,17 @@ def own_config(case: Case) -> dict[str, Any]:
 
 
 def run(
-    case: Case, plugins: Sequence[Plugin], size: tuple[int, int], window: tuple[int, int], steps: int | None = None
+    case: Case,
+    plugins: Sequence[Plugin],
+    size: tuple[int, int],
+    window: tuple[int, int],
+    steps: int | None = None,
+    padding: int | None = None,
 ) -> Seen:
-    """Run a case, or so many steps of it, the first ones; size and window are (width, height) in pixels."""
+    """Run a case, or so many steps of it, the first ones; size and window are (width, height) in pixels.
+
+    The padding is that of `Padded`, in latent pixels.
+    """
     pipe, seen = pipeline_of(case), Seen()
     recipe = Recipe(
         prompt=case.params["prompt"],
@@ -206,8 +230,12 @@ def run(
         ],
     )
     plan = prepare(recipe, info_of_pipeline(pipe), [Record(seen=seen, steps=steps)])
+    model: Any = wrap_pipeline(pipe, batch_size=None)
+    if padding is not None:
+        model = Padded(pipe, info_of_pipeline(pipe))
+        model.padding = padding
     with suppress(Cancelled):
-        execute(plan, wrap_pipeline(pipe, batch_size=None))
+        execute(plan, model)
     assert len(seen.canvases) == (recipe.steps if steps is None else steps)
     return seen
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 import torch
-from replay import HERE, Case, apart, largest, pipeline_of
+from replay import HERE, Case, Padded, apart, largest, pipeline_of
 from rounding import rounding
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from fusionkit import Cancelled, Patches, Plugin, Prompt, Recipe, Stage, Step, View, hookimpl, windows
 from fusionkit.loop.views import jittered
-from fusionkit.models.adapters.stable_diffusion_xl import StableDiffusionXL
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.runs.run import execute, prepare
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, ProgressiveUpscaling
@@ -131,20 +130,6 @@ class Only(Plugin):
         return [patches for patches in groups if patches.kind != self.without] if len(groups) > 1 else groups
 
 
-class Padded(StableDiffusionXL):
-    """SDXL told of windows' positions on the padded canvas, as the reference tells it."""
-
-    padding = 0
-
-    def conditions(self, stage: Stage, views: Sequence[View], embeddings: Any, scale: float) -> dict[str, Any]:
-        if stage.index > 0:
-            views = [
-                view if view.dilation > 1 else view._replace(top=view.top + self.padding, left=view.left + self.padding)
-                for view in views
-            ]
-        return super().conditions(stage, views, embeddings, scale)
-
-
 def exponent(value: float, on: bool = True) -> Any:
     return value if on else "off"
 
@@ -202,7 +187,7 @@ def run(case: Case, batch_size: int | None = None, steps: int | None = None, **c
         guidance = call.get("multi_guidance_scale", call["guidance_scale"])
         stage.recipe = plan.recipe.model_copy(update={"guidance_scale": guidance})
     model = Padded(pipe, info)
-    model.padding = padding
+    model.padding, model.from_stage = padding, 1
     with suppress(Cancelled):
         execute(plan, model)
     return kept

@@ -129,6 +129,7 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "a view without height": lambda: group(views=(View(0, 0, 0, 20),)),
         "a view of negative width": lambda: group(views=(View(0, 0, 10, -20),)),
         "dilation 0": lambda: group(views=(View(0, 0, 10, 20, 0),)),
+        "columns below 0 apart": lambda: group(views=(View(0, 0, 10, 20, across=-2),)),
         "a kind of numbers": lambda: group(kind=3),
         "a share of text": lambda: group(share="1"),
         "no share": lambda: group(share=None),

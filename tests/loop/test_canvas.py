@@ -60,14 +60,17 @@ def test_crossing_jitter_moves_views_at_an_edge_outward_alone() -> None:
     assert asked[:4] == [(-2, 0), (-1, 0), (-2, 2), (-1, 0)]
 
 
-@pytest.mark.parametrize("view", [View(-2, 1, 4, 3), View(4, 5, 4, 4), View(-1, -1, 4, 4, 2), View(-3, -2, 20, 20)])
+@pytest.mark.parametrize(
+    "view",
+    [View(-2, 1, 4, 3), View(4, 5, 4, 4), View(-1, -1, 4, 4, 2), View(-3, -2, 20, 20), View(-1, -2, 4, 3, across=3)],
+)
 def test_a_view_over_the_border_sees_zeros_and_counts_for_nothing_there(view: View) -> None:
     canvas = torch.arange(1.0, 2 * 6 * 7 + 1).reshape(1, 2, 6, 7)
     pad = 30
     padded = torch.nn.functional.pad(canvas, (pad,) * 4)
-    d = view.dilation
-    rows = torch.arange(view.height) * d + view.top + pad
-    columns = torch.arange(view.width) * d + view.left + pad
+    down, across = view.apart
+    rows = torch.arange(view.height) * down + view.top + pad
+    columns = torch.arange(view.width) * across + view.left + pad
     patch = gather(canvas, [view])
     assert patch.equal(padded[:, :, rows[:, None], columns])
     back = scatter(patch, [view], torch.zeros_like(canvas))

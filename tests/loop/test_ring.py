@@ -88,6 +88,8 @@ def test_views_begin_on_a_ring_and_know_it() -> None:
         View(5, 6, 3, 4, 2),
         View(0, 3, 6, 8),
         View(2, 7, 2, 4, 2),
+        View(3, 6, 3, 3, 2, across=3),
+        View(4, 1, 5, 3, across=2),
     ],
 )
 @pytest.mark.parametrize("wrap", WRAPS)
@@ -99,7 +101,7 @@ def test_what_a_view_of_a_ring_sees_is_the_rolled_canvas(view: View, wrap: Wrap)
     for row in range(3) if "y" in wrap else (0,):
         for column in range(3) if "x" in wrap else (0,):
             plane[..., row * height :, column * width :][..., :height, :width] = canvas
-    seen = plane[..., view.top :: view.dilation, view.left :: view.dilation][..., : view.height, : view.width]
+    seen = plane[..., view.top :: view.apart[0], view.left :: view.apart[1]][..., : view.height, : view.width]
     on_ring = view._replace(wrap=wrap)
     assert gather(canvas, [on_ring]).equal(seen)
     # Scattering is its transpose: <gather(c), p> = <c, scatter(p)>.
@@ -130,6 +132,8 @@ def test_a_view_longer_than_its_ring_is_refused() -> None:
         check_views(stage, [Patches((View(0, 3, 8, 17, wrap="x"),))])
     with pytest.raises(CanvasError, match="higher than the ring of 8"):
         check_views(stage, [Patches((View(0, 0, 5, 16, 2, wrap="xy"),))])
+    with pytest.raises(CanvasError, match="wider than the ring"):
+        check_views(stage, [Patches((View(0, 0, 8, 9, wrap="x", across=2),))])
 
     class Wide(Plugin):
         @hookimpl

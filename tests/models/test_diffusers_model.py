@@ -113,17 +113,17 @@ def test_sdxl_is_told_where_a_view_lies() -> None:
     model = wrap_pipeline(pipe)
     stage = stage_on(model, size=(512, 384))
     # A view over the border begins at it; a dilated one shows the whole picture.
-    views = [View(3, 5, 16, 16), View(-2, 5, 16, 16), View(3, 5, 16, 16, dilation=2)]
+    views = [View(3, 5, 16, 16), View(-2, 5, 16, 16), View(3, 5, 16, 16, dilation=2), View(3, 5, 16, 16, across=2)]
 
-    model.predict(stage, stage.steps[0], patches_on(stage, views, ["a cat"] * 3))
+    model.predict(stage, stage.steps[0], patches_on(stage, views, ["a cat"] * 4))
 
-    ids = [[384, 512, top, left, 384, 512] for top, left in ((24, 40), (0, 40), (0, 0))]
+    ids = [[384, 512, top, left, 384, 512] for top, left in ((24, 40), (0, 40), (0, 0), (0, 0))]
     conditions = seen[0]["added_cond_kwargs"]
     assert conditions["time_ids"].tolist() == [*ids, *ids]
     # The unconditional half of an empty negative prompt is zeros, as in the pipeline.
-    assert conditions["text_embeds"][:3].abs().max() > 0
-    assert conditions["text_embeds"][3:].abs().max() == 0
-    assert seen[0]["encoder_hidden_states"][3:].abs().max() == 0
+    assert conditions["text_embeds"][:4].abs().max() > 0
+    assert conditions["text_embeds"][4:].abs().max() == 0
+    assert seen[0]["encoder_hidden_states"][4:].abs().max() == 0
 
 
 def test_sdxl_without_forced_zeros_encodes_the_empty_prompt() -> None:

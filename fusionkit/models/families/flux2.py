@@ -109,7 +109,7 @@ def _moved(asked: Asked) -> tuple[Tensor, Tensor] | None:
     """
     import torch
 
-    if all(view.dilation == 1 and view.top % 2 == view.left % 2 == 0 for view in asked.views):
+    if all(not view.is_dilated and view.top % 2 == view.left % 2 == 0 for view in asked.views):
         return None
     vae, like = asked.pipe.vae, asked.like
     norm, (high, wide) = vae.bn, vae.config.patch_size
@@ -118,8 +118,8 @@ def _moved(asked: Asked) -> tuple[Tensor, Tensor] | None:
     found = []
     for view in asked.views:
         own = torch.arange(asked.size[0] * high) % high, torch.arange(asked.size[1] * wide) % wide
-        rows = (view.top + view.dilation * torch.arange(len(own[0]))) % high
-        columns = (view.left + view.dilation * torch.arange(len(own[1]))) % wide
+        rows = (view.top + view.apart[0] * torch.arange(len(own[0]))) % high
+        columns = (view.left + view.apart[1] * torch.arange(len(own[1]))) % wide
         there, here = (slice(None), rows[:, None], columns[None]), (slice(None), own[0][:, None], own[1][None])
         found.append((std[there] / std[here], (mean[there] - mean[here]) / std[here]))
     factors, terms = zip(*found, strict=True)
