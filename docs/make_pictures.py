@@ -212,6 +212,18 @@ def elastic_diffusion() -> Image:
     )
 
 
+def cut_diffusion() -> Image:
+    """A canvas of twice the window's sides by plain windows, and by interleaved pictures of the whole at first."""
+    changes = ("steps=20", "seed=2")
+    columns = {
+        "multidiffusion": "plugins.cut-diffusion=false",
+        "until 0.25": "plugins.cut-diffusion.until=0.25",
+        "until 0.5": "plugins.cut-diffusion.until=0.5",
+        "0.5, no shuffle": "plugins.cut-diffusion={until: 0.5, shuffle: false}",
+    }
+    return beside({label: run([*changes, change], "cutdiffusion-vista") for label, change in columns.items()})
+
+
 def larger_views() -> Image:
     """One view of twice the model's side: direct, and with what makes a UNet fit for it."""
     columns = {
@@ -556,6 +568,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
     "controlnet": controlnet,
     "cross-domain-fusion": cross_domain_fusion,
+    "cut-diffusion": cut_diffusion,
     "elastic-diffusion": elastic_diffusion,
     "fifty-samples": fifty_samples,
     "fine-grained-fusion": fine_grained_fusion,
@@ -586,6 +599,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
 EXACT = {"guidance-map", "hero", "magicfusion-shares", "magicfusion-winners", "patch-content-prompts", "two-models"}
 # Soft colours, and sheets of many drawings.
 SOFT = {
+    "cut-diffusion",
     "fine-grained-fusion-vista",
     "elastic-diffusion",
     "fifty-samples",

@@ -53,10 +53,18 @@ class ResolutionAwareUNet(Plugin, name="resolution-aware-unet"):
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:
         """Predict with smaller features inside while it is time."""
+
+        def alone(forward: Any, *args: Any, **kwargs: Any) -> Any:
+            # Asked within the model: plugins further in may bring a ControlNet.
+            if patches.controls:
+                problem = "a ControlNet adds features of the sizes that it changes; leave out one of the two"
+                raise RecipeError([f"{self.plugin_name}: {problem}"])
+            return forward(*args, **kwargs)
+
         put = {name: self.put(info, at, patches.size) for name, info in unets(stage).items()}
-        if patches.controls and any(put.values()):
-            problem = "a ControlNet adds features of the sizes that it changes; leave out one of the two"
-            raise RecipeError([f"{self.plugin_name}: {problem}"])
+        for layers in put.values():
+            if layers:
+                layers["conv_in"] = LayerPatch(around=alone)
         with patched(stage, put, self.plugin_name):
             return (yield)
 

@@ -43,10 +43,14 @@ class AttentionScaling(Plugin):
         found = {}
         for name, info in unets(stage).items():
             ratio = area_ratio(info, patches.size)
-            # The queries are scaled, which scales the logits, whatever kernel computes them.
-            patch = LayerPatch(around=partial(_scaled, ratio))
-            layers = stage.models.get(name, stage.model).layers("*attn1.to_q") if ratio != 1 else ()
-            found[name] = dict.fromkeys(layers, patch)
+            # The queries are scaled, which scales the logits, whatever kernel computes them. Where projections are
+            # fused (`fuse_qkv_projections`), a layer of its own answers queries, keys and values beside each other.
+            model = stage.models.get(name, stage.model)
+            found[name] = {
+                layer: LayerPatch(around=partial(_scaled, ratio, parts))
+                for pattern, parts in (("*attn1.to_q", 1), ("*attn1.to_qkv", 3))
+                for layer in (model.layers(pattern) if ratio != 1 else ())
+            }
         with patched(stage, found, self.plugin_name):
             return (yield)
 
@@ -62,7 +66,10 @@ def attention_factor(tokens: int, ratio: float) -> float:
     return float((log(max(tokens, FEWEST)) / log(max(tokens / ratio, FEWEST))) ** 0.5)
 
 
-def _scaled(ratio: float, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Queries (B, N, C)."""
+def _scaled(ratio: float, parts: int, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """What a layer answers, (B, N, C), its queries scaled, which are the first of so many parts of C."""
+    import torch
+
     answer: Tensor = forward(hidden, *args, **kwargs)
-    return answer * attention_factor(answer.shape[1], ratio)
+    queries, *others = answer.chunk(parts, -1)
+    return torch.cat([queries * attention_factor(answer.shape[1], ratio), *others], -1)

@@ -22,6 +22,7 @@ def re_dilated(
     padding: Any,
     dilation: tuple[int, int],
     groups: int,
+    whole: bool = False,
 ) -> Tensor:
     """A convolution that reaches `factor` times as far, to the nearest pixel of what it would answer.
 
@@ -38,19 +39,21 @@ def re_dilated(
         padding: Of the layer; it becomes what keeps the size.
         dilation: Of the layer, 1.
         groups: Of the layer.
+        whole: Whether half a row or column of an odd side counts as one, as it does without re-dilation.
 
     Returns:
-        (B, out, h // stride, w // stride).
+        (B, out, h / stride, w / stride), rounded down, or up where `whole` says so.
     """
     reach = (weight.shape[-1] - 1) // 2
     if reach == 0:
         return conv2d(x, weight, bias, stride, padding, dilation, groups)
     factor = factor / reach
-    whole = ceil(factor)
+    spread = ceil(factor)
     height, width = x.shape[-2:]
-    stretched = _resized(x, (round(height * whole / factor), round(width * whole / factor)))
-    answer = conv2d(stretched, weight, bias, stride, whole * reach, whole, groups)
-    return _resized(answer, (max(1, height // stride[0]), max(1, width // stride[1])))
+    stretched = _resized(x, (round(height * spread / factor), round(width * spread / factor)))
+    answer = conv2d(stretched, weight, bias, stride, spread * reach, spread, groups)
+    up = (stride[0] - 1, stride[1] - 1) if whole else (0, 0)
+    return _resized(answer, (max(1, (height + up[0]) // stride[0]), max(1, (width + up[1]) // stride[1])))
 
 
 def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -92,7 +92,9 @@ class NoiseDampedGuidance(Plugin):
 
     def _damped(self, stage: Stage, at: Step, model: Model, patches: Patches) -> Tensor:
         cond, uncond = model.predict_pair(stage, at, patches)
-        own = {name: spread(self._at(self.factors(info, patches.size), at)) for name, info in unets(stage).items()}
+        own = {
+            name: spread(self._at(self.factors(info, patches.size), at), patches) for name, info in unets(stage).items()
+        }
         with patched(stage, own, NAME):
             damped = model.predict_without(stage, at, patches)
         scales = damped.new_tensor(scales_of(stage, at, patches)).reshape(-1, 1, 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
@@ -86,7 +86,9 @@ class ReDilation(Plugin):
         """Predict with spread kernels while it is time."""
         if not is_active(at, self.until):
             return (yield)
-        found = {name: spread(self._at(self.factors(info, patches.size), at)) for name, info in unets(stage).items()}
+        found = {
+            name: spread(self._at(self.factors(info, patches.size), at), patches) for name, info in unets(stage).items()
+        }
         with patched(stage, found, NAME):
             return (yield)
 
@@ -105,11 +107,16 @@ class ReDilation(Plugin):
         return {layer: progressed(factor, at, self.until) for layer, factor in factors.items()}
 
 
-def spread(factors: Mapping[str, float]) -> dict[str, LayerPatch]:
-    """The patches of layers whose kernels are spread by a factor each."""
+def spread(factors: Mapping[str, float], patches: Patches) -> dict[str, LayerPatch]:
+    """The patches of layers whose kernels are spread by a factor each, while a group is predicted."""
+    return {layer: LayerPatch(convolution=partial(_spread, factor, patches)) for layer, factor in factors.items()}
+
+
+def _spread(factor: float, patches: Patches, *convolution: Any) -> Tensor:
     from fusionkit_scalecrafter.convolution import re_dilated
 
-    return {layer: LayerPatch(convolution=partial(re_dilated, factor)) for layer, factor in factors.items()}
+    # What a ControlNet adds is as large as features are without re-dilation. Plugins further in may bring one.
+    return re_dilated(factor, *convolution, whole=bool(patches.controls))
 
 
 def progressed(factor: float, at: Step, until: float) -> float:

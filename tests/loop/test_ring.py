@@ -24,8 +24,9 @@ from fusionkit.models.silence import quiet_diffusers
 from fusionkit.testing import execute_tiny, tiny_model, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_accdiffusion.controlnet import beyond_the_edges
-from fusionkit_accdiffusion.dilated_sampling import dilated_views, gaussian_filter
+from fusionkit_accdiffusion.dilated_sampling import gaussian_filter
 from fusionkit_accdiffusion.masks import opened, shares
+from fusionkit_accdiffusion.samples import dilated_views, start_of
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_gvcf.reference import Reference
 from fusionkit_metrics.seam import Seam, border_shares, jumps
@@ -360,7 +361,7 @@ def test_the_filter_of_dilated_samples_goes_around() -> None:
     samples = DilatedSampling(sigma=2.0)
     (stage,) = tiny_plan([Ring(wrap="xy"), samples], size=(136, 104)).stages[-1:]
     latents = normal(*stage.shape)
-    views = wrapped(dilated_views(stage.canvas, 3, samples._start(stage, stage.steps[0])), stage.canvas, stage.wrap)
+    views = wrapped(dilated_views(stage.canvas, 3, start_of(stage, stage.steps[0])), stage.canvas, stage.wrap)
     smoothed = samples._smoothed(stage, stage.steps[0], gather(latents, views))
     counts = scatter(torch.ones(len(views), 1, *smoothed.shape[-2:]), views, torch.zeros(1, 1, *stage.canvas))
     whole = scatter(smoothed, views, torch.zeros_like(latents)) / counts

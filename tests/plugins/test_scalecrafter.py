@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Generator
 from dataclasses import replace
 from math import log
 from typing import Any
@@ -12,11 +14,12 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor
 
-from fusionkit import ModelInfo, Plugin, PluginError, RecipeError, Step
+from fusionkit import Control, ModelInfo, Patches, Plugin, PluginError, RecipeError, Stage, Step, hookimpl
 from fusionkit.layers import by_level, by_pattern, is_active, times_larger
 from fusionkit.models.inspect import inspect_model
-from fusionkit.runs.run import prepare
-from fusionkit.testing import tiny_plan, tiny_run
+from fusionkit.models.load import wrap_pipeline
+from fusionkit.runs.run import execute, prepare
+from fusionkit.testing import KINDS, Kind, tiny_controlnet, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_scalecrafter import AttentionScaling, Dispersion, NoiseDampedGuidance, ReDilation
 from fusionkit_scalecrafter.attention_scaling import attention_factor
@@ -205,6 +208,52 @@ def test_only_self_attention_is_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plain[256] != seen[256]
     ratio = min(seen[256]) / min(plain[256])
     assert ratio == pytest.approx(log(256) / log(64), rel=0.2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attention_is_scaled_where_projections_are_fused(kind: Kind) -> None:
+    apart = tiny_run([AttentionScaling()], kind, size=WHOLE, window=WHOLE, steps=2)
+    pipe = copy.deepcopy(tiny_pipeline(kind))
+    pipe.unet.fuse_qkv_projections()
+    plan = tiny_plan([AttentionScaling()], kind, size=WHOLE, window=WHOLE, steps=2)
+    together = execute(plan, wrap_pipeline(pipe))
+    assert float((together - apart).abs().max()) < 1e-4
+    plain = tiny_run([], kind, size=WHOLE, window=WHOLE, steps=2)
+    assert float((together - plain).abs().max()) > 1e-2
+
+
+class Steered(Plugin):
+    """A ControlNet beside the denoiser, shown noise."""
+
+    kind: str
+
+    @hookimpl(wrapper=True)
+    def noise_prediction(self, stage: Stage, patches: Patches) -> Generator[None, Tensor, Tensor]:
+        width, height = stage.plan.size
+        hint = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+        patches.controls = (Control(tiny_controlnet(self.kind), hint),)  # type: ignore[arg-type]
+        try:
+            return (yield)
+        finally:
+            patches.controls = ()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("others", [[], [Dispersion(levels=2)], [NoiseDampedGuidance(levels=[1, 1.5])]])
+def test_beside_a_controlnet_odd_sides_fit_in_either_order(kind: Kind, others: list[Plugin]) -> None:
+    plugins: list[Plugin] = [ReDilation(levels=[2, 2]), *others]
+    fields: dict[str, Any] = {"size": (136, 120), "window": (136, 120), "steps": 1}
+    inside = tiny_run([Steered(kind=kind), *plugins], kind, **fields)
+    assert tiny_run([*plugins, Steered(kind=kind)], kind, **fields).equal(inside)
+    assert not tiny_run(plugins, kind, **fields).equal(inside)
+
+
+def test_of_an_odd_side_the_smaller_half_is_answered_or_the_larger_one() -> None:
+    x, weight = draw(1, 3, 9, 12), draw(4, 3, 3, 3)
+    for whole, rows in ((False, 4), (True, 5)):
+        for factor in (2, 1.5):
+            found = re_dilated(factor, F.conv2d, x, weight, None, (2, 2), (1, 1), (1, 1), 1, whole=whole)
+            assert found.shape[-2:] == (rows, 6)
 
 
 @pytest.mark.parametrize(
