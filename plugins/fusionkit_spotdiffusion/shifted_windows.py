@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator
 
 from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl, windows
-from fusionkit.loop.views import Wrap, count
+from fusionkit.loop.views import count
 from fusionkit.recipe import Number, limits, refuse_bool
 from fusionkit.recipe.costs import too_many_views
-from fusionkit_multidiffusion.multidiffusion import Stride, write_stride
+from fusionkit_multidiffusion.multidiffusion import Ring, Stride, closed, write_stride
 
 if TYPE_CHECKING:
     from fusionkit import StagePlan
@@ -34,7 +33,7 @@ class ShiftedWindows(Plugin):
         default="xy",
         description="Along which axes the windows move: `x` is to the side, as in the paper, `y` up and down.",
     )
-    ring: Literal["none", "x", "y", "xy"] = Field(
+    ring: Ring = Field(
         default="x",
         description="Along which axes the canvas is a ring, whose edges meet; the paper's is one along `x`. "
         "Along others the edges stay edges, and one more row or column of windows covers what moved away from them.",
@@ -85,9 +84,7 @@ class ShiftedWindows(Plugin):
     @hookimpl(wrapper=True)
     def plan_stages(self) -> Generator[None, list[StagePlan], list[StagePlan]]:
         """Let the canvas' edges meet along the axes of `ring`."""
-        plans = yield
-        own = "" if self.ring == "none" else self.ring
-        return [replace(plan, wrap=_both(plan.wrap, own)) for plan in plans]
+        return closed((yield), self.ring)
 
     @hookimpl
     def views(self, stage: Stage, at: Step) -> Sequence[Patches]:
@@ -132,8 +129,3 @@ class ShiftedWindows(Plugin):
             return max(1, height - height // 2), max(1, width - width // 2)
         horizontal, vertical = self._overlap
         return max(1, height - vertical // stage.factor), max(1, width - horizontal // stage.factor)
-
-
-def _both(some: Wrap, others: str) -> Wrap:
-    """The axes that either of two names."""
-    return cast(Wrap, "".join(axis for axis in "xy" if axis in some or axis in others))

@@ -46,6 +46,7 @@ def xl() -> Any:
                 "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
                 "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
                 "transformer_layers_per_block": (1, 1, 2),
+                "_use_default_values": [],
             }
         )
     parts = {name: part for name, part in pipe.components.items() if name not in ("unet", "feature_extractor")}
@@ -124,10 +125,8 @@ def test_shares_of_ones_own() -> None:
     assert found == [POOLED] * 2 + [AS_IT_IS] * 2 + [STRIDED] * 2 + [AS_IT_IS] * 2
 
 
-def attended(
-    plugins: Sequence[Plugin], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> list[tuple[int, int]]:
-    """Of each self-attention of a pass, in order: how many sequences there are, and of how many tokens."""
+def attended(plugins: Sequence[Plugin], monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Of each of the denoiser's self-attentions, in order: how many sequences there are, and of how many tokens."""
     seen: list[tuple[int, int]] = []
     original = F.scaled_dot_product_attention
 

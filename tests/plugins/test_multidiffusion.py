@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from fusionkit import Patches, RecipeError, View
+from fusionkit import Patches, Plugin, RecipeError, View, hookimpl
 from fusionkit.loop.canvas import WeightedMean, view_noise
+from fusionkit.loop.denoise import ask_views
 from fusionkit.testing import tiny_plan, tiny_run
 from fusionkit_gvcf import GuidedFusion, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion
@@ -119,3 +121,29 @@ def test_one_group_of_kind_window() -> None:
     plan = tiny_plan([MultiDiffusion()])
     (patches,) = plan.hooks.ask("views", stage=plan.stages[0], at=plan.stages[0].steps[0])
     assert patches == Patches(patches.views, kind="window", share=1.0, weights=None, noise=None)
+
+
+@pytest.mark.parametrize("ring", ["none", "x", "y", "xy"])
+def test_on_a_ring_windows_go_over_the_edge(ring: str) -> None:
+    plan = tiny_plan([MultiDiffusion(stride=32, ring=ring)], size=(160, 96))
+    stage = plan.stages[0]
+    (patches,) = ask_views(stage, stage.steps[0], plan.hooks)
+    own = "" if ring == "none" else ring
+    assert stage.wrap == own
+    assert {view.wrap for view in patches.views} == {own}
+    # Of a canvas of 12x20 latent pixels and windows of 8x8.
+    assert sorted({view.left for view in patches.views}) == [0, 4, 8, 12, *([16] if "x" in own else [])]
+    assert sorted({view.top for view in patches.views}) == [0, 4, *([8] if "y" in own else [])]
+
+
+def test_rings_of_two_plugins_add_up() -> None:
+    class Upright(Plugin):
+        """Lets top and bottom meet."""
+
+        @hookimpl(wrapper=True)
+        def plan_stages(self) -> Any:
+            return [replace(plan, wrap="y") for plan in (yield)]
+
+    for plugins in ([Upright(), MultiDiffusion(ring="x")], [MultiDiffusion(), Upright()]):
+        assert tiny_plan(plugins).stages[0].wrap == ("xy" if len(plugins[-1].model_fields_set) else "y")
+    assert tiny_plan([Upright(), MultiDiffusion()]).stages[0].wrap == "y"

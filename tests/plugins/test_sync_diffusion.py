@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,61 @@ def test_a_gradient_leaves_the_model_as_it_was_and_asks_for_no_batch(kind: Any) 
     assert torch.allclose(*runs, atol=1e-4)
     assert [parameter.requires_grad for part in parts for parameter in part.parameters()] == asked
     assert all(parameter.grad is None for part in parts for parameter in part.parameters())
+
+
+class Published(Plugin):
+    """The published loop closure, which lacks the last window that a ring has."""
+
+    @hookimpl(wrapper=True)
+    def views(self) -> Any:
+        (group,) = yield
+        return [replace(group, views=group.views[:-1])]
+
+
+@pytest.mark.parametrize(("stride", "width"), [(16, 128), (8, 96), (32, 160), (16, 64)])
+def test_loop_closure_is_a_ring_and_its_anchor_follows(stride: int, width: int) -> None:
+    window = 64
+    between = list(range(0, width - window + 1, stride))
+    crossing = [width - window + stride * number for number in range(1, window // stride)]
+    for others, lefts in (([], between + crossing), ([Published()], between + crossing[:-1])):
+        seen: list[tuple[int, Tensor]] = []
+        plugins = [MultiDiffusion(stride=stride, ring="x"), *others, Squares(seen=seen)]
+        plan = tiny_plan(plugins, size=(width, window), steps=1)
+        (patches,) = ask_views(plan.stages[0], plan.stages[0].steps[0], plan.hooks)
+        assert [8 * view.left for view in patches.views] == lefts
+        if others or stride < 32:
+            continue  # a gradient of many windows takes its time
+        execute_tiny(plan)
+        ((_, moves),) = seen
+        # The windows that cross the edge are at the list's end, and count for the middle of it.
+        still = [number for number, each in enumerate(moves) if not each.any()]
+        assert still == [len(lefts) // 2]
+    assert len(crossing[:-1]) == window // stride - 2
+
+
+def test_a_ring_that_is_turned_is_drawn_alike() -> None:
+    class Turned(Plugin):
+        """Begins with noise that is turned by a stride, and turns the canvas back."""
+
+        by: int
+
+        @hookimpl(wrapper=True)
+        def init_noise(self) -> Any:
+            return (yield).roll(self.by, -1)
+
+    still, turned = (
+        tiny_run(
+            [MultiDiffusion(stride=16, ring="x"), Squares(anchor=anchor), Turned(by=by)],
+            size=(96, 64),
+            steps=2,
+            scheduler="ddim",
+        )
+        for by, anchor in ((0, 0), (4, 2 / 6))
+    )
+    # Six windows begin at 0, 2, ... 10; turned by two of them, the anchor is the one that was the first.
+    assert float((turned.roll(-4, -1) - still).abs().max()) < 1e-3
+    apart = tiny_run([MultiDiffusion(stride=16), Squares(anchor=0)], size=(96, 64), steps=2, scheduler="ddim")
+    assert float((apart - still).abs().max()) > 1e-2
 
 
 def test_the_weights_of_windows_count_for_moves_too() -> None:
