@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,9 @@ class ResolutionAwareUNet(Plugin, name="resolution-aware-unet"):
             )
         if pooled:
             put["down_blocks.1.attentions.0"] = LayerPatch(around=partial(_pooling, sizes))
-            put[f"up_blocks.{levels - 2}.attentions.1"] = LayerPatch(around=partial(_unpooling, sizes))
+            # As many layers of the way out as the level has on its way in are given what was pooled.
+            last = sum(fnmatchcase(layer, "down_blocks.1.resnets.*.conv1") for layer in info.convolutions) - 1
+            put[f"up_blocks.{levels - 2}.attentions.{last}"] = LayerPatch(around=partial(_unpooling, sizes))
         return put
 
     def acts(self, info: ModelInfo, at: Step, far: bool) -> tuple[bool, bool]:

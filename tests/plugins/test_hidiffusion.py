@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from fusionkit import ModelInfo, Plugin, RecipeError, Step
 from fusionkit.fusion import make_recipe
-from fusionkit.models.inspect import info_of_pipeline
+from fusionkit.models.inspect import info_of_pipeline, inspect_model
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.runs.run import execute, prepare
 from fusionkit.testing import tiny_pipeline, tiny_plan, tiny_run
@@ -116,6 +117,15 @@ def test_the_steps_are_those_of_the_published_code() -> None:
         assert near == [(True, False)] * a + [(False, True)] * (b - a) + [(False, False)] * (total - b)
         both, pooled = total * 3 // 10, total * 7 // 10
         assert far == [(True, True)] * both + [(False, True)] * (pooled - both) + [(False, False)] * (total - pooled)
+
+
+def test_a_level_of_one_layer_is_enlarged_after_it() -> None:
+    folder = Path(__file__).parents[1] / "golden" / "checkpoints" / "tiny-sdxl"
+    one = inspect_model(str(folder))
+    put = ResolutionAwareUNet(strided=0, pooled=1).put(one, Step(0, 5, torch.tensor(0)), (64, 64))
+    assert {name for name in put if "attentions" in name} == {"down_blocks.1.attentions.0", "up_blocks.1.attentions.0"}
+    two = ResolutionAwareUNet(strided=0, pooled=1).put(info(), Step(0, 5, torch.tensor(0)), (16, 16))
+    assert {name for name in two if "attentions" in name} == {"down_blocks.1.attentions.0", "up_blocks.1.attentions.1"}
 
 
 def test_shares_of_ones_own() -> None:
