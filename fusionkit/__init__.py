@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fusionkit.loop.model import LayerPatch, Model, ModelInfo
     from fusionkit.loop.partly import chosen, filled, spread
     from fusionkit.loop.ring import resized
-    from fusionkit.loop.stage import Control, Fused, Patches, Prompt, Stage, StagePlan, Step, Told
+    from fusionkit.loop.stage import Control, Fused, Masked, Patches, Prompt, Stage, StagePlan, Step, Told
     from fusionkit.loop.told import by_model, passes_of, scales_of
     from fusionkit.loop.views import View, covering, windows
     from fusionkit.pictures.gallery import Gallery
@@ -44,6 +44,7 @@ _LAZY = {
     "Fused": "fusionkit.loop.stage",
     "Fusion": "fusionkit.fusion",
     "LayerPatch": "fusionkit.loop.model",
+    "Masked": "fusionkit.loop.stage",
     "Model": "fusionkit.loop.model",
     "ModelInfo": "fusionkit.loop.model",
     "Patches": "fusionkit.loop.stage",
@@ -95,6 +96,7 @@ __all__ = [
     "FusionError",
     "Gallery",
     "LayerPatch",
+    "Masked",
     "Model",
     "ModelError",
     "ModelInfo",

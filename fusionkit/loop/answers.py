@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fusionkit.loop.finite import is_finite
-from fusionkit.loop.stage import Fused, LeftOut, Patches, Prompt, Stage, StagePlan, Told
+from fusionkit.loop.stage import Fused, LeftOut, Masked, Patches, Prompt, Stage, StagePlan, Told
 from fusionkit.loop.views import WRAPS, View
 
 if TYPE_CHECKING:
@@ -162,8 +162,18 @@ def _strength(plan: StagePlan, first: bool) -> None:
         )
 
 
+def _default_size(call: Call, answer: Any) -> Any:
+    if not _is_size(answer):
+        refuse(answer, "(width, height), whole numbers from 1")
+    return answer
+
+
+def _is_size(size: Any) -> bool:
+    return isinstance(size, (tuple, list)) and len(size) == 2 and all(_is_whole(each, 1) for each in size)
+
+
 def _size(size: Any, name: str) -> None:
-    if not (isinstance(size, (tuple, list)) and len(size) == 2 and all(_is_whole(each, 1) for each in size)):
+    if not _is_size(size):
         raise WrongAnswer(f"a StagePlan with {name} {size!r:.60}; expected (width, height), whole numbers from 1")
 
 
@@ -291,6 +301,15 @@ def _encoded(call: Call, answer: Any) -> Any:
     return answer
 
 
+def _masked(call: Call, answer: Any) -> Any:
+    if not isinstance(answer, Masked):
+        raise WrongAnswer(f"{'None' if answer is None else type(answer).__name__}; expected a Masked")
+    if (stage := call.stage) is not None:
+        check_tensor(answer.mask, (1, 1, *stage.canvas), stage.dtype, stage.device, " as mask")
+        check_tensor(answer.picture, stage.shape, stage.dtype, stage.device, " as picture")
+    return answer
+
+
 def _decoded(call: Call, answer: Any) -> Any:
     from PIL.Image import Image
 
@@ -337,6 +356,14 @@ def _fused(call: Call, answer: Any) -> Any:
             tensor = getattr(answer, name)
             if name == "prediction" or tensor is not None:
                 check_tensor(tensor, stage.shape, stage.dtype, stage.device, f" as {name}")
+    return answer
+
+
+def _xmp(call: Call, answer: Any) -> Any:
+    if not isinstance(answer, str):
+        refuse(answer, "text: an XMP packet, or nothing of it")
+    if not all(char.isprintable() or char in "\t\n\r\ufeff" for char in answer):
+        raise WrongAnswer(f"{shown(answer)}; expected text without control characters")
     return answer
 
 
@@ -387,9 +414,11 @@ _RINGS = frozenset(WRAPS)
 _WRITTEN_WRAPS = ", ".join(map(repr, WRAPS))
 _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
     "check": _lines,
+    "default_size": _default_size,
     "plan_stages": _plans,
     "views": _groups,
     "encode": _encoded,
+    "masked": _masked,
     "init_noise": _canvas,
     "init_latents": _canvas,
     "prompt_per_patch": _prompts,
@@ -402,5 +431,6 @@ _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
     "step_done": _nothing,
     "stage_done": _nothing,
     "decode": _decoded,
+    "xmp": _xmp,
     "maps": _maps,
 }

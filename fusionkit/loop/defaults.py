@@ -6,19 +6,27 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fusionkit.loop.hookspecs import hookimpl
-from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, StagePlan, Step
+from fusionkit.loop.stage import Fused, Masked, Patches, Prompt, Stage, StagePlan, Step
 from fusionkit.loop.told import by_model, passes_of, prompts_of
 from fusionkit.loop.views import covering
+from fusionkit.recipe import parse_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from fusionkit.loop.model import ModelInfo
     from fusionkit.recipe.recipe import Recipe
 
 
 class Defaults:
     """One stage, windows that overlap by a quarter, the recipe's prompt everywhere, the weighted mean, one step."""
+
+    @hookimpl
+    def default_size(self, info: ModelInfo) -> tuple[int, int]:
+        """What the model's own defaults say, or else its window."""
+        width, height = parse_size(info.defaults.get("size", info.window))
+        return width, height
 
     @hookimpl
     def plan_stages(self, recipe: Recipe) -> list[StagePlan]:
@@ -34,6 +42,16 @@ class Defaults:
     def encode(self, stage: Stage, picture: Image) -> Tensor:
         """The model's own encoder; of a ring, the picture's edges meet."""
         return stage.model.encode(picture, stage.wrap)
+
+    @hookimpl
+    def masked(self, stage: Stage) -> Masked:
+        """All of it is to be filled in."""
+        import torch
+
+        height, width = stage.canvas
+        mask = torch.ones(1, 1, height, width, device=stage.device, dtype=stage.dtype)
+        nothing = torch.zeros(1, 3, height * stage.factor, width * stage.factor)
+        return Masked(mask, stage.model.encode_pixels(nothing, stage.wrap))
 
     @hookimpl
     def init_noise(self, stage: Stage) -> Tensor:
@@ -107,3 +125,8 @@ class Defaults:
     def decode(self, stage: Stage, latents: Tensor) -> Image:
         """The model's own decoder; of a ring, the picture's edges meet."""
         return stage.model.decode(latents, stage.wrap)
+
+    @hookimpl
+    def xmp(self) -> str:
+        """None."""
+        return ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.loop.model import ModelInfo
-    from fusionkit.loop.stage import Fused, Patches, Prompt, Stage, StagePlan, Step
+    from fusionkit.loop.stage import Fused, Masked, Patches, Prompt, Stage, StagePlan, Step
     from fusionkit.recipe.recipe import Recipe
 
 PROJECT = "fusionkit"
@@ -38,6 +38,10 @@ class Hookspecs:
         """Asked once a stage, before the model's weights load: one line for each thing that makes no sense."""
 
     @hookspec(firstresult=True)
+    def default_size(self, recipe: Recipe, info: ModelInfo) -> tuple[int, int]:  # type: ignore[empty-body]
+        """Asked first where the recipe names no size, by nobody else: the picture's (width, height), in pixels."""
+
+    @hookspec(firstresult=True)
     def plan_stages(self, recipe: Recipe, info: ModelInfo) -> list[StagePlan]:  # type: ignore[empty-body]
         """Asked once: the stages of the run, first to last."""
 
@@ -54,6 +58,10 @@ class Hookspecs:
 
         By the run, or by a plugin through `stage.encode`; h and w are the picture's own sides by the latent factor.
         """
+
+    @hookspec(firstresult=True)
+    def masked(self, stage: Stage) -> Masked:  # type: ignore[empty-body]
+        """Asked once a stage, where a model fills in masked parts: what it is told of the canvas."""
 
     @hookspec(firstresult=True)
     def init_noise(self, stage: Stage) -> Tensor:  # type: ignore[empty-body]
@@ -111,6 +119,10 @@ class Hookspecs:
 
         By the run, or by a plugin through `stage.decode`; the picture is RGB, its sides the latents' by the factor.
         """
+
+    @hookspec(firstresult=True)
+    def xmp(self, stage: Stage, image: Image) -> str:  # type: ignore[empty-body]
+        """Asked once after the run: notes for other programs, an XMP packet that the picture's file carries."""
 
     @hookspec
     def maps(self, stage: Stage, image: Image) -> Mapping[str, Image]:  # type: ignore[empty-body]

@@ -45,6 +45,8 @@ class ModelInfo:
         latents_mean: What is taken from each channel of the VAE's latents before; empty for nothing.
         latents_std: What each channel is divided by; empty for 1.
         vae: The autoencoder's class.
+        fills_masks: Whether it fills in masked parts of a picture: the denoiser is told mask and picture, in 1 + C
+            channels more.
         takes_guidance: Whether the denoiser takes the guidance scale as an input, in place of a second pass (LCM).
         most_clip_skip: How many last layers of the text encoders can be left out; None if not known.
         patch: Latent pixels along one side of the denoiser's token; 1 for UNets.
@@ -74,6 +76,7 @@ class ModelInfo:
     latents_mean: tuple[float, ...] = ()
     latents_std: tuple[float, ...] = ()
     vae: str = "AutoencoderKL"
+    fills_masks: bool = False
     takes_guidance: bool = False
     most_clip_skip: int | None = None
     patch: int = 1
@@ -247,6 +250,9 @@ class Model(Protocol):
 
     def encode(self, image: Image, wrap: Wrap = "") -> Tensor:
         """A picture, whose edges may meet, as scaled latents, (1, C, H, W), float32; the VAE's mean."""
+
+    def encode_pixels(self, pixels: Tensor, wrap: Wrap = "") -> Tensor:
+        """The same of pixels (1, 3, H, W) in -1..1."""
 
     def decode(self, latents: Tensor, wrap: Wrap = "") -> Image:
         """Scaled latents (1, C, H, W) as a picture; where they are a ring its edges meet."""

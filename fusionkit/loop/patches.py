@@ -61,6 +61,19 @@ class Control:
 
 
 @dataclass(frozen=True)
+class Masked:
+    """What models that fill in masked parts are told of the whole canvas; each view gets its own part.
+
+    Args:
+        mask: (1, 1, H, W), in latent pixels: 1 where something is to be filled in, 0 where the picture stays.
+        picture: The scaled latents (1, C, H, W) of the picture, grey where something is to be filled in.
+    """
+
+    mask: Tensor = field(repr=False)
+    picture: Tensor = field(repr=False)
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """Views of a group that are not to be predicted, and who fills them in.
 

@@ -14,6 +14,7 @@ from fusionkit.loop.noise import generator, keyed_noise
 from fusionkit.loop.patches import Control as Control
 from fusionkit.loop.patches import Fused as Fused
 from fusionkit.loop.patches import LeftOut as LeftOut
+from fusionkit.loop.patches import Masked as Masked
 from fusionkit.loop.patches import Patches as Patches
 from fusionkit.loop.patches import Prompt as Prompt
 from fusionkit.loop.patches import Tiling as Tiling
@@ -214,6 +215,12 @@ class Stage:
         assert self.previous is not None, "asked for in stages alone that have one before them"
         return self.decode(self.previous)
 
+    @cached_property
+    def masked(self) -> Masked:
+        """What models that fill in masked parts are told of the canvas, by the hook `masked`, once a stage."""
+        found: Masked = self._ask("masked")
+        return found
+
     @property
     def device(self) -> torch.device:
         """Where the canvas lives."""
@@ -296,6 +303,7 @@ class Stage:
     def let_go(self, state: bool = True) -> None:
         """Forget what the stage can make again, and what plugins have kept of it unless somebody may still ask."""
         self.cache.clear()
-        self.__dict__.pop("previous_picture", None)
+        for name in ("previous_picture", "masked"):
+            self.__dict__.pop(name, None)
         if state:
             self.state.clear()

@@ -29,6 +29,8 @@ def unsuitable_options(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[s
 
 def _problems(recipe: Recipe, infos: list[ModelInfo]) -> Iterator[str]:
     for info in infos:
+        if info.fills_masks and not any(is_hookimpl(type(plugin), "masked") for plugin in recipe.plugins):
+            yield f"model '{info.name}' fills in masked parts of a picture, and nothing here says which; add inpaint"
         most = info.most_clip_skip
         if recipe.clip_skip is None or most is None or recipe.clip_skip <= most:
             pass

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_XMP_OF_PNG = "XML:com.adobe.xmp"
 _LARGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
 # Of EXIF, beside its own headers; and what a picture says beside its recipe, roughly.
 _MOST_IN_JPEG, _MOST_BESIDE_RECIPE = 65_000, 2000
@@ -128,6 +129,8 @@ def save_or_keep(
 
 def _write(image: Image, file: BinaryIO, kind: str, text: str, others: str) -> None:
     """Write a picture with our text, and that for other programs, where there is one."""
+    # Where a run puts its notes, and where Pillow has them of a file that it reads.
+    xmp = image.info.get("xmp") or b""
     if kind == "PNG":
         from PIL.PngImagePlugin import PngInfo
 
@@ -135,12 +138,15 @@ def _write(image: Image, file: BinaryIO, kind: str, text: str, others: str) -> N
         info.add_itxt(KEY, text)
         if others:
             info.add_text(parameters.KEY, others)
+        if xmp:
+            info.add_itxt(_XMP_OF_PNG, xmp.decode())
         # Drawn pictures hold noise, in which searching for repetitions costs much and finds little: looking for runs
         # alone takes a quarter of the time of Pillow's default, for files of equal size. docs/performance.md has more.
         image.save(file, kind, pnginfo=info, compress_type=Z_RLE)
         return
     if problem := _too_much_said(kind, len(text)):
         raise ValueError(problem)
+    told = {"xmp": xmp} if xmp else {}
     exif = image.getexif()
     exif[IMAGE_DESCRIPTION] = text
     comment = parameters.as_user_comment(others)
@@ -148,7 +154,7 @@ def _write(image: Image, file: BinaryIO, kind: str, text: str, others: str) -> N
     if others and not _too_much_said(kind, len(text) + len(comment)):
         exif.get_ifd(parameters.EXIF_IFD)[parameters.USER_COMMENT] = comment
     data = BytesIO()
-    image.save(data, kind, quality=95, exif=exif)
+    image.save(data, kind, quality=95, exif=exif, **told)
     file.write(data.getbuffer())
 
 

@@ -53,7 +53,7 @@ def picture_problems(path: Path, what: str, least: tuple[int, int] | None = None
     return []
 
 
-def open_picture(path: Path, size: tuple[int, int] | None = None) -> Image:
+def open_picture(path: Path, size: tuple[int, int] | None = None, within: int = 0) -> Image:
     """A picture in RGB: the one way in which files become pixels, whoever made them.
 
     It is turned upright as its EXIF says, brought to sRGB by its colour profile, or by a PNG's gamma, and laid on white
@@ -62,6 +62,7 @@ def open_picture(path: Path, size: tuple[int, int] | None = None) -> Image:
     Args:
         path: The file: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM, or AVIF where Pillow has it.
         size: (width, height) in pixels: the picture is scaled to cover it, by Lanczos, and cropped around its centre.
+        within: Where each side has fewer than so many pixels too many, the picture is cropped, and not scaled.
 
     Raises:
         PictureError: It can't be used: missing, no ordinary file, of another format, damaged, larger than the memory,
@@ -76,12 +77,26 @@ def open_picture(path: Path, size: tuple[int, int] | None = None) -> Image:
             picture = in_rgb(image, raw)
         except UnknownRange as error:
             raise PictureError(path, f"can't be used: {error}") from None
-        if size is None:
-            return picture
-        from PIL import ImageOps
-        from PIL.Image import Resampling
+        return picture if size is None else fitted(picture, size, within)
 
-        return ImageOps.fit(picture, size, Resampling.LANCZOS)
+
+def fitted(picture: Image, size: tuple[int, int], within: int = 0, *, smooth: bool = True) -> Image:
+    """A picture at another size, which it covers; what is too much is cut off around its centre.
+
+    Args:
+        picture: The picture.
+        size: (width, height) in pixels.
+        within: Where each side has fewer than so many pixels too many, the picture is cropped, and not scaled.
+        smooth: By Lanczos, which overshoots at edges; or else linearly, which a mask wants.
+    """
+    from PIL import ImageOps
+    from PIL.Image import Resampling
+
+    beyond = [own - side for own, side in zip(picture.size, size, strict=True)]
+    if within and all(0 <= more < within for more in beyond):
+        left, top = (more // 2 for more in beyond)
+        return picture.crop((left, top, left + size[0], top + size[1]))
+    return ImageOps.fit(picture, size, Resampling.LANCZOS if smooth else Resampling.BILINEAR)
 
 
 def picture_size(path: Path) -> tuple[int, int]:

@@ -51,6 +51,8 @@ def finished(
     try:
         with told_of_shortage(replace(plan, recipe=recipe), model, lambda: "decoding", decoding=True):
             image = decoded(plan, model, latents)
+            if notes := plan.hooks.ask("xmp", stage=plan.stages[-1], image=image):
+                image.info["xmp"] = notes.encode()
     except UnfinishedError as error:
         error.latents = kept
         if isinstance(error, OutOfMemory) and not model.vae_tiling:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from fusionkit.errors import ModelError
+from fusionkit.loop.manager import Manager
+from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.plugin import kebab
 from fusionkit.recipe.problems import problems_of
 from fusionkit.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from fusionkit.loop.manager import Manager
     from fusionkit.loop.model import ModelInfo
     from fusionkit.loop.stage import Stage
 
@@ -62,8 +63,11 @@ def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
 
     Raises:
         ModelError: A default is none that a recipe can have.
+        PluginError: A plugin that tells the size failed.
     """
     given = {kebab(name): getattr(recipe, name) for name in recipe.model_fields_set}
+    if "size" not in given and any(is_hookimpl(type(plugin), "default_size") for plugin in recipe.plugins):
+        given["size"] = tuple(Manager(recipe.plugins).ask("default_size", recipe=recipe, info=info))
     try:
         return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
     except ValidationError as error:

@@ -113,7 +113,9 @@ def picture_latents(plan: RunPlan) -> Tensor | None:
     first = plan.stages[0]
     if first.plan.picture is None:
         return None
-    return first.encode(open_picture(first.plan.picture, first.plan.picture_size or first.plan.size))
+    # A size is a whole number of the model's tokens, and a picture's own is next to it.
+    size, token = first.plan.picture_size or first.plan.size, plan.info.factor * plan.info.patch
+    return first.encode(open_picture(first.plan.picture, size, within=token))
 
 
 def decoded(plan: RunPlan, model: Model, latents: Tensor) -> Image:

@@ -166,7 +166,7 @@ class ProgressiveUpscaling(Plugin):
     def init_latents(self, stage: Stage, noise: Tensor) -> Generator[None, Tensor, Tensor]:
         """The last stage's latents, enlarged and noised to the first timestep."""
         latents = yield
-        if not stage.has_previous:
+        if not self._enlarges(stage):
             return latents
         assert stage.previous is not None
         if self._anchor.get(stage) is None:
@@ -179,7 +179,7 @@ class ProgressiveUpscaling(Plugin):
     def step(self, stage: Stage, at: Step) -> Generator[None, Tensor, Tensor]:
         """Blend the noised reference of the following step back; at the end, bring mean and deviation back."""
         latents = yield
-        if not stage.has_previous:
+        if not self._enlarges(stage):
             return latents
         if at.is_last:
             if not self.anchor:
@@ -207,6 +207,10 @@ class ProgressiveUpscaling(Plugin):
         from fusionkit_accdiffusion.enlarging import enlarged
 
         return stage.encode(enlarged(stage.previous_picture, stage.plan.size, stage.wrap))
+
+    def _enlarges(self, stage: Stage) -> bool:
+        """Whether a stage enlarges what is before it; the first one does so where the picture is its own."""
+        return stage.index > 0 or (self.from_ is not None and stage.plan.picture == self.from_)
 
     def _sizes(self, recipe: Recipe, info: ModelInfo) -> list[tuple[int, int]]:
         """(width, height) of all stages in pixels, the first at the model's own size, or at the recipe's."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fusionkit.loop.canvas import crop_pixels
+from fusionkit.loop.canvas import crop_pixels, gather
 from fusionkit.loop.stage import Control, Patches, Prompt
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Batch:
         pairs: Their embeddings.
         latents: As the main model gets them, (P, C, h, w).
         controls: Each with the views' own crops of its hint.
+        beside: What the denoiser is told in channels beside the latents, (P, E, h, w); None for nothing.
         conditional: Whether the first of its rows have the prompts; not where they are the other half alone.
         scale: The guidance scale, the same for all of its views.
     """
@@ -40,6 +41,7 @@ class Batch:
     pairs: Sequence[Pair]
     latents: Tensor
     controls: Sequence[tuple[Control, Tensor]]
+    beside: Tensor | None = None
     conditional: bool = True
     scale: float = 1.0
 
@@ -54,6 +56,12 @@ class Batch:
         embeddings = [pair[half] for half in range(halves) for pair in self.pairs]
         controls = [(control, hint.repeat(halves, 1, 1, 1)) for control, hint in self.controls]
         return list(self.views) * halves, embeddings, self.latents.repeat(halves, 1, 1, 1), controls
+
+
+def told_beside(stage: Stage, views: Sequence[View]) -> Tensor:
+    """What a model that fills in masked parts is told of views: mask and masked picture, (P, 1 + C, h, w)."""
+    # Copies, since what is computed once may take part in a gradient.
+    return gather(torch.cat([stage.masked.mask, stage.masked.picture], dim=1), views)
 
 
 def texts_of(stage: Stage, patches: Patches) -> list[tuple[str, str]]:
@@ -72,6 +80,7 @@ def batches_of(
     scales: Sequence[float],
     controls: Sequence[tuple[Control, Tensor]],
     factor: int,
+    beside: Tensor | None = None,
 ) -> Iterator[Batch]:
     """A group in batches of neighbours.
 
@@ -84,12 +93,14 @@ def batches_of(
         scales: One guidance scale for each view; likewise, and views with a negative prompt are not with those without.
         controls: Each with what it is shown of the whole canvas, (1, C, H factor, W factor).
         factor: Pixels of that along one side of a latent pixel.
+        beside: What the denoiser is told in channels beside the latents, (P, E, h, w).
     """
     apart = [(key, scale, len(pair)) for key, scale, pair in zip(keys, scales, pairs, strict=True)]
     for number, part in enumerate(_slices(apart, size)):
         views = list(patches.views[part])
         hints = [(control, crop_pixels(hint, views, factor)) for control, hint in controls]
-        yield Batch(number, views, pairs[part], latents[part], hints, scale=scales[part.start])
+        own = None if beside is None else beside[part]
+        yield Batch(number, views, pairs[part], latents[part], hints, own, scale=scales[part.start])
 
 
 def _slices(keys: Sequence[Hashable], size: int) -> Iterator[slice]:

@@ -19,7 +19,16 @@ from fusionkit.loop.partly import chosen, spread
 from fusionkit.loop.stage import Control, Patches, Stage, Step
 from fusionkit.loop.told import scales_of
 from fusionkit.loop.views import View
-from fusionkit.models.adapters.batches import Batch, Embedding, Pair, batches_of, only, texts_of, together
+from fusionkit.models.adapters.batches import (
+    Batch,
+    Embedding,
+    Pair,
+    batches_of,
+    only,
+    texts_of,
+    together,
+    told_beside,
+)
 from fusionkit.models.adapters.pictures import PictureModel
 from fusionkit.models.adapters.steering import check_hints
 from fusionkit.models.controlnet import load_controlnet
@@ -29,6 +38,9 @@ from fusionkit.models.noising import Bridge, bridge_between
 from fusionkit.models.patching import Patches as LayerPatches
 from fusionkit.models.patching import layers_like
 from fusionkit.models.sharing import Turns
+
+BESIDE = "beside"
+"""Among the denoiser's conditions: what it takes in channels beside the latents, (B, E, h, w)."""
 
 
 class DiffusersModel(PictureModel):
@@ -284,8 +296,10 @@ class DiffusersModel(PictureModel):
         whole = list(zip(controls, hints, strict=True))
         bridge = bridge_between(self.info, stage, at)
         noisy = stage.scheduler.scale_model_input(patches.latents, at.timestep)
+        beside = told_beside(stage, patches.views) if self.info.fills_masks else None
         found = []
-        for batch in batches_of(patches, pairs, noisy, size, list(map(self.key, pairs)), scales, whole, factor):
+        keys = list(map(self.key, pairs))
+        for batch in batches_of(patches, pairs, noisy, size, keys, scales, whole, factor, beside):
             scale = batch.scale
             halves = self.answers(stage, bridge, batch if half is None else only(batch, half), scale)
             if len(halves) > 1 and scale > 1 and not self._guides_plainly:
@@ -313,6 +327,8 @@ class DiffusersModel(PictureModel):
         views, embeddings, inputs, controls = batch.rows()
         self.conditional_rows = len(batch.views) if batch.conditional else 0
         conditions = self.conditions(stage, views, embeddings, scale)
+        if batch.beside is not None:
+            conditions[BESIDE] = batch.beside.repeat(batch.halves, 1, 1, 1)
         output = self.forward(bridge.into(inputs), bridge.timestep, stage, conditions, controls)
         self.conditional_rows = 0
         note_finite(stage, output, f"the prediction of {self._name(stage)}", partial(self._instead, stage, inputs))

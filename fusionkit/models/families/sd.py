@@ -14,7 +14,12 @@ class Sd(UNetFamily):
     """`StableDiffusionPipeline`, and those of its kin that draw from a prompt alone."""
 
     kind, title = "sd", "Stable Diffusion 1 or 2"
-    pipelines = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "LatentConsistencyModelPipeline")
+    pipelines = (
+        "StableDiffusionPipeline",
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+        "LatentConsistencyModelPipeline",
+    )
     adapter = f"{ADAPTERS}.stable_diffusion:StableDiffusion"
     left_out = {
         "safety_checker": None,

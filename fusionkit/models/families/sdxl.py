@@ -14,9 +14,10 @@ _EDM, _EDM_V, _V, _ZERO_SNR = "edm_mean", "edm_vpred.sigma_max", "v_pred", "ztsn
 
 
 class Sdxl(UNetFamily):
-    """`StableDiffusionXLPipeline`."""
+    """`StableDiffusionXLPipeline`, and the one of models that fill in masked parts."""
 
-    kind, title, pipelines = "sdxl", "Stable Diffusion XL", ("StableDiffusionXLPipeline",)
+    kind, title = "sdxl", "Stable Diffusion XL"
+    pipelines = ("StableDiffusionXLPipeline", "StableDiffusionXLInpaintPipeline")
     adapter = f"{ADAPTERS}.stable_diffusion_xl:StableDiffusionXL"
     encoders = ("text_encoder", "text_encoder_2")
     # Some models do with their second text encoder.

@@ -118,12 +118,14 @@ class UNetFamily(Family):
         return width * factor, height * factor
 
     def problems(self, config: Mapping[str, Any], channels: int) -> Iterator[str]:
-        """Channels that are not the latents', going in or coming out."""
-        for taken, key in (("takes", "in_channels"), ("answers", "out_channels")):
-            if (count := config.get(key)) not in (None, channels):
+        """Channels that are not the latents', going in or coming out, but for a mask's and a picture's."""
+        fine = {"in_channels": (None, channels, filling_channels(channels)), "out_channels": (None, channels)}
+        for key, counts in fine.items():
+            if (count := config.get(key)) not in counts:
+                taken = "takes" if key == "in_channels" else "answers"
                 yield (
                     f"{taken} {count} channels, not the {channels} of its latents: "
-                    f"inpainting, editing and upscaling models can't be used"
+                    f"editing and upscaling models can't be used"
                 )
                 return
 
@@ -133,6 +135,11 @@ class UNetFamily(Family):
 
     def sigmas(self, steps: int) -> None:
         """It is no flow."""
+
+
+def filling_channels(channels: int) -> int:
+    """What a UNet takes that fills in masked parts: latents of so many channels, a mask, and a picture's latents."""
+    return channels + 1 + channels
 
 
 def unet_convolutions(blocks: int, layers: int | Sequence[int]) -> tuple[str, ...]:

@@ -108,7 +108,8 @@ def inspect_header(source: str, single: SingleFile) -> ModelInfo | None:
     channels = shapes[FIRST][1]
     if channels != 4:
         raise ModelError(
-            f"model '{source}' takes {channels} channels, not 4: inpainting, editing and upscaling models can't be used"
+            f"model '{source}' takes {channels} channels, not 4: editing and upscaling models can't be used, and "
+            f"inpainting models as a folder alone"
         )
     answers = ((each, each.told_by_file(shapes)) for each in FAMILIES.values())
     family, told = next((family, told) for family, told in answers if told is not None)

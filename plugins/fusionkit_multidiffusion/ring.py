@@ -1,0 +1,95 @@
+"""A ring: a canvas whose edges meet, for panoramas of 360 degrees and textures that can be tiled."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from fusionkit import Field, Plugin, Stage, StagePlan, hookimpl
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from fusionkit.loop.views import Wrap
+
+_NAMES = {"x": "width", "y": "height"}
+_GPANO = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:GPano="http://ns.google.com/photos/1.0/panorama/"
+ GPano:ProjectionType="equirectangular" GPano:UsePanoramaViewer="True"
+ GPano:FullPanoWidthPixels="{width}" GPano:FullPanoHeightPixels="{full}"
+ GPano:CroppedAreaImageWidthPixels="{width}" GPano:CroppedAreaImageHeightPixels="{height}"
+ GPano:CroppedAreaLeftPixels="0" GPano:CroppedAreaTopPixels="{top}"/>
+</rdf:RDF></x:xmpmeta>
+<?xpacket end="r"?>"""
+
+
+class Ring(Plugin):
+    """Let the edges of the picture meet, so that it has no beginning and no end.
+
+    Windows that reach over an edge go on at the other one, in whatever plugin makes them, and so do the noise, the
+    decoder and all that looks at neighbours: x and x + W are one place.
+    """
+
+    axes: Literal["x", "y", "xy", "none"] = Field(
+        default="x",
+        description="Which edges meet: left and right (x), top and bottom (y), both (xy), or none.",
+    )
+    panorama: bool | None = Field(
+        default=None,
+        description="Say in the file that it shows 360 degrees around its middle row (GPano), so that viewers turn "
+        "around in it; by default where x alone is a ring and the picture is at least twice as wide as high.",
+    )
+
+    @hookimpl
+    def check(self, stage: Stage) -> list[str]:
+        """Axes that are shorter than the window, and a panorama that is none."""
+        return [f"{self.plugin_name}: {problem}" for problem in self._problems(stage)]
+
+    def _problems(self, stage: Stage) -> Iterator[str]:
+        (width, height), window = stage.plan.size, stage.recipe.window or stage.info.window
+        for axis, side, least in zip("xy", (width, height), window, strict=True):
+            if axis in self._wrap and side < least:
+                of = f" of stage '{stage.plan.name}'" if stage.plan.name else ""
+                yield (
+                    f"the {_NAMES[axis]} of {side} pixels{of} is less than the model's window of {least}, which would "
+                    f"meet itself along {axis}; use at least {least}"
+                )
+        if self.panorama and stage.index == 0:
+            across, down = stage.recipe.size
+            if self.axes != "x":
+                yield f"a panorama of 360 degrees is a ring along x alone, and axes is '{self.axes}'"
+            elif 2 * down > across:
+                yield f"a panorama of 360 degrees is at least twice as wide as high, and the size is {across}x{down}"
+
+    @hookimpl(wrapper=True)
+    def plan_stages(self) -> Generator[None, list[StagePlan], list[StagePlan]]:
+        """Each stage is a ring."""
+        plans = yield
+        return [replace(plan, wrap=self._wrap) for plan in plans] if self._wrap else plans
+
+    @hookimpl(wrapper=True)
+    def xmp(self, image: Image) -> Generator[None, str, str]:
+        """Tell viewers that the picture goes around, unless somebody has told them something else."""
+        notes = yield
+        width, height = image.size
+        goes_around = self.axes == "x" and 2 * height <= width
+        return panorama_notes(width, height) if goes_around and self.panorama is not False and not notes else notes
+
+    @property
+    def _wrap(self) -> Wrap:
+        return "" if self.axes == "none" else self.axes
+
+
+def panorama_notes(width: int, height: int) -> str:
+    """An XMP packet that says of a picture that it shows 360 degrees around the horizon, as GPano has it.
+
+    The whole sphere is twice as wide as high; the picture is a strip around its middle.
+
+    Args:
+        width: Of the picture, in pixels.
+        height: At most half of the width.
+    """
+    full = width // 2
+    return _GPANO.format(width=width, height=height, full=full, top=(full - height) // 2)

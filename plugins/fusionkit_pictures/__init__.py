@@ -1,0 +1,9 @@
+"""Pictures that a run begins with, keeps or takes its colours from, as fusionkit plugins."""
+
+from __future__ import annotations
+
+from fusionkit_pictures.colour_match import ColourMatch
+from fusionkit_pictures.image_to_image import ImageToImage
+from fusionkit_pictures.inpaint import Inpaint
+
+__all__ = ["ColourMatch", "ImageToImage", "Inpaint"]
