@@ -45,23 +45,21 @@ class Ring(Plugin):
     @hookimpl
     def check(self, stage: Stage) -> list[str]:
         """Axes that are shorter than the window, and a panorama that is none."""
-        return [f"{self.plugin_name}: {problem}" for problem in self._problems(stage)]
+        # They are of the finished picture: a smaller stage is one window, which is cut to it, ring or not.
+        return [f"{self.plugin_name}: {problem}" for problem in self._problems(stage)] if stage.index == 0 else []
 
     def _problems(self, stage: Stage) -> Iterator[str]:
-        (width, height), window = stage.plan.size, stage.recipe.window or stage.info.window
-        for axis, side, least in zip("xy", (width, height), window, strict=True):
+        size, window = stage.recipe.size, stage.recipe.window or stage.info.window
+        for axis, side, least in zip("xy", size, window, strict=True):
             if axis in self._wrap and side < least:
-                of = f" of stage '{stage.plan.name}'" if stage.plan.name else ""
                 yield (
-                    f"the {_NAMES[axis]} of {side} pixels{of} is less than the model's window of {least}, which would "
-                    f"meet itself along {axis}; use at least {least}"
+                    f"the {_NAMES[axis]} of {side} pixels is less than the model's window of {least}, which would meet "
+                    f"itself along {axis}; use at least {least}"
                 )
-        if self.panorama and stage.index == 0:
-            across, down = stage.recipe.size
-            if self.axes != "x":
-                yield f"a panorama of 360 degrees is a ring along x alone, and axes is '{self.axes}'"
-            elif 2 * down > across:
-                yield f"a panorama of 360 degrees is at least twice as wide as high, and the size is {across}x{down}"
+        if self.panorama and self.axes != "x":
+            yield f"a panorama of 360 degrees is a ring along x alone, and axes is '{self.axes}'"
+        elif self.panorama and 2 * size[1] > size[0]:
+            yield f"a panorama of 360 degrees is at least twice as wide as high, and the size is {size[0]}x{size[1]}"
 
     @hookimpl(wrapper=True)
     def plan_stages(self) -> Generator[None, list[StagePlan], list[StagePlan]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from fusionkit import Stage, hookimpl
+from fusionkit import Stage, hookimpl, recipes
 from fusionkit.testing import PluginContract, tiny_controlnet
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_cutdiffusion import CutDiffusion
@@ -13,7 +14,8 @@ from fusionkit_fouriscale import FouriScale, FouriScaleGuidance
 from fusionkit_freescale import RestrainedDilation, ScaleFusion, SizeConditioning
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_hidiffusion import ResolutionAwareUNet, WindowedAttention
-from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_multidiffusion import MultiDiffusion, Ring
+from fusionkit_pictures import ColourMatch, ImageToImage, Inpaint
 from fusionkit_regions import Regions
 from fusionkit_scalecrafter import AttentionScaling, Dispersion, NoiseDampedGuidance, ReDilation
 from fusionkit_spotdiffusion import ShiftedWindows
@@ -44,6 +46,34 @@ class TestRegions(PluginContract):
     }
     neutral = {"boxes": {"all": {"box": (0, 0, 1, 1), "prompt": "a hill"}}}
     before = (MultiDiffusion(stride=40), GuidedFusion())
+
+
+class TestRing(PluginContract):
+    plugin = Ring
+    options = {"axes": "xy"}
+    neutral = {"axes": "none"}
+
+
+# One that comes with the recipes.
+DRAWING = Path(recipes.__file__).with_name("drawing.png")
+
+
+class TestImageToImage(PluginContract):
+    plugin = ImageToImage
+    options = {"from_": DRAWING}
+    neutral = {"from_": DRAWING, "strength": 1}
+
+
+class TestInpaint(PluginContract):
+    plugin = Inpaint
+    options = {"from_": DRAWING, "box": (8, 8, 30, 20), "softness": 4}
+    neutral = {"from_": DRAWING, "box": (0, 0, 128, 128)}
+
+
+class TestColourMatch(PluginContract):
+    plugin = ColourMatch
+    options = {"to": str(DRAWING), "by": "wavelet"}
+    neutral = {"to": str(DRAWING), "amount": 0}
 
 
 class TestShiftedWindows(PluginContract):

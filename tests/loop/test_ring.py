@@ -30,18 +30,16 @@ from fusionkit_accdiffusion.samples import dilated_views, start_of
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_gvcf.reference import Reference
 from fusionkit_metrics.seam import Seam, border_shares, jumps
-from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_multidiffusion import MultiDiffusion, Ring
 
 
-class Ring(Plugin):
-    """Lets the edges of every stage meet."""
-
-    wrap: str = "x"
+class OddRing(Plugin):
+    """Answers a ring along an axis that is none."""
 
     @hookimpl(wrapper=True)
     def plan_stages(self) -> Any:
         plans: list[StagePlan] = yield
-        return [replace(plan, wrap=self.wrap) for plan in plans]
+        return [replace(plan, wrap="z") for plan in plans]
 
 
 class Rolled(Plugin):
@@ -147,7 +145,7 @@ def test_a_view_longer_than_its_ring_is_refused() -> None:
 
 def test_only_the_axes_there_are_wrap() -> None:
     with pytest.raises(PluginError, match=r"a StagePlan with wrap 'z'; expected one of '', 'x', 'y', 'xy'"):
-        tiny_plan([Ring(wrap="z")])
+        tiny_plan([OddRing()])
 
 
 # The loop
@@ -194,7 +192,7 @@ def test_it_is_diffusers_own_panorama_with_circular_padding() -> None:
 @pytest.mark.parametrize("kind", ["sd", "sdxl"])
 def test_every_method_runs_on_a_ring(kind: Any) -> None:
     plugins = [
-        Ring(wrap="xy"),
+        Ring(axes="xy"),
         MultiDiffusion(stride=32, jitter=8),
         GuidedFusion(),
         VarianceCorrectedFusion(),
@@ -209,7 +207,7 @@ def test_every_method_runs_on_a_ring(kind: Any) -> None:
 
 
 def test_jitter_on_a_ring_leaves_no_hole_and_too_much_is_told() -> None:
-    plan = tiny_plan([Ring(wrap="xy"), MultiDiffusion(stride=48, jitter=8)], size=(200, 136), steps=6)
+    plan = tiny_plan([Ring(axes="xy"), MultiDiffusion(stride=48, jitter=8)], size=(200, 136), steps=6)
     (stage,) = plan.stages
     for at in stage.steps:
         (group,) = ask_views(stage, at, plan.hooks)
@@ -359,7 +357,7 @@ def test_the_filter_of_dilated_samples_goes_around() -> None:
     assert float((gaussian_filter(canvas.roll(5, -1), 5, 1.2, "x") - smooth.roll(5, -1)).abs().max()) < 1e-6
     assert float((gaussian_filter(canvas, 5, 1.2) - smooth)[..., 2:-2].abs().max()) < 1e-6
     samples = DilatedSampling(sigma=2.0)
-    (stage,) = tiny_plan([Ring(wrap="xy"), samples], size=(136, 104)).stages[-1:]
+    (stage,) = tiny_plan([Ring(axes="xy"), samples], size=(136, 104)).stages[-1:]
     latents = normal(*stage.shape)
     views = wrapped(dilated_views(stage.canvas, 3, start_of(stage, stage.steps[0])), stage.canvas, stage.wrap)
     smoothed = samples._smoothed(stage, stage.steps[0], gather(latents, views))

@@ -15,16 +15,17 @@ from tiny_parts import Case, made
 from fusionkit import Fusion, Plugin
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
-from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_multidiffusion import MultiDiffusion, Ring
+from fusionkit_pictures import Inpaint
 
 
-def picture(case: Case, *plugins: Plugin, size: tuple[int, int], **fields: Any) -> Any:
+def picture(case: Case, *plugins: Plugin, size: tuple[int, int], least: float = 0.1, **fields: Any) -> Any:
     """What a recipe draws, in two steps, checked: every number finite, every pass as planned."""
     settings = {"steps": 2, "guidance_scale": 3.0, "negative_prompt": NEGATIVE, "window": (128, 128), "batch_size": 4}
     fusion = Fusion.from_pipe(case.make(), plugins=list(plugins), **{**settings, **fields})
     result = fusion(PROMPT, size=size, seed=1, progress=False)
     assert result.latents.isfinite().all()
-    assert result.latents.std() > 0.1
+    assert result.latents.std() > least
     return result
 
 
@@ -42,6 +43,16 @@ def test_fused_noise_keeps_its_variance(family: Case) -> None:
 def test_upscaling_with_jitter_and_dilated_samples(family: Case) -> None:
     plugins = [ProgressiveUpscaling(), MultiDiffusion(stride=64, jitter=8), DilatedSampling()]
     assert picture(family, *plugins, size=(256, 128)).image.size == (256, 128)
+
+
+def test_a_part_of_a_picture_is_drawn_anew(family: Case, tmp_path: Path) -> None:
+    before = Image.linear_gradient("L").resize((256, 128)).convert("RGB")
+    before.save(tmp_path / "picture.png")
+    plugins = [Ring(), Inpaint(from_=tmp_path / "picture.png", box=(0, 0, 256, 64), strength=0.5)]
+    after = picture(family, *plugins, size=(256, 128), least=0.01).image
+    kept = (0, 80, 256, 128)
+    assert after.crop(kept).tobytes() == before.crop(kept).tobytes()
+    assert after.crop((0, 0, 256, 64)).tobytes() != before.crop((0, 0, 256, 64)).tobytes()
 
 
 def test_views_of_odd_sides(family: Case) -> None:
