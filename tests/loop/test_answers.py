@@ -19,6 +19,7 @@ from fusionkit import (
     Fused,
     Fusion,
     FusionError,
+    Masked,
     Patches,
     Plugin,
     PluginError,
@@ -84,6 +85,15 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "an empty line": lambda: ["  "],
         "a generator of numbers": lambda: generator(1),
         "a tensor": lambda: tensor(3),
+    },
+    "default_size": {
+        "a number": lambda: 512,
+        "text": lambda: "160x80",
+        "one side": lambda: (160,),
+        "parts": lambda: (160.0, 80.0),
+        "0": lambda: (0, 80),
+        "a tensor": lambda: torch.tensor([160, 80]),
+        "a generator": lambda: generator(160, 80),
     },
     "plan_stages": {
         "a number": lambda: 3,
@@ -152,6 +162,13 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "a picture": lambda: Image.new("RGB", SIZE),
         "one of another size": lambda: tensor(1, 4, 5, 10),
     },
+    "masked": {
+        "a tensor": tensor,
+        "a pair": lambda: (tensor(1, 1, 10, 20), tensor()),
+        "a mask that does not fit": lambda: Masked(tensor(), tensor()),
+        "a mask of another type": lambda: Masked(tensor(1, 1, 10, 20, dtype=torch.bool), tensor()),
+        "a picture that does not fit": lambda: Masked(tensor(1, 1, 10, 20), tensor(1, 3, 80, 160)),
+    },
     "init_noise": NO_CANVAS,
     "init_latents": NO_CANVAS,
     "prompt_per_patch": {
@@ -216,6 +233,13 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "transparent": lambda: Image.new("RGBA", SIZE),
         "a generator": lambda: generator(Image.new("RGB", SIZE)),
     },
+    "xmp": {
+        "bytes": lambda: b"<x/>",
+        "a number": lambda: 3,
+        "a mapping": lambda: {"GPano": "x"},
+        "control characters": lambda: "<x>\0</x>",
+        "a generator": lambda: generator("<x/>"),
+    },
     "maps": {
         "a picture": lambda: Image.new("RGB", (8, 8)),
         "a list": lambda: [Image.new("RGB", (8, 8))],
@@ -256,6 +280,7 @@ class Encodes(Plugin):
     @hookimpl
     def stage_done(self, stage: Stage) -> None:
         stage.encode(Image.new("RGB", SIZE))
+        assert stage.masked
 
 
 class Again(Plugin):
@@ -269,8 +294,10 @@ class Again(Plugin):
 def run(*plugins: Plugin) -> Any:
     again = [Again()] if any(hasattr(plugin, "noised_back") for plugin in plugins) else []
     fusion = Fusion.from_pipe(tiny_pipeline(), plugins=[*plugins, *again, Encodes()])
-    options = {"size": SIZE, "steps": 2, "scheduler": "ddpm", "guidance_scale": 4.0, "progress": False}
-    return fusion("a hill", maps=True, **options).maps  # type: ignore[arg-type]
+    options: dict[str, Any] = {"size": SIZE, "steps": 2, "scheduler": "ddpm", "guidance_scale": 4.0, "progress": False}
+    if any(hasattr(plugin, "default_size") for plugin in plugins):
+        del options["size"]
+    return fusion("a hill", maps=True, **options).maps
 
 
 def refused(*plugins: Plugin) -> str:

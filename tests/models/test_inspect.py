@@ -13,13 +13,14 @@ import pytest
 import torch
 from damaged import change
 from safetensors.torch import save_file
-from tiny_models import CHECKPOINTS, plain
+from tiny_models import CHECKPOINTS, plain, run, stage_on
 
 from fusionkit.errors import ModelError
+from fusionkit.loop.manager import Manager
 from fusionkit.models.embedded import embedded_models
 from fusionkit.models.families import FAMILIES
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
-from fusionkit.models.load import load_pipeline
+from fusionkit.models.load import load_pipeline, wrap_pipeline
 
 
 def problem(source: str, **options: Any) -> str:
@@ -130,10 +131,40 @@ def test_pipelines_of_other_kinds(copied: Callable[[str], Path]) -> None:
     assert problem(str(folder)) == f"model '{folder}' needs its own code for 'unet' (my_unet.Mine), which is not run"
 
 
-def test_inpainting_models_are_refused(copied: Callable[[str], Path]) -> None:
+def test_models_that_are_told_more_than_a_mask_are_refused(copied: Callable[[str], Path]) -> None:
     folder = copied("sd")
+    change(folder / "unet" / "config.json", in_channels=8)
+    assert "takes 8 channels, not the 4 of its latents: editing and upscaling models can't be used" in problem(
+        str(folder)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("sd", "StableDiffusionInpaintPipeline"), ("sdxl", "StableDiffusionXLInpaintPipeline")]
+)
+def test_models_that_fill_in_masked_parts_are_known_by_their_channels(
+    copied: Callable[[str], Path], kind: str, name: str
+) -> None:
+    """A folder as diffusers saves one: it loads, and draws with mask and picture beside the latents."""
+    from safetensors.torch import load_file
+
+    folder = copied(kind)
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    first = weights["conv_in.weight"]
+    weights["conv_in.weight"] = torch.cat([first, first, first[:, :1]], dim=1)
+    save_file(weights, file)
+    assert "conv_in has " in problem(str(folder))
     change(folder / "unet" / "config.json", in_channels=9)
-    assert "takes 9 channels, not the 4 of its latents" in problem(str(folder))
+    change(folder / "model_index.json", _class_name=name)
+    info = inspect_model(str(folder))
+    assert (info.kind, info.channels, info.fills_masks) == (kind, 4, True)
+    model = wrap_pipeline(load_pipeline(str(folder), kind, dtype=torch.float32))
+    assert model.info.fills_masks
+    stage = stage_on(model)
+    stage.hooks = Manager([])
+    assert bool(run(stage).isfinite().all())
+    assert stage.masked.mask.min() == 1
 
 
 def test_damaged_weights(copied: Callable[[str], Path]) -> None:
@@ -151,16 +182,22 @@ def test_other_objects_are_no_pipelines() -> None:
         info_of_pipeline("a pipeline")
 
 
+DEPTH = ("vae", "text_encoder", "tokenizer", "unet", "scheduler", "depth_estimator", "feature_extractor")
+
+
 def test_pipelines_made_of_others() -> None:
     """A subclass will do; one whose picture depends on more than fusionkit would use will not."""
-    from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
+    from diffusers import StableDiffusionDepth2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
     class Mine(StableDiffusionPipeline):
         pass
 
     assert info_of_pipeline(Mine.from_pipe(plain("sd"))).kind == "sd"
-    with pytest.raises(ModelError, match=r"^a StableDiffusionInpaintPipeline can't be used; "):
-        info_of_pipeline(StableDiffusionInpaintPipeline.from_pipe(plain("sd"), requires_safety_checker=False))
+    filling = StableDiffusionInpaintPipeline.from_pipe(plain("sd"), requires_safety_checker=False)
+    assert not info_of_pipeline(filling).fills_masks, "its UNet is told no mask"
+    parts = {**plain("sd").components, "depth_estimator": None}
+    with pytest.raises(ModelError, match=r"^a StableDiffusionDepth2ImgPipeline can't be used; "):
+        info_of_pipeline(StableDiffusionDepth2ImgPipeline(**{key: parts.get(key) for key in DEPTH}))
 
 
 def test_the_hub_is_not_there() -> None:
@@ -211,7 +248,10 @@ def test_single_files_by_their_header(tmp_path: Path, keys: dict[str, Any], expe
     [
         ({"lora_unet.up.weight": (4, 4)}, "is no Stable Diffusion checkpoint; a single file must be a whole SD 1"),
         ({"conv_in.weight": (320, 4, 3, 3)}, "is the UNet alone; a single file must be a whole SD 1, 2 or XL"),
-        ({IN: (320, 9, 3, 3), TEXT: (320, 768)}, "takes 9 channels, not 4: inpainting, editing and upscaling models"),
+        (
+            {IN: (320, 9, 3, 3), TEXT: (320, 768)},
+            "takes 9 channels, not 4: editing and upscaling models can't be used, and inpainting models as a folder",
+        ),
         ({IN: (384, 4, 3, 3), REFINER: (1280,)}, "is an SDXL refiner, which can't draw a picture of its own"),
     ],
 )

@@ -39,6 +39,10 @@ DRAWS: Mapping[str, tuple[Mapping[str, Config], tuple[Any, ...]]] = {
         changed(SD, scheduler={"tensor_format": "pt", "timestep_values": None, "_diffusers_version": "0.2.2"}),
         ("sd", 512, "PNDMScheduler", "epsilon"),
     ),
+    "stable-diffusion-inpainting": (
+        changed(SD, model_index={"_class_name": "StableDiffusionInpaintPipeline"}, unet={"in_channels": 9}),
+        ("sd", 512, "PNDMScheduler", "epsilon"),
+    ),
     "stable-diffusion-v1-5": (
         changed(
             SD,
@@ -206,7 +210,6 @@ def test_models_that_draw(tmp_path: Path, name: str) -> None:
 
 
 REFUSED: Mapping[str, tuple[Mapping[str, Config], str]] = {
-    "stable-diffusion-inpainting": (changed(SD, unet={"in_channels": 9}), "takes 9 channels, not the 4"),
     "instruct-pix2pix": (changed(SD, unet={"in_channels": 8}), "takes 8 channels, not the 4"),
     "stable-diffusion-x4-upscaler": (
         changed(SD2, unet={"in_channels": 7, "num_class_embeds": 1000}),

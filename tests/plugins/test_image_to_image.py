@@ -124,10 +124,10 @@ def test_what_makes_no_sense_is_told_before_anything_loads(tmp_path: Path) -> No
         with pytest.raises(RecipeError) as caught:
             tiny_plan([ImageToImage(from_=path)])
         assert caught.value.problems == [f"image-to-image: picture of 'from' '{path}' {line}"]
+    other = drawing(tmp_path / "other.png", (128, 128), 1)
     with pytest.raises(
         RecipeError, match=r"the run begins with another plugin's picture, '.*other\.png', already; leave"
     ):
-        other = drawing(tmp_path / "other.png", (128, 128), 1)
         tiny_plan([ProgressiveUpscaling(from_=other), ImageToImage(from_=picture)], size=(128, 128))
     with pytest.raises(PluginError, match=r"both replace the hook 'default_size'"):
         tiny_plan([ImageToImage(from_=picture), ImageToImage(from_=picture)])
