@@ -564,8 +564,72 @@ def outline() -> Image:
     )
 
 
+def lake() -> Image:
+    """The picture that comes with the recipes that begin with one."""
+    from PIL import Image
+
+    return Image.open(IMAGES.parents[1] / "recipes" / "lake.png").convert("RGB")
+
+
+def image_to_image() -> Image:
+    """A picture, and what three strengths make of it."""
+    recipe = "image-to-image-vista"
+    drawn = {
+        f"strength {strength}": run([f"plugins.image-to-image.strength={strength}"], recipe)
+        for strength in (0.4, 0.6, 0.8)
+    }
+    return stacked({"the picture": lake(), **drawn})
+
+
+def inpaint() -> Image:
+    """A picture whose sky is drawn anew, twice."""
+    recipe = "inpaint-vista"
+    sunset = ("prompt=a landscape poster of a mountain lake at sunset under clouds", "scheduler=euler-a")
+    drawn = {"its sky under northern lights": run([], recipe), "its sky at sunset": run([*sunset], recipe)}
+    for label, picture in drawn.items():
+        rows = differing_rows(lake(), picture)
+        print(f"  {label}: rows {rows[0]} to {rows[-1]} of {picture.height} differ")
+    return stacked({"the picture": lake(), **drawn})
+
+
+def differing_rows(one: Image, other: Image) -> Sequence[int]:
+    """The numbers of the rows in which two pictures differ."""
+    import numpy as np
+
+    differs = (np.asarray(one) != np.asarray(other)).any(axis=(1, 2))
+    return [int(row) for row in differs.nonzero()[0]]
+
+
+def colour_match() -> Image:
+    """A picture drawn anew, and with the colours that it had."""
+    recipe, names = "image-to-image-vista", ("multidiffusion: {stride: 64}", "guided-fusion")
+    begin = "image-to-image: {from: lake.png}"
+    drawn = {
+        f"colour-match: {{by: {by}}}": run([plugins(*names, begin, f"colour-match: {{by: {by}}}")], recipe)
+        for by in ("mean-std", "wavelet")
+    }
+    return stacked({"the picture": lake(), "drawn anew": run([], recipe), **drawn})
+
+
+def ring() -> Image:
+    """A panorama without and with `ring`, rolled by half of its width; prints the steps at the edge and elsewhere."""
+    import numpy as np
+    from PIL import Image
+
+    rolled = {}
+    for axes in ("none", "x"):
+        picture = run([f"plugins.ring.axes={axes}"], "ring-vista")
+        grey = np.asarray(picture.convert("L"), float)
+        steps, edge = np.abs(np.diff(grey)).mean(0), np.abs(grey[:, 0] - grey[:, -1]).mean()
+        print(f"  axes {axes}: {edge:.1f} at the edge, {steps.mean():.1f} between columns, {steps.max():.1f} at most")
+        half = np.roll(np.asarray(picture), picture.width // 2, axis=1)
+        rolled["without ring" if axes == "none" else "with ring"] = Image.fromarray(half)
+    return stacked(rolled)
+
+
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
+    "colour-match": colour_match,
     "controlnet": controlnet,
     "cross-domain-fusion": cross_domain_fusion,
     "cut-diffusion": cut_diffusion,
@@ -577,6 +641,8 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "freescale": freescale,
     "guidance-map": guidance_map,
     "guided-upscaling": guided_upscaling,
+    "image-to-image": image_to_image,
+    "inpaint": inpaint,
     "larger-views": larger_views,
     "magicfusion-panorama": magicfusion_panorama,
     "magicfusion-shares": magicfusion_shares,
@@ -584,6 +650,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "outline": outline,
     "patch-content-prompts": patch_content_prompts,
     "recontextualisation": recontextualisation,
+    "ring": ring,
     "three-models": three_models,
     "tinyworld": tinyworld,
     "two-models": two_models,
@@ -602,14 +669,18 @@ SOFT = {
     "cut-diffusion",
     "fine-grained-fusion-vista",
     "elastic-diffusion",
+    "colour-match",
     "fifty-samples",
     "fouriscale",
     "freescale",
     "guided-fusion",
+    "image-to-image",
+    "inpaint",
     "jitter",
     "noise",
     "outline",
     "regions",
+    "ring",
     "shifted-windows",
     "strides",
     "style-alignment",

@@ -48,6 +48,8 @@ def scaled(plugin: Plugin, smaller: Callable[[int], int], photo: Path) -> Plugin
         changes["loss"] = "tinyworld"
     if getattr(plugin, "from_", None) is not None:
         changes["from_"] = photo
+    if getattr(plugin, "mask", None) is not None:
+        changes["mask"] = photo  # half of it is bright
     return type(plugin).model_validate({**dict(plugin), **changes})
 
 
