@@ -618,7 +618,7 @@ def ring() -> Image:
 
     rolled = {}
     for axes in ("none", "x"):
-        picture = run([f"plugins.ring.axes={axes}"], "ring-vista")
+        picture = run([f"plugins.ring.axes={axes}", "seed=1"], "ring-vista")
         grey = np.asarray(picture.convert("L"), float)
         steps, edge = np.abs(np.diff(grey)).mean(0), np.abs(grey[:, 0] - grey[:, -1]).mean()
         print(f"  axes {axes}: {edge:.1f} at the edge, {steps.mean():.1f} between columns, {steps.max():.1f} at most")
