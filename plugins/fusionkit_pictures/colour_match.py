@@ -116,10 +116,13 @@ class ColourMatch(Plugin):
 
     def _given(self, pixels: Tensor, colours: Any, wrap: Wrap) -> Tensor:
         if self.by == "wavelet":
-            return pixels - coarse(pixels, self.levels, wrap) + colours
+            exchanged: Tensor = pixels - coarse(pixels, self.levels, wrap) + colours
+            return exchanged
         (mean, deviation), own = colours, pixels.std(dim=(2, 3), keepdim=True)
         # A picture of one colour has no deviation that could grow.
-        return (pixels - pixels.mean(dim=(2, 3), keepdim=True)) / own.clamp_min(1e-6) * deviation + mean
+        unit = (pixels - pixels.mean(dim=(2, 3), keepdim=True)) / own.clamp_min(1e-6)
+        matched: Tensor = unit * deviation + mean
+        return matched
 
 
 def coarse(pixels: Tensor, levels: int, wrap: Wrap = "") -> Tensor:

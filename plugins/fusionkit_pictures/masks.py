@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fusionkit.pictures.picture import fitted, open_picture
 
@@ -72,9 +72,9 @@ def softened(region: NDArray[np.bool_], softness: int, wrap: Wrap = "") -> NDArr
     above, before = (softness if axis in wrap else 0 for axis in "yx")
     around = np.pad(region, ((above, above), (before, before)), mode="wrap")
     if not around.any():
-        return region.astype(np.float32)
+        return np.zeros(region.shape, np.float32)
     away = distance_transform_edt(~around)[above : above + region.shape[0], before : before + region.shape[1]]
-    found: Any = np.clip(1 - away / (softness + 1), 0, 1).astype(np.float32)
+    found: NDArray[np.float32] = np.clip(1 - away / (softness + 1), 0, 1).astype(np.float32)
     return found
 
 

@@ -62,4 +62,4 @@ def test_the_first_step_is_drawn(name: str, photo: Path) -> None:
         fusion.run(recipe, callback=end, progress=False)
 
     ((stage, step),) = drawn
-    assert (stage.index, step.index, step.total) == (0, 0, stage.plan.steps or recipe.steps)
+    assert (stage.index, step.index, step.total) == (0, 0, stage.sampling_steps)
