@@ -55,7 +55,7 @@ def of_picture(path: Path, canvas: tuple[int, int], soft: tuple[float, float] | 
     size = canvas[1], canvas[0]
     smaller = painted.width >= size[0] and painted.height >= size[1]
     painted = painted.resize(size, Resampling.BOX if smaller else Resampling.BILINEAR)
-    values = np.asarray(painted, np.float32) / 255
+    values: Map = np.asarray(painted, np.float32) / np.float32(255)
     for axis, wide in enumerate(soft or ()):
         values = softened(values, wide, axis, "yx"[axis] in wrap)
     return values
@@ -75,7 +75,7 @@ def softened(values: Map, wide: float, axis: int, ring: bool) -> Map:
     return np.moveaxis(mean, -1, axis).astype(np.float32)
 
 
-def _at(total: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+def _at(total: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:
     """A running sum between its numbers."""
     low = np.floor(places).astype(int)
     high = np.minimum(low + 1, total.shape[-1] - 1)

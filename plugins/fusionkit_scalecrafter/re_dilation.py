@@ -116,7 +116,7 @@ def _spread(factor: float, patches: Patches, *convolution: Any) -> Tensor:
     from fusionkit_scalecrafter.convolution import re_dilated
 
     # What a ControlNet adds is as large as features are without re-dilation. Plugins further in may bring one.
-    return re_dilated(factor, *convolution, whole=bool(patches.controls))
+    return partial(re_dilated, whole=bool(patches.controls))(factor, *convolution)
 
 
 def progressed(factor: float, at: Step, until: float) -> float:
