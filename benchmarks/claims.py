@@ -205,7 +205,9 @@ def times(time: Experiment) -> list[Claim]:
         ratio(time, "VCF", "averaged noise", "VCF costs nothing beside averaged noise", *nothing),
         ratio(time, "SyncDiffusion", "MD", "SyncDiffusion takes several times as long", *several),
         ratio(time, "ElasticDiffusion", "MD", "ElasticDiffusion takes several times as long", *several),
-        ratio(time, "SyncDiffusion", "ElasticDiffusion", "SyncDiffusion takes longer still", 1.0, float("inf"), "above 1"),
+        ratio(
+            time, "SyncDiffusion", "ElasticDiffusion", "SyncDiffusion takes longer still", 1.0, float("inf"), "above 1"
+        ),
     ]
 
 

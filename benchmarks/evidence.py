@@ -1,8 +1,9 @@
-"""The experiments of arXiv 2412.12771 on the embedded model, and what they say of the paper's claims: docs/evidence.md.
+"""The experiments of arXiv 2412.12771 on the embedded models, and what they say of the paper's claims: docs/evidence.md.
 
-Runs the comparisons `papers/*-tinyworld`, each of which goes on where it was interrupted, and writes the page and its
-pictures from what they drew. It takes an hour or two on two cores; `--part 1/2` and `--part 2/2` share the drawing
-between two processes.
+Runs the comparisons `papers/*-tinyworld`, each of which goes on where it was interrupted and takes from the others what
+they have drawn by the same recipe, and writes the page and its pictures from what they drew. It takes some hours on one
+core; `--part 1/2` and `--part 2/2` share the drawing between two processes. `--enlarged` is the folder of
+`python benchmarks/upscaling.py --world vista`, whose pictures are scored as arXiv 2407.10738 scores its own.
 
 Run it:  python benchmarks/evidence.py
          python benchmarks/evidence.py --page
@@ -11,170 +12,25 @@ Run it:  python benchmarks/evidence.py
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import Experiment, markdown, sheet, shown, table, times
+from claims import CLAIMS, HEADER, Claim
+from enlargements import Enlargements
+from experiments import Experiment, markdown, pairs, sheet, shown, table, times
+from published import published
 
 from fusionkit.cli.common import counted
 from fusionkit.comparison.jobs import Job
 from fusionkit.comparison.measure import pictures_of
-from fusionkit.evaluation import Score, Tools
+from fusionkit.evaluation import Tools
 from fusionkit.evaluation.evaluate import score
 from fusionkit.pictures.files import write_whole
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-EXPERIMENTS = ("table-1", "table-2-ddim", "table-2-ddpm", "figure-5", "table-3")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Something that the paper says, and how it is tried here.
-
-    Args:
-        text: What it says.
-        tried: What is measured for it, and where.
-        found: Answers the measurement.
-        holds: What the interval (low, high) must satisfy.
-        fails: What the interval must satisfy for the opposite to be shown.
-    """
-
-    text: str
-    tried: str
-    found: Callable[[], Score]
-    holds: Callable[[float, float], bool]
-    fails: Callable[[float, float], bool]
-
-    def row(self) -> list[str]:
-        """A row of the page's table."""
-        score = self.found()
-        if self.holds(score.low, score.high):
-            verdict = "**holds**"
-        elif self.fails(score.low, score.high):
-            verdict = "**does not hold**"
-        else:
-            verdict = "not separable"
-        return [self.text, self.tried, shown(score), verdict]
-
-
-def below_zero(low: float, high: float) -> bool:
-    """The interval lies below 0."""
-    return high < 0
-
-
-def above_zero(low: float, high: float) -> bool:
-    """The interval lies above 0."""
-    return low > 0
-
-
-def within(least: float, most: float) -> tuple[Callable[[float, float], bool], Callable[[float, float], bool]]:
-    """The interval lies between two values; or outside of them."""
-    return lambda low, high: low >= least and high <= most, lambda low, high: high < least or low > most
-
-
-def lower(experiment: Experiment, some: str, others: str, metric: str, text: str) -> Claim:
-    """One setting scores lower than another."""
-    tried = f"{experiment.metric(metric).title}, {some} minus {others}"
-    return Claim(text, tried, lambda: experiment.differ(some, others, metric), below_zero, above_zero)
-
-
-def higher(experiment: Experiment, some: str, others: str, metric: str, text: str) -> Claim:
-    """One setting scores higher than another."""
-    tried = f"{experiment.metric(metric).title}, {some} minus {others}"
-    return Claim(text, tried, lambda: experiment.differ(some, others, metric), above_zero, below_zero)
-
-
-def claims(of: Mapping[str, Experiment]) -> dict[str, list[Claim]]:
-    """What is tried, by experiment."""
-    one, ddim, ddpm, alpha, time = (of[name] for name in EXPERIMENTS)
-    strides = ("1/4", "1/2", "3/4")
-    variance = "variance-ratio"
-    first, last = alpha.titles[0], alpha.titles[-1]
-    return {
-        "table-1": [
-            *(
-                lower(one, f"GF, stride {s}", f"MD, stride {s}", "seam", f"GF has fewer seams than MD at stride {s}")
-                for s in strides
-            ),
-            *(
-                lower(
-                    one,
-                    f"GF, stride {s}",
-                    f"MD, stride {s}",
-                    "fid",
-                    f"GF is nearer to the model's own pictures at stride {s}",
-                )
-                for s in strides
-            ),
-        ],
-        "table-2-ddim": [
-            lower(ddim, "GF", "MD", "fid", "GF improves on MD"),
-            lower(ddim, "MD + SA 0.4", "MD", "fid", "SA improves MD"),
-            lower(ddim, "GF + SA 0.4", "GF", "fid", "SA improves GF"),
-            higher(ddim, "GF + SA 0.4", "GF", "giqa-qs", "SA raises the quality"),
-            lower(ddim, "GF + SA 0.4", "GF", "intra-lpips", "SA makes the panorama coherent"),
-            lower(ddim, "GF + SA 0.4", "GF", "style-loss", "SA makes the panorama one in style"),
-        ],
-        "table-2-ddpm": [
-            Claim(
-                "Averaged noise blurs",
-                "variance ratio of averaged noise, at most 0.9",
-                lambda: ddpm.score("averaged noise", variance),
-                lambda low, high: high < 0.9,
-                lambda low, high: low > 0.9,
-            ),
-            Claim(
-                "VCF keeps the variance",
-                "variance ratio of VCF, within 2 % of 1",
-                lambda: ddpm.score("VCF", variance),
-                *within(0.98, 1.02),
-            ),
-            Claim(
-                "VCF + GF keeps the variance",
-                "variance ratio of VCF + GF, within 2 % of 1",
-                lambda: ddpm.score("VCF + GF", variance),
-                *within(0.98, 1.02),
-            ),
-            higher(ddpm, "VCF", "averaged noise", variance, "VCF is sharper than averaged noise"),
-            lower(ddpm, "averaged noise", "canvas noise", "variance", "(not in the paper) averaged noise blurs"),
-            lower(ddpm, "VCF", "averaged noise", "fid", "VCF improves on averaged noise"),
-            lower(ddpm, "VCF + GF", "VCF", "fid", "GF improves VCF"),
-            lower(ddpm, "VCF + GF + SA 0.4", "VCF + GF", "fid", "SA improves VCF + GF"),
-            higher(ddpm, "VCF + GF + SA 0.4", "VCF + GF", "giqa-qs", "SA raises the quality"),
-            lower(ddpm, "VCF + GF + SA 0.4", "VCF + GF", "intra-lpips", "SA makes the panorama coherent"),
-        ],
-        "figure-5": [
-            higher(alpha, last, first, "giqa-qs", "Quality rises with alpha"),
-            lower(alpha, last, first, "giqa-ds", "Diversity falls with alpha"),
-            higher(alpha, "alpha 0.4", first, "giqa-qs", "Quality has risen at 0.4"),
-            lower(alpha, "alpha 0.4", first, "giqa-ds", "Diversity has fallen at 0.4"),
-        ],
-        "table-3": [
-            Claim(
-                f"{some} costs nothing beside {others}",
-                f"seconds, {some} / {others}, within 5 % of 1",
-                lambda some=some, others=others: time.seconds(some, others),  # type: ignore[misc]
-                *within(0.95, 1.05),
-            )
-            for some, others in (
-                ("GF", "MD"),
-                ("MD + SA 0.4", "MD"),
-                ("VCF", "averaged noise"),
-                ("VCF + GF + SA 0.4", "averaged noise"),
-            )
-        ],
-    }
-
-
-PAPER = {
-    "table-1": "GF beats MD at every stride.",
-    "table-2-ddim": "GF beats MD, and SA improves both.",
-    "table-2-ddpm": "Averaged noise blurs; VCF does not; GF and SA improve it further.",
-    "figure-5": "With alpha quality rises and diversity falls; 0.4 is the compromise.",
-    "table-3": "Fusion and one-shot alignment cost next to nothing beside the model.",
-}
+EXPERIMENTS = ("table-1", "table-2-ddim", "table-2-others", "table-2-ddpm", "figure-5", "table-3", "table-4")
+SHEETS = ("table-1", "table-2-ddim", "table-2-others", "table-2-ddpm", "figure-5")
 
 
 def rows_of(experiment: Experiment) -> int:
@@ -187,7 +43,7 @@ def section(experiment: Experiment, tried: Sequence[Claim]) -> str:
     name, first = experiment.name, experiment.comparison
     recipe = first.settings[0].recipe
     width, height = recipe.size
-    drawn = f"{rows_of(experiment)} panoramas of {width}x{height} a setting, {counted(len(first.prompts), 'prompt')}, "
+    drawn = f"{counted(rows_of(experiment), 'panorama')} of {width}x{height} a setting, {counted(len(first.prompts), 'prompt')}, "
     drawn += f"{recipe.steps} steps"
     if first.reference is not None:
         windows = sum(job.setting is first.reference for job in experiment.jobs)
@@ -195,16 +51,41 @@ def section(experiment: Experiment, tried: Sequence[Claim]) -> str:
     parts = [
         f"## {first.title}",
         f"`{experiment.command}`: {drawn}. At the paper's setting: `fusionkit compare papers/{name}`.",
+        printed_text(name),
         times(experiment) if name == "table-3" else table(experiment),
+        pairs(experiment) if name == "table-4" else "",
     ]
-    if (DOCS / "images" / f"evidence-{name}.jpg").exists():
+    if name in SHEETS and (DOCS / "images" / f"evidence-{name}.jpg").exists():
         parts.append(f"![One prompt and seed by every setting](images/evidence-{name}.jpg)")
     parts += [
-        f"The paper: {PAPER[name]}",
-        markdown(["the paper says", "tried here", "found", "on this model"], [claim.row() for claim in tried]),
+        markdown(HEADER, [claim.row() for claim in tried]),
         findings(name).replace("{looked_at}", looked_at(experiment) if name == "figure-5" else ""),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def printed_text(name: str) -> str:
+    """Where a paper has an experiment, how it drew, and what it says of it."""
+    paper = published(name)
+    return f"In print ({paper['source']}; {paper['drawn']}): {paper['says']}"
+
+
+def enlarged_section(enlarged: Enlargements) -> str:
+    """What is scored of enlargements."""
+    command = "python benchmarks/upscaling.py --world vista"
+    if not enlarged.settings:
+        return f"## AccDiffusion: resolution\n\nNot measured: `{command}` has drawn nothing yet."
+    parts = [
+        "## AccDiffusion: resolution",
+        f"`{command}`: {len(enlarged.cases)} pictures a setting, of twice the sides of vista's window, each of another "
+        f"prompt; compared with {len(enlarged.reference())} drawings of the same prompts and size. *r* is the whole "
+        "picture, made as small as a window; *c* its crops of a window's size; one row of the first stage's own.",
+        printed_text("accdiffusion"),
+        enlarged.table(),
+        markdown(HEADER, [claim.row() for claim in enlarged.claims()]),
+        findings("accdiffusion"),
+    ]
+    return "\n\n".join(parts)
 
 
 def findings(name: str) -> str:
@@ -237,25 +118,26 @@ INTRODUCTION = """<!-- Written by: python benchmarks/evidence.py -->
 # Evidence
 
 Does what arXiv 2412.12771 says of Guided Fusion (GF), Variance-Corrected Fusion (VCF) and Style Alignment (SA) hold
-where everybody can try it: on the embedded model, without a GPU and without a network? This page is written by
+where everybody can try it: on the embedded models, without a GPU and without a network? This page is written by
 `python benchmarks/evidence.py`, which runs the comparisons named below and goes on where it was interrupted.
 
 Scores are given with their 95 % intervals over seeds; the prompts are the same throughout. Differences pair pictures by
 prompt and seed, so that an interval of a difference is narrower than the two scores' intervals suggest. A claim holds
-where the whole interval says so, it does not hold where the whole interval says the opposite, and anything else is not
-separable with this many pictures. Features come from the embedded world's own classifier, so that FID, KID, GIQA and
+where the whole interval says so, it does not hold where the whole interval says the opposite, and otherwise it can't be
+told with this many pictures. Features come from the embedded world's own network, so that FID, KID, IS, GIQA and
 LPIPS compare with each other on this page only. [Metrics](metrics.md) says what each score measures.
 
-**The paper's own figures are not on this page**: its text was not at hand when this was written. What stands in their
-place is what the paper claims, as its abstract and its published code say.
+**In print** are the paper's own figures, of `benchmarks/published.yaml`. They are of another model, other prompts, other
+features and many more pictures, so that they are on another scale: compare which way a difference goes, not how far.
+CLIP scores stand beside the agreement of the embedded world's network, which asks the same: does it show its prompt?
+FID falls with the number of pictures, so that scores compare within a table alone.
 """
 
 
-def write_page(experiments: Mapping[str, Experiment]) -> Path:
+def write_page(experiments: Mapping[str, Experiment], enlarged: Enlargements) -> Path:
     """Write the page from what is drawn."""
-    tried = claims(experiments)
-    parts = [INTRODUCTION.strip(), *(section(each, tried[name]) for name, each in experiments.items())]
-    parts.append(f"## On vista\n\n{findings('vista')}")
+    parts = [INTRODUCTION.strip(), *(section(each, CLAIMS[name](each)) for name, each in experiments.items())]
+    parts += [enlarged_section(enlarged), f"## On vista\n\n{findings('vista')}"]
     return write_whole(DOCS / "evidence.md", "\n\n".join(parts) + "\n")
 
 
@@ -263,21 +145,24 @@ def main() -> None:
     """Draw, measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/papers"), help="folder of the comparisons")
+    parser.add_argument("--enlarged", type=Path, default=Path("out/upscaling-vista"), help="folder of the enlargements")
     parser.add_argument("--seeds", help="other seeds than the comparisons', such as 0-4")
     parser.add_argument("--part", help="draw a part only, such as 1/2; another process draws the others")
     parser.add_argument("--page", action="store_true", help="draw nothing; write the page from what is drawn")
     options = parser.parse_args()
     experiments = {name: Experiment(name, options.out, options.seeds) for name in EXPERIMENTS}
     if not options.page:
-        for experiment in experiments.values():
+        for name, experiment in experiments.items():
+            if name != "table-3":  # its times are to be its own
+                experiment.borrow(other for other in experiments.values() if other is not experiment)
             experiment.draw(*(["--part", options.part] if options.part else []))
     if options.part is None:
-        for name, experiment in experiments.items():
-            if name != "table-3":
-                sheet(experiment, prompt=1, seed=experiment.comparison.seeds[0]).save(
-                    DOCS / "images" / f"evidence-{name}.jpg", quality=95, subsampling=0, optimize=True
-                )
-        print(write_page(experiments))
+        for name in SHEETS:
+            experiment = experiments[name]
+            sheet(experiment, prompt=1, seed=experiment.comparison.seeds[0]).save(
+                DOCS / "images" / f"evidence-{name}.jpg", quality=95, subsampling=0, optimize=True
+            )
+        print(write_page(experiments, Enlargements(options.enlarged)))
 
 
 if __name__ == "__main__":

@@ -6,19 +6,21 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from published import COUNTERPARTS, printed, printed_ratio, printed_score, published
 
 from fusionkit.comparison.document import bundled_comparisons, read_comparison
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job, jobs_of
-from fusionkit.comparison.measure import Measured, measure
+from fusionkit.comparison.measure import Measured, measure, pictures_of
 from fusionkit.comparison.spec import Comparison
-from fusionkit.evaluation import Metric, Score, Tools, difference
+from fusionkit.evaluation import Metric, Score, Tools, difference, evaluate, make_metrics
+from fusionkit.evaluation.intervals import Sampled
 from fusionkit.pictures.files import write_whole
 from fusionkit.pictures.map_pictures import below, captioned
 from fusionkit.pictures.picture import open_picture
@@ -105,14 +107,26 @@ class Experiment:
         first, second = (self[title].evaluation.sampled[metric] for title in (some, others))
         return difference(first, second)
 
-    def seconds(self, some: str, others: str) -> Score:
-        """The time of one setting as a ratio to another's: the median over pictures of one prompt and seed."""
+    def seconds(self, some: str, others: str, clock: str = "seconds") -> Score:
+        """The time of one setting as a ratio to another's: the median over pictures of one prompt and seed.
+
+        Args:
+            some: The setting.
+            others: What it is compared with.
+            clock: `seconds` that passed, or `cpu-seconds`, which others who use the machine do not add to.
+        """
         pairs = zip(self[some].runs, self[others].runs, strict=True)
-        ratios = sorted(a["seconds"] / b["seconds"] for a, b in pairs if a["warm"] and b["warm"])
+        ratios = sorted(a[clock] / b[clock] for a, b in pairs if a["warm"] and b["warm"])
         rng = np.random.default_rng(0)
         medians = np.median(rng.choice(ratios, (2000, len(ratios))), axis=1)
         low, high = np.quantile(medians, [0.025, 0.975])
         return Score(statistics.median(ratios), float(low), float(high), len(ratios))
+
+    def likeness(self, some: str, others: str) -> Sampled:
+        """How alike two settings draw from the same noise: SSIM, pictures paired by prompt and seed."""
+        first, second = (pictures_of(self.folder, self[title].jobs) for title in (some, others))
+        pairs = [replace(one, partner=other.path) for one, other in zip(first, second, strict=True)]
+        return evaluate(pairs, make_metrics(["ssim"]), Tools("tinyworld")).sampled["ssim"]
 
 
 def shown(score: Score | None, digits: int = 3) -> str:
@@ -130,14 +144,27 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def table(experiment: Experiment) -> str:
-    """The scores of an experiment's settings."""
-    metrics = experiment.measured[0]
-    header = ["", *(f"{metric.title} {ARROWS[metric.better]}".strip() for metric in metrics)]
-    rows = [
-        [title, *(shown(experiment[title].evaluation.scores.get(metric.metric_name)) for metric in metrics)]
-        for title in experiment.titles
-    ]
-    return markdown(header, rows)
+    """The scores of an experiment's settings: by the paper's metrics, its figures beside them, and by the others."""
+    name, titles = experiment.name, experiment.titles
+    in_print = {
+        metric.metric_name: [printed_score(name, title, metric.metric_name) for title in titles]
+        for metric in experiment.measured[0]
+    }
+    shared = [metric for metric in experiment.measured[0] if any(in_print[metric.metric_name])]
+    tables = []
+    for metrics in (shared, [metric for metric in experiment.measured[0] if metric not in shared]):
+        columns = [["", *titles]]
+        for metric in metrics:
+            heading = f"{metric.title} {ARROWS[metric.better]}".strip()
+            ours = [experiment[title].evaluation.scores.get(metric.metric_name) for title in titles]
+            columns.append([heading, *map(shown, ours)])
+            if metric in shared:
+                what = "CLIP" if metric.metric_name in COUNTERPARTS else metric.title
+                columns.append([f"{what} in print", *map(printed, in_print[metric.metric_name])])
+        if metrics:
+            header, *rows = zip(*columns, strict=True)
+            tables.append(markdown(header, rows))
+    return "\n\n".join(tables)
 
 
 def outside(run: Mapping[str, float]) -> float:
@@ -151,14 +178,30 @@ def times(experiment: Experiment) -> str:
     rows = [
         [
             title,
+            shown(experiment.seconds(title, first, "cpu-seconds")),
             shown(experiment.seconds(title, first)),
-            f"{statistics.median(run['seconds'] for run in experiment[title].runs):.2f}",
+            printed(printed_ratio(experiment.name, title, first), 3),
+            f"{statistics.median(run['cpu-seconds'] for run in experiment[title].runs):.2f}",
             f"{experiment[title].runs[0]['forward-passes']:,}",
             f"{statistics.median(outside(run) for run in experiment[title].runs):.1%}",
         ]
         for title in experiment.titles
     ]
-    return markdown(["", f"time / {first}'s", "seconds", "forward passes", "outside of them"], rows)
+    header = ["", f"processor's time / {first}'s", f"time that passed / {first}'s", "in print"]
+    return markdown([*header, "processor's seconds", "forward passes", "outside of them"], rows)
+
+
+def pairs(experiment: Experiment) -> str:
+    """How alike pairs of settings draw, the paper's figures beside it; and each setting's own scores."""
+    rows = [
+        [
+            f"{each['some']}, {each['others']}",
+            shown(experiment.likeness(each["some"], each["others"]).score),
+            printed(each.get("ssim")),
+        ]
+        for each in published(experiment.name)["likeness"]
+    ]
+    return markdown(["pair", "SSIM", "SSIM in print"], rows)
 
 
 def sheet(experiment: Experiment, prompt: int, seed: int) -> Image.Image:
