@@ -224,7 +224,7 @@ def likeness(alike: Experiment) -> list[Claim]:
                 Claim(
                     f"Weight {weight}: SyncDiffusion and SA draw more alike than {' and '.join(plain)}",
                     f"SSIM of {sync} and {aligned}, minus that of {' and '.join(plain)}",
-                    lambda sync=sync, plain=plain: difference(  # type: ignore[misc]
+                    lambda sync=sync, aligned=aligned, plain=plain: difference(  # type: ignore[misc]
                         alike.likeness(sync, aligned), alike.likeness(*plain)
                     ),
                     above(0),

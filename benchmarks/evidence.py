@@ -1,4 +1,4 @@
-"""The experiments of arXiv 2412.12771 on the embedded models, and what they say of the paper's claims: docs/evidence.md.
+"""The experiments of arXiv 2412.12771 on the embedded models, and what they say of its claims: docs/evidence.md.
 
 Runs the comparisons `papers/*-tinyworld`, each of which goes on where it was interrupted and takes from the others what
 they have drawn by the same recipe, and writes the page and its pictures from what they drew. It takes some hours on one
@@ -43,7 +43,8 @@ def section(experiment: Experiment, tried: Sequence[Claim]) -> str:
     name, first = experiment.name, experiment.comparison
     recipe = first.settings[0].recipe
     width, height = recipe.size
-    drawn = f"{counted(rows_of(experiment), 'panorama')} of {width}x{height} a setting, {counted(len(first.prompts), 'prompt')}, "
+    count = counted(rows_of(experiment), "panorama")  # noqa: E501
+    drawn = f"{count} of {width}x{height} a setting, {counted(len(first.prompts), 'prompt')}, "
     drawn += f"{recipe.steps} steps"
     if first.reference is not None:
         windows = sum(job.setting is first.reference for job in experiment.jobs)
