@@ -43,7 +43,7 @@ def section(experiment: Experiment, tried: Sequence[Claim]) -> str:
     name, first = experiment.name, experiment.comparison
     recipe = first.settings[0].recipe
     width, height = recipe.size
-    count = counted(rows_of(experiment), "panorama")  # noqa: E501
+    count = counted(rows_of(experiment), "panorama")
     drawn = f"{count} of {width}x{height} a setting, {counted(len(first.prompts), 'prompt')}, "
     drawn += f"{recipe.steps} steps"
     if first.reference is not None:
@@ -128,8 +128,8 @@ where the whole interval says so, it does not hold where the whole interval says
 told with this many pictures. Features come from the embedded world's own network, so that FID, KID, IS, GIQA and
 LPIPS compare with each other on this page only. [Metrics](metrics.md) says what each score measures.
 
-**In print** are the paper's own figures, of `benchmarks/published.yaml`. They are of another model, other prompts, other
-features and many more pictures, so that they are on another scale: compare which way a difference goes, not how far.
+**In print** are the paper's own figures, of `benchmarks/published.yaml`. They are of another model, other prompts,
+other features and many more pictures, so that they are on another scale: compare which way a difference goes, not how far.
 CLIP scores stand beside the agreement of the embedded world's network, which asks the same: does it show its prompt?
 FID falls with the number of pictures, so that scores compare within a table alone.
 """
