@@ -129,8 +129,8 @@ told with this many pictures. Features come from the embedded world's own networ
 LPIPS compare with each other on this page only. [Metrics](metrics.md) says what each score measures.
 
 **In print** are the paper's own figures, of `benchmarks/published.yaml`. They are of another model, other prompts,
-other features and many more pictures, so that they are on another scale: compare which way a difference goes, not how far.
-CLIP scores stand beside the agreement of the embedded world's network, which asks the same: does it show its prompt?
+other features and many more pictures, so that they are on another scale: compare which way a difference goes,
+not how far. CLIP scores stand beside the agreement of the embedded world's network, which asks the same: does it show its prompt?
 FID falls with the number of pictures, so that scores compare within a table alone.
 """
 
