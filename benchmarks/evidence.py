@@ -130,7 +130,8 @@ LPIPS compare with each other on this page only. [Metrics](metrics.md) says what
 
 **In print** are the paper's own figures, of `benchmarks/published.yaml`. They are of another model, other prompts,
 other features and many more pictures, so that they are on another scale: compare which way a difference goes,
-not how far. CLIP scores stand beside the agreement of the embedded world's network, which asks the same: does it show its prompt?
+not how far. CLIP scores stand beside the agreement of the embedded world's network, which asks the same: does it
+show its prompt?
 FID falls with the number of pictures, so that scores compare within a table alone.
 """
 
