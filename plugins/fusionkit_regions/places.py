@@ -123,7 +123,7 @@ def _drawn(stage: Stage, name: str, size: tuple[float, float]) -> list[tuple[flo
     return [
         tuple(
             draw if ring else side / 2 + draw * (1 - side) for draw, side, ring in zip(each, size, rings, strict=True)
-        )  # type: ignore[misc]
+        )
         for each in draws
     ]
 
