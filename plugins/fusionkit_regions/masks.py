@@ -72,7 +72,8 @@ def softened(values: Map, wide: float, axis: int, ring: bool) -> Map:
     total = np.concatenate([np.zeros_like(longer[..., :1]), longer.cumsum(-1)], -1)
     middle = np.arange(along.shape[-1]) + reach + 0.5
     mean = (_at(total, middle + wide / 2) - _at(total, middle - wide / 2)) / wide
-    return np.moveaxis(mean, -1, axis).astype(np.float32)
+    softer: Map = np.moveaxis(mean, -1, axis).astype(np.float32)
+    return softer
 
 
 def _at(total: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:
