@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from fusionkit import Field, Fused, Patches, Plugin, Stage, StagePlan, Step, hookimpl, windows
-from fusionkit.loop.views import Wrap, count, jittered
+from fusionkit import Field, Fused, Patches, Plugin, Stage, Step, hookimpl, windows
+from fusionkit.loop.views import count, jittered
 from fusionkit.recipe import Side, limits, parse_size, refuse_bool
 from fusionkit.recipe.costs import too_many_views
 from fusionkit.recipe.problems import shown
@@ -50,19 +50,6 @@ else:
     ]
 
 
-Ring = Literal["none", "x", "y", "xy"]
-"""Along which axes a plugin lets the edges of the canvas meet, as a recipe writes it."""
-
-
-def closed(plans: Sequence[StagePlan], ring: Ring) -> list[StagePlan]:
-    """Stages whose edges meet along the axes of `ring` as well."""
-    own = "" if ring == "none" else ring
-    return [
-        replace(plan, wrap=cast(Wrap, "".join(axis for axis in "xy" if axis in plan.wrap or axis in own)))
-        for plan in plans
-    ]
-
-
 class MultiDiffusion(Plugin, name="multidiffusion"):
     """Windows at a stride of your choice, averaged where they overlap (arXiv 2302.08113, eq. 5)."""
 
@@ -78,11 +65,6 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
         default="keep",
         description="Whether jitter leaves windows at an edge of the canvas there, or moves them across it, where they "
         "see zeros (DemoFusion's and AccDiffusion's way, for comparison). A ring has no edges.",
-    )
-    ring: Ring = Field(
-        default="none",
-        description="Along which axes the canvas is a ring, whose edges meet, and windows go on at the other edge: `x` "
-        "is a panorama without ends.",
     )
     noise: Literal["canvas", "averaged"] = Field(
         default="canvas",
@@ -121,11 +103,6 @@ class MultiDiffusion(Plugin, name="multidiffusion"):
                 f"use one that does, such as {stochastic_names(stage.info)}, or noise 'canvas'"
             )
         return [f"{self.plugin_name}: {problem}" for problem in problems]
-
-    @hookimpl(wrapper=True)
-    def plan_stages(self) -> Generator[None, list[StagePlan], list[StagePlan]]:
-        """Let the canvas' edges meet along the axes of `ring`."""
-        return closed((yield), self.ring)
 
     @hookimpl
     def views(self, stage: Stage, at: Step) -> Sequence[Patches]:

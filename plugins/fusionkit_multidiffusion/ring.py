@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from fusionkit import Field, Plugin, Stage, StagePlan, hookimpl
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.views import Wrap
 
+Axes: TypeAlias = Literal["x", "y", "xy", "none"]
+"""Along which axes the edges of the canvas meet, as a recipe writes it."""
 _NAMES = {"x": "width", "y": "height"}
 _GPANO = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -32,7 +34,7 @@ class Ring(Plugin):
     decoder and all that looks at neighbours: x and x + W are one place.
     """
 
-    axes: Literal["x", "y", "xy", "none"] = Field(
+    axes: Axes = Field(
         default="x",
         description="Which edges meet: left and right (x), top and bottom (y), both (xy), or none.",
     )
@@ -64,8 +66,7 @@ class Ring(Plugin):
     @hookimpl(wrapper=True)
     def plan_stages(self) -> Generator[None, list[StagePlan], list[StagePlan]]:
         """Each stage is a ring."""
-        plans = yield
-        return [replace(plan, wrap=self._wrap) for plan in plans] if self._wrap else plans
+        return closed((yield), self.axes)
 
     @hookimpl(wrapper=True)
     def xmp(self, image: Image) -> Generator[None, str, str]:
@@ -78,6 +79,15 @@ class Ring(Plugin):
     @property
     def _wrap(self) -> Wrap:
         return "" if self.axes == "none" else self.axes
+
+
+def closed(plans: Sequence[StagePlan], axes: Axes) -> list[StagePlan]:
+    """Stages whose edges meet along these axes, too."""
+    own = "" if axes == "none" else axes
+    return [
+        replace(plan, wrap=cast("Wrap", "".join(axis for axis in "xy" if axis in plan.wrap or axis in own)))
+        for plan in plans
+    ]
 
 
 def panorama_notes(width: int, height: int) -> str:

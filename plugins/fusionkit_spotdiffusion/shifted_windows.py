@@ -11,7 +11,8 @@ from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl, windows
 from fusionkit.loop.views import count
 from fusionkit.recipe import Number, limits, refuse_bool
 from fusionkit.recipe.costs import too_many_views
-from fusionkit_multidiffusion.multidiffusion import Ring, Stride, closed, write_stride
+from fusionkit_multidiffusion.multidiffusion import Stride, write_stride
+from fusionkit_multidiffusion.ring import Axes, closed
 
 if TYPE_CHECKING:
     from fusionkit import StagePlan
@@ -33,7 +34,7 @@ class ShiftedWindows(Plugin):
         default="xy",
         description="Along which axes the windows move: `x` is to the side, as in the paper, `y` up and down.",
     )
-    ring: Ring = Field(
+    ring: Axes = Field(
         default="x",
         description="Along which axes the canvas is a ring, whose edges meet; the paper's is one along `x`. "
         "Along others the edges stay edges, and one more row or column of windows covers what moved away from them.",

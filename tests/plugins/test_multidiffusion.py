@@ -14,7 +14,8 @@ from fusionkit.loop.canvas import WeightedMean, view_noise
 from fusionkit.loop.denoise import ask_views
 from fusionkit.testing import tiny_plan, tiny_run
 from fusionkit_gvcf import GuidedFusion, VarianceCorrectedFusion
-from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_multidiffusion import MultiDiffusion, Ring
+from fusionkit_spotdiffusion import ShiftedWindows
 
 
 def views_of(plugin: MultiDiffusion, step: int = 0, **fields: Any) -> tuple[View, ...]:
@@ -124,8 +125,8 @@ def test_one_group_of_kind_window() -> None:
 
 
 @pytest.mark.parametrize("ring", ["none", "x", "y", "xy"])
-def test_on_a_ring_windows_go_over_the_edge(ring: str) -> None:
-    plan = tiny_plan([MultiDiffusion(stride=32, ring=ring)], size=(160, 96))
+def test_on_a_ring_windows_go_over_the_edge(ring: Any) -> None:
+    plan = tiny_plan([MultiDiffusion(stride=32), Ring(axes=ring)], size=(160, 96))
     stage = plan.stages[0]
     (patches,) = ask_views(stage, stage.steps[0], plan.hooks)
     own = "" if ring == "none" else ring
@@ -144,6 +145,6 @@ def test_rings_of_two_plugins_add_up() -> None:
         def plan_stages(self) -> Any:
             return [replace(plan, wrap="y") for plan in (yield)]
 
-    for plugins in ([Upright(), MultiDiffusion(ring="x")], [MultiDiffusion(), Upright()]):
-        assert tiny_plan(plugins).stages[0].wrap == ("xy" if len(plugins[-1].model_fields_set) else "y")
+    for plugins in ([Upright(), MultiDiffusion(), Ring()], [Upright(), ShiftedWindows(ring="x")]):
+        assert tiny_plan(plugins).stages[0].wrap == "xy"
     assert tiny_plan([Upright(), MultiDiffusion()]).stages[0].wrap == "y"

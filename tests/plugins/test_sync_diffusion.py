@@ -16,7 +16,7 @@ from fusionkit.errors import ModelError
 from fusionkit.loop.denoise import ask_views
 from fusionkit.testing import execute_tiny, tiny_model, tiny_plan, tiny_run
 from fusionkit_gvcf import GuidedFusion
-from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_multidiffusion import MultiDiffusion, Ring
 from fusionkit_syncdiffusion import SyncDiffusion
 from fusionkit_syncdiffusion.likeness import unlikeness
 from fusionkit_tinyworld.features import TinyworldFeatures
@@ -153,7 +153,7 @@ def test_loop_closure_is_a_ring_and_its_anchor_follows(stride: int, width: int) 
     crossing = [width - window + stride * number for number in range(1, window // stride)]
     for others, lefts in (([], between + crossing), ([Published()], between + crossing[:-1])):
         seen: list[tuple[int, Tensor]] = []
-        plugins = [MultiDiffusion(stride=stride, ring="x"), *others, Squares(seen=seen)]
+        plugins = [MultiDiffusion(stride=stride), Ring(), *others, Squares(seen=seen)]
         plan = tiny_plan(plugins, size=(width, window), steps=1)
         (patches,) = ask_views(plan.stages[0], plan.stages[0].steps[0], plan.hooks)
         assert [8 * view.left for view in patches.views] == lefts
@@ -179,7 +179,7 @@ def test_a_ring_that_is_turned_is_drawn_alike() -> None:
 
     still, turned = (
         tiny_run(
-            [MultiDiffusion(stride=16, ring="x"), Squares(anchor=anchor), Turned(by=by)],
+            [MultiDiffusion(stride=16), Ring(), Squares(anchor=anchor), Turned(by=by)],
             size=(96, 64),
             steps=2,
             scheduler="ddim",
