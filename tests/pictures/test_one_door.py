@@ -17,7 +17,9 @@ KNOWN = {
     "fusionkit/comparison/page/thumbnails.py: small.save(data, 'WEBP', quality=80)": "into memory",
     "fusionkit/comparison/written.py: open(self._list(), 'ab', buffering=0)": "a list that only grows, a line at once",
     "fusionkit/evaluation/tools.py: np.save(file, found)": "what it is given to write into",
-    "fusionkit/pictures/image.py: image.save(data, kind, quality=95, exif=exif)": "into memory",
+    "fusionkit/pictures/gallery.py: each.save(output_path(each.recipe.model_copy(update={'output': output}), number), "
+    "overwrite=overwrite)": "a picture of a run, which calls it",
+    "fusionkit/pictures/image.py: image.save(data, kind, quality=95, exif=exif, **told)": "into memory",
     "fusionkit/pictures/image.py: image.save(file, kind, pnginfo=info, compress_type=Z_RLE)": "likewise",
     "fusionkit/runs/checkpoints/checkpoint.py: save(tensors, {KEY: json.dumps(told)})": "into memory",
     "plugins/fusionkit_syncdiffusion/lpips.py: save({name: value.clone().contiguous() for name, value in "
