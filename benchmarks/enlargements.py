@@ -53,11 +53,13 @@ class Enlargements:
 
     @cached_property
     def settings(self) -> list[str]:
-        """The settings that have drawn every prompt."""
+        """The enlargements that have drawn every prompt."""
         return [
             setting
             for setting in SETTINGS
-            if self.cases and all((self.folder / setting / f"{number:03}.png").exists() for number in self.cases)
+            if setting != "first"
+            and self.cases
+            and all((self.folder / setting / f"{number:03}.png").exists() for number in self.cases)
         ]
 
     def reference(self) -> list[Path]:
@@ -95,14 +97,10 @@ class Enlargements:
         names = [prompt for prompt in self.cases.values() for _ in range(DRAWN)]
         for setting in self.settings:
             paths = [self.folder / setting / f"{number:03}.png" for number in self.cases]
-            side = world.window if setting == "first" else world.side
             found[setting] = {}
-            for kind, crop in (("r", side), ("c", world.window)):
-                if setting == "first" and kind == "c":
-                    continue
+            for kind, crop in (("r", world.side), ("c", world.window)):
                 mine = self.pictures(paths, list(self.cases.values()), crop)
-                others = self.pictures(self.reference(), names, world.side if kind == "r" else crop)
-                # The first picture is of another size; seen by the network, a whole picture is as large.
+                others = self.pictures(self.reference(), names, crop)
                 named = ["fid", "is", *(["vista-agreement"] if kind == "r" else [])]
                 for metric in make_metrics(named):
                     key = AGREEMENT if metric.metric_name == "vista-agreement" else f"{metric.metric_name}-{kind}"

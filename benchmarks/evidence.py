@@ -80,7 +80,7 @@ def enlarged_section(enlarged: Enlargements) -> str:
         "## AccDiffusion: resolution",
         f"`{command}`: {len(enlarged.cases)} pictures a setting, of twice the sides of vista's window, each of another "
         f"prompt; compared with {len(enlarged.reference())} drawings of the same prompts and size. *r* is the whole "
-        "picture, made as small as a window; *c* its crops of a window's size; one row of the first stage's own.",
+        "picture, made as small as a window; *c* its crops of a window's size.",
         printed_text("accdiffusion"),
         enlarged.table(),
         markdown(HEADER, [claim.row() for claim in enlarged.claims()]),
