@@ -64,7 +64,7 @@ OTHERWISE = {
         "python docs/make_page_picture.py out/papers/table-1 --open 1.2",
     ),
     **dict.fromkeys(
-        [f"evidence-{name}" for name in ("table-1", "table-2-ddim", "table-2-ddpm", "figure-5")],
+        [f"evidence-{name}" for name in ("table-1", "table-2-ddim", "table-2-others", "table-2-ddpm", "figure-5")],
         "python benchmarks/evidence.py",
     ),
     **{
