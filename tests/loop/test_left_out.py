@@ -15,7 +15,7 @@ from fusionkit.loop.partly import chosen, filled, spread
 from fusionkit.testing import PluginContract, execute_tiny, tiny_model, tiny_plan, tiny_run
 from fusionkit.testing.resuming import ended_runs, whole_run
 from fusionkit_accdiffusion import DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
-from fusionkit_accdiffusion.dilated_sampling import _among
+from fusionkit_accdiffusion.samples import among as predicted_among
 from fusionkit_magicfusion import SaliencyNoiseBlending
 
 
@@ -225,7 +225,7 @@ def test_blending_asks_its_models_for_the_others_alone() -> None:
 
 def test_dilated_samples_exchange_pixels_among_those_that_are_predicted() -> None:
     order = normal(6, 2, 3, 3).argsort(0)
-    among = _among(order, [0, 2, 5])
+    among = predicted_among(order, [0, 2, 5])
     for number in (1, 3, 4):
         assert bool((among[number] == number).all())
     assert among.sort(0).values.equal(torch.arange(6).reshape(-1, 1, 1, 1).expand_as(among))

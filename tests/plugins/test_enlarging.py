@@ -14,7 +14,8 @@ from fusionkit.runs.checks import check_file
 from fusionkit.testing import KINDS, Kind, execute_tiny, tiny_plan, tiny_run
 from fusionkit_accdiffusion import ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
-from fusionkit_multidiffusion import MultiDiffusion, Regions
+from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_regions import Regions
 
 CHECKPOINTS = Path(__file__).parents[1] / "golden" / "checkpoints"
 BOX = {"boat": {"box": (120, 8, 48, 32), "prompt": "a boat"}}

@@ -121,7 +121,7 @@ def test_a_picture_that_can_not_be_used(tmp_path: Path, picture: Path) -> None:
     assert "' can't be read: " in problem(ProgressiveUpscaling(from_=tmp_path / "cut.png"))
     assert problem(ProgressiveUpscaling(from_=picture), size=(64, 64)) == (
         "progressive-upscaling: size 64x64 is the model's own, so there is nothing to upscale 'from' a picture; "
-        "use a larger size"
+        "use a larger size, or times: 2"
     )
 
 
@@ -130,5 +130,5 @@ def test_a_size_smaller_than_the_window(extra: Any, picture: Path) -> None:
     extra = {"from_": picture} if extra else {}
     assert problem(ProgressiveUpscaling(**extra), size=(56, 40)) == (
         "progressive-upscaling: size 56x40 is smaller than the model's window, 64x64: there is nothing to upscale; "
-        "use a larger size"
+        "use a larger size, or times: 2"
     )

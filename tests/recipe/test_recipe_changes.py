@@ -239,4 +239,5 @@ def test_bundled_recipes_are_found_and_begin_with_their_own_command() -> None:
             "Qwen/Qwen-Image",
             "Tongyi-MAI/Z-Image",
             "Tongyi-MAI/Z-Image-Turbo",
+            "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
         }, path
