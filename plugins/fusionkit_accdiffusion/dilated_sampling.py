@@ -14,7 +14,7 @@ from fusionkit.loop.views import Wrap, wrapped
 from fusionkit.recipe import Number, limits
 from fusionkit.recipe.costs import too_many_views
 from fusionkit_accdiffusion.cosine import cosine
-from fusionkit_accdiffusion.samples import among, dilated_views, start_of
+from fusionkit_accdiffusion.samples import dilated_views, exchanged, start_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,18 +85,8 @@ class DilatedSampling(Plugin):
             return (yield)
         samples = patches.latents
         given = self._smoothed(stage, at, samples) if self.gaussian_filter else samples
-        try:
-            if not self.window_interaction:
-                patches.latents = given
-                return (yield)
-            order = self.permutation(stage, at, samples.shape)
-            if patches.predict is not None:
-                order = among(order, patches.asked)
-            patches.latents = given.gather(0, order)
-            mixed = yield
-            return mixed.gather(0, order.argsort(0))
-        finally:
-            patches.latents = samples
+        order = self.permutation(stage, at, samples.shape) if self.window_interaction else None
+        return (yield from exchanged(patches, given, order))
 
     def permutation(self, stage: Stage, at: Step, shape: Sequence[int]) -> Tensor:
         """For each channel and place, which sample (0..s^2 - 1) each sample gets its pixel from; (s^2, C, h, w)."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
-from fusionkit import Stage, Step, View
+from fusionkit import Patches, Stage, Step, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +44,29 @@ def start_of(stage: Stage, at: Step) -> tuple[int, int]:
         return 0, 0
     row, column = stage.integers("dilated samples on a ring", 2, 0, _MANY, at=at)
     return row % stage.canvas[0] if "y" in stage.wrap else 0, column % stage.canvas[1] if "x" in stage.wrap else 0
+
+
+def exchanged(patches: Patches, given: Tensor, order: Tensor | None) -> Generator[None, Tensor, Tensor]:
+    """Around the prediction of a group, for a wrapper to `yield from`: other latents, whose pixels change places.
+
+    Args:
+        patches: The group.
+        given: What the model is to see in place of its latents, (P, C, h, w).
+        order: For each channel and place, which view each view gets its pixel from, and gives it back to afterwards,
+            (P, C, h, w), as far as both are asked for; None exchanges nothing.
+    """
+    latents = patches.latents
+    try:
+        if order is None:
+            patches.latents = given
+            return (yield)
+        if patches.predict is not None:
+            order = among(order, patches.asked)
+        patches.latents = given.gather(0, order)
+        mixed = yield
+        return mixed.gather(0, order.argsort(0))
+    finally:
+        patches.latents = latents
 
 
 def among(order: Tensor, asked: Sequence[int]) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from fusionkit import Field, Patches, Plugin, Stage, Step, hookimpl
 from fusionkit.recipe import Number, limits
 from fusionkit.recipe.costs import too_many_views
-from fusionkit_accdiffusion.samples import among, dilated_views, start_of
+from fusionkit_accdiffusion.samples import dilated_views, exchanged, start_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,18 +58,8 @@ class CutDiffusion(Plugin):
             return (yield)
         latents = patches.latents
         given = latents if stage.wrap else inward(latents, stage.canvas, times_larger(stage))
-        try:
-            if not self.shuffle:
-                patches.latents = given
-                return (yield)
-            order = self.permutation(stage, at, latents.shape)
-            if patches.predict is not None:
-                order = among(order, patches.asked)
-            patches.latents = given.gather(0, order)
-            mixed = yield
-            return mixed.gather(0, order.argsort(0))
-        finally:
-            patches.latents = latents
+        order = self.permutation(stage, at, latents.shape) if self.shuffle else None
+        return (yield from exchanged(patches, given, order))
 
     def permutation(self, stage: Stage, at: Step, shape: Sequence[int]) -> Tensor:
         """For each channel and place, which picture (0..P - 1) each picture gets its pixel from; (P, C, h, w)."""

@@ -248,20 +248,6 @@ class DiffusersModel(PictureModel):
         halves = self._run(stage, at, group, scales_of(stage, at, group, scale), half=half)
         return spread(patches, torch.cat([each[0] for each, _ in halves]))
 
-    @torch.inference_mode()
-    def _run(
-        self,
-        stage: Stage,
-        at: Step,
-        patches: Patches,
-        scales: Sequence[float],
-        *,
-        guided: Sequence[bool] | None = None,
-        half: int | None = None,
-    ) -> list[tuple[tuple[Tensor, ...], float]]:
-        """What `_halves` gives, without gradients."""
-        return self._halves(stage, at, patches, scales, guided=guided, half=half)
-
     def _halves(
         self,
         stage: Stage,
@@ -309,6 +295,9 @@ class DiffusersModel(PictureModel):
                 halves = uncond + (result - uncond) / scale, uncond
             found.append((tuple(bridge.back(each, batch.latents) for each in halves), scale))
         return found
+
+    # The same without gradients.
+    _run = torch.inference_mode()(_halves)
 
     def hints(self, stage: Stage, controls: Sequence[Control]) -> tuple[list[Tensor], int]:
         """What ControlNets are shown of the whole canvas, and how many of its pixels are one side of a latent pixel."""
