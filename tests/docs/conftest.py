@@ -31,8 +31,10 @@ def tables() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> ModuleType:
-    return script("make_pictures")
+def pictures() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)  # as where the script is run
+        yield script("make_pictures")
 
 
 @pytest.fixture(scope="session")

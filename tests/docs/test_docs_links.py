@@ -93,11 +93,12 @@ def test_every_picture_comes_with_the_command_that_made_it(page):
 def test_every_row_of_a_picture_is_a_valid_recipe(pictures):
     for rows in pictures.ROWS.values():
         for changes in rows.values():
-            (recipe,) = load_recipes(pictures.RECIPE, changes)
+            (recipe,) = load_recipes(pictures.sheets.RECIPE, changes)
             assert Fusion.from_recipe(recipe).plan().forward_passes > 0
 
 
 def test_rows_are_shown_below_each_other_with_their_labels(pictures, monkeypatch):
-    monkeypatch.setattr(pictures, "SETS", ["steps=1", "size=128x128"])
-    assert pictures.rows("jitter").size == (128, 2 * (128 + pictures.LABEL) + pictures.GAP)
-    assert pictures.enlarged(pictures.rows("jitter")).size == (256, 4 * (128 + pictures.LABEL) + 2 * pictures.GAP)
+    sheets = pictures.sheets
+    monkeypatch.setattr(sheets, "SETS", ["steps=1", "size=128x128"])
+    assert pictures.rows("jitter").size == (128, 2 * (128 + sheets.LABEL) + sheets.GAP)
+    assert sheets.enlarged(pictures.rows("jitter")).size == (256, 4 * (128 + sheets.LABEL) + 2 * sheets.GAP)
