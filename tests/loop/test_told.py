@@ -17,6 +17,7 @@ from fusionkit.loop.told import one_or_each
 from fusionkit.testing import execute_tiny, tiny_model, tiny_plan, tiny_run
 from fusionkit_accdiffusion import PatchContentPrompts
 from fusionkit_elasticdiffusion import ElasticDiffusion
+from fusionkit_fouriscale import FouriScale, FouriScaleGuidance
 from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_scalecrafter import NoiseDampedGuidance, ReDilation
 from fusionkit_syncdiffusion import SyncDiffusion
@@ -199,6 +200,18 @@ def test_damped_guidance_follows_what_is_told() -> None:
     execute_tiny(plan)
     assert tells.passes == [18, 18, 12]
     assert plan.forward_passes == 48
+
+
+def test_fouriscales_guidance_follows_what_is_told() -> None:
+    whole = {"size": (192, 192), "window": (192, 192), "steps": 1}
+    guided = [FouriScale(), FouriScaleGuidance()]
+    one = tiny_run(guided, guidance_scale=2.5, **whole)
+    told = Tells(told=(Told(guidance_scale=2.5),), passes=[])
+    assert tiny_run([*guided, told], guidance_scale=9, **whole).equal(one)
+    assert told.passes == [3]
+    # Of the recipe's two models the one that is told.
+    other = tiny_plan([*guided, Tells(told=(Told(model="other"),), passes=[])], models=("model", "other"), **whole)
+    assert not execute_tiny(other).equal(tiny_run(guided, **whole))
 
 
 def test_synchronised_windows_follow_what_is_told() -> None:
