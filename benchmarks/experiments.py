@@ -17,7 +17,7 @@ from published import COUNTERPARTS, printed, printed_ratio, printed_score, publi
 from fusionkit.comparison.document import bundled_comparisons, read_comparison
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job, jobs_of
-from fusionkit.comparison.measure import Measured, measure, pictures_of
+from fusionkit.comparison.measure import Measured, measure, metrics_of, pictures_of
 from fusionkit.comparison.spec import Comparison
 from fusionkit.evaluation import Metric, Score, Tools, difference, evaluate, make_metrics
 from fusionkit.evaluation.intervals import Sampled
@@ -96,7 +96,7 @@ class Experiment:
 
     def metric(self, name: str) -> Metric:
         """One of its metrics."""
-        return next(metric for metric in self.measured[0] if metric.metric_name == name)
+        return next(metric for metric in metrics_of(self.comparison) if metric.metric_name == name)
 
     def score(self, title: str, metric: str) -> Score:
         """What a setting scores."""
