@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 from drawn import sheets
-from drawn.begun import colour_match, image_to_image, inpaint
+from drawn.begun import colour_match, exact_size, image_to_image, inpaint
 from drawn.blends import (
     cross_domain_fusion,
     fine_grained_fusion,
@@ -52,6 +52,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "cross-domain-fusion": cross_domain_fusion,
     "cut-diffusion": cut_diffusion,
     "elastic-diffusion": elastic_diffusion,
+    "exact-size": exact_size,
     "fifty-samples": fifty_samples,
     "fine-grained-fusion": fine_grained_fusion,
     "fine-grained-fusion-vista": fine_grained_fusion_vista,
@@ -90,6 +91,7 @@ SOFT = {
     "fine-grained-fusion-vista",
     "elastic-diffusion",
     "colour-match",
+    "exact-size",
     "fifty-samples",
     "fouriscale",
     "freescale",

@@ -56,3 +56,18 @@ def colour_match() -> Image:
         for by in ("mean-std", "wavelet")
     }
     return stacked({"the picture": lake(), "drawn anew": run([], recipe), **drawn})
+
+
+def exact_size() -> Image:
+    """The canvas of a photo, reflected beyond it, and where it is cut."""
+    from importlib.resources import files
+
+    from PIL import Image, ImageDraw
+
+    from fusionkit.pictures.picture import reflected
+
+    with (files("sklearn.datasets.images") / "china.jpg").open("rb") as file:
+        photo = Image.open(file).resize((320, 213), Image.Resampling.LANCZOS)
+    canvas = reflected(photo, (384, 256))
+    ImageDraw.Draw(canvas).rectangle((-2, -2, 320, 213), outline="white", width=2)
+    return canvas

@@ -155,6 +155,8 @@ def _stage(stage: Stage, views: int) -> str:
 def _besides(stage: Stage) -> list[str]:
     """What is unusual of a stage."""
     lines = []
+    if stage.frame != stage.plan.size:
+        lines.append("{}x{} of it are the picture".format(*stage.frame))
     if stage.plan.strength is not None:
         of = stage.plan.steps or stage.recipe.steps
         lines.append(
@@ -183,6 +185,7 @@ def document(plan: RunPlan, recipes: Sequence[Recipe]) -> dict[str, Any]:
             {
                 "name": stage.plan.name,
                 "size": list(stage.plan.size),
+                "frame": list(stage.frame),
                 "steps": len(stage.steps),
                 "scheduler": stage.scheduler.name,
                 "strength": stage.plan.strength,

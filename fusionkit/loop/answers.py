@@ -142,6 +142,10 @@ def _plans(call: Call, answer: Any) -> Any:
             _size(plan.picture_size, "picture_size")
         if plan.told is not None:
             _size(plan.told, "told")
+        if plan.frame is not None:
+            _size(plan.frame, "frame")
+            if any(own > side for own, side in zip(plan.frame, plan.size, strict=True)):
+                raise WrongAnswer(f"a StagePlan with frame {plan.frame} beyond its size; expected a part of it")
         _strength(plan, first=plan is answer[0])
         if plan.wrap not in WRAPS:
             raise WrongAnswer(f"a StagePlan with wrap {shown(plan.wrap)}; expected one of {_WRITTEN_WRAPS}")

@@ -46,6 +46,8 @@ class StagePlan:
         strength: The share of the steps, 0..1, that are taken, the last ones: the stage begins with the one before it,
             or the picture, noised to the first of them. None begins with noise alone. As diffusers counts it.
         told: (width, height) in pixels that a model which is told a picture's size is told; None is the recipe's size.
+        frame: (width, height) in pixels of what of the canvas is the picture, from its upper left corner; what lies
+            beyond is drawn as well, and cut off in the end. None is all of the canvas.
     """
 
     size: tuple[int, int]
@@ -56,6 +58,7 @@ class StagePlan:
     wrap: Wrap = ""
     strength: float | None = None
     told: tuple[int, int] | None = None
+    frame: tuple[int, int] | None = None
 
     def skipped(self, steps: int) -> int:
         """How many of so many sampling steps are not taken, the first ones."""
@@ -160,6 +163,33 @@ class Stage:
     def factor(self) -> int:
         """How many pixels of the picture one latent pixel spans along a side."""
         return self.info.factor
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """(width, height) in pixels of what of the canvas is the picture, from its upper left corner."""
+        return self.plan.frame or self.plan.size
+
+    def laid(self, picture: Image, size: tuple[int, int] | None = None, *, smooth: bool = True) -> Image:
+        """A picture as it lies on the canvas: within its frame, and reflected beyond; elsewhere it covers the canvas.
+
+        Args:
+            picture: Of any size and shape.
+            size: (width, height) in pixels of the canvas, where it is not the stage's own.
+            smooth: As for `fitted`: a mask is not.
+        """
+        from fusionkit.pictures.picture import fitted, reflected
+
+        size, token = size or self.plan.size, self.factor * self.info.patch
+        # Of a canvas of another size the frame is the same share.
+        frame = tuple(
+            max(1, round(own * side / whole)) for own, side, whole in zip(self.frame, size, self.plan.size, strict=True)
+        )
+        return reflected(fitted(picture, (frame[0], frame[1]), token, smooth=smooth), size)
+
+    def cut(self, picture: Image) -> Image:
+        """A picture of the canvas without what lies beyond its frame; one of another size is left as it is."""
+        whole = picture.size != self.plan.size or self.frame == self.plan.size
+        return picture if whole else picture.crop((0, 0, *self.frame))
 
     @property
     def told(self) -> tuple[int, int]:

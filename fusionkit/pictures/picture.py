@@ -99,6 +99,19 @@ def fitted(picture: Image, size: tuple[int, int], within: int = 0, *, smooth: bo
     return ImageOps.fit(picture, size, Resampling.LANCZOS if smooth else Resampling.BILINEAR)
 
 
+def reflected(picture: Image, size: tuple[int, int]) -> Image:
+    """A picture on a larger one, (width, height), in its upper left corner: beyond its edges it is reflected."""
+    beyond = size[0] - picture.width, size[1] - picture.height
+    if not any(beyond):
+        return picture
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(picture)
+    pad = [(0, beyond[1]), (0, beyond[0]), *[(0, 0)] * (pixels.ndim - 2)]
+    return Image.fromarray(np.pad(pixels, pad, mode="reflect"))
+
+
 def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) in pixels of a picture file, upright; its pixels are not decoded, unless its EXIF is behind them.
 

@@ -50,7 +50,8 @@ def finished(
     before, model.vae_tiling = model.vae_tiling, model.vae_tiling or tiled
     try:
         with told_of_shortage(replace(plan, recipe=recipe), model, lambda: "decoding", decoding=True):
-            image = decoded(plan, model, latents)
+            whole = decoded(plan, model, latents)
+            image = plan.stages[-1].cut(whole)
             if notes := plan.hooks.ask("xmp", stage=plan.stages[-1], image=image):
                 image.info["xmp"] = notes.encode()
     except UnfinishedError as error:
@@ -66,7 +67,7 @@ def finished(
         latents=kept,
         recipe=recipe,
         seconds=spent["denoising_seconds"] + time.perf_counter() - began,
-        draw_maps=partial(ask_maps, plan, image) if maps else dict,
+        draw_maps=partial(ask_maps, plan, whole) if maps else dict,
         identify=partial(identities, recipe),
         **spent,
     )

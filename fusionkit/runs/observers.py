@@ -123,7 +123,7 @@ class Preview(Plugin):
         """Decode and show; the last step is left to the finished picture."""
         if (at.index + 1) % self.every == 0 and not at.is_last:
             try:
-                image = stage.decode(latents if fused.denoised is None else fused.denoised)
+                image = stage.cut(stage.decode(latents if fused.denoised is None else fused.denoised))
             except NumericalError as error:
                 self.told(f"no preview at {place(stage, at)}: {error}")
                 return

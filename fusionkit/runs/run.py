@@ -113,13 +113,13 @@ def picture_latents(plan: RunPlan) -> Tensor | None:
     first = plan.stages[0]
     if first.plan.picture is None:
         return None
-    # A size is a whole number of the model's tokens, and a picture's own is next to it.
-    size, token = first.plan.picture_size or first.plan.size, plan.info.factor * plan.info.patch
-    return first.encode(open_picture(first.plan.picture, size, within=token))
+    return first.encode(first.laid(open_picture(first.plan.picture), first.plan.picture_size))
 
 
 def decoded(plan: RunPlan, model: Model, latents: Tensor) -> Image:
     """The picture of a run's last canvas.
+
+    What lies beyond its frame is there still.
 
     Args:
         plan: The run.
@@ -138,6 +138,10 @@ def decoded(plan: RunPlan, model: Model, latents: Tensor) -> Image:
 def ask_maps(plan: RunPlan, image: Image) -> dict[str, Image]:
     """The plugins' pictures of how a run that has ended went, by name, in the recipe's order.
 
+    Args:
+        plan: The run.
+        image: The picture of the whole canvas; maps of its size are cut as it is.
+
     Raises:
         PluginError: A plugin failed, or its answer does not fit.
     """
@@ -146,7 +150,7 @@ def ask_maps(plan: RunPlan, image: Image) -> dict[str, Image]:
     for answer in reversed(plan.hooks.ask("maps", stage=plan.stages[-1], image=image)):
         for name, picture in answer.items():
             free = next(each for each in chain([name], (f"{name}-{n}" for n in count(2))) if each not in maps)
-            maps[free] = picture
+            maps[free] = plan.stages[-1].cut(picture)
     return maps
 
 

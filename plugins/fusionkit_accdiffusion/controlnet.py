@@ -127,7 +127,7 @@ class ControlNet(Plugin, name="controlnet"):
 
     def _picture(self, stage: Stage) -> Image:
         if self.from_ != PREVIOUS:
-            return open_picture(Path(self.from_), stage.plan.size)
+            return stage.laid(open_picture(Path(self.from_)))
         return stage.previous_picture
 
     def _acts(self, stage: Stage, at: Step, patches: Patches) -> bool:

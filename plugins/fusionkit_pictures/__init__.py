@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fusionkit_pictures.colour_match import ColourMatch
+from fusionkit_pictures.exact_size import ExactSize
 from fusionkit_pictures.image_to_image import ImageToImage
 from fusionkit_pictures.inpaint import Inpaint
 
-__all__ = ["ColourMatch", "ImageToImage", "Inpaint"]
+__all__ = ["ColourMatch", "ExactSize", "ImageToImage", "Inpaint"]

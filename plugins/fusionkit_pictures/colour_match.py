@@ -12,7 +12,6 @@ from fusionkit import Field, Plugin, RunMemory, Stage, StageCache, hookimpl
 from fusionkit.pictures.picture import found, open_picture, picture_problems
 from fusionkit.recipe import Number
 from fusionkit.recipe.values import Source
-from fusionkit_pictures.beginnings import token_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -96,17 +95,16 @@ class ColourMatch(Plugin):
 
     def _reference(self, stage: Stage) -> Image | None:
         """The picture whose colours count, at the canvas' size; None where there is none."""
-        size, within = stage.plan.size, token_of(stage.info)
         if self.to not in (PREVIOUS, INPUT):
-            return open_picture(Path(self.to), size, within)
+            return stage.laid(open_picture(Path(self.to)))
         begun = str(stage.plan.picture) if stage.plan.picture is not None else self._input.get(stage)
         if begun is not None and (self.to == INPUT or stage.index == 0):
-            return open_picture(Path(begun), size, within)
+            return stage.laid(open_picture(Path(begun)))
         if self.to == INPUT or stage.previous is None:
             return None
         # By the model itself: asking the hook would change the colours of what they are compared with.
         before = stage.model.decode(stage.previous, stage.wrap)
-        return before if before.size == size else before.resize(size)
+        return before if before.size == stage.plan.size else before.resize(stage.plan.size)
 
     def _of(self, reference: Tensor, wrap: Wrap) -> Any:
         """What is taken of a picture (1, 3, H, W)."""

@@ -13,7 +13,7 @@ from fusionkit.errors import FusionError
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.pictures.picture import open_picture, picture_problems, picture_size
 from fusionkit.recipe import Number, refuse_bool
-from fusionkit_pictures.beginnings import beginning_problems, begun, own_size, token_of
+from fusionkit_pictures.beginnings import beginning_problems, begun, own_size
 from fusionkit_pictures.masks import Box, Mask, mask_on, region_of, softened
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Inpaint(Plugin):
         """Whether the picture is as large as a stage, so that something can stay; the first one is always held."""
         if stage.index == 0:
             return not (self.strength == 1 and self._everything())
-        return all(own >= side for own, side in zip(picture_size(self.from_), stage.plan.size, strict=True))
+        return all(own >= side for own, side in zip(picture_size(self.from_), stage.frame, strict=True))
 
     def _everything(self) -> bool:
         """Whether nothing is to stay; also where picture or mask can't be read, which `check` tells."""
@@ -182,11 +182,11 @@ class Inpaint(Plugin):
             return True
 
     def _picture(self, stage: Stage) -> Image:
-        return open_picture(self.from_, stage.plan.size, within=token_of(stage.info))
+        return stage.laid(open_picture(self.from_))
 
     def _on(self, stage: Stage) -> Mask:
         """The mask on a stage's canvas."""
         if (found := self._mask.get(stage)) is not None:
             return found
         soft = softened(region_of(picture_size(self.from_), self.box, self.mask), self.softness, stage.wrap)
-        return self._mask.set(stage, mask_on(soft, stage.plan.size, stage.factor, token_of(stage.info)))
+        return self._mask.set(stage, mask_on(soft, stage))

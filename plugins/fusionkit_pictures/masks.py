@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.pictures.picture import fitted, open_picture
+from fusionkit.pictures.picture import open_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from fusionkit import Stage
     from fusionkit.loop.views import Wrap
 
 Box = tuple[int, int, int, int]
@@ -78,19 +79,12 @@ def softened(region: NDArray[np.bool_], softness: int, wrap: Wrap = "") -> NDArr
     return found
 
 
-def mask_on(soft: NDArray[np.float32], size: tuple[int, int], factor: int, within: int) -> Mask:
-    """A picture's mask as that of a canvas, which lies on the picture as `fitted` lays it.
-
-    Args:
-        soft: (height, width) of the picture, 0..1.
-        size: (width, height) of the canvas, in pixels.
-        factor: Pixels along one side of a latent pixel.
-        within: As for `fitted`.
-    """
+def mask_on(soft: NDArray[np.float32], stage: Stage) -> Mask:
+    """A picture's mask, (height, width) of 0..1, as that of a stage's canvas, on which it lies as the picture does."""
     import numpy as np
     import torch
     from PIL import Image
 
-    pixels = fitted(Image.fromarray(np.rint(soft * 255).astype(np.uint8)), size, within, smooth=False)
+    pixels = stage.laid(Image.fromarray(np.rint(soft * 255).astype(np.uint8)), smooth=False)
     values = torch.from_numpy(np.array(pixels)).float()[None, None] / 255
-    return Mask(pixels, torch.nn.functional.max_pool2d(values, factor))
+    return Mask(pixels, torch.nn.functional.max_pool2d(values, stage.factor))

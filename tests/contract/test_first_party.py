@@ -15,7 +15,7 @@ from fusionkit_freescale import RestrainedDilation, ScaleFusion, SizeConditionin
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_hidiffusion import ResolutionAwareUNet, WindowedAttention
 from fusionkit_multidiffusion import MultiDiffusion, Ring
-from fusionkit_pictures import ColourMatch, ImageToImage, Inpaint
+from fusionkit_pictures import ColourMatch, ExactSize, ImageToImage, Inpaint
 from fusionkit_regions import Regions
 from fusionkit_scalecrafter import AttentionScaling, Dispersion, NoiseDampedGuidance, ReDilation
 from fusionkit_spotdiffusion import ShiftedWindows
@@ -74,6 +74,15 @@ class TestColourMatch(PluginContract):
     plugin = ColourMatch
     options = {"to": str(DRAWING), "by": "wavelet"}
     neutral = {"to": str(DRAWING), "amount": 0}
+
+
+class TestExactSize(PluginContract):
+    plugin = ExactSize
+    options = {"size": (155, 71)}
+    neutral = {"size": (160, 80)}
+    # It says which part of the canvas is the picture, and a canvas that does not hold it is refused.
+    changes_latents = False
+    keeps_coverage = False
 
 
 class TestShiftedWindows(PluginContract):

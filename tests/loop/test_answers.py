@@ -105,6 +105,8 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "sizes": lambda: [SIZE],
         "nothing in it": lambda: [None],
         "a size of text": lambda: plan(size="160x80"),
+        "a frame of one": lambda: plan(frame=(160,)),
+        "a frame beyond": lambda: plan(frame=(160, 88)),
         "a size of one": lambda: plan(size=(160,)),
         "a size of parts": lambda: plan(size=(160.0, 80.0)),
         "a size of 0": lambda: plan(size=(160, 0)),
