@@ -19,6 +19,7 @@ from fusionkit.models.silence import quiet_diffusers
 from fusionkit.recipe import Recipe, SchedulerSpec
 
 PROMPT, NEGATIVE = "a red boat", "two cats and a dog in the rain"
+SCALE = 4.0
 LONG = (
     "a mountain range at twilight, with snow and a small house, two cats and a dog in the rain, the old town by the "
     "sea under stars, and a mountain range at twilight, with snow and a small house again"
