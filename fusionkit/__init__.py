@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from fusionkit.loop.stage import Control, Fused, Masked, Patches, Prompt, Stage, StagePlan, Step, Told
     from fusionkit.loop.told import by_model, passes_of, scales_of
     from fusionkit.loop.views import View, covering, windows
+    from fusionkit.models.enlarging import enlarged_by
+    from fusionkit.models.networks import NetworkPath, network_problems
     from fusionkit.pictures.gallery import Gallery
     from fusionkit.pictures.map_pictures import below, beside, captioned
     from fusionkit.pictures.picture import PicturePath, open_picture, picture_problems
@@ -47,6 +49,7 @@ _LAZY = {
     "Masked": "fusionkit.loop.stage",
     "Model": "fusionkit.loop.model",
     "ModelInfo": "fusionkit.loop.model",
+    "NetworkPath": "fusionkit.models.networks",
     "Patches": "fusionkit.loop.stage",
     "PicturePath": "fusionkit.pictures.picture",
     "Plugin": "fusionkit.plugin",
@@ -69,8 +72,10 @@ _LAZY = {
     "captioned": "fusionkit.pictures.map_pictures",
     "chosen": "fusionkit.loop.partly",
     "covering": "fusionkit.loop.views",
+    "enlarged_by": "fusionkit.models.enlarging",
     "filled": "fusionkit.loop.partly",
     "gather": "fusionkit.loop.canvas",
+    "network_problems": "fusionkit.models.networks",
     "open_picture": "fusionkit.pictures.picture",
     "passes_of": "fusionkit.loop.told",
     "picture_problems": "fusionkit.pictures.picture",
@@ -100,6 +105,7 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelInfo",
+    "NetworkPath",
     "NumericalError",
     "OutOfMemory",
     "Patches",
@@ -126,9 +132,11 @@ __all__ = [
     "captioned",
     "chosen",
     "covering",
+    "enlarged_by",
     "filled",
     "gather",
     "hookimpl",
+    "network_problems",
     "open_picture",
     "passes_of",
     "picture_problems",

@@ -136,8 +136,9 @@ def _plans(call: Call, answer: Any) -> Any:
             _whole(plan.steps, 1, "steps", "None or a whole number from 1")
         if not isinstance(plan.name, str):
             raise WrongAnswer(f"a StagePlan with name {shown(plan.name)}; expected text")
-        if plan.picture is not None and not isinstance(plan.picture, Path):
-            raise WrongAnswer(f"a StagePlan with picture {shown(plan.picture)}; expected None or a Path")
+        for name, path in (("picture", plan.picture), ("network", plan.network)):
+            if path is not None and not isinstance(path, Path):
+                raise WrongAnswer(f"a StagePlan with {name} {shown(path)}; expected None or a Path")
         if plan.picture_size is not None:
             _size(plan.picture_size, "picture_size")
         if plan.told is not None:

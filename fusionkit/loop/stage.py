@@ -42,6 +42,8 @@ class StagePlan:
         picture: On the first stage: a picture that stands in for the stage before it. It is cropped to the stage's
             aspect ratio, scaled to `picture_size` and encoded.
         picture_size: (width, height) in pixels at which the picture is encoded; None is the stage's own size.
+        network: A super-resolution network by which the picture is enlarged where it is smaller than that; None is
+            Lanczos.
         wrap: Along which axes the canvas is a ring, so that its edges meet: "x" (left and right), "y" or "xy".
         strength: The share of the steps, 0..1, that are taken, the last ones: the stage begins with the one before it,
             or the picture, noised to the first of them. None begins with noise alone. As diffusers counts it.
@@ -55,6 +57,7 @@ class StagePlan:
     name: str = ""
     picture: Path | None = None
     picture_size: tuple[int, int] | None = None
+    network: Path | None = None
     wrap: Wrap = ""
     strength: float | None = None
     told: tuple[int, int] | None = None
@@ -180,11 +183,13 @@ class Stage:
         from fusionkit.pictures.picture import fitted, reflected
 
         size, token = size or self.plan.size, self.factor * self.info.patch
-        # Of a canvas of another size the frame is the same share.
-        frame = tuple(
-            max(1, round(own * side / whole)) for own, side, whole in zip(self.frame, size, self.plan.size, strict=True)
-        )
-        return reflected(fitted(picture, (frame[0], frame[1]), token, smooth=smooth), size)
+        return reflected(fitted(picture, self.frame_at(size), token, smooth=smooth), size)
+
+    def frame_at(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The frame's (width, height) in pixels on a canvas of another size, of which it is the same share."""
+        own, whole = self.frame, self.plan.size
+        width, height = (max(1, round(own[axis] * size[axis] / whole[axis])) for axis in (0, 1))
+        return width, height
 
     def cut(self, picture: Image) -> Image:
         """A picture of the canvas without what lies beyond its frame; one of another size is left as it is."""

@@ -113,7 +113,13 @@ def picture_latents(plan: RunPlan) -> Tensor | None:
     first = plan.stages[0]
     if first.plan.picture is None:
         return None
-    return first.encode(first.laid(open_picture(first.plan.picture), first.plan.picture_size))
+    picture, network, size = open_picture(first.plan.picture), first.plan.network, first.plan.picture_size
+    frame = first.frame_at(size or first.plan.size)
+    if network is not None and (picture.width < frame[0] or picture.height < frame[1]):
+        from fusionkit.models.enlarging import enlarged_by
+
+        picture = enlarged_by(network, picture, frame, first.device, first.wrap)
+    return first.encode(first.laid(picture, size))
 
 
 def decoded(plan: RunPlan, model: Model, latents: Tensor) -> Image:

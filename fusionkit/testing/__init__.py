@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fusionkit.testing.contract import PluginContract
+from fusionkit.testing.networks import tiny_network
 from fusionkit.testing.tiny import (
     KINDS,
     WINDOW,
@@ -23,6 +24,7 @@ __all__ = [
     "execute_tiny",
     "tiny_controlnet",
     "tiny_model",
+    "tiny_network",
     "tiny_pipeline",
     "tiny_plan",
     "tiny_run",

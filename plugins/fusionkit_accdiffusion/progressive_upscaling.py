@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from fusionkit import Plugin, Recipe, RunMemory, Stage, StagePlan, StageState, Step, hookimpl
+from fusionkit import Plugin, Recipe, RunMemory, Stage, StagePlan, StageState, Step, hookimpl, network_problems
 from fusionkit.pictures.picture import PicturePath, picture_problems
 from fusionkit.recipe import Count, Number, Size, finite, limits
 from fusionkit.recipe.problems import shown
 from fusionkit_accdiffusion.cosine import cosine
+from fusionkit_accdiffusion.enlarging import Enlarge, enlarged
 from fusionkit_accdiffusion.stage_sizes import StageSize, first_size, multiples, sized
 
 if TYPE_CHECKING:
@@ -83,10 +85,11 @@ class ProgressiveUpscaling(Plugin):
         description="The first stage's size; by default of the recipe's shape, and as large as fits into its window. "
         "With 'window' as large as the recipe's size, each stage is one view of the whole canvas.",
     )
-    enlarge: Literal["latents", "pixels"] = Field(
+    enlarge: Enlarge = Field(
         default="latents",
-        description="What is enlarged of the stage before: its latents, or its decoded picture, which costs a decoding "
-        "and an encoding, and keeps edges sharper.",
+        description="What is enlarged of the stage before: its latents, or its decoded picture ('pixels'), which costs "
+        "a decoding and an encoding, and keeps edges sharper; or a .safetensors file, the super-resolution network "
+        "that enlarges the picture.",
     )
     strength: Annotated[Number, Field(gt=0, le=1)] | None = Field(
         default=None,
@@ -120,7 +123,13 @@ class ProgressiveUpscaling(Plugin):
             return plans
         # A picture is enlarged from its file, and not from what is left of it at a smaller size.
         at_size = sizes[0] if self.enlarge == "latents" else None
-        return [replace(plans[1], picture=self.from_, picture_size=at_size), *plans[2:]]
+        begun = replace(plans[1], picture=self.from_, picture_size=at_size, network=self.network)
+        return [begun, *plans[2:]]
+
+    @property
+    def network(self) -> Path | None:
+        """The super-resolution network that enlarges the picture of the stage before; None where nothing does."""
+        return self.enlarge if isinstance(self.enlarge, Path) else None
 
     @hookimpl
     def check(self, stage: Stage) -> list[str]:
@@ -160,6 +169,8 @@ class ProgressiveUpscaling(Plugin):
             # Half the size is what a picture can be enlarged by before the first stage without being mere blur.
             least = sizes[0][0] // 2, sizes[0][1] // 2
             problems += picture_problems(self.from_, "picture of 'from'", least)
+        if self.network is not None:
+            problems += network_problems(self.network, stage)
         return problems
 
     @hookimpl(wrapper=True)
@@ -171,9 +182,9 @@ class ProgressiveUpscaling(Plugin):
         assert stage.previous is not None
         if self._anchor.get(stage) is None:
             self._anchor.set(stage, Anchor(stage.previous.mean(), stage.previous.std()))
-        enlarged = self.enlarged(stage)
-        self._residual.set(stage, Residual(enlarged, noise))
-        return stage.scheduler.noisiest(enlarged, noise)
+        larger = self.enlarged(stage)
+        self._residual.set(stage, Residual(larger, noise))
+        return stage.scheduler.noisiest(larger, noise)
 
     @hookimpl(wrapper=True)
     def step(self, stage: Stage, at: Step) -> Generator[None, Tensor, Tensor]:
@@ -204,9 +215,7 @@ class ProgressiveUpscaling(Plugin):
             return resized(before, stage.canvas, stage.wrap)
         if before.shape[-2:] == stage.canvas:
             return before
-        from fusionkit_accdiffusion.enlarging import enlarged
-
-        return stage.encode(enlarged(stage.previous_picture, stage.plan.size, stage.wrap))
+        return stage.encode(enlarged(stage.previous_picture, stage, self.network))
 
     def _enlarges(self, stage: Stage) -> bool:
         """Whether a stage enlarges what is before it; the first one does so where the picture is its own."""

@@ -31,12 +31,19 @@ def own_size(path: Path, info: ModelInfo) -> tuple[int, int]:
     return width, height
 
 
-def begun(plans: Sequence[StagePlan], picture: Path, strength: float | None) -> list[StagePlan]:
+def begun(
+    plans: Sequence[StagePlan], picture: Path, strength: float | None, network: Path | None = None
+) -> list[StagePlan]:
     """Stages of which the first begins with a picture, unless it begins with one already."""
     first, *others = plans
     if first.picture is None:
-        first = replace(first, picture=picture, strength=strength)
+        first = replace(first, picture=picture, strength=strength, network=network)
     return [first, *others]
+
+
+def is_enlarged(path: Path, size: tuple[int, int]) -> bool:
+    """Whether a picture file that can be read is smaller than a size, (width, height), along a side."""
+    return any(own < side for own, side in zip(picture_size(path), size, strict=True))
 
 
 def beginning_problems(stage: Stage, path: Path) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
-from fusionkit import Field, PicturePath, Plugin, Stage, StagePlan, hookimpl
+from fusionkit import Field, NetworkPath, PicturePath, Plugin, Stage, StagePlan, hookimpl, network_problems
+from fusionkit.pictures.picture import picture_size
 from fusionkit.recipe import Number
-from fusionkit_pictures.beginnings import beginning_problems, begun, own_size
+from fusionkit_pictures.beginnings import beginning_problems, begun, is_enlarged, own_size
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -27,6 +28,11 @@ class ImageToImage(Plugin):
         le=1,
         description="The share of the steps that are taken: a small one keeps the picture, 1 keeps nothing of it.",
     )
+    network: NetworkPath | None = Field(
+        default=None,
+        description="A super-resolution network, a .safetensors file, by which the picture is enlarged to the canvas; "
+        "by default Lanczos does it.",
+    )
 
     @hookimpl
     def default_size(self, info: ModelInfo) -> tuple[int, int]:
@@ -38,10 +44,22 @@ class ImageToImage(Plugin):
         """A picture that can't be used, or another one that the run begins with."""
         if stage.index > 0:
             return []
-        return [f"{self.plugin_name}: {problem}" for problem in beginning_problems(stage, self.from_)]
+        return [f"{self.plugin_name}: {problem}" for problem in self._problems(stage)]
+
+    def _problems(self, stage: Stage) -> Iterator[str]:
+        yield from (problems := list(beginning_problems(stage, self.from_)))
+        if self.network is None:
+            return
+        yield from network_problems(self.network, stage)
+        if not problems and not is_enlarged(self.from_, stage.plan.size):
+            (width, height), (across, down) = stage.plan.size, picture_size(self.from_)
+            yield (
+                f"network '{self.network}' has nothing to do, as the canvas, {width}x{height}, is no larger than the "
+                f"picture, {across}x{down}; give a larger 'size', or leave the network out"
+            )
 
     @hookimpl(wrapper=True)
     def plan_stages(self) -> Generator[None, list[StagePlan], list[StagePlan]]:
         """The first stage begins with the picture."""
         plans = yield
-        return plans if self.strength == 1 else begun(plans, self.from_, self.strength)
+        return plans if self.strength == 1 else begun(plans, self.from_, self.strength, self.network)

@@ -22,7 +22,7 @@ from fusionkit.recipe.problems import problems_of
 from fusionkit.testing import KINDS, Kind, execute_tiny, tiny_plan, tiny_run
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_accdiffusion.cosine import cosine
-from fusionkit_accdiffusion.enlarging import enlarged
+from fusionkit_accdiffusion.enlarging import bicubic
 from fusionkit_multidiffusion import MultiDiffusion
 
 # Stages
@@ -222,7 +222,7 @@ def test_a_stage_may_begin_in_the_middle_of_the_schedule() -> None:
 def test_what_is_enlarged_may_be_the_picture() -> None:
     kept, first = watched(ProgressiveUpscaling(enlarge="pixels"), size=(128, 128), steps=1)
     stage = kept[1]["stage"]
-    large = enlarged(stage.decode(kept[1]["previous"]), (128, 128))
+    large = bicubic(stage.decode(kept[1]["previous"]), (128, 128))
     latents, noise = first[1]
     assert latents.equal(stage.scheduler.noisiest(stage.encode(large), noise))
     assert not close(latents, stage.scheduler.noisiest(resized(kept[1]["previous"], stage.canvas), noise), 0.01)
@@ -230,16 +230,15 @@ def test_what_is_enlarged_may_be_the_picture() -> None:
 
 def test_an_enlarged_picture_is_bicubic_and_stays_a_ring() -> None:
     picture = Image.radial_gradient("L").convert("RGB").resize((12, 8))
-    large = enlarged(picture, (24, 16))
+    large = bicubic(picture, (24, 16))
     assert large.size == (24, 16)
     pixels, expected = (torch.tensor(list(each.tobytes())).float() for each in (large, picture.resize((24, 16), 3)))
     assert float((pixels - expected).abs().max()) <= 12  # Pillow's cubic is another one
     shifted = ImageChops.offset(picture, 5, 0)
     assert (
-        enlarged(shifted, (24, 16), "x").tobytes()
-        == ImageChops.offset(enlarged(picture, (24, 16), "x"), 10, 0).tobytes()
+        bicubic(shifted, (24, 16), "x").tobytes() == ImageChops.offset(bicubic(picture, (24, 16), "x"), 10, 0).tobytes()
     )
-    assert enlarged(picture, (24, 16), "x").tobytes() != large.tobytes()
+    assert bicubic(picture, (24, 16), "x").tobytes() != large.tobytes()
 
 
 def test_a_first_stage_that_does_not_fit() -> None:
