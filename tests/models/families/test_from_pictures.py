@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from begun import begun, begun_by_diffusers, drawing
 from on_families import apart
 from PIL import Image
@@ -13,7 +12,6 @@ from tiny_chroma import CASES as CHROMA
 from tiny_flux import CASES as FLUX
 from tiny_flux2 import CASES as FLUX2
 from tiny_kolors import CASES as KOLORS
-from tiny_parts import Case
 from tiny_qwen_image import CASES as QWEN
 from tiny_sana import CASES as SANA
 from tiny_sd3 import CASES as SD3
