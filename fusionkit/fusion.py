@@ -26,7 +26,7 @@ WEIGHTS = (
     *("model", "models", "base", "revision", "variant", "loras", "dtype"),
     *("device", "offload", "cache", "compile", "channels_last"),
 )
-ADAPTER = ("vae_tiling", "clip_skip")
+ADAPTER = ("clip_skip",)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -368,7 +368,7 @@ class Fusion:
                 for name in moved
             )
         for name, each in self._models.items():
-            each.batch_size = self.batch_size
+            each.batch_size, each.vae_tiling = self.batch_size, recipe.vae_tiling
             each.batches.update(self.batches.get(name, {}))
         return self._models
 

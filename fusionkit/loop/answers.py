@@ -372,6 +372,19 @@ def _xmp(call: Call, answer: Any) -> Any:
     return answer
 
 
+def _exif(call: Call, answer: Any) -> Any:
+    from PIL.Image import Exif
+
+    expected = "bytes: EXIF as Pillow writes it, or nothing of it"
+    if not isinstance(answer, bytes):
+        refuse(answer, expected)
+    try:
+        Exif().load(answer)
+    except Exception:  # noqa: BLE001 - what is no EXIF raises anything
+        raise WrongAnswer(f"{shown(answer)}; expected {expected}") from None
+    return answer
+
+
 def _maps(call: Call, answer: Any) -> Any:
     """Of `maps`: pictures by name; None is none."""
     if answer is None:
@@ -437,5 +450,6 @@ _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
     "stage_done": _nothing,
     "decode": _decoded,
     "xmp": _xmp,
+    "exif": _exif,
     "maps": _maps,
 }

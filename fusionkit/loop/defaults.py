@@ -130,3 +130,8 @@ class Defaults:
     def xmp(self) -> str:
         """None."""
         return ""
+
+    @hookimpl
+    def exif(self) -> bytes:
+        """None."""
+        return b""

@@ -124,6 +124,10 @@ class Hookspecs:
     def xmp(self, stage: Stage, image: Image) -> str:  # type: ignore[empty-body]
         """Asked once after the run: notes for other programs, an XMP packet that the picture's file carries."""
 
+    @hookspec(firstresult=True)
+    def exif(self, stage: Stage, image: Image) -> bytes:  # type: ignore[empty-body]
+        """Asked once after the run: EXIF that the picture's file carries beside our own, such as a photo's camera."""
+
     @hookspec
     def maps(self, stage: Stage, image: Image) -> Mapping[str, Image]:  # type: ignore[empty-body]
         """Asked once after the run, if the user wants to see them: pictures of how the method worked, by short names.

@@ -142,16 +142,19 @@ def _write(image: Image, file: BinaryIO, kind: str, text: str, others: str) -> N
             info.add_itxt(_XMP_OF_PNG, xmp.decode())
         # Drawn pictures hold noise, in which searching for repetitions costs much and finds little: looking for runs
         # alone takes a quarter of the time of Pillow's default, for files of equal size. docs/performance.md has more.
-        image.save(file, kind, pnginfo=info, compress_type=Z_RLE)
+        told = {"exif": exif} if (exif := image.info.get("exif")) else {}
+        image.save(file, kind, pnginfo=info, compress_type=Z_RLE, **told)
         return
     if problem := _too_much_said(kind, len(text)):
         raise ValueError(problem)
     told = {"xmp": xmp} if xmp else {}
     exif = image.getexif()
+    # What a recipe leaves no room for is left out.
+    if _too_much_said(kind, len(text) + len(image.info.get("exif", b""))):
+        exif.clear()
     exif[IMAGE_DESCRIPTION] = text
     comment = parameters.as_user_comment(others)
-    # What a recipe leaves no room for is left out.
-    if others and not _too_much_said(kind, len(text) + len(comment)):
+    if others and not _too_much_said(kind, len(text) + len(comment) + len(image.info.get("exif", b""))):
         exif.get_ifd(parameters.EXIF_IFD)[parameters.USER_COMMENT] = comment
     data = BytesIO()
     image.save(data, kind, quality=95, exif=exif, **told)

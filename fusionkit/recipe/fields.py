@@ -39,6 +39,7 @@ class PictureFields(TypedDict, total=False):
     guidance_interval: Sequence[float]
     seed: int
     batch_size: int | None
+    vae_tiling: bool
     output: str | Path
     overwrite: bool
     preview_every: int | None
@@ -55,7 +56,6 @@ class PipeFields(PictureFields, total=False):
 
     prompt: str
     clip_skip: int | None
-    vae_tiling: bool
 
 
 class ModelFields(PipeFields, total=False):

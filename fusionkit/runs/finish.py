@@ -54,6 +54,8 @@ def finished(
             image = plan.stages[-1].cut(whole)
             if notes := plan.hooks.ask("xmp", stage=plan.stages[-1], image=image):
                 image.info["xmp"] = notes.encode()
+            if exif := plan.hooks.ask("exif", stage=plan.stages[-1], image=image):
+                image.info["exif"] = exif
     except UnfinishedError as error:
         error.latents = kept
         if isinstance(error, OutOfMemory) and not model.vae_tiling:

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from fusionkit import Field, NetworkPath, PicturePath, Plugin, Stage, StagePlan, hookimpl, network_problems
+from fusionkit.pictures.exif import exif_of
 from fusionkit.pictures.picture import picture_size
 from fusionkit.recipe import Number
 from fusionkit_pictures.beginnings import beginning_problems, begun, is_enlarged, own_size
@@ -32,6 +33,10 @@ class ImageToImage(Plugin):
         default=None,
         description="A super-resolution network, a .safetensors file, by which the picture is enlarged to the canvas; "
         "by default Lanczos does it.",
+    )
+    keep_exif: bool = Field(
+        default=False,
+        description="Whether camera, date and place, as the picture's EXIF tells them, go into the new picture's file.",
     )
 
     @hookimpl
@@ -63,3 +68,9 @@ class ImageToImage(Plugin):
         """The first stage begins with the picture."""
         plans = yield
         return plans if self.strength == 1 else begun(plans, self.from_, self.strength, self.network)
+
+    @hookimpl(wrapper=True)
+    def exif(self) -> Generator[None, bytes, bytes]:
+        """The picture's, if wanted."""
+        others = yield
+        return exif_of(self.from_) or others if self.keep_exif else others

@@ -242,6 +242,12 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "control characters": lambda: "<x>\0</x>",
         "a generator": lambda: generator("<x/>"),
     },
+    "exif": {
+        "text": lambda: "Canon",
+        "no EXIF": lambda: b"Canon",
+        "a mapping": lambda: {271: "Canon"},
+        "a generator": lambda: generator(b""),
+    },
     "maps": {
         "a picture": lambda: Image.new("RGB", (8, 8)),
         "a list": lambda: [Image.new("RGB", (8, 8))],

@@ -20,7 +20,7 @@ KNOWN = {
     "fusionkit/pictures/gallery.py: each.save(output_path(each.recipe.model_copy(update={'output': output}), number), "
     "overwrite=overwrite)": "a picture of a run, which calls it",
     "fusionkit/pictures/image.py: image.save(data, kind, quality=95, exif=exif, **told)": "into memory",
-    "fusionkit/pictures/image.py: image.save(file, kind, pnginfo=info, compress_type=Z_RLE)": "likewise",
+    "fusionkit/pictures/image.py: image.save(file, kind, pnginfo=info, compress_type=Z_RLE, **told)": "likewise",
     "fusionkit/runs/checkpoints/checkpoint.py: save(tensors, {KEY: json.dumps(told)})": "into memory",
     "plugins/fusionkit_syncdiffusion/lpips.py: save({name: value.clone().contiguous() for name, value in "
     "network.state_dict().items()})": "likewise",

@@ -153,3 +153,14 @@ def test_what_makes_no_sense_is_told_before_anything_loads(plugins: Any, fields:
 def test_options_that_contradict_each_other(options: Any, line: str) -> None:
     with pytest.raises(ValueError, match=line):
         ExactSize(**options)
+
+
+def test_a_photos_camera_goes_into_the_new_file_where_that_is_wanted(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0110], exif[0x0112] = "EOS R5", 6
+    photo = tmp_path / "photo.jpg"
+    Image.new("RGB", (43, 70)).save(photo, exif=exif)
+    for keep, camera in ((True, "EOS R5"), (False, None)):
+        result = drawn(ImageToImage(from_=photo, keep_exif=keep), ExactSize(from_=photo))
+        with Image.open(result.save(tmp_path / "new.png")) as saved:
+            assert (saved.size, saved.getexif().get(0x0110), saved.getexif().get(0x0112)) == ((70, 43), camera, None)
