@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fusionkit_magicfusion.roles import Role, Span
+from fusionkit_magicfusion.roles import Role, Span, Stretch, Voice
 from fusionkit_magicfusion.saliency_noise_blending import SaliencyNoiseBlending
 
-__all__ = ["Role", "SaliencyNoiseBlending", "Span"]
+__all__ = ["Role", "SaliencyNoiseBlending", "Span", "Stretch", "Voice"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fusionkit.errors import did_you_mean
-from fusionkit_magicfusion.roles import Role, Span
+from fusionkit_magicfusion.roles import Role, Stretch
 
 
 def model_problems(
@@ -46,21 +46,24 @@ def model_problems(
     return unknown + silent
 
 
-def span_problems(span: Span, timesteps: int, steps: Iterable[tuple[float, float]]) -> list[str]:
+def span_problems(
+    span: Stretch, timesteps: int, steps: Iterable[tuple[float, float]], name: str = "blend"
+) -> list[str]:
     """A span that is reversed, or holds none of a stage's steps.
 
     Args:
         span: The span.
         timesteps: The number of training timesteps.
         steps: Of each step its timestep, and how much of the noise schedule lies ahead, 1..0.
+        name: The option's name.
     """
     if disorder := span.disorder(timesteps):
-        return [f"blend {disorder}"]
+        return [f"{name} {disorder}"]
     all_steps = list(steps)
     if any(span.holds(remaining, timesteps) for _, remaining in all_steps):
         return []
     listed = ", ".join(f"{timestep:g} ({remaining:.2f})" for timestep, remaining in all_steps[:6])
     return [
-        f"blend from {span.from_:g} to {span.to:g} holds no step; the steps' timesteps (and the fraction that is left) "
-        f"are {listed}{', ...' if len(all_steps) > 6 else ''}"
+        f"{name} from {span.from_:g} to {span.to:g} holds no step; the steps' timesteps (and the fraction that is "
+        f"left) are {listed}{', ...' if len(all_steps) > 6 else ''}"
     ]

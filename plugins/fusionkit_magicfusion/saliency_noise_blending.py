@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from fusionkit import Field, Patches, Plugin, Prompt, Stage, StageState, Step, hookimpl
+from fusionkit import Field, Patches, Plugin, Stage, StageState, Step, hookimpl
 from fusionkit.loop.told import one_or_each, refuse_told, scales_of
 from fusionkit_magicfusion.roles import Role, Span
 from fusionkit_magicfusion.winners import Winners
@@ -160,18 +160,11 @@ class SaliencyNoiseBlending(Plugin):
 
     def _asked(self, stage: Stage, patches: Patches, name: str) -> Patches:
         """The patches with a model's own prompts in place of the main one's, where it has some."""
-        role = self.models.get(name, Role())
-
-        def own(prompt: str | Prompt) -> Prompt:
-            given = Prompt(prompt) if isinstance(prompt, str) else prompt
+        role, own = self.models.get(name, Role()), patches.prompts
+        if name != main(stage):
             # What another plugin has steered the main model away from is no business of the others.
-            negative = given.negative if name == main(stage) else None
-            return Prompt(
-                given.text if role.prompt is None else role.prompt,
-                negative if role.negative_prompt is None else role.negative_prompt,
-            )
-
-        return replace(patches, prompts=[own(prompt) for prompt in patches.prompts])
+            own = [prompt if isinstance(prompt, str) else replace(prompt, negative=None) for prompt in own]
+        return replace(patches, prompts=[role.instead(prompt) for prompt in own])
 
     def _scales(self, stage: Stage, at: Step, patches: Patches, name: str) -> list[float]:
         """A model's guidance scale of each view: its own, what the view is told, or the recipe's; in its interval."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fusionkit_regions.parts import Box, Mask, Once, Region
+from fusionkit_regions.parts import Box, Boxed, Mask, Once, Painted, Region
 from fusionkit_regions.regions import Regions
 
-__all__ = ["Box", "Mask", "Once", "Region", "Regions"]
+__all__ = ["Box", "Boxed", "Mask", "Once", "Painted", "Region", "Regions"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit import Stage, picture_problems
 from fusionkit.errors import did_you_mean
-from fusionkit_regions.parts import Mask, Once, in_pixels
+from fusionkit_regions.parts import Mask, Once, Painted, in_pixels
 from fusionkit_regions.places import in_shares
 
 if TYPE_CHECKING:
@@ -21,16 +21,17 @@ def problems(plugin: Regions, stage: Stage) -> Iterator[str]:
     """One line for each thing that makes no sense."""
     for name, region in plugin.regions.items():
         if isinstance(region, Mask):
-            yield from _of_mask(region, name, stage)
+            yield from mask_problems(region, region.soft_border, name, stage)
         elif isinstance(region, Once):
             yield from _of_place(region, name, stage)
         else:
-            yield from _of_box(plugin.boxes[name].box, name, stage)
+            yield from box_problems(plugin.boxes[name].box, name, stage)
         if region.model is not None and region.model not in stage.infos:
             yield _unknown_model(region.model, name, list(stage.infos))
 
 
-def _of_box(box: Sequence[float], name: str, stage: Stage) -> Iterator[str]:
+def box_problems(box: Sequence[float], name: str, stage: Stage) -> Iterator[str]:
+    """One line where a box reaches beyond the picture, or covers nothing."""
     size = stage.recipe.size
     shares = in_shares(box, size)
     for axis, side, start, share in zip("xy", size, shares[:2], shares[2:], strict=True):
@@ -50,20 +51,21 @@ def _of_box(box: Sequence[float], name: str, stage: Stage) -> Iterator[str]:
             return
 
 
-def _of_mask(region: Mask, name: str, stage: Stage) -> Iterator[str]:
+def mask_problems(place: Painted, soft_border: float | None, name: str, stage: Stage) -> Iterator[str]:
+    """One line where a painted mask can't be read, is of another form than the picture, or is black."""
     from fusionkit_regions.masks import LEAST, aspect_problem, of_picture, soft_of
 
-    unreadable = picture_problems(region.mask, f"mask of '{name}'")
+    unreadable = picture_problems(place.mask, f"mask of '{name}'")
     if unreadable:
         yield from unreadable
-    elif problem := aspect_problem(region.mask, stage.recipe.size, name):
+    elif problem := aspect_problem(place.mask, stage.recipe.size, name):
         yield problem
     else:
         width, height = stage.recipe.size
         canvas = height // stage.factor, width // stage.factor
-        soft = soft_of(stage, region.soft_border)
-        if of_picture(region.mask, canvas, soft, stage.wrap).max() < LEAST:
-            yield f"mask '{region.mask}' of '{name}' covers nothing: it is black; paint white where the region is"
+        soft = soft_of(stage, soft_border)
+        if of_picture(place.mask, canvas, soft, stage.wrap).max() < LEAST:
+            yield f"mask '{place.mask}' of '{name}' covers nothing: it is black; paint white where the region is"
 
 
 def _of_place(thing: Once, name: str, stage: Stage) -> Iterator[str]:

@@ -83,8 +83,8 @@ class Region(Part):
         return Told(Prompt(self.text(whole), negative), self.guidance_scale, self.model or "", name)
 
 
-class Box(Region):
-    """A region that is a rectangle."""
+class Boxed(Part):
+    """A place that is a rectangle."""
 
     box: Annotated[tuple[Measure, Measure, Measure, Measure], AfterValidator(_in_one_unit)] = Field(
         description="Left, top, width and height, in pixels of the finished picture, or in shares of it such as "
@@ -92,13 +92,21 @@ class Box(Region):
     )
 
 
-class Mask(Region):
-    """A region that is painted."""
+class Painted(Part):
+    """A place that is painted."""
 
     mask: PicturePath = Field(
         description="A picture, white where the region is and grey where it fades, from the working folder or beside "
         "the recipe; of any size with the picture's aspect ratio."
     )
+
+
+class Box(Boxed, Region):
+    """A region that is a rectangle."""
+
+
+class Mask(Painted, Region):
+    """A region that is painted."""
 
 
 class Once(Region):

@@ -13,7 +13,7 @@ import torch
 from fusionkit import Patches, Stage, Told, View, gather
 from fusionkit.loop.canvas import scatter, view_weights, weight_map
 from fusionkit_regions.masks import LEAST, of_box, of_picture, soft_of
-from fusionkit_regions.parts import Box, Mask, Region
+from fusionkit_regions.parts import Box, Boxed, Mask, Painted, Region
 from fusionkit_regions.places import Shares, Span, in_shares, spans, windows_along
 
 if TYPE_CHECKING:
@@ -75,25 +75,50 @@ def parts_of(
     """
     masks, extents = [], []
     for name, region in regions.items():
-        soft = soft_of(stage, region.soft_border)
         if isinstance(region, Mask):
-            mask = of_picture(region.mask, stage.canvas, soft, stage.wrap)
+            mask = mask_on(stage, region, region.soft_border)
             extent = _around(mask, stage)
         else:
             extent = spans(stage, boxes[name])
-            mask = of_box(*extent, softness, soft)
+            mask = of_box(*extent, softness, soft_of(stage, region.soft_border))
         masks.append(mask)
         extents.append(extent)
-    total = np.sum(masks, axis=0)
-    counts = [_there(mask / np.maximum(1, total)) for mask in masks]
+    around, counts = counted(masks)
     return Parts(
-        _there(1 - total),
+        around,
         elsewhere,
         tuple(
             Part(told[name], each, extent, _is_own(stage, region, extent))
             for (name, region), each, extent in zip(regions.items(), counts, extents, strict=True)
         ),
     )
+
+
+def mask_on(
+    stage: Stage, place: Boxed | Painted, soft_border: float | None, softness: float = 0.0
+) -> NDArray[np.float32]:
+    """How much each latent pixel of the stage's canvas belongs to a place, (H, W), 0..1.
+
+    Args:
+        stage: The stage.
+        place: A box or a painted mask.
+        soft_border: Pixels over which it fades, half of them outside; None is a box that fades within, and a mask as it
+            is painted.
+        softness: The share of a box's sides over which it fades within its border.
+    """
+    soft = soft_of(stage, soft_border)
+    if isinstance(place, Painted):
+        return of_picture(place.mask, stage.canvas, soft, stage.wrap)
+    return of_box(*spans(stage, in_shares(place.box, stage.recipe.size)), softness, soft)
+
+
+def counted(masks: Sequence[NDArray[np.float32]]) -> tuple[Tensor, list[Tensor]]:
+    """What is around masks counts at each pixel, 1 - sum_i m_i, at least 0, and each of them, m_i / max(1, sum_i m_i).
+
+    Each is (H, W); what counts less than `LEAST` is not there.
+    """
+    total = np.sum(masks, axis=0)
+    return _there(1 - total), [_there(mask / np.maximum(1, total)) for mask in masks]
 
 
 def _there(values: NDArray[np.float32]) -> Tensor:
