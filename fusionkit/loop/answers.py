@@ -310,7 +310,8 @@ def _masked(call: Call, answer: Any) -> Any:
     if not isinstance(answer, Masked):
         raise WrongAnswer(f"{'None' if answer is None else type(answer).__name__}; expected a Masked")
     if (stage := call.stage) is not None:
-        check_tensor(answer.mask, (1, 1, *stage.canvas), stage.dtype, stage.device, " as mask")
+        width, height = stage.plan.size
+        check_tensor(answer.mask, (1, 1, height, width), stage.dtype, stage.device, " as mask")
         check_tensor(answer.picture, stage.shape, stage.dtype, stage.device, " as picture")
     return answer
 

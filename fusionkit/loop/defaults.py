@@ -48,10 +48,9 @@ class Defaults:
         """All of it is to be filled in."""
         import torch
 
-        height, width = stage.canvas
+        width, height = stage.plan.size
         mask = torch.ones(1, 1, height, width, device=stage.device, dtype=stage.dtype)
-        nothing = torch.zeros(1, 3, height * stage.factor, width * stage.factor)
-        return Masked(mask, stage.model.encode_pixels(nothing, stage.wrap))
+        return Masked(mask, stage.model.encode_pixels(torch.zeros(1, 3, height, width), stage.wrap))
 
     @hookimpl
     def init_noise(self, stage: Stage) -> Tensor:

@@ -45,8 +45,8 @@ class ModelInfo:
         latents_mean: What is taken from each channel of the VAE's latents before; empty for nothing.
         latents_std: What each channel is divided by; empty for 1.
         vae: The autoencoder's class.
-        fills_masks: Whether it fills in masked parts of a picture: the denoiser is told mask and picture, in 1 + C
-            channels more.
+        fills_masks: Whether it fills in masked parts of a picture: the denoiser is told mask and picture, in channels
+            beside the latents.
         takes_guidance: Whether the denoiser takes the guidance scale as an input, in place of a second pass (LCM).
         most_clip_skip: How many last layers of the text encoders can be left out; None if not known.
         patch: Latent pixels along one side of the denoiser's token; 1 for UNets.

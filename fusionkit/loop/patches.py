@@ -65,7 +65,7 @@ class Masked:
     """What models that fill in masked parts are told of the whole canvas; each view gets its own part.
 
     Args:
-        mask: (1, 1, H, W), in latent pixels: 1 where something is to be filled in, 0 where the picture stays.
+        mask: (1, 1, H factor, W factor), in pixels: 1 where something is to be filled in, 0 where the picture stays.
         picture: The scaled latents (1, C, H, W) of the picture, grey where something is to be filled in.
     """
 

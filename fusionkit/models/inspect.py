@@ -15,7 +15,7 @@ from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.embedded import embedded_models, why_missing
 from fusionkit.models.families import family_of_pipeline
-from fusionkit.models.families.unets import filling_channels, unet_convolutions
+from fusionkit.models.families.unets import unet_convolutions
 from fusionkit.models.files.autoencoders import Vae
 from fusionkit.models.files.configs import TextEncoder, parsed
 from fusionkit.models.files.denoisers import Transformer, UNet
@@ -218,18 +218,18 @@ def _of_configs(source: str, configs: ModelConfigs, parameters: Mapping[str, int
         latents_mean=tuple(vae.latents_mean or ()) if moments else shift,
         latents_std=tuple(vae.latents_std or ()) if moments else (),
         vae=vae.kind,
+        fills_masks=family.fills({**told, **denoiser.model_dump()}, vae.channels),
         takes_guidance=family.takes_scale(told),
         most_clip_skip=_most_clip_skip(configs),
         patch=family.patch,
         most_tokens=family.most_tokens(told),
-        **(_of_unet(unet, vae.channels) if unet is not None else _of_transformer(configs)),
+        **(_of_unet(unet) if unet is not None else _of_transformer(configs)),
     )
 
 
-def _of_unet(unet: UNet, channels: int) -> dict[str, Any]:
+def _of_unet(unet: UNet) -> dict[str, Any]:
     assert unet.block_out_channels is not None
     return {
-        "fills_masks": unet.in_channels == filling_channels(channels),
         "unet_channels": unet.block_out_channels[0],
         "cross_attention_dim": unet.token_width,
         "block_out_channels": tuple(unet.block_out_channels),

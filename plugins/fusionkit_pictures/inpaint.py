@@ -124,11 +124,11 @@ class Inpaint(Plugin):
 
         width, height = stage.plan.size
         if not self._holds(stage):
-            mask, pixels = torch.ones(1, 1, *stage.canvas), torch.zeros(1, 3, height, width)
+            mask, pixels = torch.ones(1, 1, height, width), torch.zeros(1, 3, height, width)
         else:
-            mask = (self._on(stage).latents > 0).float()
+            mask = torch.from_numpy(np.array(self._on(stage).pixels) > 0)[None, None].float()
             picture = torch.from_numpy(np.array(self._picture(stage))).permute(2, 0, 1)[None].float() / 127.5 - 1
-            pixels = picture * torch.from_numpy(np.array(self._on(stage).pixels) == 0)
+            pixels = picture * (1 - mask)
         return Masked(mask.to(stage.device, stage.dtype), stage.model.encode_pixels(pixels, stage.wrap))
 
     @hookimpl(wrapper=True)

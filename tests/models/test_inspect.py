@@ -134,8 +134,9 @@ def test_pipelines_of_other_kinds(copied: Callable[[str], Path]) -> None:
 def test_models_that_are_told_more_than_a_mask_are_refused(copied: Callable[[str], Path]) -> None:
     folder = copied("sd")
     change(folder / "unet" / "config.json", in_channels=8)
-    assert "takes 8 channels, not the 4 of its latents: editing and upscaling models can't be used" in problem(
-        str(folder)
+    assert (
+        "takes 8 channels, not the 4 of its latents: models that edit a picture by instructions can't be used"
+        in problem(str(folder))
     )
 
 
@@ -227,6 +228,10 @@ REFINER = "conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias
             {IN: (320, 4, 3, 3), XL: (1280,), "edm_mean": (4,)},
             ("sdxl", (1024, 1024), "EDMDPMSolverMultistepScheduler", "epsilon"),
         ),
+        # Models that fill in; those of 2 were trained from its "base".
+        ({IN: (320, 9, 3, 3), TEXT: (320, 768)}, ("sd", (512, 512), "PNDMScheduler", "epsilon")),
+        ({IN: (320, 9, 3, 3), TEXT: (320, 1024)}, ("sd", (512, 512), "PNDMScheduler", "epsilon")),
+        ({IN: (320, 9, 3, 3), XL: (1280,)}, ("sdxl", (1024, 1024), "EulerDiscreteScheduler", "epsilon")),
     ],
 )
 def test_single_files_by_their_header(tmp_path: Path, keys: dict[str, Any], expected: tuple[Any, ...]) -> None:
@@ -238,7 +243,7 @@ def test_single_files_by_their_header(tmp_path: Path, keys: dict[str, Any], expe
     info = inspect_model(str(path))
 
     assert (info.kind, info.window, info.scheduler, info.prediction_type) == expected
-    assert (info.channels, info.factor) == (4, 8)
+    assert (info.channels, info.factor, info.fills_masks) == (4, 8, keys[IN][1] == 9)
     assert info.parameters == sum(torch.zeros(shape).numel() for shape in keys.values())
     assert make_scheduler(info, None, 5, "cpu").name == info.scheduler
 
@@ -249,9 +254,11 @@ def test_single_files_by_their_header(tmp_path: Path, keys: dict[str, Any], expe
         ({"lora_unet.up.weight": (4, 4)}, "is no Stable Diffusion checkpoint; a single file must be a whole SD 1"),
         ({"conv_in.weight": (320, 4, 3, 3)}, "is the UNet alone; a single file must be a whole SD 1, 2 or XL"),
         (
-            {IN: (320, 9, 3, 3), TEXT: (320, 768)},
-            "takes 9 channels, not 4: editing and upscaling models can't be used, and inpainting models as a folder",
+            {IN: (320, 8, 3, 3), TEXT: (320, 768)},
+            "takes 8 channels, not the 4 of its latents: models that edit a picture by instructions can't be used; use",
         ),
+        ({IN: (320, 5, 3, 3), TEXT: (320, 1024)}, "takes 5 channels, not the 4 of its latents: models that are told a"),
+        ({IN: (256, 7, 3, 3), TEXT: (320, 1024)}, "takes 7 channels, not the 4 of its latents: models that upscale"),
         ({IN: (384, 4, 3, 3), REFINER: (1280,)}, "is an SDXL refiner, which can't draw a picture of its own"),
     ],
 )

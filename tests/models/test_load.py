@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from damaged import change
 from safetensors.torch import load_file
 from single_file import save_single_file
 from tiny_models import CHECKPOINTS, drawn, info_of, plain, run, stage_on
@@ -137,6 +138,23 @@ def test_a_single_file(tmp_path: Path) -> None:
     assert (run(stage) - drawn(plain("sd"), stage)).abs().max() <= 1e-4
     picture = wrap_pipeline(pipe).decode(stage.noise("init"))
     assert picture.tobytes() == wrap_pipeline(plain("sd")).decode(stage.noise("init")).tobytes()
+
+
+def test_a_single_file_of_nine_channels(tmp_path: Path) -> None:
+    """It fills in, and its base must as well."""
+    pipe, folder, path = plain("sd"), tmp_path / "base", tmp_path / "filling.safetensors"
+    shutil.copytree(CHECKPOINTS / "tiny-sd", folder)
+    change(folder / "unet" / "config.json", in_channels=9)
+    first = pipe.unet.conv_in
+    first.weight = torch.nn.Parameter(torch.cat([first.weight, first.weight, first.weight[:, :1]], dim=1))
+    save_single_file(pipe, CHECKPOINTS / "tiny-sd", path)
+    assert inspect_model(str(path)).fills_masks
+    with pytest.raises(ModelError, match=r"has in_channels 9, and its base '.*tiny-sd' 4; name the base that it was"):
+        inspect_model(str(path), base=str(CHECKPOINTS / "tiny-sd"))
+    assert inspect_model(str(path), base=str(folder)).fills_masks
+    model: Any = wrap_pipeline(load_pipeline(str(path), "sd", dtype=torch.float32, base=str(folder)))
+    assert model.info.fills_masks
+    assert model.pipe.unet.conv_in.weight.equal(first.weight)
 
 
 def test_a_single_file_whose_configuration_is_out_of_reach(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fusionkit import Plugin, PluginError, RecipeError, hookimpl
 from fusionkit.loop.canvas import gather
-from fusionkit.models.adapters.batches import told_beside
+from fusionkit.loop.views import View
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.pictures.picture import open_picture
 from fusionkit.runs.run import execute
@@ -85,8 +85,10 @@ def test_models_of_nine_channels_are_told_mask_and_picture_as_by_diffusers(pictu
     pixels = torch.from_numpy(np.array(open_picture(picture))).permute(2, 0, 1)[None] / 127.5 - 1
     pixels[..., 24:48, 16:48] = 0
     assert float((stage.masked.picture - wrap_pipeline(pipe).encode_pixels(pixels)).abs().max()) < 1e-5
-    assert stage.masked.mask[0, 0].nonzero().min(0).values.tolist() == [3, 2]
-    assert int(stage.masked.mask.sum()) == 3 * 4
+    beside = wrap_pipeline(pipe).beside(stage, [View(0, 0, 8, 8)])
+    assert beside[0, 0].nonzero().min(0).values.tolist() == [3, 2]
+    assert int(beside[0, 0].sum()) == 3 * 4
+    assert beside[:, 1:].equal(stage.masked.picture)
 
 
 def test_each_view_is_told_its_own_part_and_batches_change_nothing(tmp_path: Path) -> None:
@@ -98,9 +100,9 @@ def test_each_view_is_told_its_own_part_and_batches_change_nothing(tmp_path: Pat
         found.append(latents)
     (stage,) = plan.stages
     views = plan.hooks.ask("views", stage=stage, at=stage.steps[0])[0].views
-    told = told_beside(stage, views)
+    told = wrap_pipeline(pipe).beside(stage, views)
     assert told.shape == (len(views), 5, 8, 8)
-    assert told[:, :1].equal(gather(stage.masked.mask, views))
+    assert told[:, :1].equal(gather(torch.nn.functional.max_pool2d(stage.masked.mask, 8), views))
     assert told[:, 1:].equal(gather(stage.masked.picture, views))
     assert float((found[0] - found[1]).abs().max()) < 1e-4
 

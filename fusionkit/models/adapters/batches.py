@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fusionkit.loop.canvas import crop_pixels, gather
+from fusionkit.loop.canvas import crop_pixels
 from fusionkit.loop.stage import Control, Patches, Prompt
 
 if TYPE_CHECKING:
@@ -56,12 +56,6 @@ class Batch:
         embeddings = [pair[half] for half in range(halves) for pair in self.pairs]
         controls = [(control, hint.repeat(halves, 1, 1, 1)) for control, hint in self.controls]
         return list(self.views) * halves, embeddings, self.latents.repeat(halves, 1, 1, 1), controls
-
-
-def told_beside(stage: Stage, views: Sequence[View]) -> Tensor:
-    """What a model that fills in masked parts is told of views: mask and masked picture, (P, 1 + C, h, w)."""
-    # Copies, since what is computed once may take part in a gradient.
-    return gather(torch.cat([stage.masked.mask, stage.masked.picture], dim=1), views)
 
 
 def texts_of(stage: Stage, patches: Patches) -> list[tuple[str, str]]:

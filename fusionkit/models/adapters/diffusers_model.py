@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit.loop.canvas import gather
 from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
 from fusionkit.loop.model import LayerPatch, ModelInfo, NetInfo, TextToken
 from fusionkit.loop.partly import chosen, spread
@@ -27,7 +28,6 @@ from fusionkit.models.adapters.batches import (
     only,
     texts_of,
     together,
-    told_beside,
 )
 from fusionkit.models.adapters.pictures import PictureModel
 from fusionkit.models.adapters.steering import check_hints
@@ -38,9 +38,6 @@ from fusionkit.models.noising import Bridge, bridge_between
 from fusionkit.models.patching import Patches as LayerPatches
 from fusionkit.models.patching import layers_like
 from fusionkit.models.sharing import Turns
-
-BESIDE = "beside"
-"""Among the denoiser's conditions: what it takes in channels beside the latents, (B, E, h, w)."""
 
 
 class DiffusersModel(PictureModel):
@@ -282,7 +279,7 @@ class DiffusersModel(PictureModel):
         whole = list(zip(controls, hints, strict=True))
         bridge = bridge_between(self.info, stage, at)
         noisy = stage.scheduler.scale_model_input(patches.latents, at.timestep)
-        beside = told_beside(stage, patches.views) if self.info.fills_masks else None
+        beside = self.beside(stage, patches.views) if self.info.fills_masks else None
         found = []
         keys = list(map(self.key, pairs))
         for batch in batches_of(patches, pairs, noisy, size, keys, scales, whole, factor, beside):
@@ -303,6 +300,11 @@ class DiffusersModel(PictureModel):
         """What ControlNets are shown of the whole canvas, and how many of its pixels are one side of a latent pixel."""
         return [control.hint for control in controls], self.info.factor
 
+    def beside(self, stage: Stage, views: Sequence[View]) -> Tensor:
+        """What a model that fills in masked parts is told of views in channels beside the latents, (P, E, h, w)."""
+        # A copy, since what is computed once may take part in a gradient.
+        return gather(self.family.beside(stage.masked.mask, stage.masked.picture), views)
+
     @property
     def _guides_plainly(self) -> bool:
         return self.family.guides_plainly and not self.info.takes_guidance
@@ -316,9 +318,8 @@ class DiffusersModel(PictureModel):
         views, embeddings, inputs, controls = batch.rows()
         self.conditional_rows = len(batch.views) if batch.conditional else 0
         conditions = self.conditions(stage, views, embeddings, scale)
-        if batch.beside is not None:
-            conditions[BESIDE] = batch.beside.repeat(batch.halves, 1, 1, 1)
-        output = self.forward(bridge.into(inputs), bridge.timestep, stage, conditions, controls)
+        beside = None if batch.beside is None else batch.beside.repeat(batch.halves, 1, 1, 1)
+        output = self.forward(bridge.into(inputs), bridge.timestep, stage, conditions, controls, beside)
         self.conditional_rows = 0
         note_finite(stage, output, f"the prediction of {self._name(stage)}", partial(self._instead, stage, inputs))
         return output.float().chunk(batch.halves)
@@ -334,10 +335,12 @@ class DiffusersModel(PictureModel):
         stage: Stage,
         conditions: Mapping[str, Any],
         controls: Sequence[tuple[Control, Tensor]],
+        beside: Tensor | None = None,
     ) -> Tensor:
         """The denoiser's answer to latents (B, C, h, w), each control with its rows' hints.
 
-        Every forward pass is one call of this; the answer is the model's own parameterisation.
+        What it is told beside the latents, (B, E, h, w), is put behind them. Every forward pass is one call of this;
+        the answer is the model's own parameterisation.
         """
         self.turns.take(self.pipe)
         began = self._now()
@@ -346,8 +349,9 @@ class DiffusersModel(PictureModel):
             for each in tensors_in(added.values()):
                 note_finite(stage, each, "what the ControlNet adds", "lower its scale, or use another dtype")
             conditions = {**conditions, **added}
+        whole = latents if beside is None else torch.cat([latents, beside.to(latents)], dim=1)
         with self._patches.on(self.denoiser), self._at_work(self.family.denoiser):
-            output = self.call(latents.to(self.dtype), timestep, conditions)
+            output = self.call(whole.to(self.dtype), timestep, conditions)
         self.forward_seconds += self._now() - began
         self.forward_passes += len(latents)
         return output

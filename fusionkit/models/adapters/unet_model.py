@@ -12,7 +12,7 @@ from torch import Tensor
 from fusionkit.loop.model import TextToken
 from fusionkit.loop.stage import Control
 from fusionkit.models.adapters.batches import Embedding, Pair
-from fusionkit.models.adapters.diffusers_model import BESIDE, DiffusersModel
+from fusionkit.models.adapters.diffusers_model import DiffusersModel
 from fusionkit.models.adapters.steering import residuals
 from fusionkit.models.prompts.encoding import Reader
 from fusionkit.models.prompts.tokens import text_tokens
@@ -82,11 +82,8 @@ class UNetModel(DiffusersModel):
         return {"timestep_cond": embedded.to(self.device, self.dtype)}
 
     def call(self, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]) -> Tensor:
-        """The UNet's answer; what it is told beside the latents is put behind them."""
-        told = dict(conditions)
-        if (beside := told.pop(BESIDE, None)) is not None:
-            latents = torch.cat([latents, beside.to(latents)], dim=1)
-        output: Tensor = self.pipe.unet(latents, timestep, **told, return_dict=False)[0]
+        """The UNet's answer."""
+        output: Tensor = self.pipe.unet(latents, timestep, **conditions, return_dict=False)[0]
         return output
 
     def residuals(

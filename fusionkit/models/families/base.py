@@ -208,11 +208,20 @@ class Family:
         """
         expected = channels * (self.patch**2 if self.packs else 1)
         given = config.get("in_channels")
-        if given not in (None, expected):
+        if given not in (None, expected) and not self.fills(config, channels):
             yield (
-                f"takes {given} channels, not the {expected} of its latents: "
-                f"inpainting, editing and upscaling models can't be used"
+                f"takes {given} channels, not the {expected} of its latents: models that are told a picture in the "
+                f"others can't be used; use the plain one"
             )
+
+    def fills(self, config: Mapping[str, Any], channels: int) -> bool:
+        """Whether a denoiser fills in masked parts: it is told mask and picture in channels beside the latents.
+
+        Args:
+            config: Its configuration.
+            channels: Channels of the autoencoder's latents.
+        """
+        return False
 
     def most_tokens(self, config: Mapping[str, Any]) -> int:
         """Tokens along one side of a view for which a denoiser has places, where they are of a table; 0 for any number.
@@ -267,6 +276,15 @@ class Family:
         return {key: value for key, value in given.items() if value is not None}
 
     # What is asked with the pipeline.
+
+    def beside(self, mask: Tensor, picture: Tensor) -> Tensor:
+        """What a denoiser that fills in is told of the canvas in channels beside the latents, (1, E, H, W).
+
+        Args:
+            mask: (1, 1, H factor, W factor), in pixels: 1 where something is to be filled in.
+            picture: The scaled latents (1, C, H, W) of the picture, grey there.
+        """
+        raise NotImplementedError
 
     def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
         """The text encoders' answer to one prompt, each tensor with a first axis of 1; (1, L, D) comes first."""

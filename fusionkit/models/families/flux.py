@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 # Of the models that take the guidance scale, its first layer.
 _SCALE = ("guidance_in.in_layer.weight", "time_text_embed.guidance_embedder.linear_1.weight")
 
+# Channels of its autoencoder's latents, and pixels of one latent pixel.
+_LATENTS, _MASK = 16, 8 * 8
+
 
 class Flux(Family):
-    """`FluxPipeline`; a negative prompt counts where the guidance scale is no input (its `true_cfg_scale`)."""
+    """`FluxPipeline`; a negative prompt counts where the guidance scale is no input (its `true_cfg_scale`).
 
-    kind, title, pipelines = "flux", "Flux.1", ("FluxPipeline",)
+    Of models that fill in masked parts it is `FluxFillPipeline`.
+    """
+
+    kind, title, pipelines = "flux", "Flux.1", ("FluxPipeline", "FluxFillPipeline")
     denoisers, controlnets = ("FluxTransformer2DModel",), ("FluxControlNetModel",)
     encoders = ("text_encoder", "text_encoder_2")
     left_out = {"image_encoder": None, "feature_extractor": None}
@@ -46,8 +52,30 @@ class Flux(Family):
     )
 
     def base_of(self, denoiser: Shapes) -> str:
-        """Dev where the guidance scale is an input, else schnell."""
+        """Dev where the guidance scale is an input, else schnell; Fill by its channels."""
+        assert self.in_file is not None
+        if self.fills(self.in_file.config(denoiser), _LATENTS):
+            return "black-forest-labs/FLUX.1-Fill-dev"
         return "black-forest-labs/FLUX.1-dev" if any(each in denoiser for each in _SCALE) else super().base_of(denoiser)
+
+    def loader(self, named: str) -> str:
+        """The plainest, which has the same parts."""
+        return self.pipelines[0]
+
+    def defaults_of(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Those of `FluxFillPipeline` for a model that fills in."""
+        return {"guidance-scale": 30.0, "steps": 50} if self.fills(config, _LATENTS) else self.defaults
+
+    def fills(self, config: Mapping[str, Any], channels: int) -> bool:
+        """By its channels: latents, a picture's latents, and a mask by the pixels of each latent pixel."""
+        return config.get("in_channels") == self.patch**2 * (channels + channels + _MASK)
+
+    def beside(self, mask: Tensor, picture: Tensor) -> Tensor:
+        """The picture, and the mask with the pixels of a latent pixel as channels, row by row."""
+        import torch
+        import torch.nn.functional as F
+
+        return torch.cat([picture, F.pixel_unshuffle(mask, mask.shape[-1] // picture.shape[-1])], dim=1)
 
     def encode(self, pipe: Any, text: str, device: Any) -> Embedding:
         """T5's (1, L, D), without a mask, and CLIP's (1, E)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from fusionkit.models.families.base import ADAPTERS
 from fusionkit.models.families.in_file import VAE, InFile, Shapes
-from fusionkit.models.families.unets import BETAS, FIRST, TEXT, UNetFamily, is_xl, whole_file
+from fusionkit.models.families.unets import BETAS, FIRST, TEXT, UNetFamily, fills_in_file, is_xl, whole_file
 
 
 class Sd(UNetFamily):
@@ -31,22 +31,24 @@ class Sd(UNetFamily):
         (("input_blocks.0.0.weight", "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"),),
         "stable-diffusion-v1-5/stable-diffusion-v1-5",
         {"vae": VAE, "text_encoder": ("cond_stage_model.",)},
+        (("in_channels", ("input_blocks.0.0.weight", 1)),),
     )
     window = (512, 512)
     # Measured: 25 on small models, 29 on the architecture of SD 1.5.
     maps, parameters = 30, 1_290_000_000
 
     def told_by_file(self, shapes: Shapes) -> Mapping[str, Any] | None:
-        """1 or 2 by the width of a token; of 2, the models for 768 pixels, which predict v."""
+        """1 or 2 by the width of a token; of 2, the models for 768 pixels, which predict v, unless it fills in."""
         if FIRST not in shapes or is_xl(shapes):
             return None
         width = shapes.get(TEXT, (0, 768))[-1]
-        newer = width == 1024
-        name, side, layers = ("DDIMScheduler", 768, 23) if newer else ("PNDMScheduler", 512, 12)
+        layers = 23 if width == 1024 else 12
+        newer = width == 1024 and not fills_in_file(shapes)
+        name, side = ("DDIMScheduler", 768) if newer else ("PNDMScheduler", 512)
         own = {"prediction_type": "v_prediction"} if newer else {"prediction_type": "epsilon", "skip_prk_steps": True}
         config = {**BETAS, "_class_name": name, **own}
         return {
-            **whole_file(side, (320, 640, 1280, 1280), config, why=", which the file does not tell"),
+            **whole_file(shapes, side, (320, 640, 1280, 1280), config, why=", which the file does not tell"),
             "cross_attention_dim": width,
             "cross_attention": (1, 2, 4),
             "scaling_factor": 0.18215,

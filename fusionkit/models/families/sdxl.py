@@ -27,6 +27,7 @@ class Sdxl(UNetFamily):
         (("input_blocks.0.0.weight", "label_emb.0.0.weight"),),
         "stabilityai/stable-diffusion-xl-base-1.0",
         {"vae": VAE, "text_encoder": ("conditioner.embedders.0.",), "text_encoder_2": ("conditioner.embedders.1.",)},
+        (("in_channels", ("input_blocks.0.0.weight", 1)),),
     )
     crops, skipped = True, 1
     # Measured: 14 on a small model, whose first level has no attention.
@@ -43,7 +44,7 @@ class Sdxl(UNetFamily):
             return None
         why = f" by the file's mark '{_V}'" if _V in shapes else ""
         return {
-            **whole_file(1024, (320, 640, 1280), _scheduler(shapes), why=why),
+            **whole_file(shapes, 1024, (320, 640, 1280), _scheduler(shapes), why=why),
             "cross_attention_dim": 2048,
             "cross_attention": (2, 4),
             # An EDM model scales by tensors, of which the header tells the shapes alone.

@@ -9,6 +9,8 @@ from fusionkit.models.families.base import Family
 from fusionkit.models.families.in_file import DENOISER, Shapes
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fusionkit.loop.model import ModelInfo
 
 # Stability's names in a whole model's file: the first layer, that of what looks at the text, and what only SDXL has.
@@ -19,6 +21,9 @@ _XL = (
     "edm_mean",
     "edm_vpred.sigma_max",
 )
+LATENTS = 4
+"""Channels of the latents of all whole models in one file."""
+_TOLD_MORE = "that are told more than a prompt can't be used; use a plain one"
 BETAS = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -37,12 +42,20 @@ def is_xl(shapes: Shapes) -> bool:
     return any(name in shapes for name in _XL)
 
 
-def whole_file(side: int, widths: tuple[int, ...], config: Mapping[str, Any], *, why: str) -> dict[str, Any]:
+def fills_in_file(shapes: Shapes) -> bool:
+    """Whether a whole model in one file fills in masked parts of pictures."""
+    return shapes[FIRST][1] == filling_channels(LATENTS)
+
+
+def whole_file(
+    shapes: Shapes, side: int, widths: tuple[int, ...], config: Mapping[str, Any], *, why: str
+) -> dict[str, Any]:
     """What is known of a whole model in one file, as fields of a `ModelInfo`.
 
     What the header does not tell, or tells by a mark, is in the notes, with the key of a recipe that says otherwise.
 
     Args:
+        shapes: Those of the file.
         side: Pixels along one side of its window.
         widths: Channels of the denoiser's levels.
         config: The scheduler's configuration.
@@ -58,7 +71,8 @@ def whole_file(side: int, widths: tuple[int, ...], config: Mapping[str, Any], *,
         notes += ["begins at zero signal by the file's mark 'ztsnr' (scheduler.NAME.rescale-betas-zero-snr)"]
     return {
         "notes": tuple(notes),
-        "channels": 4,
+        "channels": LATENTS,
+        "fills_masks": fills_in_file(shapes),
         "factor": 8,
         "window": (side, side),
         "scheduler": name,
@@ -119,15 +133,22 @@ class UNetFamily(Family):
 
     def problems(self, config: Mapping[str, Any], channels: int) -> Iterator[str]:
         """Channels that are not the latents', going in or coming out, but for a mask's and a picture's."""
-        fine = {"in_channels": (None, channels, filling_channels(channels)), "out_channels": (None, channels)}
-        for key, counts in fine.items():
-            if (count := config.get(key)) not in counts:
-                taken = "takes" if key == "in_channels" else "answers"
-                yield (
-                    f"{taken} {count} channels, not the {channels} of its latents: "
-                    f"editing and upscaling models can't be used"
-                )
-                return
+        taken, given = config.get("in_channels"), config.get("out_channels")
+        if problem := unknown_channels(channels if taken is None else taken, channels):
+            yield problem
+        elif given not in (None, channels):
+            yield f"answers {given} channels, not the {channels} of its latents: upscaling models can't be used"
+
+    def fills(self, config: Mapping[str, Any], channels: int) -> bool:
+        """By its channels."""
+        return config.get("in_channels") == filling_channels(channels)
+
+    def beside(self, mask: Tensor, picture: Tensor) -> Tensor:
+        """The mask, of which a latent pixel counts by the most of its pixels, and the picture."""
+        import torch
+        import torch.nn.functional as F
+
+        return torch.cat([F.max_pool2d(mask, mask.shape[-1] // picture.shape[-1]), picture], dim=1)
 
     def view_bytes(self, info: ModelInfo, view: tuple[int, int], itemsize: int) -> int:
         """A multiple of the first feature map, twice."""
@@ -140,6 +161,23 @@ class UNetFamily(Family):
 def filling_channels(channels: int) -> int:
     """What a UNet takes that fills in masked parts: latents of so many channels, a mask, and a picture's latents."""
     return channels + 1 + channels
+
+
+def unknown_channels(count: int, channels: int) -> str:
+    """Why a UNet that takes so many channels can't be used, as a line that reads on from its name; empty if it can.
+
+    Args:
+        count: Channels that it takes.
+        channels: Channels of the autoencoder's latents.
+    """
+    if count in (channels, filling_channels(channels)):
+        return ""
+    told = {
+        2 * channels: "that edit a picture by instructions can't be used; use image-to-image with a plain one",
+        channels + 1: "that are told a picture's depth can't be used; use a plain one with a ControlNet for depth",
+        channels + 3: "that upscale can't be used; use progressive-upscaling with a plain one",
+    }
+    return f"takes {count} channels, not the {channels} of its latents: models {told.get(count, _TOLD_MORE)}"
 
 
 def unet_convolutions(blocks: int, layers: int | Sequence[int]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from fusionkit.errors import ModelError
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.families import FAMILIES, Family
 from fusionkit.models.families.in_file import DENOISER, denoiser_in
-from fusionkit.models.families.unets import FIRST, TEXT
+from fusionkit.models.families.unets import FIRST, LATENTS, TEXT, unknown_channels
 from fusionkit.models.files.weights import Shapes, read_header
 
 _REFINER = "conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias"
@@ -105,12 +105,8 @@ def inspect_header(source: str, single: SingleFile) -> ModelInfo | None:
         raise ModelError(f"model '{source}' is an SDXL refiner, which can't draw a picture of its own")
     if len(shapes[FIRST]) != 4 or not shapes.get(TEXT, (0, 768)):
         raise ModelError(f"model '{source}' is no Stable Diffusion checkpoint: its first layers have other shapes")
-    channels = shapes[FIRST][1]
-    if channels != 4:
-        raise ModelError(
-            f"model '{source}' takes {channels} channels, not 4: editing and upscaling models can't be used, and "
-            f"inpainting models as a folder alone"
-        )
+    if problem := unknown_channels(shapes[FIRST][1], LATENTS):
+        raise ModelError(f"model '{source}' {problem}")
     answers = ((each, each.told_by_file(shapes)) for each in FAMILIES.values())
     family, told = next((family, told) for family, told in answers if told is not None)
     return ModelInfo(

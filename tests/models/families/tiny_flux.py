@@ -1,4 +1,4 @@
-"""Flux.1: dev, whose guidance scale is an input, and schnell, with guidance by a negative prompt."""
+"""Flux.1: dev, whose guidance scale is an input, schnell, with guidance by a negative prompt, and one that fills in."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from tiny_parts import Case, autoencoder, clip, clip_tokenizer, flow, packed, pieces, seeded, shaken, t5, unpacked
 
 
-def pipeline(*, embedded: bool) -> Any:
+def pipeline(*, embedded: bool, fills: bool = False) -> Any:
     net = diffusers.FluxTransformer2DModel(
         patch_size=1,
-        in_channels=64,
+        in_channels=384 if fills else 64,
+        out_channels=64,
         num_layers=2,
         num_single_layers=2,
         attention_head_dim=16,
@@ -22,7 +23,8 @@ def pipeline(*, embedded: bool) -> Any:
         guidance_embeds=embedded,
         axes_dims_rope=(4, 6, 6),
     )
-    return diffusers.FluxPipeline(
+    kind = diffusers.FluxFillPipeline if fills else diffusers.FluxPipeline
+    return kind(
         scheduler=flow(shift=3.0, use_dynamic_shifting=True),
         vae=autoencoder(),
         text_encoder=clip(projected=False),
@@ -48,3 +50,6 @@ CASES = [
     Case("flux-dev", "flux", seeded(lambda: pipeline(embedded=True)), drawn_by_dev, negative=False),
     Case("flux-schnell", "flux", seeded(lambda: pipeline(embedded=False)), drawn_by_schnell),
 ]
+
+# Not among the cases: it draws no picture from a prompt alone.
+FILL = Case("flux-fill", "flux", seeded(lambda: pipeline(embedded=True, fills=True)), drawn_by_dev, negative=False)
