@@ -88,7 +88,7 @@ def test_parts_that_may_not(copied: Callable[[Any], Path]) -> None:
 def test_denoisers_that_take_more_than_latents(copied: Callable[[Any], Path]) -> None:
     folder = copied(DEV)
     change(folder / "transformer" / "config.json", in_channels=128)
-    assert "takes 128 channels, not the 64 of its latents: inpainting" in problem(folder)
+    assert "takes 128 channels, not the 64 of its latents: models that are told a picture" in problem(folder)
 
 
 def test_text_encoders_of_another_model(copied: Callable[[Any], Path]) -> None:

@@ -17,6 +17,7 @@ from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_multidiffusion import MultiDiffusion, Ring
 from fusionkit_pictures import Inpaint
+from fusionkit_regions import Mask, Regions
 
 
 def picture(case: Case, *plugins: Plugin, size: tuple[int, int], least: float = 0.1, **fields: Any) -> Any:
@@ -26,6 +27,7 @@ def picture(case: Case, *plugins: Plugin, size: tuple[int, int], least: float = 
     result = fusion(PROMPT, size=size, seed=1, progress=False)
     assert result.latents.isfinite().all()
     assert result.latents.std() > least
+    assert result.forward_passes == fusion.plan(result.recipe).forward_passes
     return result
 
 
@@ -46,13 +48,23 @@ def test_upscaling_with_jitter_and_dilated_samples(family: Case) -> None:
 
 
 def test_a_part_of_a_picture_is_drawn_anew(family: Case, tmp_path: Path) -> None:
-    before = Image.linear_gradient("L").resize((256, 128)).convert("RGB")
+    """On a ring of odd sides, with a painted region, guidance in some steps, and the passes that were said."""
+    info = model_of(family).info
+    width, height = (side + info.factor * info.patch for side in (256, 128))
+    before = Image.linear_gradient("L").resize((width, height)).convert("RGB")
     before.save(tmp_path / "picture.png")
-    plugins = [Ring(), Inpaint(from_=tmp_path / "picture.png", box=(0, 0, 256, 64), strength=0.5)]
-    after = picture(family, *plugins, size=(256, 128), least=0.01).image
-    kept = (0, 80, 256, 128)
+    mask = Image.new("L", (width * 3 // 16, height * 3 // 16))
+    mask.paste(255, (5, 0, 21, mask.height))
+    mask.save(tmp_path / "mask.png")
+    plugins = [
+        Ring(),
+        Regions(masks={"dog": Mask(mask=tmp_path / "mask.png", prompt="a dog", guidance_scale=1)}),
+        Inpaint(from_=tmp_path / "picture.png", box=(0, 0, width, 64), strength=0.5),
+    ]
+    after = picture(family, *plugins, size=(width, height), least=0.01, steps=4, guidance_interval=(0, 0.5)).image
+    kept = (0, 80, width, height)
     assert after.crop(kept).tobytes() == before.crop(kept).tobytes()
-    assert after.crop((0, 0, 256, 64)).tobytes() != before.crop((0, 0, 256, 64)).tobytes()
+    assert after.crop((0, 0, width, 64)).tobytes() != before.crop((0, 0, width, 64)).tobytes()
 
 
 def test_views_of_odd_sides(family: Case) -> None:
