@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgeneratorfunction, signature
 from typing import Any
 
@@ -18,9 +19,7 @@ _MAY_YIELD = "check"
 
 def misfits(kind: type[Plugin]) -> list[str]:
     """One line for each method of a plugin class that does not fit the hooks, in the plugin author's words."""
-    hooks = {
-        name: list(signature(function).parameters)[1:] for name, function in vars(Hookspecs).items() if name[0] != "_"
-    }
+    hooks = {name: _arguments(function) for name, function in vars(Hookspecs).items() if name[0] != "_"}
     problems = []
     for name in dir(kind):
         marked = is_hookimpl(kind, name)
@@ -63,8 +62,14 @@ def hint(word: str, known: Iterable[str]) -> str:
     return did_you_mean(word, known) or f"; there are: {', '.join(known)}"
 
 
+@lru_cache(maxsize=256)
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    """Without the first, which is the object."""
+    return list(signature(function).parameters)[1:]
+
+
 def _of_arguments(kind: type[Plugin], name: str, known: list[str]) -> list[str]:
-    given = list(signature(getattr(kind, name)).parameters)[1:]
+    given = _arguments(getattr(kind, name))
     return [
         f"takes '{argument}' in hook '{name}', which has no such argument{hint(argument, known)}"
         for argument in given

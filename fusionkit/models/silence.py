@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 
+class _Advice(logging.Filter):
+    """Lets no record of a library through that is less than an error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR or record.name.partition(".")[0] != self.name
+
+
+_DIFFUSERS = _Advice("diffusers")
+
+
 @contextmanager
 def quiet_diffusers() -> Iterator[None]:
-    """Silence diffusers' advice and deprecations, such as those of numpy that DEIS meets; errors pass."""
-    from diffusers.utils import logging
+    """Silence diffusers' advice and deprecations, such as those of numpy that DEIS meets; errors pass.
 
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
+    Where the records end up, and not by the logger's level: a change of that costs milliseconds, for each step of a
+    scheduler, since every logger of the process forgets what it has been asked before.
+    """
+    from diffusers.utils import logging as diffusers_logging
+
+    diffusers_logging.get_verbosity()  # which gives its logger the handler that it has, if nothing has yet
+    loud = [each for each in _handlers(_DIFFUSERS.name) if _DIFFUSERS not in each.filters]
+    for each in loud:
+        each.addFilter(_DIFFUSERS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
-        logging.set_verbosity(level)
+        for each in loud:
+            each.removeFilter(_DIFFUSERS)
+
+
+def _handlers(name: str) -> list[logging.Handler]:
+    """What writes the records of a library."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    found: list[logging.Handler] = []
+    while logger is not None:
+        found += logger.handlers
+        logger = logger.parent if logger.propagate else None
+    return found
 
 
 @contextmanager

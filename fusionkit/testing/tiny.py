@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.loop.denoise import Begun, StepEnded
-    from fusionkit.loop.model import Model
+    from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.plugin import Plugin
     from fusionkit.runs.plan import RunPlan
 
@@ -114,12 +114,11 @@ def tiny_plan(
         RecipeError: What `fusionkit validate` would say.
     """
     from fusionkit.fusion import make_recipe
-    from fusionkit.models.inspect import info_of_pipeline
     from fusionkit.runs.run import prepare
 
     default = {"prompt": "a hill", "size": (160, 80), "scheduler": "ddpm", "steps": 3, "guidance_scale": 4.0}
     recipe = make_recipe(**{**default, **fields, "plugins": list(plugins)})
-    infos = {name: info_of_pipeline(tiny_pipeline(kind, seed)) for seed, name in enumerate(models)}
+    infos = {name: _info(kind, seed) for seed, name in enumerate(models)}
     return prepare(recipe, infos[models[0]], infos=infos)
 
 
@@ -142,9 +141,16 @@ def tiny_run(
 
 def tiny_model(kind: Kind = "sd", seed: int = 0) -> Model:
     """A tiny pipeline behind the same adapter as any other model."""
-    from fusionkit.models.load import wrap_pipeline
+    from fusionkit.models.load import wrap_pipelines
 
-    return wrap_pipeline(tiny_pipeline(kind, seed))
+    return wrap_pipelines({"model": tiny_pipeline(kind, seed)}, {"model": _info(kind, seed)})["model"]
+
+
+@lru_cache
+def _info(kind: Kind, seed: int) -> ModelInfo:
+    from fusionkit.models.inspect import info_of_pipeline
+
+    return info_of_pipeline(tiny_pipeline(kind, seed))
 
 
 def execute_tiny(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def plain(kind: str) -> Any:
     return pipe
 
 
+@cache
 def info_of(kind: str) -> ModelInfo:
     return inspect_model(str(CHECKPOINTS / f"tiny-{kind}"))
 

@@ -148,14 +148,18 @@ def own_config(info: ModelInfo) -> Mapping[str, Any]:
     """The configuration of the model's own scheduler with its class' defaults, from which any other is built."""
     if info.scheduler not in (*CLASS_NAMES, *FLOW_CLASSES):
         return info.scheduler_config
-    config: Mapping[str, Any] = _made(_class(info.scheduler, info.scheduler), dict(info.scheduler_config), {}).config
+    config: Mapping[str, Any] = _kept(_class(info.scheduler, info.scheduler), dict(info.scheduler_config), {}).config
     return config
 
 
 def _made(cls: Any, base: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
     """`cls.from_config(base, **config)`: a copy of one that was made before, as a few classes take long (KDPM2's)."""
+    return deepcopy(_kept(cls, base, config))
+
+
+def _kept(cls: Any, base: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
     try:
-        return deepcopy(_once(cls, json.dumps([base, config])))
+        return _once(cls, json.dumps([base, config]))
     except TypeError:  # a value that JSON lacks
         return cls.from_config(base, **config)
 
@@ -200,10 +204,12 @@ def _of_flows(cls: Any) -> bool:
     return hasattr(cls, "scale_noise") or not hasattr(cls, "add_noise")
 
 
+@lru_cache(maxsize=32)
 def _config_options(cls: Any) -> list[str]:
     return [option for option in inspect.signature(cls.__init__).parameters if option not in ("self", "kwargs")]
 
 
+@lru_cache(maxsize=32)
 def _step_options(cls: Any) -> list[str]:
     ours = {"self", "model_output", "timestep", "sample", "generator", "variance_noise", "return_dict"}
     return [name for name in inspect.signature(cls.step).parameters if name not in ours | {"pred_original_sample"}]

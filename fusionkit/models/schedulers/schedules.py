@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import cos, pi
+from functools import lru_cache
+from math import cos, pi, prod
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.models.schedulers.by_name import FLOW, is_edm, is_flow, named
@@ -139,19 +140,22 @@ def _without_signal(config: Mapping[str, Any], trained: int) -> str:
     """Why nothing of the picture is left at the last training timestep; empty where something is."""
     if config.get("rescale_betas_zero_snr"):
         return "rescale_betas_zero_snr"
-    left = 1.0
-    for beta in _betas(config, trained):
-        left *= 1 - beta
+    if (given := config.get("trained_betas")) is not None:
+        left = prod(1 - float(beta) for beta in given)
+    else:
+        start, end = float(config.get("beta_start", 0.0001)), float(config.get("beta_end", 0.02))
+        left = _left(str(config.get("beta_schedule", "linear")), start, end, trained)
     return "its betas leave no signal" if left <= _NO_SIGNAL else ""
 
 
-def _betas(config: Mapping[str, Any], trained: int) -> Iterator[float]:
-    """The schedule's betas, as far as diffusers' formulae are simple; else those that are told, or none."""
-    if (given := config.get("trained_betas")) is not None:
-        yield from map(float, given)
-        return
-    start, end = float(config.get("beta_start", 0.0001)), float(config.get("beta_end", 0.02))
-    kind = config.get("beta_schedule", "linear")
+@lru_cache
+def _left(kind: str, start: float, end: float, trained: int) -> float:
+    """The signal that is left at the last training timestep."""
+    return prod(1 - beta for beta in _betas(kind, start, end, trained))
+
+
+def _betas(kind: str, start: float, end: float, trained: int) -> Iterator[float]:
+    """The schedule's betas, as far as diffusers' formulae are simple; else none."""
     for number in range(trained):
         share = number / max(1, trained - 1)
         if kind == "linear":
