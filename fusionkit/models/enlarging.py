@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from contextvars import ContextVar
 from math import ceil, floor, log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,9 @@ TILE = 256
 _CONTEXT, _FADE = 16, 16
 OVERLAP = 2 * _CONTEXT + _FADE
 """Pixels that two tiles share: in the middle third one fades into the other, and the rest is only looked at."""
+
+bar_of_tiles: ContextVar[Callable[..., Any] | None] = ContextVar("bar_of_tiles", default=None)
+"""What makes a progress bar, with tqdm's arguments, of the tiles of each picture; None for none."""
 
 Box = tuple[float, float, float, float]
 
@@ -89,20 +94,25 @@ def _network_on(
     left, top, right, bottom = box or (0, 0, picture.width * scale, height)
     width = size[0] if size else picture.width * scale
     found = Image.new("RGB", (width, height))
-    for start, band in _bands(network, picture):
-        if size:
-            right = min(right, band.width)
-            band = band.resize((width, band.height), Resampling.LANCZOS, (left, 0, right, band.height))
-        found.paste(band, (0, start * scale))
+    tops, across = _starts(picture.height, network.whole), _starts(picture.width, network.whole)
+    bar = bar_of_tiles.get()
+    tiles = nullcontext() if bar is None else closing(bar(total=len(tops) * len(across), unit="tile", leave=False))
+    with tiles as shown:
+        for start, band in _bands(network, picture, tops, across, shown):
+            if size:
+                right = min(right, band.width)
+                band = band.resize((width, band.height), Resampling.LANCZOS, (left, 0, right, band.height))
+            found.paste(band, (0, start * scale))
     if not size:
         return found
     return found.resize(size, Resampling.LANCZOS, (0, top, width, min(bottom, height)))
 
 
-def _bands(network: Network, picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+def _bands(
+    network: Network, picture: Image.Image, tops: list[int], across: list[int], bar: Any
+) -> Iterator[tuple[int, Image.Image]]:
     """A picture as a network enlarges it, in bands as wide as all of it: where each begins, in the picture's pixels."""
     scale = network.scale
-    tops, across = _starts(picture.height, network.whole), _starts(picture.width, network.whole)
     high, wide = (side if network.whole else min(TILE, side) for side in (picture.height, picture.width))
     before: Image.Image | None = None
     for number, top in enumerate(tops):
@@ -110,6 +120,8 @@ def _bands(network: Network, picture: Image.Image) -> Iterator[tuple[int, Image.
         for place, left in enumerate(across):
             tile = _tile(network, picture.crop((left, top, left + wide, top + high)))
             strip.paste(tile, (left * scale, 0), _fading(tile.size, scale, "x") if place else None)
+            if bar is not None:
+                bar.update()
         if before is not None:
             # Below, the rows of both are there; above the fading those of the band before it count.
             shared = tops[number - 1] + high - top

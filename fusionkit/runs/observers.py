@@ -48,12 +48,22 @@ class Watched:
 
     @contextmanager
     def shown(self, total: int, done: int = 0) -> Iterator[None]:
-        """Within the block the bar is there: for `total` views, of which some have been predicted before."""
-        if self._progress:
-            self._bar.open(total, done)
+        """Within the block the bar is there: for `total` views, of which some have been predicted before.
+
+        So is one of a network's tiles, while a picture is enlarged.
+        """
+        from fusionkit.models.enlarging import bar_of_tiles
+        from fusionkit.runs.bars import progress_bar
+
+        if not self._progress:
+            yield
+            return
+        self._bar.open(total, done)
+        token = bar_of_tiles.set(progress_bar)
         try:
             yield
         finally:
+            bar_of_tiles.reset(token)
             self._bar.close()
 
 

@@ -30,7 +30,7 @@ def parse_enlarge(value: Any) -> Any:
 Enlarge = Annotated[
     Literal["latents", "pixels"] | NetworkPath,
     BeforeValidator(parse_enlarge),
-    WithJsonSchema({"anyOf": [{"enum": ["latents", "pixels"]}, {"type": "string", "pattern": r"\.safetensors$"}]}),
+    WithJsonSchema({"anyOf": [{"enum": ["latents", "pixels"]}, {"type": "string"}]}),
 ]
 
 

@@ -8,6 +8,7 @@ import pytest
 from docs_pages import DOCS, ROOT
 
 from fusionkit.comparison.ranges import MOST_VALUES
+from fusionkit.models import enlarging, networks
 from fusionkit.models.files import config_values, reading, weights
 from fusionkit.models.lora import file as lora_file
 from fusionkit.models.prompts import tokens as prompt_tokens
@@ -42,6 +43,14 @@ def test_limits_of_models_are_told() -> None:
         assert f"{value:,}" in numbers(told), name
     for value in (reading.CONFIG_LIMIT, reading.TABLE_LIMIT, weights.HEADER_LIMIT, lora_file.HEADER_LIMIT):
         assert f"{value // 10**6} MB" in told, value
+
+
+def test_limits_of_networks_are_told() -> None:
+    page = (DOCS / "models.md").read_text(encoding="utf-8").split("\n## Super-resolution networks\n")[1]
+    told = page.split("\n## ")[0]
+    assert f"{networks.NETWORK_LIMIT // 2**30} GiB" in told
+    assert {f"{networks.LAYER_LIMIT:,}", str(enlarging.OVERLAP)} <= numbers(told)
+    assert f"{enlarging.TILE}x{enlarging.TILE}" in told
 
 
 CONFIGS = ("SIDE_LIMIT", "LAYER_LIMIT", "BLOCK_LIMIT", "CHANNEL_LIMIT")

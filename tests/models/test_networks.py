@@ -120,6 +120,34 @@ def test_a_tile_fades_into_the_next_where_the_network_looks_further(
     assert found[0, 0, 0] == round(0.2 * 255)
 
 
+def test_tiles_are_counted_where_progress_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fusionkit.runs.observers import Watched
+
+    monkeypatch.setattr(enlarging, "TILE", 64)
+    made: list[Any] = []
+
+    class Bar:
+        def __init__(self, total: int, **options: Any) -> None:
+            self.total, self.done, self.closed = total, 0, False
+            made.append(self)
+
+        def update(self) -> None:
+            self.done += 1
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr("fusionkit.runs.bars.progress_bar", Bar)
+    path = compact(tmp_path / "net.safetensors")
+    for progress, bars in ((True, [(1, 0, True), (6, 6, True)]), (False, [])):
+        with Watched(progress=progress).shown(1):
+            enlarged_by(path, photo((96, 80)), (192, 160))
+        assert [(bar.total, bar.done, bar.closed) for bar in made] == bars
+        made.clear()
+    enlarged_by(path, photo((96, 80)), (192, 160))
+    assert made == []
+
+
 def test_half_precision_files_compute_in_float32(tmp_path: Path) -> None:
     whole = compact(tmp_path / "net.safetensors")
     save_file({name: each.half() for name, each in load_file(whole).items()}, tmp_path / "half.safetensors")
