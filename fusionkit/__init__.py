@@ -15,6 +15,7 @@ from fusionkit.errors import (
     OutOfMemory,
     PluginError,
     RecipeError,
+    RecipeWarning,
 )
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ __all__ = [
     "Prompt",
     "Recipe",
     "RecipeError",
+    "RecipeWarning",
     "Result",
     "RunMemory",
     "Stage",

@@ -42,6 +42,10 @@ class RecipeError(FusionError):
         super().__init__("\n".join(self.problems))
 
 
+class RecipeWarning(UserWarning):
+    """Of a recipe that can be run, and that will hardly make what is meant: one line, with what to use instead."""
+
+
 class PluginError(FusionError):
     """A plugin that can't be loaded, does not fit the hooks, or failed in one."""
 

@@ -17,6 +17,7 @@ from fusionkit.runs.attempt import attempted
 from fusionkit.runs.checkpoints import EVERY
 from fusionkit.runs.checkpoints.resume import find_checkpoint
 from fusionkit.runs.finish import finished
+from fusionkit.runs.notes import warn_of
 from fusionkit.runs.observers import Watched
 from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import execute, prepare
@@ -322,6 +323,8 @@ class Fusion:
     ) -> Result:
         """Run a recipe with this model.
 
+        What the plan notes, such as a canvas that would be drawn as several pictures, is warned of (`RecipeWarning`).
+
         Args:
             recipe: What to run; None is the recipe this was made from.
             callback: As for a call.
@@ -345,6 +348,7 @@ class Fusion:
         recipe = recipe or self.recipe
         watched = Watched(progress=progress, callback=callback, preview=preview, preview_every=preview_every)
         plan = self.plan(recipe, watched.observers, self._device)
+        warn_of(plan.notes)
         begin = find_checkpoint(Path(checkpoint), plan.recipe) if resume and checkpoint is not None else None
         models = self.models_for(plan.recipe)
         with self._care(), attempted(plan, models, path=checkpoint, every=checkpoint_every, begin=begin) as attempt:

@@ -69,6 +69,11 @@ def times_larger(info: ModelInfo, size: tuple[int, int], wider: float = 1.0) -> 
     return max(wider, size[0] * info.factor / height, size[1] * info.factor / width)
 
 
+def one_view_high(stage: Stage) -> bool:
+    """Whether a view shows all of the canvas' height."""
+    return stage.window[0] >= stage.canvas[0]
+
+
 def is_active(at: Step, until: float) -> bool:
     """Whether a step is among the first ones, a share of all."""
     return at.index < last_step(at, until)

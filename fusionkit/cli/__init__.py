@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from fusionkit.cli import commands
 from fusionkit.cli.signals import INTERRUPTED, Ended, signals_interrupt
 from fusionkit.doctor import unfit_hint
-from fusionkit.errors import FusionError, did_you_mean
+from fusionkit.errors import FusionError, RecipeWarning, did_you_mean
 
 
 class Commands(click.Group):
@@ -52,7 +53,10 @@ class Commands(click.Group):
 
     def _invoke(self, ctx: click.Context, ended: Ended) -> Any:
         try:
-            return super().invoke(ctx)
+            # Commands tell notes themselves, with their place in the recipe.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RecipeWarning)
+                return super().invoke(ctx)
         except click.NoSuchOption as error:
             raise explained(error) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):

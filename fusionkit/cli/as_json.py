@@ -27,9 +27,13 @@ def print_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(document, indent=1, ensure_ascii=True, default=str))
 
 
-def of_run(drawn: Sequence[Drawn], sheet: Path | None = None) -> dict[str, Any]:
-    """The pictures of a run, in their order."""
-    return {"pictures": [_of_picture(each) for each in drawn], "sheet": None if sheet is None else str(sheet)}
+def of_run(drawn: Sequence[Drawn], notes: Sequence[str] = (), sheet: Path | None = None) -> dict[str, Any]:
+    """The pictures of a run, in their order, and what was said of the recipe before."""
+    return {
+        "pictures": [_of_picture(each) for each in drawn],
+        "sheet": None if sheet is None else str(sheet),
+        "notes": list(notes),
+    }
 
 
 def _of_picture(drawn: Drawn) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from fusionkit.loop.model import ModelInfo
     from fusionkit.pictures.carried import Carrier
     from fusionkit.recipe.recipe_file import RecipeFile
     from fusionkit.trust import Limits
@@ -133,14 +134,26 @@ def _descriptor_aside() -> Iterator[None]:
         os.close(kept)
 
 
-def tell_notes(file: RecipeFile) -> None:
-    """Say what of a file's prompts is taken as written though it has a meaning elsewhere, a line each, on stderr."""
+def tell_notes(file: RecipeFile, infos: Mapping[str, ModelInfo]) -> list[str]:
+    """Say on stderr what can be drawn of a file and is hardly what is meant, a line each; answers the lines.
+
+    Of its prompts that is what is taken as written though it has a meaning elsewhere, and words that no model knows;
+    and a canvas that would be drawn as several pictures.
+
+    Args:
+        file: The file, checked.
+        infos: What is known of its models, by their names.
+    """
     from fusionkit.recipe.prompt_syntax import prompt_notes
+    from fusionkit.runs.checks import notes_without_torch
 
     named = [("prompt", recipe.prompt) for recipe in file.recipes]
     named += [("negative-prompt", recipe.negative_prompt) for recipe in file.recipes[:1]]
-    for line in dict.fromkeys(f"'{name}': {note}" for name, text in named for note in prompt_notes(text)):
-        click.echo(f"note: {file.located(line)}", err=True)
+    lines = [f"'{name}': {note}" for name, text in named for note in prompt_notes(text)]
+    told = [file.located(line) for line in dict.fromkeys([*lines, *aside(notes_without_torch, file.recipes, infos)])]
+    for line in told:
+        click.echo(f"note: {line}", err=True)
+    return told
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:

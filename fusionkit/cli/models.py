@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import click
 
 from fusionkit.cli.as_json import json_option, print_json
@@ -28,6 +30,7 @@ def command(as_json: bool) -> None:
                 "licence": model.licence,
                 "prompt": model.example_prompt,
                 "defaults": dict(model.defaults),
+                "words": sorted(model.words),
             }
             for name, model in found.items()
         ]
@@ -43,6 +46,9 @@ def command(as_json: bool) -> None:
             rows.append(["  prompt", model.example_prompt])
         if model.defaults:
             rows.append(["  defaults", ", ".join(f"{key}: {value}" for key, value in model.defaults.items())])
+        rows += [
+            ["" if number else "  words", line] for number, line in enumerate(wrap(" ".join(sorted(model.words)), 90))
+        ]
         click.echo(f"{name}  {model.summary}\n{table(rows)}")
     if controlnets:
         click.echo("\nControlNets, for the plugin controlnet:")

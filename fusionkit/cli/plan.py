@@ -34,7 +34,7 @@ def command(recipe: str, sets: tuple[str, ...], as_json: bool, **options: Any) -
     asked = given(recipe, sets, **options)
     file = asked.file
     infos = aside(check_file, file)
-    tell_notes(file)
+    notes = tell_notes(file, infos)
     tell_of(asked.carriers, file, asked.opened)
 
     from fusionkit.runs.run import prepare
@@ -45,7 +45,7 @@ def command(recipe: str, sets: tuple[str, ...], as_json: bool, **options: Any) -
         raise RecipeError(file.located(line) for line in str(error).splitlines()) from error
     try:
         if as_json:
-            print_json(aside(document, plan, file.recipes))
+            print_json(aside(document, plan, file.recipes, notes))
         else:
             click.echo(aside(describe, plan, file.recipes))
     except ModelError as error:  # a prompt that is too long
@@ -170,9 +170,11 @@ def _besides(stage: Stage) -> list[str]:
     return lines
 
 
-def document(plan: RunPlan, recipes: Sequence[Recipe]) -> dict[str, Any]:
+def document(plan: RunPlan, recipes: Sequence[Recipe], notes: Sequence[str]) -> dict[str, Any]:
     """The plan of the first of a file's recipes, and where all of their pictures go, as JSON has it."""
+    from fusionkit.models.encoders import encoder_notes
     from fusionkit.pictures.image import output_path
+    from fusionkit.pictures.inputs import notes_on
 
     recipe, needs = plan.recipe, needs_of(plan)
     return {
@@ -208,4 +210,5 @@ def document(plan: RunPlan, recipes: Sequence[Recipe]) -> dict[str, Any]:
             str(output_path(each.model_copy(update={"size": recipe.size}), number))
             for number, each in enumerate(recipes, 1)
         ],
+        "notes": [*notes, *encoder_notes(recipe.specs), *notes_on(recipe)],
     }

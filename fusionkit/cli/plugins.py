@@ -98,6 +98,14 @@ def describe(kind: type[Plugin], entry: EntryPoint) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+# What a plugin does in hooks that gather the answers of all.
+_GATHERED = {
+    "check": "names problems before the run",
+    "keeps_composition": "says whether a large canvas is one picture",
+    "maps": "gives pictures",
+}
+
+
 def hooks_of(kind: type[Plugin]) -> list[tuple[str, str]]:
     """The hooks that a plugin implements, and whether it replaces or changes their answer, or only listens."""
     from fusionkit.loop.hookspecs import PROJECT, Hookspecs
@@ -108,6 +116,6 @@ def hooks_of(kind: type[Plugin]) -> list[tuple[str, str]]:
         if options is not None:
             first = getattr(spec, f"{PROJECT}_spec")["firstresult"]
             changes = options["wrapper"] or options["hookwrapper"]
-            listens = "names problems before the run" if hook == "check" else "is told"
+            listens = _GATHERED.get(hook, "is told")
             found.append((hook, "changes the answer" if changes else "gives the answer" if first else listens))
     return found

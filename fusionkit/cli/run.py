@@ -70,9 +70,9 @@ def command(
         raise RecipeError(["--seed and --seeds: give one of them"])
     asked = given(recipe, sets, output=output, prompt=prompts_in(prompts), **options)
     file = spread(asked.file, seeds, pick)
-    aside(check_file, file, skip_existing=skip_existing)
+    infos = aside(check_file, file, skip_existing=skip_existing)
     check_kept(file, asked.carriers)
-    tell_notes(file)
+    notes = tell_notes(file, infos)
     tell_of(asked.carriers, file, asked.opened, quiet=quiet)
 
     from fusionkit.cli.pictures import make_pictures
@@ -89,4 +89,4 @@ def command(
         if not quiet:
             say(f"{sheet}\n  all {len(drawn)} on one sheet; --pick NUMBER draws one of them")
     if as_json:
-        print_json(of_run(drawn, sheet))
+        print_json(of_run(drawn, notes, sheet))

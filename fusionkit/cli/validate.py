@@ -40,8 +40,8 @@ def command(
     problems: list[str] = []
     found: list[dict[str, Any]] = []
 
-    def say(source: str, what: str) -> None:
-        found.append({"source": source, "valid": True, "about": what, "problems": []})
+    def say(source: str, what: str, notes: Sequence[str] = ()) -> None:
+        found.append({"source": source, "valid": True, "about": what, "problems": [], "notes": list(notes)})
         if not as_json:
             click.echo(f"{source}: valid ({what})")
 
@@ -53,16 +53,17 @@ def command(
             with ExitStack() as within:
                 asked = given(name, sets, download, within, seed=seed, device=device)
                 file = asked.file
-                recipe = completed(file.recipes[0], next(iter(aside(check_file, file).values())))
+                infos = aside(check_file, file)
+                recipe = completed(file.recipes[0], next(iter(infos.values())))
                 tell_of(asked.carriers, file, asked.opened)
-            tell_notes(file)
+            notes = tell_notes(file, infos)
         except RecipeError as error:
             problems += error.problems
-            found.append({"source": name, "valid": False, "about": None, "problems": error.problems})
+            found.append({"source": name, "valid": False, "about": None, "problems": error.problems, "notes": []})
             continue
         width, height = recipe.size
         parts = [counted(len(file.recipes), "picture"), f"{width}x{height}", counted(len(recipe.plugins), "plugin")]
-        say(file.source, ", ".join(parts))
+        say(file.source, ", ".join(parts), notes)
     if as_json:
         print_json({"recipes": found})
     if problems:

@@ -60,7 +60,7 @@ def check_answer(call: Call, answer: Any) -> Any:
 
 
 def check_gathered(call: Call, answers: Any) -> Any:
-    """The answers of all plugins to `check` or `maps`, or to an observer's hook, as a wrapper around them gives them.
+    """The answers of all plugins to a hook that gathers them, such as `check`, as a wrapper around them gives them.
 
     Raises:
         WrongAnswer: They are no list, or one of them is of another kind.
@@ -165,6 +165,12 @@ def _strength(plan: StagePlan, first: bool) -> None:
             f"a first StagePlan with strength {strength:g} and no picture, so that there is nothing to begin with; "
             f"expected a picture, or a stage before it"
         )
+
+
+def _yes_or_no(call: Call, answer: Any) -> Any:
+    if not isinstance(answer, bool):
+        refuse(answer, "True or False")
+    return answer
 
 
 def _default_size(call: Call, answer: Any) -> Any:
@@ -435,6 +441,7 @@ _CHECKS: Mapping[str, Callable[[Call, Any], Any]] = {
     "check": _lines,
     "default_size": _default_size,
     "plan_stages": _plans,
+    "keeps_composition": _yes_or_no,
     "views": _groups,
     "encode": _encoded,
     "masked": _masked,

@@ -1,8 +1,8 @@
 """The hooks of the loop: the contract between fusionkit and its plugins.
 
-All but the observers, `check` and `maps` take one answer. A plugin that *replaces* an answer implements the hook
-plainly; one that *changes* it implements it with `@hookimpl(wrapper=True)` around the others. What happens without any
-plugin is in `fusionkit/loop/defaults.py`. An implementation names only the arguments that it needs.
+All but the observers, `check`, `keeps_composition` and `maps` take one answer. A plugin that *replaces* an answer
+implements the hook plainly; one that *changes* it implements it with `@hookimpl(wrapper=True)` around the others. What
+happens without any plugin is in `fusionkit/loop/defaults.py`. An implementation names only the arguments that it needs.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ class Hookspecs:
     @hookspec(firstresult=True)
     def plan_stages(self, recipe: Recipe, info: ModelInfo) -> list[StagePlan]:  # type: ignore[empty-body]
         """Asked once: the stages of the run, first to last."""
+
+    @hookspec
+    def keeps_composition(self, stage: Stage) -> bool:  # type: ignore[empty-body]
+        """Asked before the weights load, of stages beyond the model's own size: whether they are still one picture."""
 
     @hookspec(firstresult=True)
     def views(self, stage: Stage, at: Step) -> Sequence[Patches]:  # type: ignore[empty-body]

@@ -51,6 +51,7 @@ class ModelInfo:
         most_clip_skip: How many last layers of the text encoders can be left out; None if not known.
         patch: Latent pixels along one side of the denoiser's token; 1 for UNets.
         most_tokens: Tokens along one side of a view for which the denoiser has places; 0 for any number.
+        words: All words that it knows, in small letters, where they are few; empty of a model that knows any.
         notes: What was guessed or chosen, and the key of a recipe that changes it, a line each; `plan` tells them.
     """
 
@@ -81,6 +82,7 @@ class ModelInfo:
     most_clip_skip: int | None = None
     patch: int = 1
     most_tokens: int = 0
+    words: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def passes(self, guidance_scale: float) -> int:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
 
 
+SCENE = 1.5
+"""From so many windows' heights on, what a model draws is several scenes, one above the other."""
+
+
 @dataclass(frozen=True)
 class StagePlan:
     """One stage of a run, as `plan_stages` answers it.
@@ -156,6 +160,10 @@ class Stage:
         """(h, w) of the model's window, in latent pixels, cut to the canvas."""
         width, height = self.recipe.window or self.info.window
         return min(height // self.factor, self.canvas[0]), min(width // self.factor, self.canvas[1])
+
+    def is_high(self, rows: float) -> bool:
+        """Whether so many rows of the canvas, in latent pixels, are more than one scene: one and a half windows."""
+        return rows >= SCENE * (self.recipe.window or self.info.window)[1] / self.factor
 
     @property
     def wrap(self) -> Wrap:

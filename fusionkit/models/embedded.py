@@ -31,6 +31,8 @@ class EmbeddedModel:
         defaults: Recipe options that suit the model, by their YAML names (`steps`, `guidance-scale`, ...).
         lora: A LoRA file that makes this model of the folder's; it is merged into the denoiser when that loads.
         licence: SPDX name of the weights' licence.
+        words: All words that the model was taught, in small letters, where they are few: of a prompt's other words
+            `validate`, `plan` and `run` say that the model does not know them. Empty of a model that knows any.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class EmbeddedModel:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     lora: Path | None = None
     licence: str = "Apache-2.0"
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,9 @@ def inspect_model(
         notes += (f"{what} draws with {own}, as its own file says; model_index.json says {listed} (scheduler)",)
     info = replace(info, notes=notes)
     embedded = embedded_models().get(source)
-    return info if embedded is None else replace(info, window=embedded.window, defaults=embedded.defaults)
+    if embedded is None:
+        return info
+    return replace(info, window=embedded.window, defaults=embedded.defaults, words=embedded.words)
 
 
 def locate(source: str) -> Path | str:

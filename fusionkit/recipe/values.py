@@ -163,8 +163,10 @@ Interval = Annotated[
 Count = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1)]
 Number = Annotated[float, BeforeValidator(finite)]
 Text = Annotated[str, refused_where(unfit_text)]
+IS_PROMPT = "a prompt"
+"""By which a type tells that its text is said to models."""
 # Weights and brackets are told in `fusionkit.recipe.prompt_syntax`.
-PromptText = Annotated[Text, refused_where(lambda prompt: "\n".join(prompt_problems(prompt)))]
+PromptText = Annotated[Text, refused_where(lambda prompt: "\n".join(prompt_problems(prompt))), IS_PROMPT]
 Name = Annotated[str, refused_where(unfit_line)]
 OptionalName = Annotated[Name | None, BeforeValidator(nothing_as_none)]
 # A path, a hub id or an embedded model's name.

@@ -23,6 +23,7 @@ from fusionkit.pictures.image import output_path, output_problems, recipe_proble
 from fusionkit.recipe.costs import cost_problems
 from fusionkit.recipe.schedulers import is_foreign
 from fusionkit.recipe.sizes import size_problems, step_problems
+from fusionkit.runs.notes import composition_notes, word_notes
 from fusionkit.runs.plan import completed
 
 if TYPE_CHECKING:
@@ -105,6 +106,24 @@ def check_file(file: RecipeFile, *, skip_existing: bool = False) -> dict[str, Mo
     return infos
 
 
+def notes_without_torch(recipes: Sequence[Recipe], infos: Mapping[str, ModelInfo]) -> list[str]:
+    """The notes on a file's recipes, as far as they are known without torch: but where a plugin asks for more, all.
+
+    Args:
+        recipes: A file's, which have been checked and differ in their prompts alone.
+        infos: What is known of their models, by the recipe's names, the main one first.
+    """
+    info = next(iter(infos.values()))
+    try:
+        recipe = completed(recipes[0], info)
+        hooks = Manager(recipe.plugins)
+        plans = hooks.ask("plan_stages", recipe=recipe, info=info)
+        composition = composition_notes(stages_of(recipe, infos, named_scheduler(recipe, info), plans), hooks)
+    except FusionError:  # what is wrong is told by whoever checks
+        composition = []
+    return [*composition, *word_notes(recipes, infos)]
+
+
 def _one_name_for_several(recipe: Recipe, paths: Sequence[Path]) -> list[str]:
     """One line where pictures of one run would replace each other."""
     twice = [path for path, count in Counter(paths).items() if count > 1]
@@ -183,15 +202,20 @@ def _stage_problems(
         return problems
     if is_foreign(scheduler.name) or not given_options(recipe).keys() <= _TOLD_BY_VALUE:
         return _planned_problems(recipe, infos)
-    memory: Shelf = {}
-    stages = [
-        Stage(plan, index, recipe, info, scheduler, memory=memory, infos=infos) for index, plan in enumerate(plans)
-    ]
+    stages = stages_of(recipe, infos, scheduler, plans)
     try:
         return [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
     except PluginError:
         # The plugin asks for more than a scheduler's name: only the run's own check, with torch, can answer it.
         return _planned_problems(recipe, infos)
+
+
+def stages_of(
+    recipe: Recipe, infos: Mapping[str, ModelInfo], scheduler: Any, plans: Sequence[StagePlan]
+) -> list[Stage]:
+    """The stages of a run as far as they are known without torch; they share what plugins keep for the run."""
+    info, memory = next(iter(infos.values())), Shelf()
+    return [Stage(plan, index, recipe, info, scheduler, memory=memory, infos=infos) for index, plan in enumerate(plans)]
 
 
 def _planned_problems(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> Sequence[str]:

@@ -32,6 +32,7 @@ class RunPlan:
         views: For each stage, how many views its steps predict altogether.
         passes: For each stage, how many views go through a denoiser, with and without the prompt counted apart.
         infos: What is known of all models, by the recipe's names, the main one first.
+        notes: What can be run and will hardly make what is meant, a line each.
     """
 
     recipe: Recipe
@@ -41,6 +42,7 @@ class RunPlan:
     views: Sequence[int]
     passes: Sequence[int]
     infos: Mapping[str, ModelInfo]
+    notes: Sequence[str] = ()
 
     @property
     def steps(self) -> int:

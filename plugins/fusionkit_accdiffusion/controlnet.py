@@ -91,6 +91,11 @@ class ControlNet(Plugin, name="controlnet"):
         """A ControlNet, a picture or weights of an annotator that can't be used, and a span that holds no step."""
         return [f"{self.plugin_name}: {problem}" for problem in self._problems(stage)]
 
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """The hint is of the whole canvas."""
+        return self.scale > 0 and (self.from_ != PREVIOUS or stage.has_previous)
+
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:
         """Add the control to the prediction of the windows, and take it off again."""

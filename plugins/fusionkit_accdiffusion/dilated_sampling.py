@@ -63,6 +63,11 @@ class DilatedSampling(Plugin):
             [f"{self.plugin_name}: {too_many_views(f'size {width}x{height}', views)}"] if views > limits.VIEWS else []
         )
 
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """Samples of the whole say what is where, unless each is a picture of its own."""
+        return times_larger(stage) > 1 and (self.window_interaction or stage.has_previous)
+
     @hookimpl(wrapper=True)
     def views(self, stage: Stage, at: Step) -> Generator[None, Sequence[Patches], Sequence[Patches]]:
         """Add the dilated samples, and share the prediction between them and the windows."""

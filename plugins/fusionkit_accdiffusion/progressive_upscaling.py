@@ -137,6 +137,11 @@ class ProgressiveUpscaling(Plugin):
         # They are of the run: a picture is not read again for each stage.
         return [f"{self.plugin_name}: {problem}" for problem in self._problems(stage)] if stage.index == 0 else []
 
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """An enlarged stage has that of the one before it."""
+        return self._enlarges(stage) and self.skip_residual != "off"
+
     def _problems(self, stage: Stage) -> list[str]:
         recipe, info = stage.recipe, stage.info
         (width, height), (across, down) = recipe.size, self.first or recipe.window or info.window

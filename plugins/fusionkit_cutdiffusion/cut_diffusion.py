@@ -42,6 +42,11 @@ class CutDiffusion(Plugin):
         problem = too_many_views(f"size {width}x{height}", down * across)
         return [f"{self.plugin_name}: {problem}"] if down * across > limits.VIEWS else []
 
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """Pictures of the whole say what is where, if they become one."""
+        return self.shuffle and round(self.until * stage.sampling_steps) > 0
+
     @hookimpl(wrapper=True)
     def views(self, stage: Stage, at: Step) -> Generator[None, Sequence[Patches], Sequence[Patches]]:
         """Pictures of the whole in place of windows while it is time."""

@@ -79,6 +79,11 @@ class ElasticDiffusion(Plugin):
     _small = StageCache(Small)
 
     @hookimpl
+    def keeps_composition(self) -> bool:
+        """The small picture says what is where."""
+        return True
+
+    @hookimpl
     def rounds(self, stage: Stage, at: Step) -> int:
         """Two where a step is taken again."""
         return 2 if self.repaint and self.resampling and not at.is_last else 1

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import model_validator
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, Stage, Step, hookimpl
-from fusionkit.layers import AutoFactor, Share, by_level, by_pattern, last_step, level_of, patched, problems, unets
+from fusionkit.layers import (
+    AutoFactor,
+    Share,
+    by_level,
+    by_pattern,
+    last_step,
+    level_of,
+    one_view_high,
+    patched,
+    problems,
+    unets,
+)
 from fusionkit.recipe import Number, Size
 
 if TYPE_CHECKING:
@@ -78,6 +89,11 @@ class FouriScale(Plugin, name=NAME):
         """A model without a UNet, and layers that it does not have."""
         found = problems(stage, list(self.layers or ()), self.levels or 0)
         return [f"{self.plugin_name}: {problem}" for problem in found] if stage.index == 0 else []
+
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """A view that shows all of the height has one subject."""
+        return self.until > 0 and one_view_high(stage)
 
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:

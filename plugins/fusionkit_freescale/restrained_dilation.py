@@ -8,7 +8,17 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from fusionkit import Field, LayerPatch, ModelInfo, Patches, Plugin, Stage, Step, hookimpl
-from fusionkit.layers import AutoFactor, Share, is_active, level_of, patched, problems, times_larger, unets
+from fusionkit.layers import (
+    AutoFactor,
+    Share,
+    is_active,
+    level_of,
+    one_view_high,
+    patched,
+    problems,
+    times_larger,
+    unets,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +46,11 @@ class RestrainedDilation(Plugin):
     def check(self, stage: Stage) -> list[str]:
         """A model without a UNet."""
         return [f"{self.plugin_name}: {problem}" for problem in problems(stage, ())] if stage.index == 0 else []
+
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """A view that shows all of the height has one subject."""
+        return self.until > 0 and one_view_high(stage)
 
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, RecipeError, Stage, Step, hookimpl
-from fusionkit.layers import Share, patched, problems, times_larger, unets
+from fusionkit.layers import Share, one_view_high, patched, problems, times_larger, unets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +50,11 @@ class ResolutionAwareUNet(Plugin, name="resolution-aware-unet"):
             if len(info.block_out_channels) < 2
         ]
         return [f"{self.plugin_name}: {problem}" for problem in found]
+
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """A view that shows all of the height has one subject."""
+        return one_view_high(stage) and (self.strided, self.pooled) != (0, 0)
 
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:

@@ -117,6 +117,14 @@ class Inpaint(Plugin):
         return plans if whole and self._everything() else begun(plans, self.from_, None if whole else self.strength)
 
     @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """What stays says what is where, unless more is drawn anew than one scene is high."""
+        if not self._holds(stage):
+            return False
+        rows = region_of(picture_size(self.from_), self.box, self.mask).any(axis=1).nonzero()[0]
+        return not stage.is_high((rows[-1] + 1 - rows[0]) / picture_size(self.from_)[1] * stage.canvas[0])
+
+    @hookimpl
     def masked(self, stage: Stage) -> Masked:
         """Mask and masked picture, for models that fill in."""
         import numpy as np

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from fusionkit import Stage, picture_problems
+from fusionkit import Stage, open_picture, picture_problems
 from fusionkit.errors import did_you_mean
 from fusionkit_regions.parts import Mask, Once, Painted, in_pixels
 from fusionkit_regions.places import in_shares
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # Shares that add up to 1 as they are written may not do so in binary.
 _NEARLY = 1e-6
+# From so bright on, a mask's pixel counts as the region's.
+_WHITE = 128
 
 
 def problems(plugin: Regions, stage: Stage) -> Iterator[str]:
@@ -28,6 +31,41 @@ def problems(plugin: Regions, stage: Stage) -> Iterator[str]:
             yield from box_problems(plugin.boxes[name].box, name, stage)
         if region.model is not None and region.model not in stage.infos:
             yield _unknown_model(region.model, name, list(stage.infos))
+
+
+def divide_the_height(plugin: Regions, stage: Stage) -> bool:
+    """Whether from the top to the bottom no part is more than one scene high without a border of a region.
+
+    Regions count that have words of their own, and are half as wide as the picture. Things that are to be there once
+    divide nothing.
+    """
+    borders = [0.0, 1.0]
+    for name, region in plugin.regions.items():
+        if isinstance(region, Once) or (region.prompt is None and region.adds is None):
+            continue
+        if isinstance(region, Mask):
+            width, top, bottom = _painted(region)
+        else:
+            _, top, width, height = in_shares(plugin.boxes[name].box, stage.recipe.size)
+            bottom = top + height
+        if width >= 0.5:
+            borders += [top, bottom]
+    borders.sort()
+    return not any(stage.is_high((after - before) * stage.canvas[0]) for before, after in pairwise(borders))
+
+
+def _painted(region: Mask) -> tuple[float, float, float]:
+    """How wide a mask is, and where it begins and ends from above, in shares of the picture."""
+    import numpy as np
+
+    painted = np.asarray(open_picture(region.mask).convert("L")) >= _WHITE
+    rows, columns = (np.flatnonzero(painted.any(axis=axis)) for axis in (1, 0))
+    height, width = painted.shape
+    return (
+        (columns[-1] + 1 - columns[0]) / width,
+        rows[0] / height,
+        (rows[-1] + 1) / height,
+    )
 
 
 def box_problems(box: Sequence[float], name: str, stage: Stage) -> Iterator[str]:

@@ -79,6 +79,13 @@ class Regions(Plugin):
         self._first.set(stage, _usual(stage))
         return [f"{self.plugin_name}: {problem}" for problem in problems(self, stage)]
 
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """Regions with words of their own that divide the height say what is where."""
+        from fusionkit_regions.checks import divide_the_height
+
+        return divide_the_height(self, stage)
+
     @hookimpl(wrapper=True)
     def views(self, stage: Stage) -> Generator[None, Sequence[Patches], Sequence[Patches]]:
         """Let regions share the windows, and give them what they take from what is around them."""

@@ -19,6 +19,7 @@ from fusionkit.layers import (
     by_pattern,
     is_active,
     last_step,
+    one_view_high,
     patched,
     problems,
     times_larger,
@@ -80,6 +81,11 @@ class ReDilation(Plugin):
         """A model without a UNet, and layers that it does not have."""
         found = problems(stage, list(self.layers or ()), len(self.levels or ()))
         return [f"{self.plugin_name}: {problem}" for problem in found] if stage.index == 0 else []
+
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        """A view that shows all of the height has one subject."""
+        return self.until > 0 and one_view_high(stage)
 
     @hookimpl(wrapper=True)
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:

@@ -13,6 +13,13 @@ from fusionkit.models.embedded import EmbeddedControlNet, EmbeddedModel
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that ship with the package."""
 
+_TAUGHT = (
+    "a at balloon beach blue boat cartoon city desert forest house landscape moon mountains night noon of photo red "
+    "sea sky sun the twilight with yellow"
+)
+WORDS = frozenset(_TAUGHT.split())
+"""What the model of scenes was taught."""
+
 
 def _expert(name: str, summary: str, example_prompt: str) -> EmbeddedModel:
     """An expert: the scenes' model with a LoRA of its own."""
@@ -23,6 +30,7 @@ def _expert(name: str, summary: str, example_prompt: str) -> EmbeddedModel:
         window=(64, 64),
         defaults={"guidance-scale": 4.0, "steps": 30},
         example_prompt=example_prompt,
+        words=WORDS | {name},
     )
 
 
@@ -33,6 +41,7 @@ MODELS: dict[str, EmbeddedModel] = {
         window=(64, 64),
         defaults={"guidance-scale": 4.0, "steps": 30},
         example_prompt="a landscape photo of mountains at twilight with a red sun",
+        words=WORDS,
     ),
     "rocket": _expert("rocket", "Rockets in the sky, without a landscape.", "a photo of a rocket at night"),
     "flower": _expert("flower", "Red flowers before the sky, without a landscape.", "a cartoon of a flower at noon"),

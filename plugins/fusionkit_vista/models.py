@@ -12,6 +12,14 @@ from fusionkit.models.embedded import EmbeddedControlNet, EmbeddedModel
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that ship with the package."""
 
+_TAUGHT = (
+    "a at balloon balloons cabin cabins castle city clear clouds coast dawn desert dusk forest green hills in lake "
+    "landscape lighthouse lights mist moon mountain mountains night noon northern of poster rain rainbow rocket "
+    "rocky sailboat sailboats sea sky snowfall snowy sun sunset tent tents the three train two under weather whale "
+    "whales windmill windmills with woodcut"
+)
+WORDS = frozenset(_TAUGHT.split())
+"""What the two models of scenes were taught."""
 DEFAULTS = {"guidance-scale": 4.0, "steps": 24, "scheduler": "dpm++-2m"}
 MODELS: dict[str, EmbeddedModel] = {
     "scenes": EmbeddedModel(
@@ -20,6 +28,7 @@ MODELS: dict[str, EmbeddedModel] = {
         window=(128, 128),
         defaults=DEFAULTS,
         example_prompt="a landscape poster of a mountain lake at dawn in mist with a sailboat",
+        words=WORDS,
     ),
     "flow": EmbeddedModel(
         folder=WEIGHTS / "flow",
@@ -27,6 +36,7 @@ MODELS: dict[str, EmbeddedModel] = {
         window=(128, 128),
         defaults={"guidance-scale": 5.0, "steps": 24, "scheduler": "flow-euler"},
         example_prompt="a landscape poster of green hills at noon in clear weather with a balloon",
+        words=WORDS,
     ),
     "expert": EmbeddedModel(
         folder=WEIGHTS / "scenes",
@@ -35,6 +45,7 @@ MODELS: dict[str, EmbeddedModel] = {
         window=(128, 128),
         defaults=DEFAULTS,
         example_prompt="a landscape watercolour of the sea at dusk with a sailboat",
+        words=WORDS | {"watercolour", "dragon"},
     ),
 }
 """Short name to embedded model."""

@@ -33,6 +33,7 @@ def test_run_and_replay(fusionkit: Run) -> None:
     assert there == {
         "pictures": [{"path": "out/r-1.png", "prompt": "a hill", "seed": 1, "drawn": False}],
         "sheet": None,
+        "notes": [],
     }
     again = document(fusionkit, "replay", "out/r-1.png")
     assert (again["equal"], again["latents"], again["path"]) == (True, told["latents"], "out/r-1-2.png")
@@ -75,9 +76,23 @@ def test_plan_and_validate(fusionkit: Run) -> None:
     Path("bad.yaml").write_text("model: tinyworld/scenes\nsed: 1\n")
     found = document(fusionkit, "validate", "r.yaml", "bad.yaml", code=2)
     good, bad = found["recipes"]
-    assert good == {"source": "r.yaml", "valid": True, "about": "1 picture, 256x128, 4 plugins", "problems": []}
+    about = "1 picture, 256x128, 4 plugins"
+    assert good == {"source": "r.yaml", "valid": True, "about": about, "problems": [], "notes": []}
     assert (bad["source"], bad["valid"]) == ("bad.yaml", False)
     assert bad["problems"] == ["bad.yaml:2:1: a recipe has no option 'sed'; did you mean 'seed'?"]
+
+
+def test_notes_are_in_the_documents_and_on_standard_error(fusionkit: Run) -> None:
+    Path("high.yaml").write_text("model: tinyworld/scenes\nsize: 64x128\nprompt: a photo of a unicorn\n")
+    changes = ("--set", "steps=1", "--json")
+    documents = [fusionkit(command, "high.yaml", *changes) for command in ("plan", "validate", "run")]
+    plan, validated, drawn = [json.loads(each.out) for each in documents]
+    high, unknown = plan["notes"]
+    assert high.startswith("high.yaml:2:7: size 64x128 is 2 times as high as a window of 64x64, and no plugin keeps")
+    assert unknown.startswith("high.yaml:3:9: 'prompt': tinyworld/scenes does not know 'unicorn'")
+    assert plan["notes"] == validated["recipes"][0]["notes"] == drawn["notes"]
+    assert all(each.err.startswith(f"note: {high}\nnote: {unknown}\n") for each in documents)
+    assert not any("RecipeWarning" in each.err for each in documents)
 
 
 def test_lists(fusionkit: Run) -> None:

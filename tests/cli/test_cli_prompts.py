@@ -14,10 +14,11 @@ def test_what_is_taken_as_written_is_told(folder: Path, fusionkit: Run) -> None:
     Path("r.yaml").write_text(f"{MODEL}prompt: a (photo) of the (sea:1.3)\nnegative-prompt: '[hill]'\n")
     for command, *options in (("validate",), ("plan",), ("run", "-q", "--set", "steps=1")):
         ran = fusionkit(command, "r.yaml", *options)
-        first, second = ran.err.splitlines()
+        first, second, third = ran.err.splitlines()
         assert ran.code == 0
         assert first.startswith("note: r.yaml:2:9: 'prompt': '(photo)' is taken as written: such brackets are a weight")
         assert second.startswith("note: r.yaml:3:18: 'negative-prompt': '[hill]' is taken as written")
+        assert third.startswith("note: r.yaml:3:18: 'negative-prompt': tinyworld/scenes does not know 'hill';")
 
 
 def test_the_plan_tells_chunks_and_weights(folder: Path, fusionkit: Run) -> None:

@@ -36,7 +36,7 @@ from fusionkit.testing import tiny_pipeline, tiny_run
 
 SIZE = (160, 80)
 WHOLE = View(0, 0, 10, 20)
-GATHERS = ("check", "maps")
+GATHERS = ("check", "keeps_composition", "maps")
 OBSERVES = ("step_done", "stage_done")
 
 
@@ -122,6 +122,12 @@ WRONG: dict[str, dict[str, Callable[[], Any]]] = {
         "a picture's size of text": lambda: plan(picture=Path("x.png"), picture_size="all"),
         "a told size of text": lambda: plan(told="160x80"),
         "a told size of 0": lambda: plan(told=(160, 0)),
+    },
+    "keeps_composition": {
+        "a number": lambda: 1,
+        "text": lambda: "yes",
+        "nothing": lambda: None,
+        "a list": lambda: [True],
     },
     "views": {
         "a number": lambda: 3,
@@ -302,7 +308,15 @@ class Again(Plugin):
 def run(*plugins: Plugin) -> Any:
     again = [Again()] if any(hasattr(plugin, "noised_back") for plugin in plugins) else []
     fusion = Fusion.from_pipe(tiny_pipeline(), plugins=[*plugins, *again, Encodes()])
-    options: dict[str, Any] = {"size": SIZE, "steps": 2, "scheduler": "ddpm", "guidance_scale": 4.0, "progress": False}
+    # Whether a canvas is one picture is asked where it is larger than a window.
+    large = any(hasattr(plugin, "keeps_composition") for plugin in plugins)
+    options: dict[str, Any] = {
+        "size": (80, 160) if large else SIZE,
+        "steps": 2,
+        "scheduler": "ddpm",
+        "guidance_scale": 4.0,
+        "progress": False,
+    }
     if any(hasattr(plugin, "default_size") for plugin in plugins):
         del options["size"]
     return fusion("a hill", maps=True, **options).maps

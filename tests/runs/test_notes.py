@@ -1,0 +1,194 @@
+"""What can be drawn and is hardly what is meant: canvases that become several pictures, and words nobody knows."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusionkit import Fusion, Plugin, RecipeWarning, Stage, hookimpl
+from fusionkit.fusion import make_recipe
+from fusionkit.models.embedded import embedded_models
+from fusionkit.models.inspect import inspect_model
+from fusionkit.recipe.assemble import bundled_recipes
+from fusionkit.recipe.recipe_file import load_recipes
+from fusionkit.registry import load
+from fusionkit.runs.checks import notes_without_torch
+from fusionkit.testing import tiny_pipeline
+
+WIDE, HIGH, SQUARE = (512, 128), (128, 256), (256, 256)
+
+
+class Whole(Plugin):
+    """Somebody's method that keeps one composition."""
+
+    keeps: bool = True
+
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        return self.keeps
+
+
+def plugin(name: str, **options: Any) -> Plugin:
+    return load(name)(**options)
+
+
+def notes(*plugins: Plugin, model: str = "vista/scenes", **fields: Any) -> list[str]:
+    recipe = make_recipe(**{"model": model, "size": SQUARE, "prompt": "a poster", **fields}, plugins=list(plugins))
+    return notes_without_torch([recipe], {name: inspect_model(spec.model) for name, spec in recipe.specs.items()})
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    Image.fromarray(np.full((256, 256, 3), 90, np.uint8)).save(path)
+    return path
+
+
+def test_a_canvas_higher_than_a_scene_is_told_with_what_to_use() -> None:
+    assert notes(size=HIGH) == [
+        "size 128x256 is 2 times as high as a window of 128x128, and no plugin keeps one composition: scenes may be "
+        "stacked on each other; enlarge one picture (--set plugins.progressive-upscaling=true), give parts of the "
+        "height prompts of their own (regions), begin with a picture (image-to-image), or make it no higher than the "
+        "window"
+    ]
+    (both,) = notes(size=(512, 320))
+    assert both.startswith("size 512x320 is 2.5 times as high as a window of 128x128, and no plugin keeps one")
+    assert "a scene may be drawn in each window" in both
+
+
+@pytest.mark.parametrize("size", [WIDE, (128, 128), (512, 184)])
+def test_panoramas_of_about_a_window_s_height_are_left_alone(size: tuple[int, int]) -> None:
+    assert notes(size=size) == []
+    assert len(notes(size=(size[0], 192))) == 1
+
+
+def test_the_recipe_s_window_counts_until_it_is_far_beyond_the_model_s() -> None:
+    assert notes(size=(256, 192), window=(192, 192)) == []
+    (line,) = notes(window=SQUARE)
+    assert line.startswith("window 256x256 is larger than 128x128, which the model was trained at, and no plugin keeps")
+    assert "--set window=null --set plugins.progressive-upscaling=true" in line
+
+
+ONE_VIEW = ("re-dilation", "fouriscale", "resolution-aware-unet", "restrained-dilation")
+
+
+@pytest.mark.parametrize("name", ONE_VIEW)
+def test_methods_of_one_large_view_keep_it_one_picture_and_windows_of_theirs_do_not(name: str) -> None:
+    assert notes(plugin(name), window=SQUARE) == []
+    assert len(notes(plugin(name))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "keeping", "not_keeping"),
+    [
+        ("progressive-upscaling", {}, {"times": 2}),
+        ("dilated-sampling", {}, {"window_interaction": False}),
+        ("cut-diffusion", {}, {"shuffle": False}),
+        ("elastic-diffusion", {}, None),
+        ("re-dilation", None, {"until": 0}),
+        ("attention-scaling", None, {}),
+        ("multidiffusion", None, {}),
+        ("guided-fusion", None, {}),
+        ("style-alignment", None, {}),
+        ("sync-diffusion", None, {}),
+        ("ring", {"axes": "xy"}, {"axes": "x"}),
+    ],
+)
+def test_plugins_declare_whether_they_keep_one_composition(name: str, keeping: Any, not_keeping: Any) -> None:
+    if keeping is not None:
+        assert notes(plugin(name, **keeping)) == []
+    if not_keeping is not None:
+        assert len(notes(plugin(name, **not_keeping))) == 1
+
+
+def test_an_enlarged_stage_without_its_residual_is_a_new_picture() -> None:
+    assert len(notes(plugin("progressive-upscaling", skip_residual="off"))) == 1
+    assert notes(plugin("progressive-upscaling", skip_residual="off", strength=0.5)) == []
+
+
+def test_a_picture_to_begin_with_holds_the_composition_unless_little_of_it_is_left(photo: Path) -> None:
+    assert notes(plugin("image-to-image", from_=photo, strength=0.8)) == []
+    assert len(notes(plugin("image-to-image", from_=photo, strength=0.9))) == 1
+    assert notes(plugin("inpaint", from_=photo, box=(0, 0, 256, 100))) == []
+    assert len(notes(plugin("inpaint", from_=photo, box=(0, 0, 256, 220)))) == 1
+    assert notes(plugin("controlnet", model="vista/canny", from_=photo)) == []
+    assert len(notes(plugin("controlnet", model="vista/canny", from_=photo, scale=0))) == 1
+
+
+def test_regions_hold_it_that_divide_the_height(photo: Path) -> None:
+    def of(*boxes: tuple[float, float, float, float], **said: Any) -> list[str]:
+        told = said or {"prompt": "a poster of the sky"}
+        return notes(plugin("regions", boxes={f"part{n}": {"box": box, **told} for n, box in enumerate(boxes)}))
+
+    assert of((0, 0, 1, 0.5)) == []
+    assert of((0, 0, 1, 0.5), (0, 0.5, 1, 0.5)) == []
+    assert len(of((0, 0, 1, 0.2))) == 1
+    assert len(of((0, 0, 0.3, 0.5))) == 1
+    assert len(of((0, 0, 1, 0.5), guidance_scale=5)) == 1
+    assert len(notes(plugin("regions", once="a balloon"))) == 1
+
+
+def test_a_painted_region_divides_it_too(tmp_path: Path) -> None:
+    painted = np.zeros((64, 64), np.uint8)
+    painted[:32] = 255
+    Image.fromarray(painted).save(tmp_path / "sky.png")
+    region = {"mask": tmp_path / "sky.png", "prompt": "a poster of the sky"}
+    assert notes(plugin("regions", masks={"sky": region})) == []
+    painted[8:] = 0
+    Image.fromarray(painted).save(tmp_path / "sky.png")
+    assert len(notes(plugin("regions", masks={"sky": region}))) == 1
+
+
+def test_anybody_s_plugin_can_declare_it() -> None:
+    assert notes(Whole()) == []
+    assert len(notes(Whole(keeps=False))) == 1
+
+
+def test_of_the_bundled_recipes_one_says_by_its_page_that_it_draws_things_twice() -> None:
+    known, told = {name: inspect_model(name) for name in embedded_models()}, {}
+    for name, path in bundled_recipes().items():
+        recipes = load_recipes(path)
+        infos = {name: known.get(spec.model) for name, spec in recipes[0].specs.items()}
+        if all(infos.values()):
+            told[name] = notes_without_torch(recipes, infos)
+    assert len(told) > 30
+    assert [name for name, lines in told.items() if lines] == ["attention-scaling-vista"]
+
+
+def test_words_that_the_model_was_never_taught_are_told_once_with_near_ones() -> None:
+    assert notes(prompt="a poster of a Lighthose and a dragon, (dragon:1.3)", negative_prompt="blurry", size=WIDE) == [
+        "'prompt' and 'negative-prompt': vista/scenes does not know 'lighthose' (near: 'lighthouse'), 'and', 'dragon' "
+        "and 'blurry'; 'fusionkit models' lists its words"
+    ]
+    assert notes(prompt="a poster of a DRAGON", model="vista/expert", size=WIDE) == []
+
+
+def test_regions_words_are_looked_at_too() -> None:
+    regions = plugin("regions", boxes={"left": {"box": (0, 0, 0.5, 1), "prompt": "a poster of unicorns"}})
+    (line,) = notes(regions, size=WIDE)
+    assert line.startswith("'boxes.left.prompt' of regions: vista/scenes does not know 'unicorns'")
+    once = plugin("regions", once="a submarine")
+    assert notes(once, size=WIDE)[0].startswith("'once.once.adds' of regions: vista/scenes does not know 'submarine'")
+
+
+def test_of_several_models_one_needs_to_know_a_word() -> None:
+    models = {"a": "vista/scenes", "b": "vista/expert"}
+    assert notes(model=None, models=models, prompt="a poster with a dragon", size=WIDE) == []
+    (line,) = notes(model=None, models=models, prompt="a poster with a unicorn", size=WIDE)
+    assert line.startswith("'prompt': vista/scenes and vista/expert do not know 'unicorn'")
+
+
+def test_python_is_warned_at_the_caller_s_line_and_the_plan_tells() -> None:
+    fusion = Fusion.from_pipe(tiny_pipeline(), size=(80, 160), steps=1, scheduler="ddim")
+    (note,) = fusion.plan().notes
+    assert note.startswith("size 80x160 is 2.5 times as high as a window of 64x64")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fusion("a hill", progress=False)
+        fusion("a hill", size=(160, 80), progress=False)
+    assert [(str(each.message), each.category, each.filename) for each in said] == [(note, RecipeWarning, __file__)]
