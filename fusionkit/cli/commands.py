@@ -26,6 +26,7 @@ OURS = {
     "validate": "Check recipes without loading a model.",
     "plan": "Show the stages, views, forward passes and memory of a run.",
     "recipes": "List the bundled recipes, or print one.",
+    "upscale": "Enlarge photos.",
     "compare": "See which recipe or value is better, and what it costs.",
     "evaluate": "Score a folder of pictures.",
     "bench": "Measure what a recipe costs, and against what.",

@@ -76,6 +76,7 @@ def make_pictures(
     skip_existing: bool = False,
     keeping: Keeping = NOT_KEPT,
     say: Callable[[str], object] = click.echo,
+    fusion: Fusion | None = None,
 ) -> list[Drawn]:
     """Make and write one picture for each of a file's recipes, with the plugins' maps if they are wanted.
 
@@ -90,6 +91,7 @@ def make_pictures(
         skip_existing: Leave out the pictures that are there, whole, and drawn from the same recipe.
         keeping: How the runs are kept, and whether they go on.
         say: Told where each picture is, and what it took.
+        fusion: The models, where they are loaded already, or will be for others as well.
 
     Returns:
         The pictures, in the recipes' order.
@@ -105,7 +107,7 @@ def make_pictures(
     try:
         for note in () if quiet else notes_on(file.recipes[0]):
             click.echo(f"note: {note}", err=True)
-        fusion = Fusion.from_recipe(file.recipes[0])
+        fusion = fusion or Fusion.from_recipe(file.recipes[0])
         fusion.batch_size, fusion.batches = batch_size, batches or {}
         ours: set[Path] = set()
         for index, recipe in enumerate(file.recipes, 1):

@@ -1,0 +1,242 @@
+"""The recipe that enlarges a photo: `upscale-photo`, or one's own, with what is particular to the photo put in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, log2
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fusionkit.errors import RecipeError
+from fusionkit.pictures.picture import picture_size
+from fusionkit.recipe.assemble import Change, assembled, find_recipe, plugin_name
+from fusionkit.recipe.fields import RecipeFields, takes
+from fusionkit.recipe.nodes import Node, Place
+from fusionkit.recipe.recipe_file import RecipeFile, read_recipe
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from fusionkit.loop.model import ModelInfo
+    from fusionkit.recipe.recipe import Recipe
+
+RECIPE = "upscale-photo"
+"""The bundled recipe that photos are enlarged by."""
+STRENGTH = 0.35
+COLOUR_LEVELS = 5
+"""What is larger than 2^5 pixels is colour and light, and no detail."""
+Keep = Literal["details", "colours", "nothing"]
+"""What stays the photo's."""
+
+# What says of a model where it is and what is put on it: said anew, all of it is.
+_OF_THE_MODEL = ("models", "base", "revision", "variant", "loras")
+# Beyond it the VAE works in tiles: bytes of its decoder's maps, of which there are so many of 4 bytes a number.
+_DECODED_AT_ONCE, _MAPS = 8 * 2**30, 8 * 4
+
+
+@dataclass(frozen=True)
+class Enlarging:
+    """How photos are enlarged.
+
+    Args:
+        scale: How many times as wide and high, from 1.
+        long_side: In its place: pixels of the longer side.
+        strength: The share of the steps that are taken; None is the recipe's, or 0.35 where it has none.
+        once: Draw larger scales than 2 in one stage too, in place of doubling.
+        controlnet: A ControlNet that is shown the photo itself.
+        annotator: What it is shown of the photo; "none" is the photo.
+        network: A super-resolution network by which the photo is enlarged before it is drawn.
+        keep: What stays the photo's: all that it shows (details), what is coarse (colours), or nothing.
+        source: The recipe: a path, or a bundled one's name.
+        sets: Changes of the recipe, as of `--set`.
+        options: Values of the recipe's keys, by their YAML names; None leaves the recipe's.
+    """
+
+    scale: float = 2.0
+    long_side: int | None = None
+    strength: float | None = None
+    once: bool = False
+    controlnet: str | None = None
+    annotator: str = "none"
+    network: str | None = None
+    keep: Keep = "details"
+    source: str = RECIPE
+    sets: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def problems(self) -> list[str]:
+        """What makes no sense whatever the photo is, a line each."""
+        problems = []
+        if not 1 <= self.scale <= 64:
+            problems.append(f"--scale {self.scale:g}: a photo is never made smaller; use a scale from 1 to 64")
+        if self.strength is not None and not 0 < self.strength <= 1:
+            problems.append(f"--strength {self.strength:g}: use a number above 0, up to 1; 0.2 to 0.5 keep the photo")
+        return problems
+
+    def times(self, size: tuple[int, int]) -> float:
+        """How many times as large a photo of (width, height) becomes."""
+        return self.scale if self.long_side is None else self.long_side / max(size)
+
+    def size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) in pixels that a photo of (width, height) gets."""
+        width, height = (max(1, round(side * self.times(size))) for side in size)
+        return width, height
+
+
+def photo_file(photo: Path, how: Enlarging, info: ModelInfo | None, prompt: str | None = None) -> RecipeFile:
+    """The recipe that enlarges a photo.
+
+    Args:
+        photo: The photo.
+        how: How it is enlarged.
+        info: What is known of the model; None where that is not asked: then nothing is said that depends on it.
+        prompt: What the photo shows; None is what the recipe says, or nothing.
+
+    Raises:
+        RecipeError: All problems, each with its place.
+        PictureError: The photo can't be used.
+    """
+    tree = assembled(find_recipe(how.source))
+    entries = tree["plugins"].value if "plugins" in tree and isinstance(tree["plugins"].value, list) else []
+    there = {plugin_name(each) for each in entries}
+    changes = [*_of_models(how, tree), *_of_plugins(photo, how, there), *_of_stages(photo, how, info)]
+    told = {**how.options} if prompt is None else {**how.options, "prompt": prompt}
+    if how.source == RECIPE and (told.get("prompt") or told.get("negative-prompt")):
+        # With something said, the model's own guidance counts.
+        changes.append(_change("guidance-scale", None, "--prompt"))
+    return read_recipe(how.source, [*changes, *how.sets], told)
+
+
+def _of_models(how: Enlarging, tree: Mapping[str, Node]) -> list[Change]:
+    if how.options.get("model") is None:
+        return []
+    return [_change(key, None, "--model") for key in _OF_THE_MODEL if key in tree and how.options.get(key) is None]
+
+
+def _of_plugins(photo: Path, how: Enlarging, there: set[str | None]) -> list[Change]:
+    size = picture_size(photo)
+    if how.long_side is not None and how.long_side < max(size):
+        raise RecipeError(
+            [f"--long-side {how.long_side}: '{photo}' has {size[0]}x{size[1]} pixels, and is never made smaller"]
+        )
+    begin: dict[str, Any] = {"from": str(photo)}
+    if how.strength is not None or "image-to-image" not in there:
+        begin["strength"] = STRENGTH if how.strength is None else how.strength
+    if how.network is not None:
+        begin["network"] = how.network
+    exact = {"from": str(photo), "times": how.times(size)}
+    if "exact-size" not in there:
+        exact["canvas"] = "window"
+    changes = [_change("plugins.image-to-image", begin, str(photo)), _change("plugins.exact-size", exact, str(photo))]
+    if how.controlnet is not None:
+        net = {"model": how.controlnet, "annotator": how.annotator, "from": str(photo)}
+        changes.append(_change("plugins.controlnet", net, "--controlnet"))
+    if how.keep != "nothing":
+        # What is larger than a pixel of the photo can be seen in it.
+        levels = min(max(1, round(log2(how.times(size)))), 8) if how.keep == "details" else COLOUR_LEVELS
+        match = {"by": "wavelet", "to": str(photo), "levels": levels}
+        changes.append(_change("plugins.colour-match", match, "--keep"))
+    elif "colour-match" in there:
+        changes.append(_change("plugins.colour-match", False, "--keep"))
+    return changes
+
+
+def _of_stages(photo: Path, how: Enlarging, info: ModelInfo | None) -> list[Change]:
+    """By way of doublings, where the scale is larger than 2, and in tiles where the whole would be decoded at once."""
+    if info is None:
+        return []
+    size = picture_size(photo)
+    times, width, height = how.times(size), *how.size(size)
+    changes = []
+    if _MAPS * info.vae_channels * width * height > _DECODED_AT_ONCE:
+        changes.append(_change("vae-tiling", True, str(photo)))
+    doublings = ceil(log2(times)) - 1 if times > 2 and not how.once else 0
+    if doublings:
+        # The first canvas is that of the photo at so many times less, and each other one twice that before it.
+        token, share = info.factor * info.patch, times / 2**doublings
+        sides = (max(-(-side * share // token) * token, least) for side, least in zip(size, info.window, strict=True))
+        first = "x".join(str(int(side)) for side in sides)
+        stages = {
+            "times": 2**doublings,
+            "strength": STRENGTH if how.strength is None else how.strength,
+            "enlarge": "pixels",
+            "skip-residual": "off",
+            "anchor": False,
+        }
+        if doublings > 1:
+            stages["stages"] = [2**each for each in range(1, doublings)]
+        changes += [
+            _change("size", first, str(photo)),
+            _change("plugins.progressive-upscaling", stages, str(photo)),
+        ]
+    return changes
+
+
+def _change(key: str, value: Any, source: str) -> Change:
+    return key, _node(value, Place(source))
+
+
+def _node(value: Any, place: Place) -> Node:
+    if isinstance(value, dict):
+        value = {name: _node(each, place) for name, each in value.items()}
+    elif isinstance(value, list):
+        value = [_node(each, place) for each in value]
+    return Node(value, place, place)
+
+
+@takes(RecipeFields)
+def photo_recipe(
+    photo: str | Path,
+    scale: float = 2.0,
+    *,
+    long_side: int | None = None,
+    strength: float | None = None,
+    once: bool = False,
+    controlnet: str | None = None,
+    network: str | Path | None = None,
+    keep: Keep = "details",
+    recipe: str | Path = RECIPE,
+    **fields: Unpack[RecipeFields],
+) -> Recipe:
+    """The recipe that enlarges a photo, as `fusionkit upscale` does: to exactly `scale` times its size.
+
+    Args:
+        photo: A picture's file.
+        scale: How many times as wide and high, from 1.
+        long_side: In its place: pixels of the longer side.
+        strength: The share of the steps that are taken: a small one keeps the photo.
+        once: Draw larger scales than 2 in one stage too, in place of doubling.
+        controlnet: A ControlNet that is shown the photo itself.
+        network: A super-resolution network by which the photo is enlarged before it is drawn.
+        keep: What stays the photo's: all that it shows (details), what is coarse (colours), or nothing.
+        recipe: Another recipe than `upscale-photo`.
+        fields: Any field of a recipe: `model="vista/scenes"`, `prompt="a red fox"`, `steps=30`, ...
+
+    Raises:
+        RecipeError: Something makes no sense; all of it.
+        PictureError: The photo can't be used.
+        ModelError: The model can't be found.
+    """
+    from fusionkit.fusion import changed
+    from fusionkit.runs.checks import inspected
+
+    path = Path(photo)
+    given: dict[str, Any] = dict(fields)
+    model, prompt = given.pop("model", None), given.pop("prompt", None)
+    how = Enlarging(
+        scale=scale,
+        long_side=long_side,
+        strength=strength,
+        once=once,
+        controlnet=controlnet,
+        network=None if network is None else str(network),
+        keep=keep,
+        source=str(recipe),
+        options={"model": model, "negative-prompt": given.pop("negative_prompt", None)},
+    )
+    if problems := how.problems():
+        raise RecipeError(problems)
+    plain = changed(photo_file(path, how, None, prompt).recipes[0], given)
+    info = inspected(next(iter(plain.specs.values())))
+    return changed(photo_file(path, how, info, prompt).recipes[0], given)
