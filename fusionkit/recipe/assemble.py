@@ -155,6 +155,9 @@ def extended(
         if given in tree:
             for key in replaced:
                 base.pop(key, None)
+    # A key of no value takes out what the extended recipe says, so that its default applies; as --set does.
+    for key in [key for key, node in tree.items() if node.value is None and key in base]:
+        del tree[key], base[key]
     changes = tree.get("plugins")
     if changes is not None and isinstance(changes.value, dict):
         tree["plugins"] = _changed(base.get("plugins", Node([], changes.place, changes.key)), changes.value)

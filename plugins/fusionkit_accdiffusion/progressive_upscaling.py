@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fusionkit import Plugin, Recipe, RunMemory, Stage, StagePlan, StageState, Step, hookimpl, network_problems
-from fusionkit.pictures.picture import PicturePath, picture_problems
+from fusionkit.pictures.picture import PicturePath, picture_problems, picture_size
 from fusionkit.recipe import Count, Number, Size, finite, limits
 from fusionkit.recipe.problems import shown
 from fusionkit_accdiffusion.cosine import cosine
@@ -173,10 +173,22 @@ class ProgressiveUpscaling(Plugin):
                 )
             # Half the size is what a picture can be enlarged by before the first stage without being mere blur.
             least = sizes[0][0] // 2, sizes[0][1] // 2
-            problems += picture_problems(self.from_, "picture of 'from'", least)
+            wrong = picture_problems(self.from_, "picture of 'from'", least)
+            problems += wrong or ([] if problems else self._smaller(sizes[-1]))
         if self.network is not None:
             problems += network_problems(self.network, stage)
         return problems
+
+    def _smaller(self, last: tuple[int, int]) -> list[str]:
+        """That a picture would come out smaller than it is; nothing where it is enlarged."""
+        assert self.from_ is not None, "asked for where there is one"
+        width, height = picture_size(self.from_)
+        if width <= last[0] or height <= last[1]:
+            return []
+        return [
+            f"picture of 'from' '{self.from_}' has {width}x{height} pixels, and would come out at {last[0]}x{last[1]}; "
+            f"use a larger size, or add exact-size: {{from: ..., times: 2}} and leave 'size' out"
+        ]
 
     @hookimpl(wrapper=True)
     def init_latents(self, stage: Stage, noise: Tensor) -> Generator[None, Tensor, Tensor]:

@@ -107,7 +107,7 @@ def test_sizes_and_names(fusionkit: Run) -> None:
         (("--long-side", "101", "--format", "jpg"), "x-101px.jpg", (101, 67)),
         (("--scale", "1", "--strength", "0.5"), "x-1x.png", (65, 43)),
         # By way of half of it, in two stages of windows.
-        (("--scale", "3"), "x-3x.png", (195, 129)),
+        (("--scale", "3", "--doubling"), "x-3x.png", (195, 129)),
     ):
         ran = fusionkit("upscale", "x.png", *QUICK, *options, "-q")
         assert (ran.code, ran.out) == (0, f"{name}\n"), ran.err
@@ -164,11 +164,11 @@ def test_what_makes_no_sense_is_one_line_before_anything_loads(
     photo("tiny.png", (4, 4))
     Path("text.jpg").write_text("no picture")
     Path("empty").mkdir()
-    before = {path for path in Path().rglob("*")}
+    before = set(Path().rglob("*"))
     ran = fusionkit("upscale", *arguments, *QUICK)
     (told,) = ran.err.strip().splitlines()
     assert (ran.code, ran.out, line in told) == (2, "", True), ran.err
-    assert {path for path in Path().rglob("*")} == before
+    assert set(Path().rglob("*")) == before
 
 
 def test_a_model_must_be_said_and_an_embedded_one_is_a_toy(fusionkit: Run) -> None:

@@ -132,3 +132,12 @@ def test_a_size_smaller_than_the_window(extra: Any, picture: Path) -> None:
         "progressive-upscaling: size 56x40 is smaller than the model's window, 64x64: there is nothing to upscale; "
         "use a larger size"
     )
+
+
+def test_a_picture_does_not_come_out_smaller_than_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (640, 427)).save(path)
+    assert problem(ProgressiveUpscaling(from_=path), size=(256, 256)) == (
+        f"progressive-upscaling: picture of 'from' '{path}' has 640x427 pixels, and would come out at 256x256; "
+        f"use a larger size, or add exact-size: {{from: ..., times: 2}} and leave 'size' out"
+    )

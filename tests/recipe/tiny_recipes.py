@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit import Fusion, Plugin
+from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.models.load import load_pipeline
 from fusionkit.recipe import Recipe
 from fusionkit.testing.tiny import tiny_pipeline
@@ -72,7 +73,8 @@ def tiny(recipe: Recipe, photo: Path) -> tuple[Fusion, Recipe]:
             for name, source in sources.items()
         }
         smaller = lambda pixels: pixels // SMALLER[kind]  # noqa: E731
-    fields["size"] = tuple(map(smaller, recipe.size))
+    if "size" in fields or not any(is_hookimpl(type(plugin), "default_size") for plugin in recipe.plugins):
+        fields["size"] = tuple(map(smaller, recipe.size))
     fields["plugins"] = [scaled(plugin, smaller, photo) for plugin in recipe.plugins]
     return Fusion.from_pipes(pipes), Recipe(**fields)
 

@@ -34,7 +34,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--controlnet", metavar="MODEL", help="A ControlNet that is shown the photo, such as a tile ControlNet.")
 @click.option("--network", metavar="FILE", help="A super-resolution network that enlarges the photo first.")
 @click.option("--lora", "loras", metavar="FILE", multiple=True, help="A LoRA to put on the model; FILE:0.8 scales it.")
-@click.option("--once", is_flag=True, help="Draw scales above 2 at once, and not by doubling.")
+@click.option("--doubling", is_flag=True, help="Draw scales above 2 in stages, each twice the one before.")
 @click.option(
     "--keep",
     type=click.Choice(["details", "colours", "nothing"]),
@@ -112,7 +112,7 @@ def _how(scale: float, long_side: int | None, options: dict[str, Any]) -> Enlarg
         scale=scale,
         long_side=long_side,
         strength=options.pop("strength"),
-        once=options.pop("once"),
+        doubling=options.pop("doubling"),
         controlnet=net,
         annotator=embedded.annotator if embedded is not None else "none",
         network=options.pop("network"),

@@ -43,7 +43,7 @@ class Enlarging:
         scale: How many times as wide and high, from 1.
         long_side: In its place: pixels of the longer side.
         strength: The share of the steps that are taken; None is the recipe's, or 0.35 where it has none.
-        once: Draw larger scales than 2 in one stage too, in place of doubling.
+        doubling: Draw scales above 2 in stages, each twice the one before, in place of one.
         controlnet: A ControlNet that is shown the photo itself.
         annotator: What it is shown of the photo; "none" is the photo.
         network: A super-resolution network by which the photo is enlarged before it is drawn.
@@ -56,7 +56,7 @@ class Enlarging:
     scale: float = 2.0
     long_side: int | None = None
     strength: float | None = None
-    once: bool = False
+    doubling: bool = False
     controlnet: str | None = None
     annotator: str = "none"
     network: str | None = None
@@ -143,7 +143,7 @@ def _of_plugins(photo: Path, how: Enlarging, there: set[str | None]) -> list[Cha
 
 
 def _of_stages(photo: Path, how: Enlarging, info: ModelInfo | None) -> list[Change]:
-    """By way of doublings, where the scale is larger than 2, and in tiles where the whole would be decoded at once."""
+    """By way of doublings, where that is wanted, and in tiles where the whole would be decoded at once."""
     if info is None:
         return []
     size = picture_size(photo)
@@ -151,7 +151,7 @@ def _of_stages(photo: Path, how: Enlarging, info: ModelInfo | None) -> list[Chan
     changes = []
     if _MAPS * info.vae_channels * width * height > _DECODED_AT_ONCE:
         changes.append(_change("vae-tiling", True, str(photo)))
-    doublings = ceil(log2(times)) - 1 if times > 2 and not how.once else 0
+    doublings = ceil(log2(times)) - 1 if times > 2 and how.doubling else 0
     if doublings:
         # The first canvas is that of the photo at so many times less, and each other one twice that before it.
         token, share = info.factor * info.patch, times / 2**doublings
@@ -192,7 +192,7 @@ def photo_recipe(
     *,
     long_side: int | None = None,
     strength: float | None = None,
-    once: bool = False,
+    doubling: bool = False,
     controlnet: str | None = None,
     network: str | Path | None = None,
     keep: Keep = "details",
@@ -206,7 +206,7 @@ def photo_recipe(
         scale: How many times as wide and high, from 1.
         long_side: In its place: pixels of the longer side.
         strength: The share of the steps that are taken: a small one keeps the photo.
-        once: Draw larger scales than 2 in one stage too, in place of doubling.
+        doubling: Draw scales above 2 in stages, each twice the one before, in place of one.
         controlnet: A ControlNet that is shown the photo itself.
         network: A super-resolution network by which the photo is enlarged before it is drawn.
         keep: What stays the photo's: all that it shows (details), what is coarse (colours), or nothing.
@@ -228,7 +228,7 @@ def photo_recipe(
         scale=scale,
         long_side=long_side,
         strength=strength,
-        once=once,
+        doubling=doubling,
         controlnet=controlnet,
         network=None if network is None else str(network),
         keep=keep,
