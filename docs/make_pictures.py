@@ -27,6 +27,7 @@ from drawn.blends import (
     recontextualisation,
     three_models,
     two_models,
+    weighted_mean,
 )
 from drawn.larger import (
     controlnet,
@@ -78,6 +79,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "two-prompts": two_prompts,
     "vista-drawings": vista_drawings,
     "vista-enlarged": vista_enlarged,
+    "weighted-mean": weighted_mean,
 }
 
 
@@ -108,6 +110,7 @@ SOFT = {
     "style-alignment",
     "sync-diffusion",
     "two-styles",
+    "weighted-mean",
     "once",
     "two-prompts",
     "vista-drawings",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from drawn.sheets import SETS, enlarged, run, side_by_side, stacked
+from drawn.sheets import SETS, beside, enlarged, run, side_by_side, stacked
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fusionkit import Patches, Stage, Step
 
 BLENDING = "plugins.saliency-noise-blending"
+SPANS = "plugins.weighted-mean.spans"
 CASES = (
     ("mountains", "noon"),
     ("a city", "twilight"),
@@ -157,3 +158,22 @@ def fine_grained_fusion_vista() -> Image:
 def magicfusion_shares() -> Image:
     """How much each model won, step by step."""
     return run([], "fine-grained-fusion-tinyworld", shown="shares")
+
+
+def weighted_mean() -> Image:
+    """A poster and a watercolour by weights, each in its own part of the run, and each in its own place."""
+    models, vista = "plugins.weighted-mean.models", "weighted-mean-vista"
+
+    def weighed(poster: float, watercolour: float) -> Image:
+        return run([f"{models}.poster={poster}", f"{models}.watercolour.weight={watercolour}"], vista)
+
+    reverse = [f"{models}.poster=0", f"{models}.watercolour.weight=1", f"{SPANS}.paint.weights={{poster: 1}}"]
+    shares = {f"{100 - share}% and {share}%": weighed(1 - share / 100, share / 100) for share in (0, 25, 50, 75, 100)}
+    others = {
+        "poster first": run([], "weighted-mean-spans-vista"),
+        "watercolour first": run(reverse, "weighted-mean-spans-vista"),
+        "150% and -50%": weighed(1.5, -0.5),
+    }
+    places = run([], "weighted-mean-places-vista")
+    rows = {"a poster and a watercolour": beside(shares), "in turns, and beyond": beside(others), "by place": places}
+    return stacked(rows)
