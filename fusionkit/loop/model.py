@@ -47,6 +47,7 @@ class ModelInfo:
         vae: The autoencoder's class.
         fills_masks: Whether it fills in masked parts of a picture: the denoiser is told mask and picture, in channels
             beside the latents.
+        told_size: Whether the denoiser is told a picture's size, and where in it a view lies.
         takes_guidance: Whether the denoiser takes the guidance scale as an input, in place of a second pass (LCM).
         most_clip_skip: How many last layers of the text encoders can be left out; None if not known.
         patch: Latent pixels along one side of the denoiser's token; 1 for UNets.
@@ -78,6 +79,7 @@ class ModelInfo:
     latents_std: tuple[float, ...] = ()
     vae: str = "AutoencoderKL"
     fills_masks: bool = False
+    told_size: bool = False
     takes_guidance: bool = False
     most_clip_skip: int | None = None
     patch: int = 1

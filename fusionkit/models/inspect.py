@@ -221,6 +221,7 @@ def _of_configs(source: str, configs: ModelConfigs, parameters: Mapping[str, int
         latents_std=tuple(vae.latents_std or ()) if moments else (),
         vae=vae.kind,
         fills_masks=family.fills({**told, **denoiser.model_dump()}, vae.channels),
+        told_size=family.told_size(told),
         takes_guidance=family.takes_scale(told),
         most_clip_skip=_most_clip_skip(configs),
         patch=family.patch,

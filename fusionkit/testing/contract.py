@@ -70,6 +70,7 @@ class PluginContract:
         passes_are_exact: Whether `forward_passes` says exactly how many views go through a denoiser; False where how
             many depends on the latents, and it says the most that there can be.
         keeps_coverage: Whether it works on any size that the latent factor divides.
+        kinds: Which of the tiny models it is tested on: those that it suits, where `check` refuses others.
         imports_lightly: Whether importing its module leaves torch, numpy and diffusers alone, as a quick start needs.
     """
 
@@ -84,6 +85,7 @@ class PluginContract:
     keeps_unit_variance: ClassVar[bool] = True
     passes_are_exact: ClassVar[bool] = True
     keeps_coverage: ClassVar[bool] = True
+    kinds: ClassVar[Sequence[Kind]] = KINDS
     imports_lightly: ClassVar[bool] = True
 
     def test_neutral_options_change_nothing(self) -> None:
@@ -91,7 +93,7 @@ class PluginContract:
         if self.neutral is None:
             raise SkipTest(f"'{self.plugin.plugin_name}' says of no options that they change nothing")
         fields = {"models": self.models, **self.fields, "size": self.neutral_size}
-        for kind in KINDS:
+        for kind in self.kinds:
             without = tiny_run(self.before, kind, **{**fields, "models": self.models[:1]})
             difference = _largest(tiny_run([*self.before, self.plugin(**self.neutral)], kind, **fields), without)
             assert difference == 0, (
@@ -102,7 +104,7 @@ class PluginContract:
         """What is tested acts: its latents differ from those of the run without the plugin."""
         if not self.changes_latents:
             raise SkipTest(f"'{self.plugin.plugin_name}' only looks on")
-        for kind in KINDS:
+        for kind in self.kinds:
             without = tiny_plan(self.before, kind, self.models[:1], **self.fields)
             changes = self._has("decode", "encode") and (
                 _there_and_back(self._plan(kind), kind) != _there_and_back(without, kind)
@@ -113,7 +115,7 @@ class PluginContract:
 
     def test_answers_fit(self) -> None:
         """Every hook's answer has the shape, type and device that the loop expects, and is finite."""
-        for kind in KINDS:
+        for kind in self.kinds:
             watch, _ = self._watched(kind)
             for hook, tensor in watch.tensors():
                 assert bool(tensor.isfinite().all()), f"{kind}: hook '{hook}' answered values that are not finite"
@@ -123,7 +125,7 @@ class PluginContract:
         """Pictures and latents fit at any size, are the same twice, and as without it where its options are neutral."""
         if not self._has("decode", "encode"):
             raise SkipTest(f"'{self.plugin.plugin_name}' neither decodes nor encodes")
-        for kind, size in product(KINDS, SIZES):
+        for kind, size in product(self.kinds, SIZES):
             pictures = [_there_and_back(self._plan(kind, size=size), kind) for _ in range(2)]
             assert pictures[0] == pictures[1], f"{kind}, {size}: one canvas, decoded and encoded twice, differs"
             if self.neutral is not None:
@@ -134,7 +136,7 @@ class PluginContract:
 
     def test_forward_passes_are_as_said(self) -> None:
         """Of every group at every step, as many views go through a denoiser as `forward_passes` says."""
-        for kind in KINDS:
+        for kind in self.kinds:
             passes = self._watched(kind)[0].passes
             plan = self._plan(kind)
             # As before a run: groups have no latents yet.
@@ -164,7 +166,7 @@ class PluginContract:
 
     def test_inputs_are_not_changed(self) -> None:
         """No hook writes into what it was given, or into what the plugins before it answered."""
-        for kind in KINDS:
+        for kind in self.kinds:
             watch, _ = self._watched(kind)
             assert not watch.faults, f"{kind}: {'; '.join(dict.fromkeys(watch.faults))}"
 
@@ -172,7 +174,7 @@ class PluginContract:
         """The seed decides the latents: no other randomness, and no memory of the run before."""
         import torch
 
-        for kind in KINDS:
+        for kind in self.kinds:
             plugin = self._plugin()
             results = []
             for other_seed in (1, 2):
@@ -189,7 +191,7 @@ class PluginContract:
 
     def test_goes_on_after_every_step(self) -> None:
         """A run that ends after any step, and goes on from a checkpoint, gives the same latents to the last bit."""
-        for kind in KINDS:
+        for kind in self.kinds:
             whole = whole_run(self._plan(kind), kind)
             plugins: list[Plugin] = []
 
@@ -215,7 +217,7 @@ class PluginContract:
 
     def test_batch_size_changes_nothing(self) -> None:
         """Views one at a time, two at a time or all at once give the same latents, but for rounding."""
-        for kind in KINDS:
+        for kind in self.kinds:
             alone, *others = (
                 tiny_run([*self.before, self._plugin()], kind, self.models, **{**self.fields, "batch_size": size})
                 for size in (1, 2, 64)
@@ -252,7 +254,7 @@ class PluginContract:
         """No canvas has a hole, and views are the same whenever they are asked for."""
         if not self.keeps_coverage:
             raise SkipTest(f"'{self.plugin.plugin_name}' does not claim to cover every size")
-        for kind, size in product(KINDS, SIZES):
+        for kind, size in product(self.kinds, SIZES):
             try:
                 plan = self._plan(kind, size=size)
             except (CanvasError, RecipeError) as error:
@@ -270,7 +272,7 @@ class PluginContract:
             raise SkipTest(f"'{self.plugin.plugin_name}' does not claim to cover every size")
         for size in SIZES[2:]:
             try:
-                tiny_plan([*self.before, self._plugin(), _Ring()], "sd", self.models, **{**self.fields, "size": size})
+                self._plan(self.kinds[0], after=[_Ring()], size=size)
             except (CanvasError, RecipeError) as error:
                 raise AssertionError(f"{size[0]}x{size[1]}, a ring along both axes: {error}") from error
 
@@ -278,7 +280,7 @@ class PluginContract:
         """The starting noise, and the noise of the steps where the plugin makes it, have variance 1 within 2%."""
         if not self.keeps_unit_variance:
             raise SkipTest(f"'{self.plugin.plugin_name}' does not claim to keep the noise's variance")
-        plan = self._plan("sd")
+        plan = self._plan(self.kinds[0])
         stage = plan.stages[0]
         stage.models = {name: tiny_model("sd", seed) for seed, name in enumerate(self.models)}
         stage.model = stage.models[self.models[0]]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, WithJsonSchema
 
-from fusionkit import Field, Plugin, StagePlan, hookimpl
+from fusionkit import Field, Plugin, Stage, StagePlan, hookimpl
 from fusionkit.recipe import Size
 from fusionkit.recipe.problems import shown
 
@@ -44,6 +44,15 @@ class SizeConditioning(Plugin):
         description="What is told: a size such as 1024x1024, or 'first' for that of the first stage. Views begin where "
         "they would in a picture of that size.",
     )
+
+    @hookimpl
+    def check(self, stage: Stage) -> list[str]:
+        """Models of which none is told a size, so that it would change nothing."""
+        if stage.index or any(info.told_size for info in stage.infos.values()):
+            return []
+        names = " and ".join(f"'{info.name}'" for info in stage.infos.values())
+        told = f"{names} {'is' if len(stage.infos) == 1 else 'are'} told no picture's size, as SDXL is"
+        return [f"{self.plugin_name}: {told}; it would change nothing, so leave it out"]
 
     @hookimpl(wrapper=True)
     def plan_stages(self) -> Generator[None, list[StagePlan], list[StagePlan]]:

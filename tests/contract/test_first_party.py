@@ -254,7 +254,7 @@ class TestSizeConditioning(PluginContract):
     options = {"size": "64x64"}
     neutral = {"size": "64x64"}
     neutral_size = (64, 64)
-    changes_latents = False  # of a model that is told no size
+    kinds = ("sdxl",)
     fields = {"steps": 2}
 
 

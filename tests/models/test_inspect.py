@@ -38,6 +38,7 @@ def test_a_folder(kind: str) -> None:
     assert info.prediction_type == "epsilon"
     assert info.parameters == {"sd": 502371, "sdxl": 714547}[kind]
     assert (info.unet_channels, info.vae_channels) == (16, 8)
+    assert info.told_size == (kind == "sdxl")
 
 
 def test_a_pipeline_is_known_as_its_folder_is(kind: str) -> None:
@@ -244,6 +245,7 @@ def test_single_files_by_their_header(tmp_path: Path, keys: dict[str, Any], expe
 
     assert (info.kind, info.window, info.scheduler, info.prediction_type) == expected
     assert (info.channels, info.factor, info.fills_masks) == (4, 8, keys[IN][1] == 9)
+    assert info.told_size == (info.kind == "sdxl")
     assert info.parameters == sum(torch.zeros(shape).numel() for shape in keys.values())
     assert make_scheduler(info, None, 5, "cpu").name == info.scheduler
 

@@ -139,7 +139,7 @@ def test_restrained_dilation_is_re_dilation_of_the_way_in() -> None:
     assert {layer.partition(".resnets")[0] for layer in found[1:]} == {"down_blocks.2", "mid_block"}
 
 
-def test_sdxl_is_told_the_first_stages_size_and_sd_nothing() -> None:
+def test_sdxl_is_told_the_first_stages_size_and_of_sd_it_is_refused() -> None:
     plugins: list[Plugin] = [ProgressiveUpscaling(), SizeConditioning()]
     plan = tiny_plan(plugins, "sdxl", size=(128, 256))
     assert [(stage.plan.size, stage.told) for stage in plan.stages[1:]] == [
@@ -157,7 +157,12 @@ def test_sdxl_is_told_the_first_stages_size_and_sd_nothing() -> None:
     assert given.stages[0].told == (96, 64)
     assert SizeConditioning(size="96x64").options() == {"size": "96x64"}
     fields: dict[str, Any] = {"size": (96, 96), "steps": 1}
-    assert tiny_run([SizeConditioning(size="32x32")], **fields).equal(tiny_run([], **fields))
+    with pytest.raises(RecipeError) as caught:
+        tiny_plan([SizeConditioning(size="32x32")], **fields)
+    assert caught.value.problems == [
+        "size-conditioning: 'StableDiffusionPipeline' is told no picture's size, as SDXL is; it would change nothing, "
+        "so leave it out"
+    ]
     assert not tiny_run([SizeConditioning(size="32x32")], "sdxl", **fields).equal(tiny_run([], "sdxl", **fields))
 
 

@@ -92,6 +92,7 @@ class Family:
         patch: Latent pixels along one side of the denoiser's token.
         packs: Whether the denoiser takes tokens, of `patch` x `patch` latent pixels each, and not latents.
         prediction: What the denoiser answers: "flow_prediction", "epsilon", "v_prediction" or "sample".
+        crops: Whether the denoiser is told the picture's size, and where in it a view lies.
         window: (width, height) in pixels, where the configuration does not tell what it was trained at.
         defaults: Recipe fields that suit the family, by their YAML names.
         half: The type of 16 bits that it is run in on a GPU.
@@ -125,6 +126,7 @@ class Family:
     patch: ClassVar[int] = 2
     packs: ClassVar[bool] = False
     prediction: ClassVar[str] = "flow_prediction"
+    crops: ClassVar[bool] = False
     window: ClassVar[tuple[int, int]] = (1024, 1024)
     defaults: ClassVar[Mapping[str, Any]] = {}
     half: ClassVar[str] = "bfloat16"
@@ -181,6 +183,10 @@ class Family:
         It is an input of the denoiser, or of no meaning to one that is distilled from guided answers.
         """
         return bool(config.get("guidance_embeds"))
+
+    def told_size(self, config: Mapping[str, Any]) -> bool:
+        """Whether a denoiser is told the picture's size, by a model's settings."""
+        return self.crops
 
     def defaults_of(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """Recipe fields that suit a model, by its settings: the family's, unless it is one that is distilled, say."""

@@ -28,7 +28,7 @@ class CogView4(Family):
     reads = {"tokenizer": 1024}
     defaults = {"guidance-scale": 5.0, "steps": 50}
     # What its processor makes of a mask, 0 and 1, is added to the scores, and so masks nothing (diffusers 0.42).
-    one_length = True
+    one_length, crops = True, True
     # Measured: 10.3 at a width of 240.
     maps, text_tokens, parameters = 12, 224, 16_000_000_000
 

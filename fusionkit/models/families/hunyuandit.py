@@ -26,10 +26,14 @@ class HunyuanDiT(Family):
     left_out = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
     widths = {"cross_attention_dim": "text_encoder", "cross_attention_dim_t5": "text_encoder_2"}
     reads = {"tokenizer_2": 256}
-    prediction, half, text_first = "v_prediction", "float16", None
+    prediction, half, text_first, crops = "v_prediction", "float16", None, True
     defaults = {"guidance-scale": 5.0, "steps": 50}
     # Measured: 12.9 at a width of 256.
     maps, text_tokens, parameters = 15, 333, 3_600_000_000
+
+    def told_size(self, config: Mapping[str, Any]) -> bool:
+        """1.2 is told none."""
+        return bool(config.get("use_style_cond_and_image_meta_size", True))
 
     def sigmas(self, steps: int) -> None:
         """It is no flow."""

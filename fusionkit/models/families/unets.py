@@ -93,7 +93,6 @@ class UNetFamily(Family):
     """A family whose denoiser is a `UNet2DConditionModel`.
 
     Attributes:
-        crops: Whether the denoiser is told where a view lies in the picture, and the picture's size.
         projects: Whether the denoiser itself brings the text's tokens to the length that its layers take.
     """
 
@@ -102,7 +101,6 @@ class UNetFamily(Family):
     reads = {}
     patch, half, text_first = 1, "float16", None
     prediction = "epsilon"  # where the scheduler's configuration is silent, which is what tells
-    crops: ClassVar[bool] = False
     projects: ClassVar[bool] = False
 
     def suits(self, config: Mapping[str, Any]) -> bool:

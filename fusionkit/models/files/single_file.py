@@ -112,6 +112,7 @@ def inspect_header(source: str, single: SingleFile) -> ModelInfo | None:
     return ModelInfo(
         name=source,
         kind=family.kind,
+        told_size=family.crops,
         parameters=sum(map(prod, shapes.values())),
         denoiser_parameters=sum(prod(shape) for name, shape in shapes.items() if name.startswith(DENOISER)),
         **told,

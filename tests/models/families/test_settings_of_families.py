@@ -16,7 +16,7 @@ from tiny_hunyuandit import UNTOLD
 from tiny_krea2 import CASES as KREA
 from tiny_krea2 import DISTILLED as KREA_DISTILLED
 from tiny_ovis import CASES as OVIS
-from tiny_parts import Case
+from tiny_parts import Case, made
 
 from fusionkit import Fusion, RecipeError
 from fusionkit.loop.stage import Patches
@@ -40,6 +40,12 @@ def test_one_window_of_a_familys_other_models_is_the_plain_pipeline(other: Case)
     assert theirs.std() > 0.3
     assert apart(ours, theirs) <= 1e-4
     assert model.forward_passes == 6 * model.info.passes(4.0)
+
+
+def test_who_is_told_a_pictures_size() -> None:
+    told = {case.kind for case in made() if model_of(case).info.told_size}
+    assert told - {"kolors"} == {"cogview4", "hunyuandit"}
+    assert not model_of(UNTOLD).info.told_size
 
 
 def test_distilled_models_take_few_steps_and_no_second_pass(tmp_path: Path) -> None:
