@@ -71,7 +71,7 @@ def sd3_transformer(net: Any) -> dict[str, torch.Tensor]:
     for end in ("weight", "bias"):
         found |= {f"{theirs}.{end}": weights[f"{ours}.{end}"] for ours, theirs in _SD3.items()}
         found[f"context_embedder.{end}"] = weights[f"context_embedder.{end}"]
-        found[f"final_layer.adaLN_modulation.1.{end}"] = _swapped(weights[f"norm_out.linear.{end}"])
+        found[f"final_layer.adaLN_modulation.1.{end}"] = swapped(weights[f"norm_out.linear.{end}"])
     for number in range(layers):
         inner = {
             name.removeprefix(start): each
@@ -91,11 +91,11 @@ def _block(weights: Mapping[str, torch.Tensor], *, last: bool) -> list[tuple[str
         for ours_, theirs in _BLOCK.items():
             if (name := f"{ours_}.{end}") in weights:
                 swap = last and ours_ == "norm1_context.linear"
-                found.append((f"{theirs}.{end}", _swapped(weights[name]) if swap else weights[name]))
+                found.append((f"{theirs}.{end}", swapped(weights[name]) if swap else weights[name]))
     return found
 
 
-def _swapped(weights: torch.Tensor) -> torch.Tensor:
+def swapped(weights: torch.Tensor) -> torch.Tensor:
     return torch.cat(weights.chunk(2)[::-1])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from flux_file import converted_at, flux_transformer
 from on_families import apart, run, stage_on
 from one_file import (
     clip_weights,
@@ -120,6 +121,19 @@ def test_a_transformer_in_its_makers_layout(folder_of: Callable[[Any], Path], tm
         path = write(tmp_path / f"{case.name}.safetensors", inner(layout(case.make().transformer)))
         same_picture(loaded(path, base), case.make())
         assert set(layers_of_model(str(path)).values()) == {None}
+
+
+@pytest.mark.parametrize("of", [CHROMA[0], DEV, SCHNELL], ids=str)
+def test_a_transformer_in_the_layout_of_flux(of: Any, folder_of: Callable[[Any], Path], tmp_path: Path) -> None:
+    """As `flux1-dev.safetensors` is; diffusers' converter knows the width of the real ones alone."""
+    net = of.make().transformer
+    path = write(tmp_path / "net.safetensors", flux_transformer(net))
+    assert inspect_model(str(path), base=str(folder_of(of))).kind == of.kind
+    with converted_at(net):
+        ours = loaded(path, folder_of(of)).pipe.transformer.state_dict()
+    assert ours.keys() == net.state_dict().keys()
+    assert all(torch.equal(ours[name], each) for name, each in net.state_dict().items())
+    assert set(layers_of_model(str(path)).values()) == {None}
 
 
 @pytest.fixture(scope="module")
