@@ -214,7 +214,7 @@ def sheet(out: Path, numbers: Sequence[int], settings: Sequence[str], path: Path
         for column, setting in enumerate(settings):
             one = Image.fromarray(picture(out, setting, number)).resize((side, side), Image.Resampling.NEAREST)
             whole.paste(one, (column * (side + gap), row * (side + gap)))
-    whole.quantize(256).convert("RGB").save(path, lossless=True, quality=100, method=6)
+    whole.save(path, quality=90, method=6)
 
 
 def main() -> None:
