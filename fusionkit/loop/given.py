@@ -14,7 +14,7 @@ WHOLE = 2**18
 """Numbers of the largest tensor that is compared whole."""
 
 # A plugin may add its own to these while the denoiser is asked.
-_MAY_BE_SET = ("prompts", "controls", "left_out")
+_MAY_BE_SET = ("prompts", "controls", "image_prompts", "left_out")
 # What is a tensor. Not `denoised`: `step` tells the clean estimate through the answer of `fuse`.
 _OF_GROUPS, _OF_FUSED = ("weights", "noise", "latents", "prediction"), ("prediction", "noise")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from fusionkit.loop.stage import Patches, Stage, Step
+    from fusionkit.loop.stage import ImagePrompt, Patches, Stage, Step
     from fusionkit.loop.views import Wrap
 
 
@@ -39,6 +39,8 @@ class ModelInfo:
         block_out_channels: Channels of each of the denoiser's blocks, finest first; empty if not known.
         convolutions: Names of its 3x3 convolutions in ResNet blocks, down- and upsamplers; empty of a transformer.
         cross_attention: Where the denoiser's down and up blocks look at the text: divisors of the latents' sides.
+        text_layers: Names of a UNet's layers that look at the text: of its down blocks, its up blocks, and its middle;
+            empty of a transformer, or if not known.
         attention_layers: How many layers of the denoiser do; 0 if not known.
         denoiser_parameters: Number of weights of the denoiser alone; 0 if not known.
         scaling_factor: What the VAE's latents are multiplied by; 0 if not known.
@@ -72,6 +74,7 @@ class ModelInfo:
     block_out_channels: tuple[int, ...] = ()
     convolutions: tuple[str, ...] = ()
     cross_attention: tuple[int, ...] = ()
+    text_layers: tuple[str, ...] = ()
     attention_layers: int = 0
     denoiser_parameters: int = 0
     scaling_factor: float = 0.0
@@ -251,6 +254,17 @@ class Model(Protocol):
 
     def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the model's type and on its device; loaded once."""
+
+    def image_prompt(self, adapter: Any, encoder: Any, pictures: Sequence[Image]) -> ImagePrompt:
+        """Pictures that the denoiser can look at beside the prompt, everywhere and at a scale of 1.
+
+        The adapter is loaded once and kept; the encoder is loaded for pictures that are new, and freed.
+
+        Args:
+            adapter: What is known of the network that lets the denoiser look at pictures.
+            encoder: What is known of the one that sees them.
+            pictures: In RGB; they are looked at together.
+        """
 
     def encode(self, image: Image, wrap: Wrap = "") -> Tensor:
         """A picture, whose edges may meet, as scaled latents, (1, C, H, W), float32; the VAE's mean."""

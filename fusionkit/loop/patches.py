@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,26 @@ class Masked:
 
 
 @dataclass(frozen=True)
+class ImagePrompt:
+    """Pictures that the denoiser's layers look at beside the prompt; each view as far as its part of a mask says.
+
+    Args:
+        layers: Of each layer that looks at the text, by its name, what lets it look at the pictures as well, loaded, as
+            the model adapter calls it.
+        tokens: What is looked at, (2, L, D): where the prompt is heard, and where it is not.
+        scales: What each of the layers' answer is multiplied by, by its name; those at 0 may be left out.
+        mask: Where on the canvas, (1, 1, H, W) in pixels of the picture, 0..1; None is everywhere.
+        part: Only views that are told of this part of the picture look, as `Told.part` names it; empty is all.
+    """
+
+    layers: Mapping[str, Any] = field(repr=False)
+    tokens: Tensor = field(repr=False)
+    scales: Mapping[str, float] = field(default_factory=dict)
+    mask: Tensor | None = field(default=None, repr=False)
+    part: str = ""
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """Views of a group that are not to be predicted, and who fills them in.
 
@@ -103,6 +123,7 @@ class Patches:
         prompts: P prompts.
         prediction: The model's guided output for each view, (P, C, h, w).
         controls: Images that steer the prediction; a plugin adds its own around `noise_prediction`.
+        image_prompts: Pictures that the denoiser looks at beside the prompt; likewise.
         left_out: What plugins leave out, each by `narrowed` or `only`; a view is predicted where none leaves it out.
         told: What each of the P views is told in place of what the recipe says; empty where that is nothing.
         origin: The plugin that added the group, as the loop notes it: `patches.origin is self` in one's own groups.
@@ -118,6 +139,7 @@ class Patches:
     prompts: Sequence[str | Prompt] = ()
     prediction: Tensor = field(default=None, repr=False)  # type: ignore[assignment]
     controls: tuple[Control, ...] = ()
+    image_prompts: tuple[ImagePrompt, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     told: tuple[Told, ...] = ()
     origin: object = field(default=None, repr=False, compare=False)

@@ -13,6 +13,7 @@ from fusionkit.loop.finite import Facts, check_finite
 from fusionkit.loop.noise import generator, keyed_noise
 from fusionkit.loop.patches import Control as Control
 from fusionkit.loop.patches import Fused as Fused
+from fusionkit.loop.patches import ImagePrompt as ImagePrompt
 from fusionkit.loop.patches import LeftOut as LeftOut
 from fusionkit.loop.patches import Masked as Masked
 from fusionkit.loop.patches import Patches as Patches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -15,7 +15,7 @@ from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.embedded import embedded_models, why_missing
 from fusionkit.models.families import family_of_pipeline
-from fusionkit.models.families.unets import unet_convolutions
+from fusionkit.models.families.unets import unet_convolutions, unet_text_layers
 from fusionkit.models.files.autoencoders import Vae
 from fusionkit.models.files.configs import TextEncoder, parsed
 from fusionkit.models.files.denoisers import Transformer, UNet
@@ -238,6 +238,13 @@ def _of_unet(unet: UNet) -> dict[str, Any]:
         "block_out_channels": tuple(unet.block_out_channels),
         "convolutions": unet_convolutions(len(unet.block_out_channels), unet.layers_per_block),
         "cross_attention": _cross_attention(unet, len(unet.block_out_channels)),
+        "text_layers": unet_text_layers(
+            *_blocks(unet, len(unet.block_out_channels)),
+            unet.layers_per_block,
+            unet.transformer_layers_per_block,
+            unet.reverse_transformer_layers_per_block,
+            unet.mid_block_type,
+        ),
     }
 
 
@@ -274,11 +281,15 @@ def _most_clip_skip(configs: ModelConfigs) -> int | None:
 
 def _cross_attention(unet: UNet, blocks: int) -> tuple[int, ...]:
     """The divisors of the latents' sides at which a denoiser's down and up blocks look at the text."""
+    down, up = _blocks(unet, blocks)
+    return tuple(sorted({2**i for row in (down, reversed(up)) for i, kind in enumerate(row) if "CrossAttn" in kind}))
+
+
+def _blocks(unet: UNet, blocks: int) -> tuple[Sequence[str], Sequence[str]]:
+    """The classes of a UNet's down and up blocks."""
     # What a configuration leaves out is as in Stable Diffusion 1.
     attending = ("CrossAttnDownBlock2D",) * (blocks - 1)
-    down = unet.down_block_types or (*attending, "DownBlock2D")
-    up = unet.up_block_types or ("UpBlock2D", *attending)
-    return tuple(sorted({2**i for row in (down, reversed(up)) for i, kind in enumerate(row) if "CrossAttn" in kind}))
+    return unet.down_block_types or (*attending, "DownBlock2D"), unet.up_block_types or ("UpBlock2D", *attending)
 
 
 def _up_to_date(configs: ModelConfigs) -> ModelConfigs:

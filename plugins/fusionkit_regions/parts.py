@@ -15,7 +15,7 @@ Measure = Annotated[int | float, BeforeValidator(finite)]
 Softness = Annotated[Number, Field(ge=0, le=1e6)]
 
 
-def _in_one_unit(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def in_one_unit(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     sides = box[2:]
     if min(sides) <= 0:
         raise ValueError(f"a box is [left, top, width, height], and none of {list(sides)} may be 0 or less")
@@ -30,6 +30,10 @@ def _in_one_unit(box: tuple[float, float, float, float]) -> tuple[float, float, 
 def in_pixels(box: tuple[float, ...]) -> bool:
     """Whether a box, or the middle of one, is in pixels: in shares of the picture its last two are at most 1."""
     return max(box[-2:]) > 1
+
+
+Sides = Annotated[tuple[Measure, Measure, Measure, Measure], AfterValidator(in_one_unit)]
+"""Left, top, width and height of a box, in pixels of the finished picture, or in shares of it."""
 
 
 class Region(Part):
@@ -86,7 +90,7 @@ class Region(Part):
 class Boxed(Part):
     """A place that is a rectangle."""
 
-    box: Annotated[tuple[Measure, Measure, Measure, Measure], AfterValidator(_in_one_unit)] = Field(
+    box: Sides = Field(
         description="Left, top, width and height, in pixels of the finished picture, or in shares of it such as "
         "[0.5, 0, 0.5, 1]."
     )

@@ -52,7 +52,18 @@ def in_shares(box: Sequence[float], picture: tuple[int, int]) -> Shares:
 
 def spans(stage: Stage, box: Shares) -> tuple[Span, Span]:
     """The rows and the columns of a box on the stage's canvas."""
-    (rows, columns), wrap = stage.canvas, stage.wrap
+    return spans_on(stage.canvas, stage.wrap, box)
+
+
+def spans_on(canvas: tuple[int, int], wrap: str, box: Shares) -> tuple[Span, Span]:
+    """The rows and the columns of a box on a canvas of (H, W), in its pixels, whichever these are.
+
+    Args:
+        canvas: Its size.
+        wrap: Along which axes it is a ring.
+        box: The box.
+    """
+    rows, columns = canvas
     left, top, width, height = box
     return _span(top, height, rows, "y" in wrap), _span(left, width, columns, "x" in wrap)
 

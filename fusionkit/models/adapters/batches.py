@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.loop.canvas import crop_pixels
-from fusionkit.loop.stage import Control, Patches, Prompt
+from fusionkit.loop.stage import Control, ImagePrompt, Patches, Prompt
 
 if TYPE_CHECKING:
     from fusionkit.loop.stage import Stage
@@ -34,6 +34,7 @@ class Batch:
         beside: What the denoiser is told in channels beside the latents, (P, E, h, w); None for nothing.
         conditional: Whether the first of its rows have the prompts; not where they are the other half alone.
         scale: The guidance scale, the same for all of its views.
+        shown: Pictures that the denoiser looks at, each with the views' own parts of its mask, or None.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Batch:
     beside: Tensor | None = None
     conditional: bool = True
     scale: float = 1.0
+    shown: Sequence[tuple[ImagePrompt, Tensor | None]] = ()
 
     @property
     def halves(self) -> int:
@@ -75,6 +77,7 @@ def batches_of(
     controls: Sequence[tuple[Control, Tensor]],
     factor: int,
     beside: Tensor | None = None,
+    shown: Sequence[tuple[ImagePrompt, Tensor | None]] = (),
 ) -> Iterator[Batch]:
     """A group in batches of neighbours.
 
@@ -88,13 +91,15 @@ def batches_of(
         controls: Each with what it is shown of the whole canvas, (1, C, H factor, W factor).
         factor: Pixels of that along one side of a latent pixel.
         beside: What the denoiser is told in channels beside the latents, (P, E, h, w).
+        shown: Pictures that the denoiser looks at, each with the views' own parts of its mask, or None.
     """
     apart = [(key, scale, len(pair)) for key, scale, pair in zip(keys, scales, pairs, strict=True)]
     for number, part in enumerate(_slices(apart, size)):
         views = list(patches.views[part])
         hints = [(control, crop_pixels(hint, views, factor)) for control, hint in controls]
         own = None if beside is None else beside[part]
-        yield Batch(number, views, pairs[part], latents[part], hints, own, scale=scales[part.start])
+        seen = [(prompt, None if mask is None else mask[part]) for prompt, mask in shown]
+        yield Batch(number, views, pairs[part], latents[part], hints, own, scale=scales[part.start], shown=seen)
 
 
 def _slices(keys: Sequence[Hashable], size: int) -> Iterator[slice]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from fusionkit.errors import ModelError
 from fusionkit.loop.canvas import gather
 from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
 from fusionkit.loop.model import LayerPatch, ModelInfo, NetInfo, TextToken
 from fusionkit.loop.partly import chosen, spread
-from fusionkit.loop.stage import Control, Patches, Stage, Step
+from fusionkit.loop.stage import Control, ImagePrompt, Patches, Stage, Step
 from fusionkit.loop.told import scales_of
 from fusionkit.loop.views import View
 from fusionkit.models.adapters.batches import (
@@ -29,15 +30,20 @@ from fusionkit.models.adapters.batches import (
     texts_of,
     together,
 )
+from fusionkit.models.adapters.looking import BY, cut, layer_patches, looking
 from fusionkit.models.adapters.pictures import PictureModel
 from fusionkit.models.adapters.steering import check_hints
 from fusionkit.models.controlnet import load_controlnet
 from fusionkit.models.families import FAMILIES
+from fusionkit.models.image_prompts.loaded import ImagePrompts
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.noising import Bridge, bridge_between
 from fusionkit.models.patching import Patches as LayerPatches
-from fusionkit.models.patching import layers_like
+from fusionkit.models.patching import layers_like, plain
 from fusionkit.models.sharing import Turns
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class DiffusersModel(PictureModel):
@@ -76,6 +82,8 @@ class DiffusersModel(PictureModel):
         self.batches: dict[tuple[int, int], int] = {}
         self._controlnets: dict[NetInfo, Any] = {}
         self._patches = LayerPatches()
+        self._processors: dict[Any, Any] = {}
+        self._image_prompts = ImagePrompts()
 
     @property
     def denoiser(self) -> Any:
@@ -187,6 +195,17 @@ class DiffusersModel(PictureModel):
             self._controlnets[info] = load_controlnet(info, self.device, self.dtype)
         return self._controlnets[info]
 
+    def image_prompt(self, adapter: Any, encoder: Any, pictures: Sequence[Image]) -> ImagePrompt:
+        """Pictures that the denoiser can look at beside the prompt; as `Model.image_prompt` says.
+
+        Raises:
+            ModelError: The denoiser is no UNet, or weights can't be loaded.
+        """
+        if self.family.denoiser != "unet":
+            raise ModelError(f"IP-Adapters of UNets can't be used with {self.family.title} models")
+        self.turns.take(self.pipe)
+        return self._image_prompts.made(adapter, encoder, pictures, plain(self.denoiser), self.device, self.dtype)
+
     @abstractmethod
     def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
         """The text encoder's answer to one prompt, each tensor with a first axis of 1."""
@@ -282,7 +301,8 @@ class DiffusersModel(PictureModel):
         beside = self.beside(stage, patches.views) if self.info.fills_masks else None
         found = []
         keys = list(map(self.key, pairs))
-        for batch in batches_of(patches, pairs, noisy, size, keys, scales, whole, factor, beside):
+        shown = cut(stage, patches)
+        for batch in batches_of(patches, pairs, noisy, size, keys, scales, whole, factor, beside, shown):
             scale = batch.scale
             halves = self.answers(stage, bridge, batch if half is None else only(batch, half), scale)
             if len(halves) > 1 and scale > 1 and not self._guides_plainly:
@@ -319,10 +339,19 @@ class DiffusersModel(PictureModel):
         self.conditional_rows = len(batch.views) if batch.conditional else 0
         conditions = self.conditions(stage, views, embeddings, scale)
         beside = None if batch.beside is None else batch.beside.repeat(batch.halves, 1, 1, 1)
-        output = self.forward(bridge.into(inputs), bridge.timestep, stage, conditions, controls, beside)
+        with self._looking(batch):
+            output = self.forward(bridge.into(inputs), bridge.timestep, stage, conditions, controls, beside)
         self.conditional_rows = 0
         note_finite(stage, output, f"the prediction of {self._name(stage)}", partial(self._instead, stage, inputs))
         return output.float().chunk(batch.halves)
+
+    def _looking(self, batch: Batch) -> AbstractContextManager[None]:
+        """A context in which the denoiser looks at the pictures that a batch is shown."""
+        like = torch.empty(0, device=self.device, dtype=self.dtype)
+        rows = looking(batch.shown, len(batch.views), batch.halves, batch.conditional, like)
+        if rows is None:
+            return nullcontext()
+        return self.patched(layer_patches(plain(self.denoiser), rows, self._processors), BY)
 
     def _instead(self, stage: Stage, inputs: Tensor) -> str:
         """What to change where a prediction is not finite."""

@@ -7,7 +7,16 @@ from typing import Any
 
 from fusionkit.models.families.base import ADAPTERS
 from fusionkit.models.families.in_file import VAE, InFile, Shapes
-from fusionkit.models.families.unets import BETAS, FIRST, TEXT, UNetFamily, fills_in_file, is_xl, whole_file
+from fusionkit.models.families.unets import (
+    BETAS,
+    FIRST,
+    TEXT,
+    UNetFamily,
+    fills_in_file,
+    is_xl,
+    unet_text_layers,
+    whole_file,
+)
 
 
 class Sd(UNetFamily):
@@ -51,6 +60,9 @@ class Sd(UNetFamily):
             **whole_file(shapes, side, (320, 640, 1280, 1280), config, why=", which the file does not tell"),
             "cross_attention_dim": width,
             "cross_attention": (1, 2, 4),
+            "text_layers": unet_text_layers(
+                (*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"), ("UpBlock2D", *("CrossAttnUpBlock2D",) * 3), 2, 1
+            ),
             "scaling_factor": 0.18215,
             "most_clip_skip": layers,
         }

@@ -7,7 +7,7 @@ from typing import Any
 
 from fusionkit.models.families.base import ADAPTERS
 from fusionkit.models.families.in_file import VAE, InFile, Shapes
-from fusionkit.models.families.unets import BETAS, FIRST, UNetFamily, is_xl, whole_file
+from fusionkit.models.families.unets import BETAS, FIRST, UNetFamily, unet_text_layers, is_xl, whole_file
 
 # Marks of models that were trained from SDXL: EDM's statistics, and empty tensors.
 _EDM, _EDM_V, _V, _ZERO_SNR = "edm_mean", "edm_vpred.sigma_max", "v_pred", "ztsnr"
@@ -47,6 +47,12 @@ class Sdxl(UNetFamily):
             **whole_file(shapes, 1024, (320, 640, 1280), _scheduler(shapes), why=why),
             "cross_attention_dim": 2048,
             "cross_attention": (2, 4),
+            "text_layers": unet_text_layers(
+                ("DownBlock2D", *("CrossAttnDownBlock2D",) * 2),
+                (*("CrossAttnUpBlock2D",) * 2, "UpBlock2D"),
+                2,
+                (1, 2, 10),
+            ),
             # An EDM model scales by tensors, of which the header tells the shapes alone.
             "scaling_factor": 0.0 if _EDM in shapes else 0.13025,
             "most_clip_skip": 11,

@@ -89,6 +89,10 @@ def projects_text(config: Mapping[str, Any]) -> bool:
     return kind == "text_proj" or (kind is None and length is not None)
 
 
+_MIDDLE = "UNetMidBlock2DCrossAttn"
+_ATTENDING = ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D", _MIDDLE)
+
+
 class UNetFamily(Family):
     """A family whose denoiser is a `UNet2DConditionModel`.
 
@@ -195,6 +199,50 @@ def unet_convolutions(blocks: int, layers: int | Sequence[int]) -> tuple[str, ..
         names += _resnets(f"up_blocks.{block}", count + 1)
         names += [f"up_blocks.{block}.upsamplers.0.conv"] * (block < blocks - 1)
     return tuple(names)
+
+
+def unet_text_layers(
+    down: Sequence[str], up: Sequence[str], layers: Any, depths: Any, up_depths: Any = None, middle: Any = _MIDDLE
+) -> tuple[str, ...]:
+    """The names of a UNet's layers that look at the text, in the order in which diffusers lists them.
+
+    Nothing of a configuration whose numbers do not fit each other, which is not judged here.
+
+    Args:
+        down: The classes of its down blocks.
+        up: Those of its up blocks.
+        layers: ResNets of each down block, or of all of them; an up block has one more.
+        depths: Such layers in each transformer of a down block, or of all of them; an up block's are likewise, in the
+            reverse order.
+        up_depths: Of the up blocks, in their order, where a configuration tells.
+        middle: The class of its middle block.
+    """
+    try:
+        return tuple(_text_layers(down, up, layers, depths, up_depths, middle))
+    except (IndexError, TypeError):
+        return ()
+
+
+def _text_layers(
+    down: Sequence[str], up: Sequence[str], layers: Any, depths: Any, up_depths: Any, middle: Any
+) -> Iterator[str]:
+    blocks = len(down)
+    counts = [layers] * blocks if isinstance(layers, int) else list(layers)
+    deep = [depths] * blocks if isinstance(depths, int) else list(depths)
+    for number, kind in enumerate(down):
+        yield from _attending(f"down_blocks.{number}", kind, counts[number], deep[number])
+    for number, kind in enumerate(up):
+        own = up_depths[number] if up_depths is not None else deep[blocks - 1 - number]
+        yield from _attending(f"up_blocks.{number}", kind, counts[blocks - 1 - number] + 1, own)
+    yield from _attending("mid_block", middle, 1, deep[-1])
+
+
+def _attending(block: str, kind: str | None, count: int, depth: Any) -> list[str]:
+    if kind not in _ATTENDING:
+        return []
+    own = [depth] * count if isinstance(depth, int) else list(depth)
+    places = ((number, layer) for number in range(count) for layer in range(own[number]))
+    return [f"{block}.attentions.{number}.transformer_blocks.{layer}.attn2" for number, layer in places]
 
 
 def _resnets(block: str, count: int) -> list[str]:

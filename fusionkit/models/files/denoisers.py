@@ -99,6 +99,7 @@ class Denoiser(Config):
 class UNet(Denoiser):
     """A denoiser's configuration, with what text to image with SD or SDXL asks of it."""
 
+    mid_block_type: str | None = "UNetMidBlock2DCrossAttn"
     class_name: str | None = Field(default=None, alias="_class_name")
     diffusers_version: Any = Field(default=None, alias="_diffusers_version")
 

@@ -28,19 +28,30 @@ def called(lora: Lora) -> str:
 
 
 def find_lora(lora: Lora, *, download: bool) -> Path | None:
-    """The file of a LoRA; None of one on the hub that is not on this machine yet, where nothing is to be downloaded.
+    """The file of a LoRA, as `find_file` finds it; errors read on from `called`."""
+    return find_file(lora.path, lora.weight_name, download=download)
+
+
+def find_file(source: str, name: str | None, *, download: bool, what: str = "LoRA") -> Path | None:
+    """A file of weights; None of one on the hub that is not on this machine yet, where nothing is to be downloaded.
 
     What a path names is looked for on this machine alone if anything is there.
 
+    Args:
+        source: A file, a folder or a hub id.
+        name: The file's name within it; None where there is one alone.
+        download: Fetch it from the hub.
+        what: What it is, as the hub's errors call it.
+
     Raises:
-        ModelError: There is none, there are several, or it is no safetensors file; reads on from `called`.
+        ModelError: There is none, there are several, or it is no safetensors file; reads on from its name.
     """
-    path, name = Path(lora.path).expanduser(), lora.weight_name
+    path = Path(source).expanduser()
     if name is not None:
         _check_name(name)
-    if reason := refusal(lora.path):
-        if _HUB_ID.fullmatch(lora.path) and ".." not in lora.path:
-            return _on_hub(lora.path, name, download)
+    if reason := refusal(source):
+        if is_hub_id(source):
+            return _on_hub(source, name, download, what)
         raise ModelError(reason)
     if path.is_dir():
         return _in_folder(path, name)
@@ -52,9 +63,14 @@ def find_lora(lora: Lora, *, download: bool) -> Path | None:
         if name is not None and name != path.name:
             raise ModelError(f"is a file, and has no weight-name '{name}' in it")
         return path
-    if path.suffix == _SAFE or not _HUB_ID.fullmatch(lora.path) or ".." in lora.path:
+    if path.suffix == _SAFE or not is_hub_id(source):
         raise ModelError("no such file or folder")
-    return _on_hub(lora.path, name, download)
+    return _on_hub(source, name, download, what)
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a text can be an `owner/name` of the hub."""
+    return _HUB_ID.fullmatch(source) is not None and ".." not in source
 
 
 def _check_name(name: str) -> None:
@@ -75,20 +91,20 @@ def _in_folder(folder: Path, name: str | None) -> Path:
     return folder / _only([file.name for file in folder.glob(f"*{_SAFE}") if file.is_file()])
 
 
-def _on_hub(hub_id: str, name: str | None, download: bool) -> Path | None:
+def _on_hub(hub_id: str, name: str | None, download: bool, what: str) -> Path | None:
     if name is None:
         files = _listed(hub_id)
         if not files:
             if not download:
                 return None
-            hub_file(hub_id, f"pytorch_lora_weights{_SAFE}", None, what="LoRA")
+            hub_file(hub_id, f"pytorch_lora_weights{_SAFE}", None, what=what)
         name = _only([each for each in files if "/" not in each and each.endswith(_SAFE)])
     if (found := cached_file(hub_id, name)) is not None:
         return found
     there = [each for each in _listed(hub_id) if each.endswith(_SAFE)]
     if there and name not in there:
         raise ModelError(f"has no file '{name}'; it has {named(sorted(there), 8)}")
-    return hub_file(hub_id, name, None, what="LoRA") if download else None
+    return hub_file(hub_id, name, None, what=what) if download else None
 
 
 def _listed(hub_id: str) -> list[str]:

@@ -1,0 +1,75 @@
+"""What can be said against a picture as a prompt before a model loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fusionkit import Stage, picture_problems
+from fusionkit.errors import ModelError, did_you_mean
+from fusionkit.models.image_prompts.adapter import AdapterInfo, called, find_adapter, read_adapter
+from fusionkit.models.image_prompts.encoder import find_encoder
+from fusionkit.trust import no_download
+from fusionkit_ipadapter import blocks
+from fusionkit_regions import Regions
+from fusionkit_regions.checks import of_box, of_mask
+
+if TYPE_CHECKING:
+    from fusionkit_ipadapter.ip_adapter import IPAdapter
+
+
+def problems(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
+    """One line for each thing that makes no sense."""
+    for picture in plugin.pictures:
+        yield from picture_problems(picture, "picture")
+    unets = [info for info in stage.infos.values() if info.convolutions]
+    if not unets:
+        named = " and ".join(info.name for info in stage.infos.values())
+        yield f"it lets a UNet look at pictures, and {named} is a transformer; leave it out"
+        return
+    yield from _of_files(plugin, stage)
+    for layers in dict.fromkeys(info.text_layers for info in unets if info.text_layers):
+        yield from blocks.problems(plugin.scale, layers)
+    yield from _of_place(plugin, stage)
+
+
+def _of_files(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
+    adapter: AdapterInfo | None = None
+    try:
+        path = find_adapter(plugin.adapter, plugin.weight_name)
+        if path is not None:
+            adapter = read_adapter(plugin.adapter, plugin.weight_name, path)
+            named = called(plugin.adapter, plugin.weight_name)
+            for info in stage.infos.values():
+                yield from (f"{named} {line}" for line in adapter.misfits(info))
+        elif refused := no_download():
+            yield f"{called(plugin.adapter, plugin.weight_name)} {refused}"
+            return
+    except ModelError as error:
+        yield from str(error).splitlines()
+        return
+    try:
+        encoder = find_encoder(plugin.adapter, plugin.weight_name, plugin.encoder)
+        if adapter is not None and (misfit := encoder.misfit(adapter)):
+            yield misfit
+    except ModelError as error:
+        yield from str(error).splitlines()
+
+
+def _of_place(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
+    name = plugin.pictures[0].name
+    if plugin.box is not None:
+        yield from of_box(plugin.box, name, stage)
+    elif plugin.mask is not None:
+        yield from of_mask(plugin.mask, plugin.soft_border, name, stage)
+    if plugin.region is not None:
+        known = [each for other in stage.recipe.plugins if isinstance(other, Regions) for each in other.regions]
+        if not known:
+            yield f"region '{plugin.region}' is none: the recipe has no regions; use 'box' or 'mask'"
+        elif plugin.region not in known:
+            yield f"no region is called '{plugin.region}'{did_you_mean(plugin.region, known)}; there are {', '.join(known)}"
+    steps = stage.sampling_steps
+    if plugin.start >= plugin.end:
+        yield f"start {plugin.start:g} is not before end {plugin.end:g}"
+    elif not any(plugin.spans(index, steps) for index in range(steps)):
+        yield f"no step lies between start {plugin.start:g} and end {plugin.end:g} of {steps} steps; move them apart"
