@@ -6,8 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.testing.tiny import Kind, tiny_pipeline
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -19,12 +17,12 @@ WIDTH, PROJECTED, SIDE = 24, 20, 32
 _HEAD, _STD = 64, 0.4
 
 
-def save_tiny_adapter(folder: Path, kind: Kind = "sd", *, resampler: bool = False, seed: int = 0) -> Path:
-    """Write an IP-Adapter that fits a tiny pipeline, with its encoder beside it in `image_encoder`; answers its file.
+def save_tiny_adapter(folder: Path, unet: Any, *, resampler: bool = False, seed: int = 0) -> Path:
+    """Write an IP-Adapter that fits a UNet, with its encoder beside it in `image_encoder`; answers its file.
 
     Args:
         folder: Where to; made if it is not there.
-        kind: "sd" or "sdxl".
+        unet: The UNet of a pipeline, such as a tiny one's.
         resampler: Whether it looks at the encoder's own tokens, as those do that are called "plus".
         seed: Of the weights.
     """
@@ -35,7 +33,6 @@ def save_tiny_adapter(folder: Path, kind: Kind = "sd", *, resampler: bool = Fals
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
         torch.manual_seed(seed)
         _encoder().save_pretrained(folder / "image_encoder")
-        unet = tiny_pipeline(kind).unet
         width = unet.config.cross_attention_dim
         tensors = {f"image_proj.{key}": each for key, each in (_resampler if resampler else _projection)(width).items()}
         for number, name in enumerate(unet.attn_processors):
@@ -43,7 +40,7 @@ def save_tiny_adapter(folder: Path, kind: Kind = "sd", *, resampler: bool = Fals
                 features = unet.get_submodule(name.removesuffix(".processor")).to_q.in_features
                 for half in "kv":
                     tensors[f"ip_adapter.{number}.to_{half}_ip.weight"] = _STD * torch.randn(features, width)
-    path = folder / f"ip-adapter{'-plus' if resampler else ''}_tiny-{kind}.safetensors"
+    path = folder / f"ip-adapter{'-plus' if resampler else ''}.safetensors"
     save_file(tensors, path)
     return path
 
@@ -79,7 +76,7 @@ def _resampler(width: int) -> dict[str, Tensor]:
     import torch
 
     def linear(rows: int, columns: int) -> Tensor:
-        return torch.randn(rows, columns) / columns**0.5
+        return torch.randn(rows, columns) / float(columns**0.5)
 
     own = {
         "latents": torch.randn(1, 3, _HEAD),
@@ -101,9 +98,6 @@ def _resampler(width: int) -> dict[str, Tensor]:
             f"{forward}3.weight": linear(_HEAD, 4 * _HEAD),
         }
         norms = (f"{attention}norm1", f"{attention}norm2", f"{forward}0")
-        own |= {f"{norm}.{part}": fill(_HEAD) for norm in norms for part, fill in _NORM(torch)}
+        fills = {"weight": torch.ones, "bias": torch.zeros}
+        own |= {f"{norm}.{part}": fill(_HEAD) for norm in norms for part, fill in fills.items()}
     return own
-
-
-def _NORM(torch: Any) -> tuple[tuple[str, Any], ...]:
-    return ("weight", torch.ones), ("bias", torch.zeros)

@@ -42,7 +42,9 @@ def _numbers(value: Any) -> Any:
 def _number(value: Any) -> float:
     number = finite(value)
     if isinstance(number, bool) or not isinstance(number, (int, float)):
-        raise ValueError(f"must be a number, or numbers by block such as {{up: {{block_0: [0, 1, 0]}}}}, not {shown(value)}")
+        raise ValueError(
+            f"must be a number, or numbers by block such as {{up: {{block_0: [0, 1, 0]}}}}, not {shown(value)}"
+        )
     return float(number)
 
 

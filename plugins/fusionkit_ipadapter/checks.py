@@ -67,7 +67,8 @@ def _of_place(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
         if not known:
             yield f"region '{plugin.region}' is none: the recipe has no regions; use 'box' or 'mask'"
         elif plugin.region not in known:
-            yield f"no region is called '{plugin.region}'{did_you_mean(plugin.region, known)}; there are {', '.join(known)}"
+            hint = did_you_mean(plugin.region, known)
+            yield f"no region is called '{plugin.region}'{hint}; there are: {', '.join(known)}"
     steps = stage.sampling_steps
     if plugin.start >= plugin.end:
         yield f"start {plugin.start:g} is not before end {plugin.end:g}"

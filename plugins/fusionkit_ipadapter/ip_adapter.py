@@ -52,8 +52,8 @@ class IPAdapter(Plugin, name="ip-adapter"):
     """
 
     adapter: Source = Field(
-        description="The IP-Adapter, made for the recipe's family of models: a hub id such as h94/IP-Adapter, a folder, "
-        "or a .safetensors file."
+        description="The IP-Adapter, made for the recipe's family of models: a hub id such as h94/IP-Adapter, a "
+        "folder, or a .safetensors file."
     )
     weight_name: OptionalName = Field(
         default=None,

@@ -16,6 +16,11 @@ Softness = Annotated[Number, Field(ge=0, le=1e6)]
 
 
 def in_one_unit(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """A box whose numbers are all pixels, or all shares.
+
+    Raises:
+        ValueError: They are neither, or it has no width or height.
+    """
     sides = box[2:]
     if min(sides) <= 0:
         raise ValueError(f"a box is [left, top, width, height], and none of {list(sides)} may be 0 or less")

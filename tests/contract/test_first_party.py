@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fusionkit import Stage, hookimpl, recipes
-from fusionkit.testing import PluginContract, tiny_controlnet
+from fusionkit.loop.stage import ImagePrompt
+from fusionkit.testing import PluginContract, tiny_controlnet, tiny_model, tiny_pipeline, tiny_plan
+from fusionkit.testing.tiny import Kind
+from fusionkit.testing.tiny_adapter import save_tiny_adapter
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_cutdiffusion import CutDiffusion
 from fusionkit_elasticdiffusion import ElasticDiffusion
@@ -14,6 +19,7 @@ from fusionkit_fouriscale import FouriScale, FouriScaleGuidance
 from fusionkit_freescale import RestrainedDilation, ScaleFusion, SizeConditioning
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
 from fusionkit_hidiffusion import ResolutionAwareUNet, WindowedAttention
+from fusionkit_ipadapter import IPAdapter
 from fusionkit_multidiffusion import MultiDiffusion, Ring
 from fusionkit_pictures import ColourMatch, ExactSize, ImageToImage, Inpaint
 from fusionkit_regions import Regions
@@ -184,6 +190,36 @@ class TestControlNet(PluginContract):
     neutral = {"model": "tiny", "scale": 0}
     before = (ProgressiveUpscaling(),)
     imports_lightly = False  # the test's module, not the plugin's, which tests/plugins/test_annotators.py imports
+
+
+@lru_cache
+def tiny_image_prompt(kind: Kind, picture: Path) -> ImagePrompt:
+    """A picture as a tiny IP-Adapter shows it to a tiny model."""
+    with TemporaryDirectory() as folder:
+        adapter = save_tiny_adapter(Path(folder), tiny_pipeline(kind).unet)
+        (stage,) = tiny_plan((), kind).stages
+        stage.model = tiny_model(kind)
+        return IPAdapter(adapter=str(adapter), picture=picture).loaded(stage)
+
+
+class TinyIPAdapter(IPAdapter, name="ip-adapter"):
+    """With the adapter that fits the tiny model at hand."""
+
+    @hookimpl
+    def check(self) -> list[str]:
+        """Nothing: the adapter does fit."""
+        return []
+
+    def loaded(self, stage: Stage) -> ImagePrompt:
+        """By a tiny adapter of the model's kind."""
+        return tiny_image_prompt("sdxl" if stage.info.kind == "sdxl" else "sd", self.pictures[0])
+
+
+class TestIPAdapter(PluginContract):
+    plugin = TinyIPAdapter
+    options = {"adapter": "tiny", "picture": DRAWING, "box": (0.3, 0, 0.7, 0.6), "scale": 0.8}
+    neutral = {"adapter": "tiny", "picture": DRAWING, "scale": 0}
+    imports_lightly = False  # the test's module, not the plugin's
 
 
 class TestReDilation(PluginContract):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fusionkit import Fusion, Plugin
@@ -17,6 +18,7 @@ from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.models.load import load_pipeline
 from fusionkit.recipe import Recipe
 from fusionkit.testing.tiny import tiny_pipeline
+from fusionkit.testing.tiny_adapter import save_tiny_adapter
 
 CHECKPOINTS = Path(__file__).parents[1] / "golden" / "checkpoints"
 NET = CHECKPOINTS / "tiny-controlnet"
@@ -37,7 +39,19 @@ def tiny_xl() -> Any:
     return load_pipeline(str(CHECKPOINTS / "tiny-sdxl"), "sdxl", dtype=torch.float32)
 
 
-def scaled(plugin: Plugin, smaller: Callable[[int], int], photo: Path) -> Plugin:
+@lru_cache
+def tiny_adapter(kind: Any) -> Path:
+    """An IP-Adapter that fits the tiny model of a kind, in a folder that is gone when the process ends."""
+    unet = (tiny_xl() if kind == "sdxl" else tiny_pipeline("sd")).unet
+    folder = TemporaryDirectory()
+    ADAPTERS.append(folder)
+    return save_tiny_adapter(Path(folder.name), unet)
+
+
+ADAPTERS: list[Any] = []
+
+
+def scaled(plugin: Plugin, smaller: Callable[[int], int], photo: Path, kind: str) -> Plugin:
     """A plugin as it would be for a model of a smaller window; files that are the user's own are ours."""
     changes: dict[str, Any] = {}
     for name in IN_PIXELS:
@@ -45,6 +59,8 @@ def scaled(plugin: Plugin, smaller: Callable[[int], int], photo: Path) -> Plugin
             changes[name] = tuple(map(smaller, value)) if isinstance(value, tuple) else smaller(value)
     if plugin.plugin_name == "controlnet":
         changes["model"] = str(NET)
+    if plugin.plugin_name == "ip-adapter":
+        changes |= {"adapter": str(tiny_adapter(kind)), "picture": photo, "weight_name": None, "encoder": None}
     if plugin.plugin_name == "sync-diffusion":
         changes["loss"] = "tinyworld"
     if getattr(plugin, "from_", None) is not None:
@@ -60,13 +76,13 @@ def tiny(recipe: Recipe, photo: Path) -> tuple[Fusion, Recipe]:
     found = {name: _transformer(source) for name, source in sources.items()}
     fields = {name: getattr(recipe, name) for name in recipe.model_fields_set - OF_THE_MODEL}
     smaller: Callable[[int], int]
+    kind: Any = "sdxl" if any("xl" in source for source in sources.values()) else "sd"
     if all(found.values()):
         large = max(WINDOWS.get(str(module), 1024) for module in found.values())
         pipes = {name: import_module(str(module)).CASES[0].make() for name, module in found.items()}
         fields["window"] = (WINDOW, WINDOW)
         smaller = lambda pixels: round(pixels * WINDOW / large / TOKEN) * TOKEN  # noqa: E731
     else:
-        kind: Any = "sdxl" if any("xl" in source for source in sources.values()) else "sd"
         number = list(sources.values()).index
         pipes = {
             name: tiny_xl() if kind == "sdxl" else tiny_pipeline("sd", number(source))
@@ -75,7 +91,7 @@ def tiny(recipe: Recipe, photo: Path) -> tuple[Fusion, Recipe]:
         smaller = lambda pixels: pixels // SMALLER[kind]  # noqa: E731
     if "size" in fields or not any(is_hookimpl(type(plugin), "default_size") for plugin in recipe.plugins):
         fields["size"] = tuple(map(smaller, recipe.size))
-    fields["plugins"] = [scaled(plugin, smaller, photo) for plugin in recipe.plugins]
+    fields["plugins"] = [scaled(plugin, smaller, photo, kind) for plugin in recipe.plugins]
     return Fusion.from_pipes(pipes), Recipe(**fields)
 
 

@@ -1,8 +1,8 @@
-"""Pictures that a UNet looks at beside the prompt: each view by its own part of a mask, with diffusers' own attention."""
+"""Pictures that a UNet looks at beside the prompt, by diffusers' own attention; each view by its own part of a mask."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -110,10 +110,7 @@ def looking(
     first = 0 if conditional else 1
     return Looking(
         [prompt for prompt, _ in seen],
-        [
-            prompt.tokens[first : first + halves].to(like).repeat_interleave(views, 0)[:, None]
-            for prompt, _ in seen
-        ],
+        [prompt.tokens[first : first + halves].to(like).repeat_interleave(views, 0)[:, None] for prompt, _ in seen],
         [None if mask is None else mask.to(like).repeat(halves, 1, 1, 1) for _, mask in seen],
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fusionkit.models.families.base import ADAPTERS
 from fusionkit.models.families.in_file import VAE, InFile, Shapes
-from fusionkit.models.families.unets import BETAS, FIRST, UNetFamily, unet_text_layers, is_xl, whole_file
+from fusionkit.models.families.unets import BETAS, FIRST, UNetFamily, is_xl, unet_text_layers, whole_file
 
 # Marks of models that were trained from SDXL: EDM's statistics, and empty tensors.
 _EDM, _EDM_V, _V, _ZERO_SNR = "edm_mean", "edm_vpred.sigma_max", "v_pred", "ztsnr"

@@ -156,10 +156,10 @@ def _of_layers(shapes: Shapes, token_width: int, what: str) -> Iterator[int]:
     if sorted(found) != list(range(1, 2 * len(found), 2)):
         raise ModelError(f"{what} is not whole: of its layers there are the numbers {named(list(map(str, found)), 8)}")
     for number, pair in sorted(found.items()):
-        key, value = pair.get("k"), pair.get("v")
-        if key is None or key != value or len(key) != 2 or key[1] != token_width:
+        keys, values = pair.get("k"), pair.get("v")
+        if keys is None or keys != values or len(keys) != 2 or keys[1] != token_width:
             raise ModelError(f"{what} has keys and values that do not fit its tokens of {token_width}: layer {number}")
-        yield key[0]
+        yield keys[0]
 
 
 def called(source: str, name: str | None) -> str:

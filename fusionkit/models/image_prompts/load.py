@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
 from fusionkit.errors import ModelError
@@ -96,10 +97,12 @@ def encoded(
             image_encoder=seeing,
             feature_extractor=transformers.CLIPImageProcessor(size=encoder.side, crop_size=encoder.side),
         )
-        whole = adapter.info.kind == "projection"
+        tokens = None if adapter.info.kind == "projection" else True
         with torch.no_grad():
-            seen = diffusers.StableDiffusionPipeline.encode_image(eyes, list(pictures), device, 1, None if whole else True)
+            seen = diffusers.StableDiffusionPipeline.encode_image(eyes, list(pictures), device, 1, tokens)
             both = torch.stack([adapter.projection(each.to(dtype)).flatten(0, 1) for each in seen])
+    del seeing, eyes
+    clear_device_cache()
     check_finite(both, f"what the {what} sees", wider_type(dtype))
     return both
 
