@@ -40,7 +40,7 @@ from drawn.larger import (
     patch_content_prompts,
     vista_enlarged,
 )
-from drawn.panoramas import ROWS, guidance_map, once, outline, ring, rows, two_prompts, two_styles
+from drawn.panoramas import ROWS, guidance_map, image_prompt_masks, once, outline, ring, rows, two_prompts, two_styles
 from drawn.worlds import fifty_samples, tinyworld, vista_drawings
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "guided-upscaling": guided_upscaling,
     "image-to-image": image_to_image,
     "inpaint": inpaint,
+    "ip-adapter": image_prompt_masks,
     "larger-views": larger_views,
     "magicfusion-panorama": magicfusion_panorama,
     "magicfusion-shares": magicfusion_shares,
@@ -84,7 +85,15 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
 
 
 # Pictures of few colours, and those with small text, lose nothing; photographs and drawings are as good as they were.
-EXACT = {"guidance-map", "hero", "magicfusion-shares", "magicfusion-winners", "patch-content-prompts", "two-models"}
+EXACT = {
+    "guidance-map",
+    "hero",
+    "ip-adapter",
+    "magicfusion-shares",
+    "magicfusion-winners",
+    "patch-content-prompts",
+    "two-models",
+}
 
 
 # Soft colours, and sheets of many drawings.

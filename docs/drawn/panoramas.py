@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drawn.sheets import IMAGES, enlarged, plugins, run, sharpness, stacked
 
@@ -148,6 +148,34 @@ def outline() -> Image:
             "tinyworld/scenes with tinyworld/canny": enlarged(run(mountains, "outline-vista")),
         }
     )
+
+
+def image_prompt_masks() -> Image:
+    """The mask of a picture that is looked at in a box of a canvas, and each window's part of it."""
+    from PIL import Image, ImageOps
+
+    from fusionkit.loop.canvas import crop_pixels
+    from fusionkit.testing import tiny_plan
+    from fusionkit_ipadapter.places import mask_of
+    from fusionkit_multidiffusion import MultiDiffusion
+
+    plan = tiny_plan([MultiDiffusion(stride=32)], size=(192, 64))
+    (stage,) = plan.stages
+    (group,) = plan.hooks.ask("views", stage=stage, at=stage.steps[0])
+    mask = mask_of(stage, (0.4, 0.1, 0.35, 0.8), None, 24)
+    assert mask is not None
+
+    def drawn(values: Any) -> Image.Image:
+        grey = Image.fromarray((values[0] * 255).round().byte().numpy())
+        return ImageOps.expand(grey.resize((2 * grey.width, 2 * grey.height)), 1, 160)
+
+    windows = [drawn(each) for each in crop_pixels(mask, group.views, stage.factor)]
+    sheet = Image.new("RGB", (sum(each.width for each in windows) + 10 * (len(windows) - 1), 270), "white")
+    whole = drawn(mask[0])
+    sheet.paste(whole, ((sheet.width - whole.width) // 2, 0))
+    for number, window in enumerate(windows):
+        sheet.paste(window, (number * (window.width + 10), whole.height + 10))
+    return sheet
 
 
 def guidance_map() -> Image:
