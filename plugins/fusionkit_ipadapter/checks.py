@@ -11,8 +11,8 @@ from fusionkit.models.image_prompts.adapter import AdapterInfo, called, find_ada
 from fusionkit.models.image_prompts.encoder import find_encoder
 from fusionkit.trust import no_download
 from fusionkit_ipadapter import blocks
-from fusionkit_regions import Regions
-from fusionkit_regions.checks import of_box, of_mask
+from fusionkit_regions import Painted, Regions
+from fusionkit_regions.checks import box_problems, mask_problems
 
 if TYPE_CHECKING:
     from fusionkit_ipadapter.ip_adapter import IPAdapter
@@ -64,9 +64,9 @@ def _of_files(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
 def _of_place(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
     name = plugin.pictures[0].name
     if plugin.box is not None:
-        yield from of_box(plugin.box, name, stage)
+        yield from box_problems(plugin.box, name, stage)
     elif plugin.mask is not None:
-        yield from of_mask(plugin.mask, plugin.soft_border, name, stage)
+        yield from mask_problems(Painted(mask=plugin.mask), plugin.soft_border, name, stage)
     if plugin.region is not None:
         known = [each for other in stage.recipe.plugins if isinstance(other, Regions) for each in other.regions]
         if not known:

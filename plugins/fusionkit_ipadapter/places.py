@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from fusionkit_regions.masks import of_box, of_picture
@@ -29,7 +30,7 @@ def mask_of(stage: Stage, box: Sequence[float] | None, mask: Path | None, soft_b
     """
     if box is None and mask is None:
         return None
-    width, height = stage.plan.size
+    width, height = stage.frame
     canvas, whole = (height, width), stage.recipe.size
     soft = soft_border * height / whole[1], soft_border * width / whole[0]
     if box is not None:
@@ -37,4 +38,6 @@ def mask_of(stage: Stage, box: Sequence[float] | None, mask: Path | None, soft_b
     else:
         assert mask is not None
         found = of_picture(mask, canvas, soft, stage.wrap)
-    return torch.from_numpy(found)[None, None].to(stage.device)
+    # Beyond the picture the canvas goes on as it ends.
+    across, down = (side - own for side, own in zip(stage.plan.size, stage.frame, strict=True))
+    return torch.from_numpy(np.pad(found, ((0, down), (0, across)), mode="edge"))[None, None].to(stage.device)
