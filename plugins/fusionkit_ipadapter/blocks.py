@@ -22,8 +22,8 @@ def as_scale(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return _number(value)
     if not value or (unknown := [each for each in value if each not in SIDES]):
-        which = f"not {shown(unknown[0])}" if value else "and at least one of them is to be named"
-        raise ValueError(f"has the blocks 'down', 'mid' and 'up', {which}")
+        which = f"not {shown(unknown[0])}" if value else "and is empty"
+        raise ValueError(f"must name the blocks 'down', 'mid' or 'up', {which}")
     return {side: _number(each) if side == "mid" else _of_side(side, each) for side, each in value.items()}
 
 
@@ -31,7 +31,7 @@ def _of_side(side: str, value: Any) -> Any:
     if not isinstance(value, Mapping):
         return _numbers(value)
     if odd := next((name for name in value if not _BLOCK.fullmatch(str(name))), None):
-        raise ValueError(f"names its blocks of '{side}' as block_0, block_1, ..., not {shown(odd)}")
+        raise ValueError(f"must name the blocks of '{side}' as block_0, block_1, ..., not {shown(odd)}")
     return {name: _numbers(each) for name, each in value.items()}
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from fusionkit import Field, Patches, PicturePath, Plugin, Stage, StageCache, Step, hookimpl
 from fusionkit.loop.stage import ImagePrompt
+from fusionkit.pictures.picture import found
 from fusionkit.recipe import Number
+from fusionkit.recipe.problems import shown
 from fusionkit.recipe.values import OptionalName, Source
 from fusionkit_ipadapter import blocks
 from fusionkit_regions.parts import Sides, Softness
@@ -43,6 +46,25 @@ Scale = Annotated[
 ]
 
 
+def as_pictures(value: Any) -> Any:
+    """A path, or several, as they are found.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(value, (list, tuple)):
+        if not 1 <= len(value) <= MOST:
+            raise ValueError(f"takes 1 to {MOST} pictures, not {len(value)}")
+        return tuple(map(_as_picture, value))
+    return _as_picture(value)
+
+
+def _as_picture(value: Any) -> Path:
+    if not isinstance(value, (str, PurePath)):
+        raise ValueError(f"must be a picture's path, or a list of them, not {shown(value)}")
+    return found(Path(value))
+
+
 class IPAdapter(Plugin, name="ip-adapter"):
     """Show the denoiser pictures beside the prompt, everywhere or in a part of the canvas (arXiv 2308.06721, eq. 5).
 
@@ -59,7 +81,7 @@ class IPAdapter(Plugin, name="ip-adapter"):
         default=None,
         description="The file within it, where there are several, such as models/ip-adapter_sd15.safetensors.",
     )
-    picture: PicturePath | Annotated[tuple[PicturePath, ...], Field(min_length=1, max_length=MOST)] = Field(
+    picture: Annotated[Path | tuple[Path, ...], BeforeValidator(as_pictures)] = Field(
         description="The picture, or several that are looked at together; of each, the square in its middle."
     )
     encoder: Source | None = Field(
@@ -114,7 +136,7 @@ class IPAdapter(Plugin, name="ip-adapter"):
         return set()
 
     @property
-    def pictures(self) -> tuple[Any, ...]:
+    def pictures(self) -> tuple[Path, ...]:
         """Their paths."""
         return self.picture if isinstance(self.picture, tuple) else (self.picture,)
 
