@@ -48,7 +48,8 @@ def command(
 ) -> None:
     """Measure where a recipe's seconds go, its forward passes and its memory, on this machine.
 
-    RECIPE is a file, or the name of a bundled recipe (see 'fusionkit recipes'); of several prompts the first counts.
+    RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), or - for standard input; of several
+    prompts the first counts.
     Baselines are timed in turn with it, so that whatever else the machine does slows down all of them. --set and --seed
     change RECIPE; --device is for all.
     """

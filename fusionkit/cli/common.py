@@ -22,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _OUTPUT, _ERRORS = 1, 2
+_END = "Ctrl-Z and Enter" if os.name == "nt" else "Ctrl-D"
 
 DOWNLOAD = "--download fetches it"
 """How a user allows that the hub is asked for what a picture names."""
@@ -72,7 +73,7 @@ def given(
     """The same, with the pictures that it comes from.
 
     Args:
-        recipe: A file, the name of a bundled recipe, or a picture that carries one.
+        recipe: A file, the name of a bundled recipe, a picture that carries one, or `-` for standard input.
         sets: Changes, as of `--set`.
         download: Whether the hub may be asked for what a picture names.
         within: How long what pictures name is opened with care; None is until the command ends.
@@ -96,8 +97,24 @@ def given(
         from fusionkit.cli.from_picture import beside
 
         changes["output"] = beside(path)
-    file, carriers = aside(read_recipe, recipe, sets, changes, begin)
+    piped = _standard_input() if recipe == "-" else None
+    file, carriers = aside(read_recipe, recipe, sets, changes, begin, piped)
     return Given(file, carriers, limits[0].opened if limits else ())
+
+
+def _standard_input() -> str:
+    """The text of standard input; in a terminal, how to end it is said."""
+    from fusionkit.errors import RecipeError
+    from fusionkit.recipe.assemble import STANDARD_INPUT
+    from fusionkit.recipe.document import as_text
+    from fusionkit.recipe.limits import FILE_BYTES
+
+    source = sys.stdin
+    if source is None or source.closed:
+        raise RecipeError([f"{STANDARD_INPUT}: is closed; give a recipe's file"])
+    if source.isatty():
+        click.echo(f"reading a recipe from {STANDARD_INPUT}; {_END} ends it", err=True)
+    return as_text(source.buffer.read(FILE_BYTES + 1), STANDARD_INPUT)
 
 
 def _says_where(sets: Sequence[str], options: Mapping[str, Any]) -> bool:

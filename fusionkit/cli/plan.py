@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def command(recipe: str, sets: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Show what a recipe would do: stages, views, forward passes, coverage and memory, before anything is loaded.
 
-    RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), or a picture that carries one.
+    RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), a picture that carries one, or
+    - for standard input.
     """
     from fusionkit.cli.from_picture import tell_of
     from fusionkit.errors import FusionError, ModelError, RecipeError

@@ -56,9 +56,9 @@ def command(
 ) -> None:
     """Make the picture of a recipe.
 
-    RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), or a picture that fusionkit drew: its
-    recipe is inside. Everything is checked before the model loads. Ctrl-C ends the run and keeps what is finished, and
-    how far it came: --resume goes on from there.
+    RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), a picture that fusionkit drew, whose
+    recipe is inside, or - for a recipe from standard input. Everything is checked before the model loads. Ctrl-C ends
+    the run and keeps what is finished, and how far it came: --resume goes on from there.
     """
     from fusionkit.cli.from_picture import as_batched, check_kept, tell_of
     from fusionkit.errors import RecipeError

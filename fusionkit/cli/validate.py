@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Check recipes: everything that is wrong with them, without loading a model.
 
-    RECIPE is a file, the name of a bundled recipe or comparison (see 'fusionkit recipes'), or a picture that carries
-    one.
+    RECIPE is a file, the name of a bundled recipe or comparison (see 'fusionkit recipes'), a picture that carries one,
+    or - for a recipe from standard input.
     """
     from fusionkit.cli.from_picture import tell_of
     from fusionkit.comparison.document import find_comparison
@@ -47,7 +47,7 @@ def command(
 
     for name in recipes:
         try:
-            if (path := find_comparison(name)) is not None:
+            if name != "-" and (path := find_comparison(name)) is not None:
                 say(shown_path(path), checked(path, sets, seed, device))
                 continue
             with ExitStack() as within:

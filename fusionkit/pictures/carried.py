@@ -119,6 +119,7 @@ def read_recipe(
     sets: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     begin: Callable[[], object] = lambda: None,
+    piped: str | None = None,
 ) -> tuple[RecipeFile, Sequence[Carrier]]:
     """As `recipe.recipe_file.read_recipe`, of a file, a bundled recipe or a picture, which a file may extend, too.
 
@@ -128,6 +129,7 @@ def read_recipe(
         options: Values of options that have a flag of their own.
         begin: Called before what a picture's recipe names is looked for: the place to begin with `carried`, which lasts
             as long as what is done with the recipe.
+        piped: The recipe's text, where it comes from standard input and from no source.
 
     Returns:
         The recipe, and the pictures that were read for it.
@@ -136,4 +138,6 @@ def read_recipe(
         RecipeError: All problems, each with its place.
     """
     reader = Reader(begin)
+    if piped is not None:
+        return recipe_file.piped_recipe(piped, sets, options, reader, reader.placed), reader.carriers
     return recipe_file.read_recipe(source, sets, options, reader, reader.placed), reader.carriers

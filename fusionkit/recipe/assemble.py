@@ -26,6 +26,9 @@ _QUOTED = re.compile(r"""\s*(?:'(?:[^']|'')*'|"(?:[^"\\]|\\.)*")\s*""", re.DOTAL
 _LISTED = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
 
 
+STANDARD_INPUT = "standard input"
+"""What errors call a recipe that comes from there."""
+
 Change = tuple[str, Node]
 """One change to a recipe: a key such as `plugins.style-alignment.alpha`, and what it becomes."""
 
@@ -133,7 +136,8 @@ def extended(
     tree = dict(entries)
     if "settings" in tree or "vary" in tree:
         source = next(iter(tree.values())).place.source
-        raise RecipeError([f"{source}: is a comparison, not a recipe; run it with: fusionkit compare {source}"])
+        file = "FILE" if source == STANDARD_INPUT else source
+        raise RecipeError([f"{source}: is a comparison, not a recipe; run it with: fusionkit compare {file}"])
     extends = tree.pop("extends", None)
     if extends is None:
         return tree

@@ -43,6 +43,15 @@ def read_text(path: Path, name: str) -> str:
             raw = file.read(limits.FILE_BYTES + 1)
     except OSError as error:
         raise RecipeError([f"{name}: can't be read: {error.strerror or error}"]) from error
+    return as_text(raw, name)
+
+
+def as_text(raw: bytes, name: str) -> str:
+    """The bytes of a file in UTF-8, of which one more was read than there may be, as text.
+
+    Raises:
+        RecipeError: They are too many, or no UTF-8; `name` is what errors call the file.
+    """
     if len(raw) > limits.FILE_BYTES:
         raise RecipeError([f"{name}: is larger than {limits.FILE_BYTES:,} bytes"])
     try:

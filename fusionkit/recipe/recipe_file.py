@@ -14,6 +14,7 @@ from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
 from fusionkit.plugin import Plugin
 from fusionkit.recipe import limits
 from fusionkit.recipe.assemble import (
+    STANDARD_INPUT,
     Change,
     Reader,
     assembled,
@@ -97,6 +98,25 @@ def read_recipe(
     path = find_recipe(source)
     with pictures_beside(path.parent):
         return _checked(assembled(path, read=read), path.stem, shown_path(path), sets, options or {}, placed)
+
+
+def piped_recipe(
+    text: str,
+    sets: Sequence[str | Change] = (),
+    options: Mapping[str, Any] | None = None,
+    read: Reader = own_entries,
+    placed: Placed | None = None,
+) -> RecipeFile:
+    """As `read_recipe`, of the text of standard input.
+
+    Paths in it are from the working folder, and what it extends is looked for there.
+
+    Raises:
+        RecipeError: All problems, each with its place.
+    """
+    entries = mapping_of(parse_yaml(text, STANDARD_INPUT))
+    with pictures_beside(Path()):
+        return _checked(extended(entries, Path(), read=read), "recipe", STANDARD_INPUT, sets, options or {}, placed)
 
 
 def recipe_reader(path: Path) -> Callable[[Sequence[str | Change]], RecipeFile]:

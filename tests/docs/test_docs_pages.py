@@ -68,13 +68,15 @@ def check_python(block: Block, module: ModuleType) -> None:
 def check_bash(block: Block, module: ModuleType) -> None:
     subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
     for command in commands(block.tested_text):
-        words = shlex.split(command)
-        if block.skipped:
-            check_words(block, words)
-            continue
-        assert words[0] == "fusionkit", f"{block.where}: {command!r} can't be tested; say why with 'test: skip: ...'"
-        more = shlex.split(" ".join(block.said("add"))) if words[1] in ("run", "compare") else []
-        fusionkit(block, [*words[1:], *more])
+        printed = None
+        for piped in command.split(" | "):
+            words = shlex.split(piped)
+            if block.skipped:
+                check_words(block, words)
+                continue
+            assert words[0] == "fusionkit", f"{block.where}: {piped!r} can't be tested; say why with 'test: skip: ...'"
+            more = shlex.split(" ".join(block.said("add"))) if words[1] in ("run", "compare") else []
+            printed = fusionkit(block, [*words[1:], *more], printed)
 
 
 def check_words(block: Block, words: list[str]) -> None:
@@ -119,11 +121,17 @@ def check_yaml(block: Block, module: ModuleType) -> None:
         fusionkit(block, ["validate", str(path)])
 
 
-def fusionkit(block: Block, arguments: list[str]) -> str:
-    """Run the command line as its user would, and return all that it printed."""
+def fusionkit(block: Block, arguments: list[str], given: str | None = None) -> str:
+    """Run the command line as its user would, and return all that it printed.
+
+    Args:
+        block: Where the command stands.
+        arguments: The command's.
+        given: What comes from standard input.
+    """
     from fusionkit.cli import main
 
-    result = CliRunner().invoke(main, arguments)
+    result = CliRunner().invoke(main, arguments, input=given)
     expected = int(next(iter(block.said("fails")), 0))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
