@@ -23,7 +23,7 @@ from fusionkit.pictures.image import output_path, output_problems, recipe_proble
 from fusionkit.recipe.costs import cost_problems
 from fusionkit.recipe.schedulers import is_foreign
 from fusionkit.recipe.sizes import size_problems, step_problems
-from fusionkit.runs.notes import composition_notes, word_notes
+from fusionkit.runs.notes import composition_notes, picture_notes, word_notes
 from fusionkit.runs.plan import completed
 
 if TYPE_CHECKING:
@@ -118,10 +118,11 @@ def notes_without_torch(recipes: Sequence[Recipe], infos: Mapping[str, ModelInfo
         recipe = completed(recipes[0], info)
         hooks = Manager(recipe.plugins)
         plans = hooks.ask("plan_stages", recipe=recipe, info=info)
-        composition = composition_notes(stages_of(recipe, infos, named_scheduler(recipe, info), plans), hooks)
+        stages = stages_of(recipe, infos, named_scheduler(recipe, info), plans)
+        of_stages = [*composition_notes(stages, hooks), *picture_notes(stages)]
     except FusionError:  # what is wrong is told by whoever checks
-        composition = []
-    return [*composition, *word_notes(recipes, infos)]
+        of_stages = []
+    return [*of_stages, *word_notes(recipes, infos)]
 
 
 def _one_name_for_several(recipe: Recipe, paths: Sequence[Path]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit.errors import RecipeWarning
 from fusionkit.loop.stage import SCENE, Stage
+from fusionkit.pictures.picture import picture_size
 from fusionkit.recipe.prompt_syntax import parse
 from fusionkit.recipe.said import prompts_of
 
@@ -24,6 +25,9 @@ LARGER = 2.0
 """From so many times the model's own size, in both directions, one view has its things several times."""
 FREE = 0.8
 """Up to this strength a stage keeps the composition of the picture that it begins with."""
+
+CROPPED = 0.98
+"""From this share of a side on, what is cut off a picture is the rounding of sizes."""
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _MOST_WORDS, _NEAR = 6, 0.75
@@ -41,6 +45,28 @@ def composition_notes(stages: Iterable[Stage], hooks: Manager) -> list[str]:
         if line and not any(hooks.ask("keeps_composition", stage=stage)):
             return [line]
     return []
+
+
+def picture_notes(stages: Sequence[Stage]) -> list[str]:
+    """A line where a run begins with a picture that is cropped for it, or made smaller."""
+    first = stages[0]
+    (width, height), path = first.frame_at(first.plan.picture_size or first.plan.size), first.plan.picture
+    if path is None:
+        return []
+    across, down = picture_size(path)
+    scale, token = max(width / across, height / down), first.factor * first.info.patch
+    kept = min(across, round(width / scale)), min(down, round(height / scale))
+    # What is less than a token is left out of a picture, which then keeps its pixels.
+    if 0 <= across - width < token and 0 <= down - height < token:
+        return []
+    lost = [f"cropped to {kept[0]}x{kept[1]}"] if min(kept[0] / across, kept[1] / down) < CROPPED else []
+    lost += [f"made smaller, {width}x{height}"] if scale < 1 else []
+    if not lost:
+        return []
+    return [
+        f"picture '{path}' of {across}x{down} pixels is {' and '.join(lost)}; to keep all of it, leave 'size' out and "
+        f"add exact-size: {{from: {path}}}"
+    ]
 
 
 def word_notes(recipes: Sequence[Recipe], infos: Mapping[str, ModelInfo]) -> list[str]:

@@ -192,3 +192,19 @@ def test_python_is_warned_at_the_caller_s_line_and_the_plan_tells() -> None:
         fusion("a hill", progress=False)
         fusion("a hill", size=(160, 80), progress=False)
     assert [(str(each.message), each.category, each.filename) for each in said] == [(note, RecipeWarning, __file__)]
+
+
+def test_a_picture_that_is_cropped_or_made_smaller_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (640, 427)).save(path)
+    begin = plugin("image-to-image", from_=path)
+    was, keep = f"picture '{path}' of 640x427 pixels is", "to keep all of it, leave 'size' out and add exact-size"
+    (line,) = notes(begin, size=(256, 256))
+    assert line.startswith(f"{was} cropped to 427x427 and made smaller, 256x256; {keep}")
+    (line,) = notes(begin, size=(1280, 640))
+    assert line.startswith(f"{was} cropped to 640x320; {keep}")
+    (line,) = notes(plugin("progressive-upscaling", from_=path), size=(960, 640))
+    assert line.startswith(f"{was} made smaller, 128x88; {keep}")
+    # Its own size, which loses three rows and no scale; and sizes that keep its shape.
+    assert notes(begin, size=(640, 424)) == notes(begin, size=(1280, 856)) == []
+    assert notes(begin, plugin("exact-size", from_=path, times=2), size=(1280, 896)) == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionkit.cli.as_json import of_run, print_json
-from fusionkit.cli.common import aside, counted, table
+from fusionkit.cli.common import aside, counted, table, tell_notes
 from fusionkit.cli.from_picture import escaped
 from fusionkit.cli.keeping import Keeping
 from fusionkit.errors import Cancelled, FusionError, RecipeError
@@ -98,7 +98,7 @@ def _job(photo: Photo, how: Enlarging) -> Job:
 
 
 def told_of(found: Found) -> None:
-    """Say of an embedded model that it is a toy, and which photos are left out, on standard error."""
+    """Say of an embedded model that it is a toy, of prompts what they can't mean, and what is left out, on stderr."""
     toys = embedded_models()
     names = dict.fromkeys(spec.model for job in found.jobs for spec in job.file.recipes[0].specs.values())
     for name in names:
@@ -108,6 +108,12 @@ def told_of(found: Found) -> None:
                 f"model that was trained on photos",
                 err=True,
             )
+    said = set[tuple[str, str]]()
+    for job in found.jobs:
+        recipe = job.file.recipes[0]
+        if (key := (recipe.prompt, recipe.negative_prompt)) not in said:
+            said.add(key)
+            tell_notes(job.file, job.infos)
     for line in found.failed:
         click.echo(f"note: left out: {line}", err=True)
 
@@ -133,7 +139,7 @@ def show(found: Found, as_json: bool) -> None:
 
     plans = [(job, aside(_planned, job)) for job in found.jobs]
     if as_json:
-        told = [{"photo": str(job.photo.path), **aside(document, plan, job.file.recipes)} for job, plan in plans]
+        told = [{"photo": str(job.photo.path), **aside(document, plan, job.file.recipes, ())} for job, plan in plans]
         print_json({"photos": told, "failed": _failures(found)})
     elif len(plans) == 1 and not found.unfit:
         click.echo(aside(describe, plans[0][1], plans[0][0].file.recipes))
