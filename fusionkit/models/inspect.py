@@ -137,7 +137,7 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
     """What is known of a diffusers pipeline that its user already has.
 
     Raises:
-        ModelError: It is of no family that fusionkit can draw with.
+        ModelError: It is of no family that fusionkit can draw with, or its denoiser is told more than a prompt.
     """
     name = type(pipe).__name__
     family = family_of_pipeline(*(base.__name__ for base in type(pipe).__mro__))
@@ -165,6 +165,8 @@ def info_of_pipeline(pipe: Any) -> ModelInfo:
         },
         classes={},
     )
+    if problem := next(family.problems({**configs.told, **configs.denoiser.model_dump()}, configs.vae.channels), ""):
+        raise ModelError(f"a {name} {problem}")
     parameters = {part: sum(weights.numel() for weights in each.parameters()) for part, each in parts.items()}
     return _of_configs(name, configs, parameters)
 

@@ -184,6 +184,16 @@ def test_other_objects_are_no_pipelines() -> None:
         info_of_pipeline("a pipeline")
 
 
+def test_a_pipeline_whose_denoiser_is_told_more_than_a_mask() -> None:
+    from diffusers import UNet2DConditionModel
+
+    pipe = plain("sd")
+    config = {key: value for key, value in pipe.unet.config.items() if not key.startswith("_")}
+    pipe.unet = UNet2DConditionModel(**{**config, "in_channels": 8})
+    with pytest.raises(ModelError, match=r"^a StableDiffusionPipeline takes 8 channels, not the 4 of its latents: "):
+        info_of_pipeline(pipe)
+
+
 DEPTH = ("vae", "text_encoder", "tokenizer", "unet", "scheduler", "depth_estimator", "feature_extractor")
 
 

@@ -21,7 +21,7 @@ from fusionkit_multidiffusion import MultiDiffusion, Ring
 from fusionkit_pictures import ImageToImage
 
 
-@pytest.mark.parametrize(("kind", "scheduler"), [("sd", "ddim"), ("sdxl", "ddim"), ("sdxl", "euler")])
+@pytest.mark.parametrize(("kind", "scheduler"), [("sd", "ddim"), ("sd", "dpm++-2m"), ("sdxl", "euler")])
 def test_it_is_diffusers_own_image_to_image(tmp_path: Path, kind: Any, scheduler: str) -> None:
     pipe, picture = tiny_pipeline(kind), drawing(tmp_path / "picture.png", (64, 64))
     plan, latents = run_on(pipe, [ImageToImage(from_=picture), OfTheSeed()], scheduler=scheduler)

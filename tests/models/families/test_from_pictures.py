@@ -10,7 +10,6 @@ from on_families import apart
 from PIL import Image
 from tiny_chroma import CASES as CHROMA
 from tiny_flux import CASES as FLUX
-from tiny_flux2 import CASES as FLUX2
 from tiny_kolors import CASES as KOLORS
 from tiny_qwen_image import CASES as QWEN
 from tiny_sana import CASES as SANA
@@ -31,8 +30,8 @@ IMG2IMG = {
     "StableDiffusion3Img2ImgPipeline": SD3[0],
     "ZImageImg2ImgPipeline": Z_IMAGE[0],
 }
+# Without Chroma's, which fails by itself (diffusers 0.42), and Flux.2 klein's, which shows the picture to the denoiser.
 INPAINT = {
-    "Flux2KleinInpaintPipeline": FLUX2[0],
     "FluxInpaintPipeline": FLUX[1],
     "QwenImageInpaintPipeline": QWEN[0],
     "StableDiffusion3InpaintPipeline": SD3[1],
