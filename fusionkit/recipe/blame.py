@@ -13,7 +13,8 @@ def blamed(tree: Node, problem: str) -> Node:
     """The node of a recipe's tree that the words of a problem name; the tree itself where they name none.
 
     Its first words name an option, a plugin, or a model. Where the plugin's own option that it speaks of, or else a key
-    that it speaks of, was given on the command line or by another file, that is what its reader has to change.
+    that it speaks of, was given on the command line or by another file, that is what its reader has to change; of a
+    plugin that an extended recipe lists, a key of the recipe itself.
     """
     plugins = tree.value["plugins"].value if "plugins" in tree.value else []
     entries: dict[str, Node] = {str(plugin_name(entry)): entry for entry in plugins}
@@ -23,7 +24,8 @@ def blamed(tree: Node, problem: str) -> Node:
         if word in ("model", "models", "LoRA", "loras") and (found := _model(keys, problem)) is not None:
             return found
         if word in entries:
-            return _option(entries[word], keys, problem)
+            own = tree.place.source
+            return _option(entries[word], keys, problem, own if entries[word].place.source != own else "")
         if (name := "loras" if word == "LoRA" else word) in keys:
             return keys[name]
     return _given_later(keys, problem) or tree
@@ -33,27 +35,34 @@ def _model(keys: Mapping[str, Node], problem: str) -> Node | None:
     """The model that is named, or whose source or LoRA is; of two that don't fit, the later one."""
     models: dict[str, Node] = keys["models"].value if "models" in keys else {}
     for node in reversed(models.values()):
-        for inner in _scalars(node):
+        for inner in node.scalars():
             if f"'{inner.value}'" in problem:
                 return inner
     for name, node in reversed(models.items()):
         if f"'{name}'" in problem:
             return node
     for node in (keys[key] for key in ("loras", "model", "models") if key in keys):
-        for inner in _scalars(node):
+        for inner in node.scalars():
             if f"'{inner.value}'" in problem:
                 return node
     return keys.get("model", keys.get("models"))
 
 
-def _option(entry: Node, keys: Mapping[str, Node], problem: str) -> Node:
-    """An entry of the plugins, or what was given elsewhere than in it and is what the problem speaks of."""
+def _option(entry: Node, keys: Mapping[str, Node], problem: str, later: str) -> Node:
+    """An entry of the plugins, or what was given elsewhere than in it and is what the problem speaks of.
+
+    Args:
+        entry: The entry.
+        keys: The other keys of the recipe.
+        problem: The problem.
+        later: The file that extends the one of the entry; empty where that is none.
+    """
     options = entry.value[plugin_name(entry)].value if isinstance(entry.value, dict) else None
     if isinstance(options, dict):
         elsewhere = dict(_given_elsewhere(options, entry.place.source))
         if (found := _first_named(elsewhere, problem)) is not None:
             return found
-    return _given_later(keys, problem) or entry
+    return _given_later(keys, problem, later) or entry
 
 
 def _given_elsewhere(options: Mapping[str, Node], source: str) -> Iterator[tuple[str, Node]]:
@@ -65,20 +74,16 @@ def _given_elsewhere(options: Mapping[str, Node], source: str) -> Iterator[tuple
             yield from _given_elsewhere(node.value, source)
 
 
-def _given_later(keys: Mapping[str, Node], problem: str) -> Node | None:
-    """The key of the command line that a problem speaks of."""
-    return _first_named({key: node for key, node in keys.items() if node.place.source.startswith("--")}, problem)
+def _given_later(keys: Mapping[str, Node], problem: str, later: str = "") -> Node | None:
+    """The key that a problem speaks of, of the command line, or else of a file."""
+    for given in (lambda source: source.startswith("--"), lambda source: source == later):
+        found = _first_named({key: node for key, node in keys.items() if given(node.place.source)}, problem)
+        if found is not None:
+            return found
+    return None
 
 
 def _first_named(nodes: Mapping[str, Node], problem: str) -> Node | None:
     named = {key: re.search(rf"(?<![\w-]){re.escape(key)}(?![\w-])", problem) for key in nodes}
     spots = {key: found.start() for key, found in named.items() if found is not None}
     return nodes[min(spots, key=lambda key: spots[key])] if spots else None
-
-
-def _scalars(node: Node) -> list[Node]:
-    if isinstance(node.value, dict):
-        return [scalar for inner in node.value.values() for scalar in _scalars(inner)]
-    if isinstance(node.value, list):
-        return [scalar for inner in node.value for scalar in _scalars(inner)]
-    return [node]

@@ -40,6 +40,14 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
+    def scalars(self) -> list[Node]:
+        """The scalars in it, first to last; itself where it is one."""
+        if isinstance(self.value, dict):
+            return [scalar for inner in self.value.values() for scalar in inner.scalars()]
+        if isinstance(self.value, list):
+            return [scalar for inner in self.value for scalar in inner.scalars()]
+        return [self]
+
     def find(self, location: tuple[int | str, ...]) -> Node:
         """The node at a location, or the nearest one above it."""
         inner: Node | None = None

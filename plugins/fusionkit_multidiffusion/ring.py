@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Axes: TypeAlias = Literal["x", "y", "xy", "none"]
 """Along which axes the edges of the canvas meet, as a recipe writes it."""
-_NAMES = {"x": "width", "y": "height"}
+_LESS = {"x": "narrower", "y": "less high"}
 _GPANO = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:GPano="http://ns.google.com/photos/1.0/panorama/"
@@ -55,8 +55,8 @@ class Ring(Plugin):
         for axis, side, least in zip("xy", size, window, strict=True):
             if axis in self._wrap and side < least:
                 yield (
-                    f"the {_NAMES[axis]} of {side} pixels is less than the model's window of {least}, which would meet "
-                    f"itself along {axis}; use at least {least}"
+                    f"the size of {size[0]}x{size[1]} is {_LESS[axis]} than the model's window of {least} pixels, "
+                    f"which would meet itself along {axis}; use at least {least}"
                 )
         if self.panorama and self.axes != "x":
             yield f"a panorama of 360 degrees is a ring along x alone, and axes is '{self.axes}'"

@@ -18,6 +18,11 @@ prompt: a hill
 plugins:
   - saliency-noise-blending: {models: {scene: {}, rocket: {prompt: a rocket}}}
 """
+RING = """model: tinyworld/scenes
+prompt: a hill
+size: 128x64
+plugins: [ring]
+"""
 BLENDING = "plugins.saliency-noise-blending"
 CASES = [
     (ONE, "plugins.style-alignment.alpha=much", "'alpha' of style-alignment must be a number, not 'much'"),
@@ -40,6 +45,7 @@ CASES = [
     (ONE, "scheduler={ddim: 3}", "'scheduler' must have a mapping of options, such as ddim: {eta: 1.0}, not 3"),
     (ONE, "scheduler.ddim.eta=x", "scheduler 'ddim': 'eta' must be a number, not 'x'"),
     (ONE, "loras=[{path: a, scle: 1}]", "'loras.1' of a recipe has no option 'scle'; did you mean 'scale'?"),
+    (RING, "size=32x64", "ring: the size of 32x64 is narrower than the model's window of 64 pixels"),
     (ONE, "size=450x64", "size 450x64 is not divisible by 4, as tinyworld/scenes needs; try 448x64"),
     (TWO, f"{BLENDING}.models.rocket.k=0", "'models.rocket.k' of saliency-noise-blending must be more than 0, not 0"),
     (TWO, f"{BLENDING}.models.rocket.kk=0", "'models.rocket' of saliency-noise-blending has no option 'kk'; did you"),
@@ -77,3 +83,13 @@ def test_a_model_that_is_its_source_alone_can_be_given_a_key(fusionkit: Run) -> 
     assert ran.code == 2
     assert ran.err.startswith("--set models.rocket.loras: ")
     assert "nowhere" in ran.err
+
+
+def test_the_key_of_a_recipe_is_blamed_for_a_plugin_that_another_one_lists(fusionkit: Run) -> None:
+    Path("base.yaml").write_text(RING)
+    for own, blamed in (("size: 32x64\n", "r.yaml:2:7"), ("steps: 3\nplugins: [ring]\n", "r.yaml:3:11")):
+        Path("r.yaml").write_text(f"extends: base.yaml\n{own}")
+        if "size" not in own:
+            Path("base.yaml").write_text(RING.replace("128x64", "32x64"))
+        (line,) = fusionkit("validate", "r.yaml").err.splitlines()
+        assert line.startswith(f"{blamed}: ring: the size of 32x64 is narrower than the model's window")

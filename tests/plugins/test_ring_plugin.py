@@ -27,8 +27,8 @@ def test_a_ring_shorter_than_the_window_is_told_before_anything_loads() -> None:
     with pytest.raises(RecipeError) as caught:
         tiny_plan([Ring(axes="xy")], size=(128, 48))
     assert caught.value.problems == [
-        "ring: the height of 48 pixels is less than the model's window of 64, which would meet itself along y; use at "
-        "least 64"
+        "ring: the size of 128x48 is less high than the model's window of 64 pixels, which would meet itself along y; "
+        "use at least 64"
     ]
     # Along the other axis it may be as short as it likes.
     assert tiny_plan([Ring(axes="x")], size=(128, 48)).stages[0].wrap == "x"
