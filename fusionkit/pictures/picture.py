@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def found(path: Path) -> Path:
-    """A picture's path: from the working folder, or else beside the recipe that is being read.
+    """A picture's path: from the working folder, or else beside the recipe that names it.
 
     Raises:
         ValueError: No path can be so.
     """
     if problem := unfit_path(str(path)):
         raise ValueError(problem)
-    folder = recipe_folder()
+    folder = recipe_folder(str(path))
     # Unlike `Path.exists`, these answer for names that no file can have.
     if folder is None or refusal(path) or os.path.exists(path) or not os.path.exists(folder / path):
         return path

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
 from fusionkit.plugin import Plugin
@@ -26,17 +26,24 @@ from fusionkit.recipe.assemble import (
     set_option,
     shown_path,
 )
-from fusionkit.recipe.beside import pictures_beside
+from fusionkit.recipe.beside import pictures_beside, written_elsewhere
 from fusionkit.recipe.blame import blamed
 from fusionkit.recipe.document import parse_yaml
 from fusionkit.recipe.nodes import Node, Place
 from fusionkit.recipe.other_names import meant
 from fusionkit.recipe.problems import Location, complaints, options_of, shown
 from fusionkit.recipe.recipe import Recipe, plugin_entry, with_options
+from fusionkit.recipe.values import PromptText
 from fusionkit.registry import load
 
 Note = Callable[..., None]
 Placed = Callable[[Node], Node]
+
+
+class _Prompts(BaseModel):
+    """Several prompts, each of which is one of a recipe."""
+
+    prompt: list[PromptText]
 
 
 @dataclass(frozen=True)
@@ -227,7 +234,7 @@ def _build(root: Node) -> tuple[list[Recipe], list[str]]:
         else:
             fields[key] = node.plain()
     if "plugins" in fields:
-        fields["plugins"] = _plugins(root.value["plugins"], note)
+        fields["plugins"] = _plugins(root.value["plugins"], root.place.source, note)
     first, *others = _prompts(fields.pop("prompt", ""), note)
     try:
         recipe = Recipe.model_validate({**fields, "prompt": first})
@@ -248,14 +255,16 @@ def _prompts(value: Any, note: Note) -> list[str]:
             note(("prompt",), "'prompt' is an empty list; give at least one prompt")
         if len(value) > limits.PROMPTS:
             note(("prompt",), f"'prompt' has {len(value):,} prompts; the most are {limits.PROMPTS:,}")
-        for index, each in enumerate(value):
-            if not isinstance(each, str):
-                note(("prompt", index), f"'prompt.{index + 1}' must be text, not {shown(each)}")
-        return [each for each in value if isinstance(each, str)] or [""]
+        try:
+            return _Prompts(prompt=value).prompt or [""]
+        except ValidationError as error:
+            for each in complaints(error, _Prompts):
+                note(each.location, each.line)
+            return [""]
     return [value]
 
 
-def _plugins(entries: Node, note: Note) -> list[Plugin]:
+def _plugins(entries: Node, source: str, note: Note) -> list[Plugin]:
     if not isinstance(entries.value, list):
         extra = "; a mapping can only change the plugins of a recipe that is extended"
         found = "a mapping" if isinstance(entries.value, dict) else shown(entries.value)
@@ -286,10 +295,20 @@ def _plugins(entries: Node, note: Note) -> list[Plugin]:
             hint = did_you_mean(key, known) or f"; it has {', '.join(known) or 'none'}"
             note((*here, key), f"{name} has no option '{key}'{hint}", is_key=True)
         try:
-            plugins.append(with_options(kind, {key: value for key, value in options.items() if key in known}))
+            with written_elsewhere(_folders(entry, source)):
+                plugins.append(with_options(kind, {key: value for key, value in options.items() if key in known}))
         except PluginError as error:
             note(here, str(error), is_key=True)
         except ValidationError as error:
             for each in complaints(error, kind, name):
                 note((*here, *each.location), each.line, each.is_key)
     return plugins
+
+
+def _folders(node: Node, source: str) -> dict[str, Path]:
+    """Texts that were not written in the recipe itself but in a file that it extends, and in which folder that is."""
+    return {
+        str(Path(each.value)): Path(each.place.source).parent
+        for each in node.scalars()
+        if isinstance(each.value, str) and each.place.line and each.place.source != source
+    }

@@ -100,6 +100,11 @@ MISTAKES = {
         "a mapping can only change the plugins of a recipe that is extended",
     ),
     "empty prompt list": ("prompt: []", "r.yaml:1:9: 'prompt' is an empty list; give at least one prompt"),
+    "a later prompt of a list": (
+        "prompt: [a, b, '(c:99)']",
+        "r.yaml:1:16: 'prompt.3' has the weight 99 at 'c:99'; a weight is between -10 and 10, and brackets that are "
+        "meant as such are written \\( and \\)",
+    ),
     "prompt that is no text": ("prompt: [a, 7]", "r.yaml:1:13: 'prompt.2' must be text, not 7"),
     "key given twice": ("steps: 3\nsteps: 4", "r.yaml:2:1: 'steps' is given twice"),
     "empty file": ("", "r.yaml: is empty; a recipe has at least a model and a prompt"),

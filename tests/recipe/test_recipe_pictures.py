@@ -41,3 +41,36 @@ def test_a_picture_is_in_the_working_folder_or_else_beside_the_recipe(
     assert named() == recipe_folder / "a.png"
     Image.new("RGB", (64, 64)).save("a.png")
     assert named() == Path("a.png")
+
+
+def test_a_picture_lies_beside_the_recipe_that_names_it_also_where_another_one_extends_that(
+    recipe_folder: Path, tmp_path: Path
+) -> None:
+    (recipe_folder / "more").mkdir()
+    (recipe_folder / "base.yaml").write_text(
+        "model: tinyworld/scenes\nprompt: a hill\nplugins:\n  - image-to-image: {from: a.png}\n"
+    )
+    (recipe_folder / "more" / "r.yaml").write_text("extends: ../base.yaml\nsteps: 3\n")
+
+    def named(*sets: str) -> Path:
+        plugin: Any = load_recipes(recipe_folder / "more" / "r.yaml", sets)[0].plugins[0]
+        return Path(plugin.from_).resolve()
+
+    Image.new("RGB", (64, 64)).save(recipe_folder / "a.png")
+    assert named() == recipe_folder / "a.png"
+    Image.new("RGB", (64, 64)).save(recipe_folder / "more" / "a.png")
+    assert named() == recipe_folder / "a.png"
+    # What the other one names itself lies beside that.
+    assert named("plugins.image-to-image.from=a.png") == recipe_folder / "more" / "a.png"
+    (recipe_folder / "more" / "r.yaml").write_text("extends: ../base.yaml\nplugins:\n  image-to-image: {from: a.png}\n")
+    assert named() == recipe_folder / "more" / "a.png"
+    Image.new("RGB", (64, 64)).save("a.png")
+    assert named() == tmp_path / "work" / "a.png"
+
+
+def test_a_bundled_recipes_picture_is_found_where_a_file_extends_it(recipe_folder: Path) -> None:
+    (recipe_folder / "mine.yaml").write_text("extends: inpaint-vista\nsteps: 3\n")
+    plugins: Any = load_recipes(recipe_folder / "mine.yaml")[0].plugins
+    assert [plugin.from_.name for plugin in plugins if plugin.plugin_name == "inpaint" and plugin.from_.is_file()] == [
+        "lake.png"
+    ]
