@@ -60,6 +60,13 @@ class Plugin(BaseModel):
         """
         return None
 
+    def steers(self, stage: Any, at: Any, patches: Any) -> bool:
+        """Whether it adds pictures that steer the prediction of a group, `patches.controls`, at a step of a stage.
+
+        Known before the run, so that a plugin with which those do not go can say so in time.
+        """
+        return False
+
     def options(self) -> dict[str, Any]:
         """The options that differ from their defaults, by their YAML names, ready for a recipe."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -100,7 +100,7 @@ class ControlNet(Plugin, name="controlnet"):
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:
         """Add the control to the prediction of the windows, and take it off again."""
         others = patches.controls
-        if self._acts(stage, at, patches):
+        if self.steers(stage, at, patches):
             patches.controls = (*others, self._control.get(stage) or self._control.set(stage, self.control(stage)))
         try:
             return (yield)
@@ -135,7 +135,8 @@ class ControlNet(Plugin, name="controlnet"):
             return stage.laid(open_picture(Path(self.from_)))
         return stage.previous_picture
 
-    def _acts(self, stage: Stage, at: Step, patches: Patches) -> bool:
+    def steers(self, stage: Stage, at: Step, patches: Patches) -> bool:
+        """Whether it steers a group at a step: windows, while it is time, and where there is a picture."""
         has_picture = self.from_ != PREVIOUS or stage.has_previous
         return self.scale != 0 and patches.kind == "window" and has_picture and self._spans(at.index, at.total)
 

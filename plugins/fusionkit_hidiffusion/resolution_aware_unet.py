@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fusionkit import ModelInfo
 
+_CONTROLS = "a ControlNet adds features of the sizes that it changes; leave out one of the two"
 Sizes = dict[str, tuple[int, int]]
 FOUR_TIMES = 4
 """From so many times both of the model's sides on, HiDiffusion shrinks features twice over."""
@@ -63,8 +64,7 @@ class ResolutionAwareUNet(Plugin, name="resolution-aware-unet"):
         def alone(forward: Any, *args: Any, **kwargs: Any) -> Any:
             # Asked within the model: plugins further in may bring a ControlNet.
             if patches.controls:
-                problem = "a ControlNet adds features of the sizes that it changes; leave out one of the two"
-                raise RecipeError([f"{self.plugin_name}: {problem}"])
+                raise RecipeError([f"{self.plugin_name}: {_CONTROLS}"])
             return forward(*args, **kwargs)
 
         put = {name: self.put(info, at, patches.size) for name, info in unets(stage).items()}
@@ -73,6 +73,15 @@ class ResolutionAwareUNet(Plugin, name="resolution-aware-unet"):
                 layers["conv_in"] = LayerPatch(around=alone)
         with patched(stage, put, self.plugin_name):
             return (yield)
+
+    @hookimpl(wrapper=True)
+    def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, int, int]:
+        """The passes stay as they are; a plugin that brings a ControlNet is refused before the run."""
+        passes = yield
+        steering = [other.plugin_name for other in stage.recipe.plugins if other.steers(stage, at, patches)]
+        if steering and any(self.put(info, at, patches.size) for info in unets(stage).values()):
+            raise RecipeError([f"{self.plugin_name}: '{steering[0]}' can't steer what it draws: {_CONTROLS}"])
+        return passes
 
     def put(self, info: ModelInfo, at: Step, size: tuple[int, int]) -> dict[str, LayerPatch]:
         """The patches of a step, for views of (h, w) latent pixels; none of views of the model's size."""

@@ -13,14 +13,17 @@ import diffusers
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from fusionkit import ModelInfo, Plugin, RecipeError, Step
 from fusionkit.fusion import make_recipe
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
 from fusionkit.models.load import wrap_pipeline
+from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import execute, prepare
-from fusionkit.testing import tiny_pipeline, tiny_plan, tiny_run
+from fusionkit.testing import tiny_controlnet, tiny_pipeline, tiny_plan, tiny_run
+from fusionkit_accdiffusion import ControlNet
 from fusionkit_hidiffusion import ResolutionAwareUNet, WindowedAttention
 
 # The sizes of what the down blocks answer, and the up blocks, for a view of 16x16 latent pixels and a window of 8x8.
@@ -226,3 +229,24 @@ def test_a_transformer_is_one_line_before_it_loads(plugin: Plugin) -> None:
         prepare(plan.recipe, replace(info(), name="flux", convolutions=()))
     line = f"{plugin.plugin_name}: it changes layers of a UNet, and flux is a transformer; leave it out"
     assert caught.value.problems == [line]
+
+
+def test_a_controlnet_is_refused_before_anything_loads_where_both_would_act(tmp_path: Path) -> None:
+    tiny_controlnet("sd").save_pretrained(tmp_path / "net")
+    Image.new("RGB", (128, 128)).save(tmp_path / "a.png")
+
+    def plan(window: tuple[int, int] | None, **options: Any) -> RunPlan:
+        fields: Any = {"model": str(tmp_path / "net"), "annotator": "none", "from_": tmp_path / "a.png", **options}
+        plugins = [ResolutionAwareUNet(strided=0.5), ControlNet(**fields)]
+        return tiny_plan(plugins, size=(128, 128), steps=4, window=window)
+
+    with pytest.raises(RecipeError) as raised:
+        plan((128, 128))
+    assert raised.value.problems == [
+        "resolution-aware-unet: 'controlnet' can't steer what it draws: a ControlNet adds features of the sizes that "
+        "it changes; leave out one of the two"
+    ]
+    # Views of the model's own size stay as they are; and after half of the steps all do.
+    assert plan(None).forward_passes > 0
+    assert plan((128, 128), start=0.5).forward_passes == 8
+    assert plan((128, 128), scale=0.0).forward_passes == 8
