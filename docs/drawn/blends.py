@@ -167,7 +167,8 @@ def weighted_mean() -> Image:
     def weighed(poster: float, watercolour: float) -> Image:
         return run([f"{models}.poster={poster}", f"{models}.watercolour.weight={watercolour}"], vista)
 
-    reverse = [f"{models}.poster=0", f"{models}.watercolour.weight=1", f"{SPANS}.paint.weights={{poster: 1}}"]
+    reverse = [f"{models}.poster=0", f"{models}.watercolour.weight=1"]
+    reverse += [f"{SPANS}.paint.weights.{name}={weight}" for name, weight in (("poster", 1), ("watercolour", 0))]
     shares = {f"{100 - share}% and {share}%": weighed(1 - share / 100, share / 100) for share in (0, 25, 50, 75, 100)}
     others = {
         "poster first": run([], "weighted-mean-spans-vista"),
