@@ -395,7 +395,7 @@ def make_recipe(**fields: Any) -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        raise RecipeError(problems_of(error, Recipe)) from None
+        raise RecipeError(problems_of(error, Recipe, python=True)) from None
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

@@ -45,13 +45,14 @@ def command(
     to: Path | None,
     overwrite: bool,
     quiet: bool,
+    **shorthands: Any,
 ) -> None:
     """Measure where a recipe's seconds go, its forward passes and its memory, on this machine.
 
     RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), or - for standard input; of several
     prompts the first counts.
-    Baselines are timed in turn with it, so that whatever else the machine does slows down all of them. --set and --seed
-    change RECIPE; --device is for all.
+    Baselines are timed in turn with it, so that whatever else the machine does slows down all of them. --set, --seed,
+    --prompt, --steps and --size change RECIPE; --device is for all.
     """
     from fusionkit.bench.baselines import find, problems_of
     from fusionkit.pictures.files import unwritable, write_whole
@@ -66,7 +67,7 @@ def command(
             problems.extend(str(error).splitlines())
             return None
 
-    file = ask(lambda: read(recipe, sets, download, seed=seed, device=device))
+    file = ask(lambda: read(recipe, sets, download, seed=seed, device=device, **shorthands))
     infos = None if file is None else ask(aside, check_file, file)
     asked = [ask(find, name, {"device": device}) for name in names]
     baselines = [baseline for baseline in asked if baseline is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
@@ -28,12 +29,26 @@ DOWNLOAD = "--download fetches it"
 """How a user allows that the hub is asked for what a picture names."""
 
 
+class Seed(click.types.IntParamType):
+    """One seed; several are told where they belong."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        if isinstance(value, str) and re.fullmatch(r"\d+([,-]\d+)+", value.replace(" ", "")):
+            several = f"'{value}' is several seeds, of which each draws a picture: fusionkit run RECIPE --seeds {value}"
+            self.fail(several, param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def recipe_options(command: F) -> F:
     """The options of every command that reads a recipe."""
     for decorate in (
         click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ..."),
         click.option("--download", is_flag=True, help="Fetch the models that a picture names whose recipe is used."),
-        click.option("--seed", type=int, metavar="N", help="Another seed than the recipe's."),
+        click.option("--seed", type=Seed(), metavar="N", help="Another seed than the recipe's."),
+        click.option("--size", metavar="WxH", help="Another size, in pixels, such as 1024x128."),
+        click.option("--steps", type=int, metavar="N", help="Another number of steps."),
+        click.option("--prompt", metavar="TEXT", help="Another prompt than the recipe's."),
         click.option(
             "--set",
             "sets",

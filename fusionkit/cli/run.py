@@ -68,7 +68,11 @@ def command(
         output = os.path.join(output, "{recipe}-{seed}.png")
     if seeds is not None and options["seed"] is not None:
         raise RecipeError(["--seed and --seeds: give one of them"])
-    asked = given(recipe, sets, output=output, prompt=prompts_in(prompts), **options)
+    if prompts is not None:
+        if options["prompt"] is not None:
+            raise RecipeError(["--prompt and --prompts: give one of them"])
+        options["prompt"] = prompts_in(prompts)
+    asked = given(recipe, sets, output=output, **options)
     file = spread(asked.file, seeds, pick)
     infos = aside(check_file, file, skip_existing=skip_existing)
     check_kept(file, asked.carriers)

@@ -24,6 +24,7 @@ def command(
     device: str | None,
     download: bool,
     as_json: bool,
+    **shorthands: Any,
 ) -> None:
     """Check recipes: everything that is wrong with them, without loading a model.
 
@@ -48,10 +49,11 @@ def command(
     for name in recipes:
         try:
             if name != "-" and (path := find_comparison(name)) is not None:
-                say(shown_path(path), checked(path, sets, seed, device))
+                changes = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
+                say(shown_path(path), checked(path, [*sets, *changes], seed, device))
                 continue
             with ExitStack() as within:
-                asked = given(name, sets, download, within, seed=seed, device=device)
+                asked = given(name, sets, download, within, seed=seed, device=device, **shorthands)
                 file = asked.file
                 infos = aside(check_file, file)
                 recipe = completed(file.recipes[0], next(iter(infos.values())))

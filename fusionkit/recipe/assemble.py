@@ -265,8 +265,7 @@ def _changed(plugins: Node, changes: Mapping[str, Node], may_add: bool = True) -
             raise RecipeError([f"{change.key}: '{name}' is {names.count(name)} times in the recipe; change the file"])
         if name not in names and (change.value is False or not may_add):
             known = [each for each in names if each]
-            hint = did_you_mean(name, known) or f"; it has {', '.join(known) or 'none'}"
-            raise RecipeError([f"{change.key}: the recipe has no plugin '{name}'{hint}"])
+            raise RecipeError([f"{change.key}: the recipe has no plugin '{name}'{_how_to_add(name, known, change)}"])
         if change.value is False:
             del entries[names.index(name)]
             continue
@@ -280,6 +279,16 @@ def _changed(plugins: Node, changes: Mapping[str, Node], may_add: bool = True) -
         else:
             entries.append(Node({name: options}, change.place, change.key))
     return Node(entries, plugins.place, plugins.key)
+
+
+def _how_to_add(name: str, known: Sequence[str], change: Node) -> str:
+    """How a plugin gets into a recipe that does not have it; or which ones it has."""
+    from fusionkit.registry import offered
+
+    if change.value is not False and name in offered():
+        option = next(iter(change.value), "") if isinstance(change.value, dict) else ""
+        return f"; to add it, set it as a whole: plugins.{name}={{{option}: ...}}" if option else ""
+    return did_you_mean(name, known) or f"; it has {', '.join(known) or 'none'}"
 
 
 def _spelled_out(models: Node, key: Sequence[str]) -> Node:

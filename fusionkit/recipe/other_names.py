@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from fusionkit.errors import did_you_mean
 
 _SAME = {
-    "scheduler": "sampler sampler-name sampling-method sampler-index",
-    "steps": "num-inference-steps num-steps inference-steps sampling-steps ddim-steps",
+    "scheduler": "sampler sampler-name sampling-method sampler-index scheduler-name scheduler-type",
+    "steps": "num-inference-steps num-steps inference-steps sampling-steps ddim-steps sample-steps steps-count",
     "guidance-scale": "cfg cfg-scale guidance scale unconditional-guidance-scale",
     "guidance-interval": "cfg-interval guidance-range limited-interval guidance-limits",
-    "seed": "manual-seed noise-seed random-seed generator",
+    "seed": "manual-seed noise-seed random-seed generator rng-seed",
     "size": "resolution image-size dimensions",
     "model": "checkpoint ckpt ckpt-name model-name model-id sd-model model-path base-model "
     "pretrained-model-name-or-path",
@@ -26,7 +26,13 @@ _SAME = {
     "batch-size": "view-batch-size tile-batch-size",
 }
 _NAMES = {theirs: ours for ours, names in _SAME.items() for theirs in names.split()}
+_ENLARGED = "a picture that is drawn small and enlarged is a plugin: plugins: [progressive-upscaling: {times: 2}]"
+_SEVERAL = "{seeds} draws one for each seed; each prompt of a list is a picture, too"
 _EXPLAINED = {
+    **dict.fromkeys(
+        ("hires-fix", "enable-hr", "hr-scale", "hr-upscaler", "highres-fix", "upscale-by", "upscale"), _ENLARGED
+    ),
+    **dict.fromkeys(("batch-count", "num-images", "num-images-per-prompt", "n-iter", "n-samples"), _SEVERAL),
     "width": "width and height are one option: size: 1024x512",
     "height": "width and height are one option: size: 1024x512",
     "guidance-rescale": "rescaled guidance is not there; a lower 'guidance-scale' burns less, too",
@@ -43,31 +49,51 @@ _EXPLAINED = {
     "init-image": "a picture to begin with belongs to a plugin: plugins: [image-to-image: {from: photo.png}]",
     "strength": "it belongs to a plugin: plugins: [image-to-image: {from: photo.png, strength: 0.6}]",
     "denoising-strength": "it belongs to a plugin: plugins: [image-to-image: {from: photo.png, strength: 0.6}]",
+    "denoise": "it belongs to a plugin, as its strength: plugins: [image-to-image: {from: photo.png, strength: 0.6}]",
+    "denoise-strength": "it belongs to a plugin: plugins: [image-to-image: {from: photo.png, strength: 0.6}]",
+    "seeds": "one is 'seed'; {seeds} draws a picture for each of several",
+    "aspect-ratio": "say the size itself: size: 1024x512",
+    "embedding": "textual inversion is loaded into a pipeline, which Fusion.from_pipe takes",
+    "karras": "it is a part of the scheduler's name: scheduler: dpm++-2m-karras",
+    "refiner": "refiners are not there; a second model in some of the steps is a plugin: saliency-noise-blending",
+    "variation-seed": "variations are not there; image-to-image with a small strength varies a picture",
     "mask": "what is drawn anew belongs to a plugin: plugins: [inpaint: {from: photo.png, mask: mask.png}]",
     "mask-image": "what is drawn anew belongs to a plugin: plugins: [inpaint: {from: photo.png, mask: mask.png}]",
     "tiling": "edges that meet are a plugin: plugins: [ring: {axes: xy}]",
     "circular-padding": "edges that meet are a plugin: plugins: [ring]",
-    "batch-count": "each prompt of a list is a picture; for several seeds run it again with --seed",
-    "num-images-per-prompt": "each prompt of a list is a picture; for several seeds run it again with --seed",
-    "n-iter": "each prompt of a list is a picture; for several seeds run it again with --seed",
     "embeddings": "textual inversion is loaded into a pipeline, which Fusion.from_pipe takes",
     "textual-inversion": "textual inversion is loaded into a pipeline, which Fusion.from_pipe takes",
 }
 
 
-def meant(word: str, known: Iterable[str]) -> str:
+_TYPES = {
+    "fp16": "float16",
+    "half": "float16",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "fp32": "float32",
+    "float": "float32",
+}
+_SEEDS = {False: "fusionkit run RECIPE --seeds 0-3", True: "fusion.many(seeds=range(4))"}
+
+
+def meant(word: str, known: Iterable[str], *, python: bool = False) -> str:
     """What the writer of an unknown option of a recipe may have meant: `; here it is 'steps'`, or a near name.
 
     Args:
         word: The option, in any spelling.
         known: The options that there are.
+        python: Whether it was written in Python, whose names have underscores.
     """
     known = list(known)
     spelled = word.lower().strip("-").replace("_", "-").replace(" ", "-")
     if spelled in _EXPLAINED:
-        return f"; {_EXPLAINED[spelled]}"
-    ours = _NAMES.get(spelled, "")
-    return f"; here it is '{ours}'" if ours in known else did_you_mean(word, known)
+        return f"; {_EXPLAINED[spelled].replace('{seeds}', _SEEDS[python])}"
+    ours = spelled if spelled in known else _NAMES.get(spelled, "")
+    if ours in known:
+        return f"; here it is '{ours.replace('-', '_') if python else ours}'"
+    hint = did_you_mean(spelled, known)
+    return hint.replace("-", "_") if python else hint
 
 
 def meant_flag(option: str, known: Iterable[str]) -> str:
@@ -84,4 +110,12 @@ def meant_flag(option: str, known: Iterable[str]) -> str:
     ours = _NAMES.get(spelled, "")
     if ours in known:
         return f"'{option}' is an option of the recipe, '{ours}' by name: --set {ours}=..."
-    return f"no option '{option}'; {_EXPLAINED[spelled]}" if spelled in _EXPLAINED else ""
+    if spelled not in _EXPLAINED:
+        return ""
+    return f"no option '{option}'{meant(option, known)}"
+
+
+def meant_value(value: object) -> str:
+    """What the writer of a value that is none of several words may have meant: `fp16` and torch's own are `float16`."""
+    spelled = str(value).lower().removeprefix("torch.")
+    return _TYPES.get(spelled, spelled)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import did_you_mean
-from fusionkit.recipe.other_names import meant
+from fusionkit.recipe.other_names import meant, meant_value
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Location = tuple[int | str, ...]
 
 RECIPE = "a recipe"
+ALL_KEYS = "; 'fusionkit schema' tells all that it has"
 
 _WHOLE, _NUMBER, _BOOL = "must be a whole number", "must be a number", "must be true or false"
 _TEXT, _LIST, _MAPPING = "must be text", "must be a list", "must be a mapping of options"
@@ -58,13 +59,16 @@ class Complaint:
     line: str
 
 
-def complaints(error: ValidationError, model: type[BaseModel], owner: str = RECIPE) -> Iterator[Complaint]:
+def complaints(
+    error: ValidationError, model: type[BaseModel], owner: str = RECIPE, *, python: bool = False
+) -> Iterator[Complaint]:
     """Each complaint of a validation.
 
     Args:
         error: What pydantic raised.
         model: The class that was validated, for near misses.
         owner: Whose options they are: a recipe's, or a plugin's, by its name.
+        python: Whether they were given in Python, whose names have underscores.
     """
     for detail in error.errors(include_url=False):
         location = _location(detail)
@@ -73,13 +77,15 @@ def complaints(error: ValidationError, model: type[BaseModel], owner: str = RECI
             yield Complaint(location, True, f"{_whose(location, owner)} is empty; give it a value, or leave it out")
             continue
         # A validator may raise several problems at once, one a line.
-        for line in _phrase(detail, location, model, owner).split("\n"):
+        for line in _phrase(detail, location, model, owner, python).split("\n"):
             yield Complaint(location, detail["type"] == "extra_forbidden", line)
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], owner: str = RECIPE) -> list[str]:
+def problems_of(
+    error: ValidationError, model: type[BaseModel], owner: str = RECIPE, *, python: bool = False
+) -> list[str]:
     """One line for each complaint of a validation of a model's fields."""
-    return list(dict.fromkeys(each.line for each in complaints(error, model, owner)))
+    return list(dict.fromkeys(each.line for each in complaints(error, model, owner, python=python)))
 
 
 def options_of(model: type[BaseModel]) -> list[str]:
@@ -101,14 +107,17 @@ def spelled(location: Location) -> str:
     return ".".join(str(part + 1 if isinstance(part, int) else part) for part in location)
 
 
-def _phrase(detail: ErrorDetails, location: Location, model: type[BaseModel], owner: str) -> str:
+def _phrase(detail: ErrorDetails, location: Location, model: type[BaseModel], owner: str, python: bool) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     name = spelled(location)
     if kind == "extra_forbidden":
         holder = f"'{spelled(location[:-1])}' of {owner}" if len(location) > 1 else owner
         known = _known(model, location[:-1])
-        hint = (meant if holder == RECIPE else did_you_mean)(str(location[-1]), known)
-        return f"{holder} has no option '{location[-1]}'{hint or '; it has: ' + ', '.join(known) if known else ''}"
+        word = str(location[-1])
+        if holder == RECIPE:
+            return f"{RECIPE} has no option '{word}'{meant(word, known, python=python) or ALL_KEYS}"
+        hint = did_you_mean(word, known) or "; it has: " + ", ".join(known)
+        return f"{holder} has no option '{word}'{hint if known else ''}"
     whose = _whose(location, owner)
     if kind == "missing":
         return f"{whose} is missing"
@@ -120,7 +129,7 @@ def _phrase(detail: ErrorDetails, location: Location, model: type[BaseModel], ow
         joint = " " if text.startswith(_VERBS) else ": "
         return "\n".join(f"{subject}{joint}{line}" for line in text.split("\n"))
     if kind in ("literal_error", "enum"):
-        hint = did_you_mean(str(detail["input"]), _words(context))
+        hint = did_you_mean(meant_value(detail["input"]), _words(context))
         return f"{whose} must be {context['expected']}, not {shown(detail['input'])}{hint}"
     phrase = _PHRASES.get(kind)
     if phrase is None:

@@ -31,7 +31,7 @@ from fusionkit.recipe.blame import blamed
 from fusionkit.recipe.document import parse_yaml
 from fusionkit.recipe.nodes import Node, Place
 from fusionkit.recipe.other_names import meant
-from fusionkit.recipe.problems import Location, complaints, options_of, shown
+from fusionkit.recipe.problems import ALL_KEYS, Location, complaints, options_of, shown
 from fusionkit.recipe.recipe import Recipe, plugin_entry, with_options
 from fusionkit.recipe.values import PromptText
 from fusionkit.registry import load
@@ -230,7 +230,7 @@ def _build(root: Node) -> tuple[list[Recipe], list[str]]:
     fields: dict[str, Any] = {}
     for key, node in root.value.items():
         if key not in known:
-            note((key,), f"a recipe has no option '{key}'{meant(key, known)}", is_key=True)
+            note((key,), f"a recipe has no option '{key}'{meant(key, known) or ALL_KEYS}", is_key=True)
         else:
             fields[key] = node.plain()
     if "plugins" in fields:

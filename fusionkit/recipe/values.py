@@ -126,6 +126,9 @@ def _check_formats(template: str) -> None:
             raise ValueError(f"the format '{form}' of {{{name}}} is too wide")
 
 
+_DEVICES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps", "intel": "xpu"}
+
+
 def check_device(device: str) -> str:
     """A device that torch may know; whether this machine has it is asked when the model loads.
 
@@ -133,7 +136,8 @@ def check_device(device: str) -> str:
         ValueError: There is no such device.
     """
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:[0-9]{1,3})?", device):
-        hint = did_you_mean(device, ("auto", "cpu", "cuda", "mps", "xpu"))
+        meant = _DEVICES.get(re.sub(r"[\W_]*\d*$", "", device.lower()), device)
+        hint = did_you_mean(meant, ("auto", "cpu", "cuda", "mps", "xpu"))
         raise ValueError(
             f"must be auto, cpu, cuda, mps, xpu, or one of several such as cuda:1, not {shown(device)}{hint}"
         )

@@ -13,7 +13,7 @@ MISTAKES = {
     "misspelt key": ("promt: a hill", "r.yaml:1:1: a recipe has no option 'promt'; did you mean 'prompt'?"),
     "Python's spelling": (
         "guidance_scale: 4",
-        "r.yaml:1:1: a recipe has no option 'guidance_scale'; did you mean 'guidance-scale'?",
+        "r.yaml:1:1: a recipe has no option 'guidance_scale'; here it is 'guidance-scale'",
     ),
     "wrong type": ("steps: many", "r.yaml:1:8: 'steps' must be a whole number, not 'many'"),
     "a fraction of a step": ("steps: 2.5", "r.yaml:1:8: 'steps' must be a whole number, not 2.5"),
@@ -172,7 +172,8 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
         "r.yaml:4:5: no plugin 'gided-fusion'; did you mean 'guided-fusion'?",
         "r.yaml:5:23: style-alignment has no option 'alhpa'; did you mean 'alpha'?",
         "r.yaml:5:40: 'alpha' of style-alignment must be a number, not 'x'",
-        "r.yaml:6:1: a recipe has no option 'seeds'; did you mean 'seed'?",
+        "r.yaml:6:1: a recipe has no option 'seeds'; one is 'seed'; fusionkit run RECIPE --seeds 0-3 draws a picture for "
+        "each of several",
     ]
 
 

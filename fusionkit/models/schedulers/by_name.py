@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,20 @@ if TYPE_CHECKING:
     from fusionkit.recipe.recipe import SchedulerSpec
 
 
+# What other programs call schedulers, where it is no other spelling.
+_OTHERS = {
+    "dpm2": "kdpm2",
+    "dpm2-karras": "kdpm2-karras",
+    "dpm2-a": "kdpm2-a",
+    "dpm2-a-karras": "kdpm2-a-karras",
+    "dpm-2": "kdpm2",
+    "dpm-2-ancestral": "kdpm2-a",
+    "dpm++": "dpm++-2m",
+    "plms": "pndm",
+    "uni-pc": "unipc",
+    "uni-pc-karras": "unipc-karras",
+    "flow-match-euler": "flow-euler",
+}
 _KARRAS = {"use_karras_sigmas": True}
 _MULTISTEP, _SINGLESTEP = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
 _PLUS = {"algorithm_type": "dpmsolver++", "solver_order": 2}
@@ -164,6 +179,13 @@ def _unsuited(info: ModelInfo, name: str, shown: str, *, own: bool) -> str:
 _PREDICTED = {"epsilon": "noise", "v_prediction": "velocity (v)", "sample": "clean latents"}
 
 
+def _as_ours(name: str) -> str:
+    """What other programs call a scheduler, such as `DPM++ 2M Karras` or `k_dpmpp_2m_sde`, spelt as here."""
+    words = re.sub(r"[\s_-]+", "-", name.strip().lower().replace("dpmpp", "dpm++").replace("2msde", "2m-sde"))
+    words = re.sub(r"^k-|-gpu$|-discrete", "", words)
+    return _OTHERS.get(words, words.replace("-ancestral", "-a"))
+
+
 def by_name(name: str) -> Offer:
     """The class of a scheduler, and the options that its name stands for.
 
@@ -179,7 +201,8 @@ def by_name(name: str) -> Offer:
     if reason := refused_schedulers().get(name):
         raise RecipeError([f"scheduler '{name}' {reason}"])
     lowered = {known.lower(): known for known in offered}
-    hint = did_you_mean(lowered.get(name.lower(), name), offered)
+    other = _as_ours(name)
+    hint = did_you_mean(other if other in offered else lowered.get(name.lower(), name), offered)
     listed = ", ".join(known for known in offered if known not in (*CLASS_NAMES, *FLOW_CLASSES))
     lost = "".join(f"; {reason}" for reason in broken_tables())
     raise RecipeError([f"no scheduler '{name}'{hint or f'; known are: {listed}'}{lost}"])
