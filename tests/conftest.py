@@ -13,8 +13,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-LONG = ("test_types.py", "test_style.py", "test_docs_pages.py")
-"""Files of a minute: they begin, so that no process is left alone with one in the end."""
+LONG = (
+    "test_types.py",
+    "test_style.py",
+    "test_docs_pages.py",
+    "test_first_party.py",
+    "test_vista_training.py",
+    "test_vista_specials.py",
+)
+"""Files of a minute, and long ones of the last folders: they begin, so that no process is alone with one in the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

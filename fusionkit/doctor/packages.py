@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
@@ -26,6 +27,8 @@ ONE_OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python"
 LOWER = (">=", ">", "!=")
 SLOPPY = ("tests", "test", "docs", "examples", "benchmarks", "scripts")
 """Folders that packages install by mistake; nobody imports them."""
+_MODULE = re.compile(r"^([^/,\"]+)/__init__\.py(?=,|$)", re.MULTILINE)
+"""The line of a module in a list of installed files."""
 
 
 @dataclass(frozen=True)
@@ -172,14 +175,22 @@ def _overlaps(installed: Installed) -> Iterator[Unfit]:
     claims: dict[str, list[str]] = {"cv2": [name for name in ONE_OPENCV if name in installed]}
     ours = {name for name, _ in _closure(installed)}
     for name, package in installed.items():
-        for file in package.files or []:
-            if len(file.parts) == 2 and file.parts[1] == "__init__.py" and file.parts[0] not in SLOPPY:
-                claims.setdefault(file.parts[0], []).append(name)
+        for module in _modules(package):
+            claims.setdefault(module, []).append(name)
     for module, names in claims.items():
         for one, other in combinations(sorted(set(names)), 2):
             if ours & {one, other}:
                 text = f"{one} and {other} both install the module '{module}': uninstall both, and reinstall one"
                 yield Unfit(text, frozenset({one, other}))
+
+
+def _modules(package: Distribution) -> set[str]:
+    """The packages, in Python's sense, that one installs.
+
+    Of the list as it is written: libraries have tens of thousands of files, and an object for each takes a second.
+    """
+    listed = package.read_text("RECORD") or "\n".join(file.as_posix() for file in package.files or [])
+    return {name for name in _MODULE.findall(listed) if name not in SLOPPY}
 
 
 def _closure(installed: Installed) -> list[tuple[str, frozenset[str]]]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from warm import answered, script
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAVELS = ("fusionkit", "plugins", "benchmarks", "tests/gpu")
@@ -30,8 +31,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(there: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(there / "benchmarks" / "gpu.py"), *arguments]
-    return subprocess.run(command, cwd=there, capture_output=True, text=True, check=False)
+    return answered(str(there / "benchmarks" / "gpu.py"), *arguments, work=script, folder=there)
 
 
 def test_every_measurement_gives_its_figures(elsewhere: Path) -> None:

@@ -1,4 +1,4 @@
-"""Models from a hub: found, read without their weights, loaded, and kept; and what is said when that fails."""
+"""Models and ControlNets of a hub: found, read without their weights, loaded, and kept; what is said if that fails."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def inspected(name, **options):
         return info.kind, info.window, info.parameters
     except FusionError as error:
         return str(error)
+
+from fusionkit.models.controlnet import inspect_controlnet, load_controlnet
+def seen(name):
+    try:
+        info = inspect_controlnet(name)
+        return info.kind, info.where, info.factor
+    except FusionError as error:
+        return str(error)
 """
 
 
@@ -42,25 +50,31 @@ def ask(endpoint: str, home: Path, script: str, **environment: str) -> list[str]
     return done.stdout.splitlines()
 
 
-def test_a_model_of_the_hub(tmp_path: Path) -> None:
-    with hub({"owner/tiny": CHECKPOINTS / "tiny-sd"}) as (endpoint, asked):
-        before = ask(endpoint, tmp_path, "print(inspected('owner/tiny'))")
-        read = set(asked)
-        loading = (
-            "model = load_model(Recipe(model='owner/tiny', device='cpu'), inspect_model('owner/tiny'))\n"
-            "print(type(model.pipe).__name__)"
-        )
-        loaded = ask(endpoint, tmp_path, loading)
-        downloaded = set(asked)
-    again = ask(endpoint, tmp_path, f"print(inspected('owner/tiny'))\n{loading}", HF_HUB_OFFLINE="1")
-    assert ask("http://127.0.0.1:9", tmp_path, f"print(inspected('owner/tiny'))\n{loading}") == again
+INSPECTING = "print(inspected('owner/tiny'))\nprint(seen('owner/net'))\n"
+LOADING = """
+import torch
+model = load_model(Recipe(model='owner/tiny', device='cpu'), inspect_model('owner/tiny'))
+print(type(model.pipe).__name__)
+print(type(load_controlnet(inspect_controlnet('owner/net'), 'cpu', torch.float32)).__name__)
+"""
 
-    assert before == ["('sd', (128, 128), 0)"]
+
+def test_a_model_and_a_controlnet_of_the_hub(tmp_path: Path) -> None:
+    models = {"owner/tiny": CHECKPOINTS / "tiny-sd", "owner/net": CHECKPOINTS / "tiny-controlnet"}
+    with hub(models) as (endpoint, asked):
+        before = ask(endpoint, tmp_path, INSPECTING)
+        read = set(asked)
+        loaded = ask(endpoint, tmp_path, LOADING)
+        downloaded = set(asked)
+    again = ask(endpoint, tmp_path, INSPECTING + LOADING, HF_HUB_OFFLINE="1")
+    assert ask("http://127.0.0.1:9", tmp_path, INSPECTING + LOADING) == again
+
+    assert before == ["('sd', (128, 128), 0)", "('sdxl', 'owner/net', 8)"]
     assert not any(path.endswith((".safetensors", ".txt")) for path in read)
-    assert loaded == ["StableDiffusionPipeline"]
+    assert loaded == ["StableDiffusionPipeline", "ControlNetModel"]
     assert any(path.endswith("unet/diffusion_pytorch_model.safetensors") for path in downloaded)
     # Now the weights are in the cache, and the hub is gone.
-    assert again == ["('sd', (128, 128), 502371)", "StableDiffusionPipeline"]
+    assert again == ["('sd', (128, 128), 502371)", "('sdxl', 'owner/net', 8)", *loaded]
 
 
 def test_what_a_hub_may_answer(tmp_path: Path) -> None:
