@@ -13,14 +13,20 @@ from from_pictures import SEED, OfTheSeed, drawing, plan_on, run_on
 from PIL import Image
 from torch import Tensor
 
+from fusionkit import Patches, View
+from fusionkit.models.adapters import diffusers_model
+from fusionkit.models.attention import capture
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.runs.run import execute
-from fusionkit.testing import tiny_pipeline
+from fusionkit.testing import tiny_controlnet, tiny_pipeline
 from fusionkit.testing.tiny import KINDS, Kind
 from fusionkit.testing.tiny_adapter import save_tiny_adapter
+from fusionkit_accdiffusion import ControlNet, ProgressiveUpscaling
+from fusionkit_gvcf import GuidedFusion, VarianceCorrectedFusion
 from fusionkit_ipadapter import IPAdapter
-from fusionkit_multidiffusion import MultiDiffusion
+from fusionkit_multidiffusion import MultiDiffusion, Ring
+from fusionkit_regions import Regions
 
 TELL = 1e-4
 
@@ -86,10 +92,10 @@ def largest(some: Tensor, others: Tensor) -> float:
 def test_it_is_diffusers_own_in_one_window(adapters: Any, pictures: list[Path], kind: Kind, plus: str) -> None:
     file = adapters[plus + kind]
     own = IPAdapter(adapter=str(file), picture=tuple(pictures[:2]), scale=0.7)
-    plan, latents = run_on(tiny_pipeline(kind), [own, OfTheSeed()], size=(64, 64))
+    plan, latents = run_on(tiny_pipeline(kind), [own, OfTheSeed()], size=(64, 64), steps=3)
     stage = plan.stages[0]
     assert largest(latents, theirs(kind, stage, [file], [pictures[:2]], 0.7)) < TELL
-    _, without = run_on(tiny_pipeline(kind), [OfTheSeed()], size=(64, 64))
+    _, without = run_on(tiny_pipeline(kind), [OfTheSeed()], size=(64, 64), steps=3)
     assert largest(latents, without) > 100 * TELL
 
 
@@ -103,7 +109,7 @@ def test_two_with_masks_are_diffusers_own(adapters: Any, pictures: list[Path], t
         IPAdapter(adapter=str(files[0]), picture=pictures[0], scale=0.9, mask=left),
         IPAdapter(adapter=str(files[1]), picture=pictures[1], scale=0.9, box=(0, 0, 1, 0.5), soft_border=0),
     ]
-    plan, latents = run_on(tiny_pipeline(kind), [*plugins, OfTheSeed()], size=(64, 64))
+    plan, latents = run_on(tiny_pipeline(kind), [*plugins, OfTheSeed()], size=(64, 64), steps=3)
     shown = [[pictures[0]], [pictures[1]]]
     expected = theirs(kind, plan.stages[0], files, shown, [0.9, 0.9], **masks([[left], [upper]]))
     assert largest(latents, expected) < TELL
@@ -112,7 +118,7 @@ def test_two_with_masks_are_diffusers_own(adapters: Any, pictures: list[Path], t
 def test_a_scale_by_block_is_diffusers_own(adapters: Any, pictures: list[Path]) -> None:
     scale = {"up": {"block_1": [0.0, 1.5]}, "mid": 0.5}
     own = IPAdapter(adapter=str(adapters["sd"]), picture=pictures[0], scale=scale)
-    plan, latents = run_on(tiny_pipeline("sd"), [own, OfTheSeed()], size=(64, 64))
+    plan, latents = run_on(tiny_pipeline("sd"), [own, OfTheSeed()], size=(64, 64), steps=3)
     expected = theirs("sd", plan.stages[0], [adapters["sd"]], [pictures[:1]], scale)
     everywhere = theirs("sd", plan.stages[0], [adapters["sd"]], [pictures[:1]], 1.5)
     assert largest(latents, expected) < TELL < largest(latents, everywhere)
@@ -169,3 +175,99 @@ def test_nothing_changes_at_scale_0_and_nothing_is_left_on_the_model(
     assert counted == passes
     assert run()[0].equal(without)
     assert ({name: type(each) for name, each in unet.attn_processors.items()}, list(unet.state_dict())) == before
+
+
+def masks_seen(monkeypatch: pytest.MonkeyPatch, plugins: list[Any], **fields: Any) -> list[Any]:
+    """What each batch of a run was shown: for each picture, the mean of the mask of each of the batch's rows."""
+    seen: list[Any] = []
+    made = diffusers_model.looking
+
+    def noting(shown: Any, *args: Any) -> Any:
+        rows = made(shown, *args)
+        seen.append([] if rows is None else [each.mean((1, 2, 3)).tolist() for each in rows.masks])
+        return rows
+
+    monkeypatch.setattr(diffusers_model, "looking", noting)
+    run_on(tiny_pipeline("sd"), [*plugins, OfTheSeed()], **{"steps": 1, "guidance_scale": 1.0, **fields})
+    return seen
+
+
+def test_each_window_sees_its_own_part_of_a_mask_also_across_a_rings_edge(
+    adapters: Any, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = IPAdapter(adapter=str(adapters["sd"]), picture=pictures[0], box=(0.75, 0, 0.5, 1), soft_border=0)
+    (batch,) = masks_seen(monkeypatch, [Ring(), MultiDiffusion(stride=64), own], size=(192, 64))
+    # The box goes from pixel 144 over the edge to 48.
+    assert batch == [pytest.approx([48 / 64, 0, 48 / 64], abs=1e-6)]
+
+
+def test_a_regions_picture_is_seen_by_the_regions_views_alone(
+    adapters: Any, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regions = Regions(
+        boxes={
+            "left": {"box": (0, 0, 0.5, 1), "prompt": "a boat", "soft_border": 0, "window": "shared"},
+            "right": {"box": (0.5, 0, 0.5, 1), "prompt": "a kite", "soft_border": 0, "window": "shared"},
+        }
+    )
+    own = IPAdapter(adapter=str(adapters["sd"]), picture=pictures[0], region="right")
+    batches = masks_seen(monkeypatch, [MultiDiffusion(stride=32), regions, own], size=(128, 64), batch_size=8)
+    # The middle one of three windows is predicted for both regions.
+    assert batches == [[[0.0, 0.0, 1.0, 1.0]]]
+
+
+def test_it_goes_with_stages_regions_rings_and_controlnets(adapters: Any, pictures: list[Path], tmp_path: Path) -> None:
+    tiny_controlnet("sd").save_pretrained(tmp_path / "net")
+    regions = Regions(boxes={"left": {"box": (0, 0, 0.4, 1), "prompt": "a boat"}})
+    others: list[Any] = [
+        ProgressiveUpscaling(),
+        MultiDiffusion(stride=32),
+        GuidedFusion(),
+        VarianceCorrectedFusion(),
+        regions,
+        Ring(axes="x"),
+        ControlNet(model=str(tmp_path / "net"), from_=pictures[1]),
+    ]
+    own = IPAdapter(adapter=str(adapters["sd"]), picture=pictures[0], mask=left_half(tmp_path / "m.png", (128, 64)))
+    fields = {"size": (128, 64), "steps": 2, "scheduler": "euler-a"}
+    plan, latents = run_on(tiny_pipeline("sd"), [*others, own], **fields)
+    _, without = run_on(tiny_pipeline("sd"), others, **fields)
+    assert len(plan.stages) == 2
+    assert largest(latents, without) > 0.01
+    assert latents.isfinite().all()
+
+
+def test_a_lora_goes_on_acting_beside_a_picture(adapters: Any, pictures: list[Path]) -> None:
+    pipe = deepcopy(tiny_pipeline("sd"))
+    own = IPAdapter(adapter=str(adapters["sd"]), picture=pictures[0])
+    _, plain = run_on(pipe, [own, OfTheSeed()], size=(64, 64), steps=2)
+    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_q"
+    weights = {f"unet.{layer}.lora_A.weight": torch.eye(2, 8), f"unet.{layer}.lora_B.weight": torch.eye(8, 2)}
+    with quiet_diffusers():
+        pipe.load_lora_weights({name: 3 * each for name, each in weights.items()})
+    _, together = run_on(pipe, [own, OfTheSeed()], size=(64, 64), steps=2)
+    _, alone = run_on(pipe, [OfTheSeed()], size=(64, 64), steps=2)
+    assert min(largest(together, plain), largest(together, alone)) > 1e-3
+    pipe.unload_lora_weights()
+    # Without any picture, too, peft leaves the last bits otherwise.
+    assert largest(run_on(pipe, [own, OfTheSeed()], size=(64, 64), steps=2)[1], plain) < TELL
+
+
+def test_the_attention_to_words_is_still_heard(adapters: Any, pictures: list[Path]) -> None:
+    """Plugins that read which words are looked at read the same words, and no tokens of the picture's."""
+    (stage,) = plan_on(tiny_pipeline("sd"), [], size=(64, 64)).stages
+    stage.model = wrap_pipeline(tiny_pipeline("sd"))
+    own = IPAdapter(adapter=str(adapters["sd"]), picture=pictures[0])
+    views = (View(0, 0, 8, 8),)
+    group = Patches(views, latents=stage.noise("views", (1, 4, 8, 8)), prompts=["a hill"])
+
+    def heard(shown: tuple[Any, ...]) -> Tensor:
+        group.image_prompts = shown
+        # In the first layer, which comes before any that looks at the picture.
+        with capture(stage.model, 1, (8, 8), [1], layers={0}) as maps:
+            stage.model.predict(stage, stage.steps[0], group)
+        return maps.mean(1)
+
+    with_it, without = heard((own.shown(stage),)), heard(())
+    assert with_it.equal(without)
+    assert float(with_it.sum()) > 1
