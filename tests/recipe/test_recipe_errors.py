@@ -172,8 +172,8 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
         "r.yaml:4:5: no plugin 'gided-fusion'; did you mean 'guided-fusion'?",
         "r.yaml:5:23: style-alignment has no option 'alhpa'; did you mean 'alpha'?",
         "r.yaml:5:40: 'alpha' of style-alignment must be a number, not 'x'",
-        "r.yaml:6:1: a recipe has no option 'seeds'; one is 'seed'; fusionkit run RECIPE --seeds 0-3 draws a picture for "
-        "each of several",
+        "r.yaml:6:1: a recipe has no option 'seeds'; one is 'seed'; fusionkit run RECIPE --seeds 0-3 draws a picture "
+        "for each of several",
     ]
 
 
