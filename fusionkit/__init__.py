@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fusionkit.pictures.result import Result
     from fusionkit.plugin import Plugin
     from fusionkit.recipe.recipe import Recipe
+    from fusionkit.runs.live import LivePreview
 
 # Loaded when they are first asked for: `import fusionkit` must not wait for torch, nor `--help` for pydantic.
 _LAZY = {
@@ -47,6 +48,7 @@ _LAZY = {
     "Fused": "fusionkit.loop.stage",
     "Fusion": "fusionkit.fusion",
     "LayerPatch": "fusionkit.loop.model",
+    "LivePreview": "fusionkit.runs.live",
     "Masked": "fusionkit.loop.stage",
     "Model": "fusionkit.loop.model",
     "ModelInfo": "fusionkit.loop.model",
@@ -102,6 +104,7 @@ __all__ = [
     "FusionError",
     "Gallery",
     "LayerPatch",
+    "LivePreview",
     "Masked",
     "Model",
     "ModelError",

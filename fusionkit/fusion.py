@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.stage import Stage, Step
+    from fusionkit.runs.live import LivePreview
 
 
 class Fusion:
@@ -188,6 +189,7 @@ class Fusion:
         *,
         callback: Callable[[Stage, Step, Tensor], bool | None] | None = None,
         progress: bool = True,
+        preview: LivePreview | str | Path | bool | Callable[[Image, Stage, Step], None] | None = None,
         maps: bool = False,
         checkpoint: str | Path | None = None,
         checkpoint_every: float | None = EVERY,
@@ -201,6 +203,7 @@ class Fusion:
             callback: Called with the stage, the step and the canvas (1, C, H, W) after each step; answering False
                 ends the run.
             progress: Whether to show a progress bar.
+            preview: As for `run`; a recipe's `preview_every` is how often.
             maps: Whether to ask the plugins for pictures of how they worked: the result's `maps`.
             checkpoint: As for `run`.
             checkpoint_every: As for `run`.
@@ -221,6 +224,7 @@ class Fusion:
             changed(self.recipe, given),
             callback=callback,
             progress=progress,
+            preview=preview,
             maps=maps,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
@@ -234,6 +238,7 @@ class Fusion:
         seeds: Iterable[int] | None = None,
         *,
         progress: bool = True,
+        preview: LivePreview | str | Path | bool | Callable[[Image, Stage, Step], None] | None = None,
         **changes: Unpack[CallFields],
     ) -> Gallery:
         """Make a picture of each prompt with each seed, prompt by prompt.
@@ -242,6 +247,7 @@ class Fusion:
             prompts: What to show; None is the recipe's alone.
             seeds: None is the recipe's alone.
             progress: Whether to show a progress bar for each.
+            preview: As for `run`; a recipe's `preview_every` is how often.
             changes: As for a call.
 
         Raises:
@@ -255,7 +261,7 @@ class Fusion:
         numbers: list[dict[str, Any]] = [{}] if seeds is None else [{"seed": each} for each in seeds]
         recipes = [changed(recipe, {**each, **seed}) for each in varied for seed in numbers]
         columns = len(numbers) if len(varied) > 1 and len(numbers) > 1 else None
-        return Gallery([self.run(each, progress=progress) for each in recipes], columns)
+        return Gallery([self.run(each, progress=progress, preview=preview) for each in recipes], columns)
 
     @classmethod
     def resume(
@@ -265,6 +271,7 @@ class Fusion:
         *,
         callback: Callable[[Stage, Step, Tensor], bool | None] | None = None,
         progress: bool = True,
+        preview: LivePreview | str | Path | bool | Callable[[Image, Stage, Step], None] | None = None,
         maps: bool = False,
         checkpoint_every: float | None = EVERY,
         **changes: Unpack[CallFields],
@@ -277,6 +284,7 @@ class Fusion:
                 that the checkpoint holds.
             callback: As for a call.
             progress: As for a call.
+            preview: As for `run`; a recipe's `preview_every` is how often.
             maps: As for a call.
             checkpoint_every: As for `run`.
             changes: Fields of the recipe that change how a picture is computed and not which one, such as
@@ -293,6 +301,7 @@ class Fusion:
             recipe,
             callback=callback,
             progress=progress,
+            preview=preview,
             maps=maps,
             checkpoint=path,
             checkpoint_every=checkpoint_every,
@@ -314,7 +323,7 @@ class Fusion:
         *,
         callback: Callable[[Stage, Step, Tensor], bool | None] | None = None,
         progress: bool = True,
-        preview: Callable[[Image, Stage, Step], None] | None = None,
+        preview: LivePreview | str | Path | bool | Callable[[Image, Stage, Step], None] | None = None,
         preview_every: int | None = None,
         maps: bool = False,
         checkpoint: str | Path | None = None,
@@ -329,8 +338,10 @@ class Fusion:
             recipe: What to run; None is the recipe this was made from.
             callback: As for a call.
             progress: Whether to show a progress bar.
-            preview: Called with a picture, the stage and the step.
-            preview_every: How many steps apart.
+            preview: A small picture of how far it is, again and again, which changes nothing: in a file, by its name;
+                in a notebook, in place, with True; or as a `LivePreview` says. A function is called with the whole
+                picture, decoded, the stage and the step.
+            preview_every: How many steps apart; None is the recipe's number, or each. A function needs one.
             maps: As for a call.
             checkpoint: Where the run is kept while it lasts, and when it ends before its picture: a file. `Result.save`
                 deletes it. None keeps nothing.
@@ -346,7 +357,8 @@ class Fusion:
             CheckpointError: The checkpoint to go on from is damaged, or of another run.
         """
         recipe = recipe or self.recipe
-        watched = Watched(progress=progress, callback=callback, preview=preview, preview_every=preview_every)
+        every = recipe.preview_every if preview_every is None and not isinstance(preview, Plugin) else preview_every
+        watched = Watched(progress=progress, callback=callback, preview=preview, preview_every=every)
         plan = self.plan(recipe, watched.observers, self._device)
         warn_of(plan.notes)
         begin = find_checkpoint(Path(checkpoint), plan.recipe) if resume and checkpoint is not None else None

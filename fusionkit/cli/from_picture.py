@@ -78,6 +78,28 @@ def check_kept(file: RecipeFile, carriers: Sequence[Carrier]) -> None:
                 raise RecipeError([file.located(f"{line}; give another place: -o PATH")])
 
 
+def check_preview(preview: Path | None, file: RecipeFile, carriers: Sequence[Carrier]) -> None:
+    """Refuse a live preview whose file can't be written, or must not be.
+
+    Raises:
+        RecipeError: It can't, or must not; all reasons.
+    """
+    if preview is None:
+        return
+    from fusionkit.errors import RecipeError
+    from fusionkit.pictures.image import output_path
+    from fusionkit.runs.live import file_problems
+
+    problems = list(file_problems(preview, file.recipes[0], file.recipes[0].overwrite))
+    paths = [output_path(recipe, number) for number, recipe in enumerate(file.recipes, 1)]
+    if any(preview.absolute() == each.absolute() for each in paths):
+        problems = [f"'{preview}' is where the picture goes; give another name"]
+    if preview.exists() and any(preview.samefile(each.path) for each in carriers):
+        problems = [f"'{preview}' is the picture that the recipe comes from; give another name"]
+    if problems:
+        raise RecipeError(f"--preview: {line}" for line in problems)
+
+
 def tell_of(
     carriers: Sequence[Carrier], file: RecipeFile, opened: Sequence[str], *, quiet: bool = False, changes: bool = True
 ) -> None:

@@ -76,6 +76,7 @@ def make_pictures(
     skip_existing: bool = False,
     keeping: Keeping = NOT_KEPT,
     say: Callable[[str], object] = click.echo,
+    preview: Path | None = None,
     fusion: Fusion | None = None,
 ) -> list[Drawn]:
     """Make and write one picture for each of a file's recipes, with the plugins' maps if they are wanted.
@@ -91,6 +92,7 @@ def make_pictures(
         skip_existing: Leave out the pictures that are there, whole, and drawn from the same recipe.
         keeping: How the runs are kept, and whether they go on.
         say: Told where each picture is, and what it took.
+        preview: The file of a live preview, in place of previews beside the pictures.
         fusion: The models, where they are loaded already, or will be for others as well.
 
     Returns:
@@ -119,7 +121,7 @@ def make_pictures(
                 say(str(found) if quiet else f"{found}\n  was there, whole, and drawn from the same recipe")
                 drawn.append(Drawn(found, recipe))
                 continue
-            result = aside(make, fusion, recipe, index, kept, quiet, save_maps, keeping)
+            result = aside(make, fusion, recipe, index, kept, quiet, save_maps, keeping, preview)
             with interrupts_later():
                 to = output_path(result.recipe, index)
                 path = save_or_keep(result.image, to, metadata_of(result), overwrite=recipe.overwrite)
@@ -182,7 +184,16 @@ def write_maps(
     return written
 
 
-def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, maps: bool, keeping: Keeping) -> Result:
+def make(
+    fusion: Fusion,
+    recipe: Recipe,
+    index: int,
+    kept: Kept,
+    quiet: bool,
+    maps: bool,
+    keeping: Keeping,
+    preview: Path | None = None,
+) -> Result:
     """Make one picture, with a progress bar and the recipe's previews."""
     whole = completed(recipe, fusion.info)
     to = output_path(whole, index)
@@ -202,8 +213,7 @@ def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, ma
             recipe,
             callback=callback,
             progress=not quiet,
-            preview=_previews(recipe, index, kept),
-            preview_every=recipe.preview_every,
+            **_watching(recipe, index, kept, preview),
             maps=maps,
             **keeping.options(to),
         )
@@ -217,6 +227,16 @@ def make(fusion: Fusion, recipe: Recipe, index: int, kept: Kept, quiet: bool, ma
         except UnfinishedError as again:
             again.checkpoint, again.kept = error.checkpoint, error.kept
             raise
+
+
+def _watching(recipe: Recipe, index: int, kept: Kept, preview: Path | None) -> dict[str, Any]:
+    """The previews that `Fusion.run` is asked for."""
+    from fusionkit.runs.live import LivePreview
+
+    every = recipe.preview_every
+    if preview is not None:
+        return {"preview": LivePreview(to=preview, every=every or 1, overwrite=recipe.overwrite)}
+    return {} if every is None else {"preview": _previews(recipe, index, kept), "preview_every": every}
 
 
 def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage, Step], None]:

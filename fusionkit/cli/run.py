@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,7 +29,18 @@ from fusionkit.cli.many import many_options, prompts_in, sheet_of, spread
     is_flag=True,
     help="Draw only the pictures that are not there yet: a whole one of the same recipe, under its name, is kept.",
 )
-@click.option("--preview-every", type=int, metavar="K", help="Write a preview beside the picture every K steps.")
+@click.option(
+    "--preview",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep a small picture of how far it is in FILE, replaced as the run goes on; an image viewer follows it.",
+)
+@click.option(
+    "--preview-every",
+    type=int,
+    metavar="K",
+    help="Write a preview beside the picture every K steps; with --preview, replace that one instead.",
+)
 @click.option(
     "--save-maps",
     "--save-masks",
@@ -51,6 +63,7 @@ def command(
     seeds: str | None,
     prompts: str | None,
     pick: str | None,
+    preview: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -60,7 +73,7 @@ def command(
     recipe is inside, or - for a recipe from standard input. Everything is checked before the model loads. Ctrl-C ends
     the run and keeps what is finished, and how far it came: --resume goes on from there.
     """
-    from fusionkit.cli.from_picture import as_batched, check_kept, tell_of
+    from fusionkit.cli.from_picture import as_batched, check_kept, check_preview, tell_of
     from fusionkit.errors import RecipeError
     from fusionkit.runs.checks import check_file
 
@@ -76,6 +89,7 @@ def command(
     file = spread(asked.file, seeds, pick)
     infos = aside(check_file, file, skip_existing=skip_existing)
     check_kept(file, asked.carriers)
+    check_preview(preview, file, asked.carriers)
     notes = tell_notes(file, infos)
     tell_of(asked.carriers, file, asked.opened, quiet=quiet)
 
@@ -84,7 +98,9 @@ def command(
     together = as_batched(asked.carriers, file)
     say = (lambda _: None) if as_json else click.echo
     kept = keeping(checkpoint_every, resume)
-    drawn = make_pictures(file, quiet, save_maps, *together, skip_existing=skip_existing, keeping=kept, say=say)
+    drawn = make_pictures(
+        file, quiet, save_maps, *together, skip_existing=skip_existing, keeping=kept, say=say, preview=preview
+    )
     sheet = None
     if (seeds is not None or prompts is not None) and pick is None and len(drawn) > 1:
         several = len(asked.file.recipes) > 1 and len(drawn) > len(asked.file.recipes)

@@ -310,6 +310,31 @@ class Stage:
         picture: Image = self._ask("decode", latents=latents)
         return picture
 
+    def glimpse(self, latents: Tensor, size: int = 256) -> Image:
+        """A small picture of clean latents (1, C, h, w): reduced before they are decoded, so that it costs little.
+
+        By the model alone: no hook is asked.
+
+        Args:
+            latents: The latents, such as the estimate of the canvas in `Fused.denoised`.
+            size: It has about as many pixels as a square of this side, and no more than the decoded picture.
+
+        Raises:
+            NumericalError: The latents, or the picture, have values that are not finite.
+        """
+        import torch
+
+        from fusionkit.loop.ring import resized
+
+        check_finite(latents, "the canvas that is to be looked at", "nothing can be seen of it")
+        height, width = latents.shape[-2:]
+        ratio = size / self.factor / (height * width) ** 0.5
+        with torch.inference_mode():
+            if ratio < 1:
+                sides = max(1, round(height * ratio)), max(1, round(width * ratio))
+                latents = resized(latents.float(), sides, mode="area")
+            return self.model.decode(latents)
+
     def _ask(self, name: str, **arguments: Any) -> Any:
         import torch
 

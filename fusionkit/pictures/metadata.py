@@ -107,15 +107,12 @@ def read_metadata(path: Path) -> dict[str, Any]:
         RecipeError: It is no picture, or not one of fusionkit's.
     """
     try:
-        with opened(path) as image:
-            text = image.info.get(KEY)
-            if text is None and image.format != "PNG":  # of a PNG, Pillow would decode the pixels to look behind them
-                text = image.getexif().get(IMAGE_DESCRIPTION)
+        text = text_in(path)
     except PictureError as error:
         says = f"can't be read as a picture: {error.detail}" if error.detail else error.says
         raise RecipeError([f"{path}: {'no such file' if says == 'does not exist' else says}"]) from None
     try:
-        found = json.loads(text) if isinstance(text, str) else None
+        found = None if text is None else json.loads(text)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("recipe"), str):
@@ -125,6 +122,19 @@ def read_metadata(path: Path) -> dict[str, Any]:
     for name in {"versions", "files", "models"} & set(found):
         found[name] = _texts(found[name])
     return found
+
+
+def text_in(path: Path) -> str | None:
+    """The text of ours in a picture file, which anybody may have written; None where there is none.
+
+    Raises:
+        PictureError: It is no picture.
+    """
+    with opened(path) as image:
+        text = image.info.get(KEY)
+        if text is None and image.format != "PNG":  # of a PNG, Pillow would decode the pixels to look behind them
+            text = image.getexif().get(IMAGE_DESCRIPTION)
+    return text if isinstance(text, str) else None
 
 
 def _texts(value: Any) -> dict[str, str]:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
-from fusionkit.errors import Cancelled, NumericalError
+from fusionkit.errors import Cancelled, NumericalError, RecipeError
 from fusionkit.loop.finite import place
 from fusionkit.loop.hookspecs import hookimpl
 from fusionkit.loop.stage import Fused, Patches, Stage, Step
 from fusionkit.plugin import Plugin
+from fusionkit.runs.live import LivePreview, live_preview
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 
@@ -26,8 +29,12 @@ class Watched:
     Args:
         progress: Whether a progress bar is shown.
         callback: Called after each step.
-        preview: Called with a picture of the canvas, every `preview_every` steps.
+        preview: Called with a picture of the canvas, decoded in full, every `preview_every` steps; or what
+            `live_preview` takes.
         preview_every: How many steps apart.
+
+    Raises:
+        RecipeError: The preview can't be so.
     """
 
     def __init__(
@@ -35,14 +42,18 @@ class Watched:
         *,
         progress: bool,
         callback: Callable[..., bool | None] | None = None,
-        preview: Callable[..., None] | None = None,
+        preview: LivePreview | str | Path | bool | Callable[..., None] | None = None,
         preview_every: int | None = None,
     ) -> None:
         self._bar = Progress()
         self._progress = progress
         self.observers: list[Plugin] = [self._bar] if progress else []
-        if preview is not None and preview_every is not None:
+        if callable(preview):
+            if preview_every is None:
+                raise RecipeError(["a preview's function is called every 'preview_every' steps; give it, too"])
             self.observers.append(Preview(every=preview_every, show=preview))
+        elif (live := live_preview(preview, preview_every)) is not None:
+            self.observers.append(live)
         if callback is not None:
             self.observers.append(OnStepDone(call=callback))
 
