@@ -76,11 +76,9 @@ def _given_elsewhere(options: Mapping[str, Node], source: str) -> Iterator[tuple
 
 def _given_later(keys: Mapping[str, Node], problem: str, later: str = "") -> Node | None:
     """The key that a problem speaks of, of the command line, or else of a file."""
-    for given in (lambda source: source.startswith("--"), lambda source: source == later):
-        found = _first_named({key: node for key, node in keys.items() if given(node.place.source)}, problem)
-        if found is not None:
-            return found
-    return None
+    told = {key: node for key, node in keys.items() if node.place.source.startswith("--")}
+    written = {key: node for key, node in keys.items() if node.place.source == later}
+    return _first_named(told, problem) or _first_named(written, problem)
 
 
 def _first_named(nodes: Mapping[str, Node], problem: str) -> Node | None:

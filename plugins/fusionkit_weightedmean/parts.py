@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field, GetJsonSchemaHandler, model_validator
 
 from fusionkit.recipe import Number, Part, PromptText
+from fusionkit.recipe.problems import shown
 from fusionkit_magicfusion import Stretch as OfTheRun
 from fusionkit_magicfusion import Voice
 from fusionkit_regions import Boxed, Painted
@@ -52,7 +53,11 @@ class Share(Voice):
     def _from_number(cls, value: Any) -> Any:
         if value is None:
             return {}
-        return {"weight": value} if isinstance(value, (int, float)) else value
+        if isinstance(value, (int, float)):
+            return {"weight": value}
+        if not isinstance(value, (Mapping, Share)):
+            raise ValueError(f"must be a number, or options such as {{weight: 0.5, prompt: ...}}, not {shown(value)}")
+        return value
 
     @model_validator(mode="after")
     def _says_one(self) -> Share:

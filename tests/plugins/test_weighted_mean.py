@@ -313,7 +313,7 @@ def test_views_that_are_left_out_cost_nothing() -> None:
         ),
         (
             {"models": {"a": "much"}},
-            "'models.a' of weighted-mean must be a mapping of options, not 'much'",
+            "'models.a' of weighted-mean must be a number, or options such as {weight: 0.5, prompt: ...}, not 'much'",
         ),
         (
             {"spans": {"end": {"from": 0.2, "to": 0.4, "weights": {"a": 1}}}},
