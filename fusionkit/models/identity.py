@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError
 from fusionkit.models.embedded import EmbeddedControlNet, EmbeddedModel, embedded_controlnets, embedded_models
-from fusionkit.models.files.hub import cached_file
+from fusionkit.models.files.hub import cached_commit, cached_file
 from fusionkit.models.lora.place import find_lora
 from fusionkit.pictures.inputs import fingerprint, named_by_plugins
 from fusionkit.trust import named_by_a_picture
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Lora, Recipe
 
 
-_COMMIT = "commit:"
+_COMMIT, _OF_PLUGINS = "commit:", "config.json"
 
 
 def identities(recipe: Recipe) -> dict[str, str]:
@@ -63,7 +63,7 @@ def _each(recipe: Recipe) -> Iterator[tuple[str, str]]:
                 yield lora.path, _of_lora(lora)
     for text in named_by_plugins(recipe):
         if not Path(text).expanduser().exists():
-            yield text, _identity(text, controlnets.get(text), "config.json", None)
+            yield text, _identity(text, controlnets.get(text), _OF_PLUGINS, None)
 
 
 def _identity(text: str, embedded: EmbeddedModel | EmbeddedControlNet | None, name: str, revision: str | None) -> str:
@@ -74,8 +74,12 @@ def _identity(text: str, embedded: EmbeddedModel | EmbeddedControlNet | None, na
         cached = cached_file(text, name, revision)
     except ValueError:  # no id of the hub, in its client's words
         return ""
-    # The cache keeps a model's files in a folder of its commit's name.
-    return "" if cached is None else f"{_COMMIT}{cached.parent.name}"
+    if cached is not None:
+        # The cache keeps a model's files in a folder of its commit's name.
+        return f"{_COMMIT}{cached.parent.name}"
+    # Of what plugins name, not all has a configuration in its uppermost folder.
+    commit = cached_commit(text) if name == _OF_PLUGINS else ""
+    return f"{_COMMIT}{commit}" if commit else ""
 
 
 def _of_lora(lora: Lora) -> str:

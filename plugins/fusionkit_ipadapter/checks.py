@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit import Stage, picture_problems
 from fusionkit.errors import ModelError, did_you_mean
-from fusionkit.models.image_prompts.adapter import AdapterInfo, called, find_adapter, read_adapter
+from fusionkit.models.image_prompts.adapter import AdapterInfo, adapter_on_hub, called, find_adapter, read_adapter
 from fusionkit.models.image_prompts.encoder import find_encoder
 from fusionkit.trust import no_download
 from fusionkit_ipadapter import blocks
@@ -41,15 +41,13 @@ def problems(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
 def _of_files(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
     adapter: AdapterInfo | None = None
     try:
-        path = find_adapter(plugin.adapter, plugin.weight_name)
-        if path is not None:
-            adapter = read_adapter(plugin.adapter, plugin.weight_name, path)
-            named = called(plugin.adapter, plugin.weight_name)
-            for info in stage.infos.values():
-                yield from (f"{named} {line}" for line in adapter.misfits(info))
-        elif refused := no_download():
-            yield f"{called(plugin.adapter, plugin.weight_name)} {refused}"
+        path, source, name = find_adapter(plugin.adapter, plugin.weight_name), plugin.adapter, plugin.weight_name
+        if path is None and (refused := no_download()):
+            yield f"{called(source, name)} {refused}"
             return
+        adapter = adapter_on_hub(source, name) if path is None else read_adapter(source, name, path)
+        for info in stage.infos.values() if adapter is not None else ():
+            yield from (f"{called(source, name)} {line}" for line in adapter.misfits(info))
     except ModelError as error:
         yield from str(error).splitlines()
         return

@@ -18,6 +18,7 @@ from fusionkit.models.adapters import diffusers_model
 from fusionkit.models.attention import capture
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.silence import quiet_diffusers
+from fusionkit.pictures.inputs import fingerprint, fingerprints
 from fusionkit.runs.run import execute
 from fusionkit.testing import tiny_controlnet, tiny_pipeline
 from fusionkit.testing.tiny import KINDS, Kind
@@ -271,3 +272,12 @@ def test_the_attention_to_words_is_still_heard(adapters: Any, pictures: list[Pat
     with_it, without = heard((own.shown(stage),)), heard(())
     assert with_it.equal(without)
     assert float(with_it.sum()) > 1
+
+
+def test_a_pictures_recipe_holds_what_tells_its_files(adapters: Any, pictures: list[Path], tmp_path: Path) -> None:
+    mask = left_half(tmp_path / "mask.png", (64, 64))
+    own = IPAdapter(adapter=str(adapters["sd"]), picture=tuple(pictures[:2]), mask=mask)
+    recipe = plan_on(tiny_pipeline("sd"), [own], size=(64, 64)).recipe
+    expected = {str(path): fingerprint(path) for path in (adapters["sd"], *pictures[:2], mask)}
+    assert fingerprints(recipe) == expected
+    assert all(each.startswith("sha256:") for each in expected.values())

@@ -77,6 +77,33 @@ def cached_file(hub_id: str, name: str, revision: str | None = None) -> Path | N
     return Path(cached) if isinstance(cached, str) else None
 
 
+def cached_commit(hub_id: str) -> str:
+    """Of which commit the local cache has a model's files; empty where it has none, and nothing is asked of the hub."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(hub_id, local_files_only=True)).name
+    except (LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
+        return ""
+
+
+def hub_shapes(hub_id: str, name: str) -> dict[str, tuple[int, ...]] | None:
+    """The shapes of the tensors in a `.safetensors` file on the hub, of which its header alone is fetched.
+
+    None where the hub may not be asked, or does not tell: then the file tells when it is there.
+    """
+    from huggingface_hub import HfApi
+
+    if no_download():
+        return None
+    try:
+        header = HfApi().parse_safetensors_file_metadata(hub_id, name)
+    except Exception:  # noqa: BLE001 - without it, loading will tell what is wrong
+        return None
+    return {key: tuple(each.shape) for key, each in header.tensors.items()}
+
+
 def hub_listing(hub_id: str, revision: str) -> list[Path]:
     """The files of a model on the hub, or nothing where it does not tell."""
     from huggingface_hub import HfApi

@@ -10,6 +10,7 @@ from typing import Literal
 
 from fusionkit.errors import ModelError
 from fusionkit.loop.model import ModelInfo
+from fusionkit.models.files.hub import hub_shapes
 from fusionkit.models.files.weights import Shape, Shapes, read_header
 from fusionkit.models.lora.names import named
 from fusionkit.models.lora.place import find_file
@@ -98,8 +99,21 @@ def read_adapter(source: str, name: str | None, path: Path) -> AdapterInfo:
     Raises:
         ModelError: It is damaged, no IP-Adapter, or one that can't be used.
     """
+    return _info(source, name, path, read_header(path, called(source, name)))
+
+
+def adapter_on_hub(source: str, name: str | None) -> AdapterInfo | None:
+    """What the header of a file tells that is on the hub, and not on this machine; None where it can't be asked.
+
+    Raises:
+        ModelError: It is no IP-Adapter, or one that can't be used.
+    """
+    shapes = None if name is None else hub_shapes(source, name)
+    return None if shapes is None or name is None else _info(source, name, Path(name), shapes)
+
+
+def _info(source: str, name: str | None, path: Path, shapes: Shapes) -> AdapterInfo:
     what = called(source, name)
-    shapes = read_header(path, what)
     projection = {key.removeprefix(_PROJECTION): each for key, each in shapes.items() if key.startswith(_PROJECTION)}
     layers = {key: each for key, each in shapes.items() if key.startswith(_LAYERS)}
     if not projection or not layers:
