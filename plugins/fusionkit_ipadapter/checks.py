@@ -46,8 +46,9 @@ def _of_files(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
             yield f"{called(source, name)} {refused}"
             return
         adapter = adapter_on_hub(source, name) if path is None else read_adapter(source, name, path)
-        for info in stage.infos.values() if adapter is not None else ():
-            yield from (f"{called(source, name)} {line}" for line in adapter.misfits(info))
+        if adapter is not None:
+            lines = [line for info in stage.infos.values() for line in adapter.misfits(info)]
+            yield from (f"{called(source, name)} {line}" for line in lines)
     except ModelError as error:
         yield from str(error).splitlines()
         return

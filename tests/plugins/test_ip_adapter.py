@@ -6,8 +6,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
+import tiny_kolors
 import torch
 from from_pictures import SEED, OfTheSeed, drawing, plan_on, run_on
 from PIL import Image
@@ -16,6 +18,7 @@ from torch import Tensor
 from fusionkit import Patches, View
 from fusionkit.models.adapters import diffusers_model
 from fusionkit.models.attention import capture
+from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit.pictures.inputs import fingerprint, fingerprints
@@ -56,19 +59,19 @@ def left_half(path: Path, size: tuple[int, int]) -> Path:
     return path
 
 
-def theirs(kind: Kind, stage: Any, files: list[Path], shown: list[list[Path]], scale: Any, **given: Any) -> Tensor:
+def theirs(pipe: Any, stage: Any, files: list[Path], shown: list[list[Path]], scale: Any, **given: Any) -> Tensor:
     """Latents of diffusers' own pipeline with adapters, each shown pictures."""
     with quiet_diffusers():
-        pipe = deepcopy(tiny_pipeline(kind))
-        pipe.scheduler = type(pipe.scheduler).from_config(stage.scheduler.config)
+        pipe = deepcopy(pipe)
+        pipe.scheduler = getattr(diffusers, stage.scheduler.name).from_config(stage.scheduler.config)
         pipe.load_ip_adapter(str(files[0].parent), "", [file.name for file in files])
         pipe.set_ip_adapter_scale(scale)
         found: Tensor = pipe(
             "a hill",
             num_inference_steps=stage.recipe.steps,
             guidance_scale=4.0,
-            height=64,
-            width=64,
+            height=stage.plan.size[1],
+            width=stage.plan.size[0],
             generator=torch.Generator().manual_seed(SEED),
             ip_adapter_image=[[Image.open(path) for path in paths] for paths in shown],
             output_type="latent",
@@ -95,7 +98,7 @@ def test_it_is_diffusers_own_in_one_window(adapters: Any, pictures: list[Path], 
     own = IPAdapter(adapter=str(file), picture=tuple(pictures[:2]), scale=0.7)
     plan, latents = run_on(tiny_pipeline(kind), [own, OfTheSeed()], size=(64, 64), steps=3)
     stage = plan.stages[0]
-    assert largest(latents, theirs(kind, stage, [file], [pictures[:2]], 0.7)) < TELL
+    assert largest(latents, theirs(tiny_pipeline(kind), stage, [file], [pictures[:2]], 0.7)) < TELL
     _, without = run_on(tiny_pipeline(kind), [OfTheSeed()], size=(64, 64), steps=3)
     assert largest(latents, without) > 100 * TELL
 
@@ -112,16 +115,27 @@ def test_two_with_masks_are_diffusers_own(adapters: Any, pictures: list[Path], t
     ]
     plan, latents = run_on(tiny_pipeline(kind), [*plugins, OfTheSeed()], size=(64, 64), steps=3)
     shown = [[pictures[0]], [pictures[1]]]
-    expected = theirs(kind, plan.stages[0], files, shown, [0.9, 0.9], **masks([[left], [upper]]))
+    expected = theirs(tiny_pipeline(kind), plan.stages[0], files, shown, [0.9, 0.9], **masks([[left], [upper]]))
     assert largest(latents, expected) < TELL
+
+
+def test_it_is_diffusers_own_with_kolors(pictures: list[Path], tmp_path: Path) -> None:
+    """Whose UNet projects the text itself."""
+    pipe = tiny_kolors.CASES[0].make()
+    file = save_tiny_adapter(tmp_path, pipe.unet, resampler=True)
+    own = IPAdapter(adapter=str(file), picture=pictures[0], scale=0.7)
+    size = info_of_pipeline(pipe).window
+    plan, latents = run_on(pipe, [own, OfTheSeed()], size=size, steps=2)
+    assert largest(latents, theirs(pipe, plan.stages[0], [file], [pictures[:1]], 0.7)) < TELL
+    assert largest(latents, theirs(pipe, plan.stages[0], [file], [pictures[:1]], 0.0)) > 100 * TELL
 
 
 def test_a_scale_by_block_is_diffusers_own(adapters: Any, pictures: list[Path]) -> None:
     scale = {"up": {"block_1": [0.0, 1.5]}, "mid": 0.5}
     own = IPAdapter(adapter=str(adapters["sd"]), picture=pictures[0], scale=scale)
     plan, latents = run_on(tiny_pipeline("sd"), [own, OfTheSeed()], size=(64, 64), steps=3)
-    expected = theirs("sd", plan.stages[0], [adapters["sd"]], [pictures[:1]], scale)
-    everywhere = theirs("sd", plan.stages[0], [adapters["sd"]], [pictures[:1]], 1.5)
+    expected = theirs(tiny_pipeline("sd"), plan.stages[0], [adapters["sd"]], [pictures[:1]], scale)
+    everywhere = theirs(tiny_pipeline("sd"), plan.stages[0], [adapters["sd"]], [pictures[:1]], 1.5)
     assert largest(latents, expected) < TELL < largest(latents, everywhere)
 
 
