@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, PluginError
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint, EntryPoints
+
+Places = tuple[tuple[str, int], ...]
 
 # torch raises a plain RuntimeError where the CPU's memory, or that of an older backend, runs out.
 _SAYS_SO = (
@@ -61,14 +65,62 @@ def told(error: BaseException) -> str:
     return f"{kind}: {text or 'no message'}"
 
 
+def entries_of(group: str) -> EntryPoints:
+    """What the installed packages offer in an entry point group; nothing is imported."""
+    return _entries(_places()).select(group=group)
+
+
+def version_of(package: str) -> str:
+    """A package's version.
+
+    Raises:
+        PackageNotFoundError: It is not installed.
+    """
+    return _version(package, _places())
+
+
+def _places() -> Places:
+    """Where packages are looked for, and when each of these folders has changed: until then nothing is read again."""
+    found = []
+    for path in sys.path:
+        try:
+            found.append((path, os.stat(path or ".").st_mtime_ns))
+        except OSError:
+            continue
+    return tuple(found)
+
+
+@lru_cache(maxsize=2)
+def _entries(_: Places) -> EntryPoints:
+    from importlib.metadata import entry_points
+
+    return entry_points().select()  # Python 3.10 and 3.11 have them by group first
+
+
+@lru_cache(maxsize=64)
+def _version(package: str, _: Places) -> str:
+    from importlib.metadata import version
+
+    return version(package)
+
+
 def package_of(entry: EntryPoint) -> str:
     """The distribution that offers something, for errors and lists."""
-    return entry.dist.name if entry.dist is not None else entry.module
+    return _name(entry.dist) if entry.dist is not None else entry.module
+
+
+@lru_cache(maxsize=256)
+def _name(package: Distribution) -> str:
+    """Read once, since each time takes milliseconds."""
+    return package.name
 
 
 def offered_twice(entries: Iterable[EntryPoint]) -> str:
     """That several packages offer one name, naming them, as a sentence goes on; empty where one does."""
-    packages = sorted({package_of(each) for each in entries})
+    found = list(entries)
+    if len(found) < 2:
+        return ""
+    packages = sorted({package_of(each) for each in found})
     both = " and ".join(f"'{package}'" for package in packages)
     return f"is offered by the packages {both}; uninstall all but one of them" if len(packages) > 1 else ""
 
@@ -91,10 +143,8 @@ def owner_of(error: BaseException) -> str:
 
 def _extensions() -> dict[str, str]:
     """The distributions that offer something, by their top modules; fusionkit itself left out."""
-    from importlib.metadata import entry_points
-
     groups = ("plugins", "commands", "schedulers", "metrics", "features", "baselines", "models", "controlnets")
-    entries = (each for group in groups for each in entry_points(group=f"fusionkit.{group}"))
+    entries = (each for group in groups for each in entries_of(f"fusionkit.{group}"))
     return {
         top: entry.dist.name
         for entry in entries

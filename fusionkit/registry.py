@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from functools import cached_property, lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
 from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
-from fusionkit.foreign import guarded
+from fusionkit.foreign import entries_of, guarded
 from fusionkit.foreign import offered_twice as offered_twice
 from fusionkit.foreign import package_of as package_of
 from fusionkit.plugin import Plugin
@@ -41,7 +41,7 @@ class Group(Generic[T]):
     def entries(self) -> dict[str, list[EntryPoint]]:
         """The entry points by name; nothing is imported."""
         found: dict[str, list[EntryPoint]] = {}
-        for entry in sorted(entry_points(group=self.name), key=lambda each: each.name):
+        for entry in sorted(entries_of(self.name), key=lambda each: each.name):
             found.setdefault(entry.name, []).append(entry)
         return found
 
@@ -99,7 +99,7 @@ def tables(group: str) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     owners: dict[str, list[EntryPoint]] = {}
     refused: dict[str, str] = {}
     broken: list[str] = []
-    for entry in sorted(entry_points(group=group), key=lambda each: (package_of(each) != "fusionkit", each.name)):
+    for entry in sorted(entries_of(group), key=lambda each: (package_of(each) != "fusionkit", each.name)):
         try:
             with guarded(f"'{entry.name}' of package '{package_of(entry)}' can't be imported ({entry.value})"):
                 offered = dict(entry.load())

@@ -138,14 +138,6 @@ def pytests(arguments: list[str]) -> None:
     sys.exit(pytest.main(arguments))
 
 
-def script(arguments: list[str]) -> None:
-    """A file of Python, as of `python FILE ARGUMENTS`."""
-    import runpy
-
-    sys.argv = arguments
-    runpy.run_path(arguments[0], run_name="__main__")
-
-
 def answered(*arguments: str, work: Callable[..., Any] = command, **how: Any) -> subprocess.CompletedProcess[str]:
     """What the command line has printed, and its exit code, as of `subprocess.run`."""
     with Warm(work, arguments, **how) as process:

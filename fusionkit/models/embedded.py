@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from fusionkit.errors import PluginError
-from fusionkit.foreign import guarded
+from fusionkit.foreign import entries_of, guarded
 from fusionkit.registry import offered_twice, package_of
 
 ENTRY_POINT_GROUP = "fusionkit.models"
@@ -89,7 +89,7 @@ def why_missing(source: str) -> str:
 
 def packages_of(prefix: str) -> str:
     """Whose the models and ControlNets of a first half are: `package 'fusionkit'`."""
-    entries = [each for group in (ENTRY_POINT_GROUP, CONTROLNET_GROUP) for each in entry_points(group=group)]
+    entries = [each for group in (ENTRY_POINT_GROUP, CONTROLNET_GROUP) for each in entries_of(group)]
     packages = sorted({package_of(each) for each in entries if each.name == prefix})
     return f"package{'s' if len(packages) > 1 else ''} {' and '.join(map(repr, packages))}"
 
@@ -100,7 +100,7 @@ def _found(group: str, kind: type[Any]) -> tuple[dict[str, Any], dict[str, str]]
     Where several packages offer one first half, none of them counts: none may stand in for another unseen.
     """
     by_name: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=group):
+    for entry in entries_of(group):
         by_name.setdefault(entry.name, []).append(entry)
     carried: dict[str, Any] = {}
     owners: dict[str, list[EntryPoint]] = {}

@@ -6,11 +6,12 @@ import json
 import platform
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fusionkit.errors import RecipeError
+from fusionkit.foreign import version_of
 from fusionkit.pictures import parameters
 from fusionkit.pictures.opening import PictureError, opened
 
@@ -91,9 +92,9 @@ def versions(plugins: Iterable[Plugin] = ()) -> dict[str, str]:
     packages = [KEY, "torch", "diffusers", "transformers"]
     packages += [package_of(offered()[each.plugin_name]) for each in plugins if each.plugin_name in offered()]
     found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in packages:
+    for package in dict.fromkeys(packages):
         with suppress(PackageNotFoundError):
-            found[package] = version(package)
+            found[package] = version_of(package)
     return found
 
 

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from warm import answered, script
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAVELS = ("fusionkit", "plugins", "benchmarks", "tests/gpu")
@@ -31,7 +30,8 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(there: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return answered(str(there / "benchmarks" / "gpu.py"), *arguments, work=script, folder=there)
+    command = [sys.executable, str(there / "benchmarks" / "gpu.py"), *arguments]
+    return subprocess.run(command, cwd=there, capture_output=True, text=True, check=False)
 
 
 def test_every_measurement_gives_its_figures(elsewhere: Path) -> None:
