@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, PluginError
 
@@ -67,7 +67,8 @@ def told(error: BaseException) -> str:
 
 def entries_of(group: str) -> EntryPoints:
     """What the installed packages offer in an entry point group; nothing is imported."""
-    return _entries(_places()).select(group=group)
+    found: EntryPoints = _entries(_places()).select(group=group)
+    return found
 
 
 def version_of(package: str) -> str:
@@ -91,10 +92,10 @@ def _places() -> Places:
 
 
 @lru_cache(maxsize=2)
-def _entries(_: Places) -> EntryPoints:
+def _entries(_: Places) -> Any:
     from importlib.metadata import entry_points
 
-    return entry_points().select()  # Python 3.10 and 3.11 have them by group first
+    return entry_points()  # of another type in Python 3.10 and 3.11, which can be asked alike
 
 
 @lru_cache(maxsize=64)
