@@ -49,12 +49,15 @@ class NamedScheduler:
     resamples: bool = False
 
 
-def check_file(file: RecipeFile, *, skip_existing: bool = False) -> dict[str, ModelInfo]:
+def check_file(
+    file: RecipeFile, *, skip_existing: bool = False, known: Mapping[str, ModelInfo] | None = None
+) -> dict[str, ModelInfo]:
     """Check a recipe file as far as that goes without torch, and tell what is known of its models, by their names.
 
     Args:
         file: The file.
         skip_existing: Pictures whose files are there need no room on the disk.
+        known: What is known of its models, where that was asked before, as for other files of the same ones.
 
     Raises:
         RecipeError: All problems, each with its place in the file.
@@ -76,7 +79,8 @@ def check_file(file: RecipeFile, *, skip_existing: bool = False) -> dict[str, Mo
         add([NO_MODEL])
     for name, spec in recipe.specs.items():
         at: Location = ("models", name) if recipe.models else ()
-        if (found := collect(partial(inspected, spec), at or ("model",))) is not None:
+        ask = partial(inspected, spec) if known is None else partial(known.__getitem__, name)
+        if (found := collect(ask, at or ("model",))) is not None:
             infos[name] = found
         add(check_loras(spec, found), (*at, "loras"))
     if complete := len(infos) == len(recipe.specs) > 0:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionkit.cli.as_json import json_option
-from fusionkit.cli.common import recipe_options
 from fusionkit.cli.keeping import keeping, keeping_options
 from fusionkit_pictures.photos.folder import FORMATS
 
@@ -49,7 +48,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Say what would be drawn, and what it needs, and draw nothing.")
 @click.option("--recipe", "print_recipe", is_flag=True, help="Print the recipe that enlarges the photo.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the path of each picture and nothing else.")
-@recipe_options
+@click.option("--seed", type=int, metavar="N", help="Another seed than 0.")
+@click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ...")
+@click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change the recipe, as often as needed: window=768x768."
+)
 @keeping_options
 @json_option
 def command(
@@ -71,12 +74,12 @@ def command(
     PHOTO is a picture of any size and shape, or a folder of them. Each window of the model sees its own part of the
     photo. Pictures that are there already are not drawn again, so that a folder goes on where it was interrupted.
     """
-    from fusionkit_pictures.photos.drawing import Job, jobs_of, print_of, show, told_of
+    from fusionkit_pictures.photos.drawing import jobs_of, print_of, show, told_of
     from fusionkit_pictures.photos.folder import photos_in, placed
 
     addition = f"-{scale:g}x" if long_side is None else f"-{long_side}px"
     how = _how(scale, long_side, options)
-    named, enlarged = photos_in(photos, addition)
+    named, enlarged = photos_in(photos)
     places = placed(named, addition, output, FORMATS[kind] if kind else None)
     if enlarged and not quiet:
         click.echo(f"note: {len(enlarged)} pictures that fusionkit enlarged are left out", err=True)
@@ -84,7 +87,6 @@ def command(
     if print_recipe:
         click.echo(print_of(found), nl=False)
         return
-    jobs: list[Job] = found.jobs
     if not quiet:
         told_of(found)
     if dry_run:
@@ -93,9 +95,8 @@ def command(
         from fusionkit_pictures.photos.drawing import draw
 
         draw(found, keeping=keeping(checkpoint_every, resume), quiet=quiet, as_json=as_json)
-    if found.failed:
-        lines = [f"{len(found.failed)} of {len(jobs) + len(found.unfit)} photos could not be enlarged:", *found.failed]
-        for line in lines:
+    if found.unfit:
+        for line in (f"{len(found.unfit)} of {len(places)} photos could not be enlarged:", *found.lines):
             click.echo(line, err=True)
         click.get_current_context().exit(1)
 

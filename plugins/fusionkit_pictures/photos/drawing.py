@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionkit.cli.as_json import of_run, print_json
-from fusionkit.cli.common import aside, counted, table, tell_notes
+from fusionkit.cli.common import aside, table, tell_notes
 from fusionkit.cli.from_picture import escaped
 from fusionkit.cli.keeping import Keeping
-from fusionkit.errors import Cancelled, FusionError, RecipeError
+from fusionkit.errors import Cancelled, FusionError, ModelError, RecipeError
 from fusionkit.models.embedded import embedded_models
 from fusionkit.pictures.picture import picture_problems, picture_size
 from fusionkit.recipe.recipe_file import RecipeFile
-from fusionkit.runs.checks import check_file
+from fusionkit.runs.checks import NO_MODEL, check_file, inspected
 from fusionkit_pictures.photos.folder import Photo
 from fusionkit_pictures.photos.recipes import Enlarging, photo_file
 
@@ -55,44 +55,62 @@ class Found:
 
     Args:
         jobs: Those that can.
-        unfit: For each that can't: why, a line or more.
-        failed: What is told at the end of those that were not drawn.
+        unfit: For each that can't, or that failed: why, a line or more.
     """
 
     jobs: list[Job]
     unfit: dict[str, list[str]] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        """What is wrong with those that can't be enlarged, each line once."""
+        return list(dict.fromkeys(line for lines in self.unfit.values() for line in lines))
+
+
+class _NoModelError(RecipeError):
+    """No photo can be enlarged, since there is no model."""
 
 
 def jobs_of(photos: Sequence[Photo], how: Enlarging) -> Found:
     """Photos with their recipes, checked before anything loads.
 
     Raises:
-        RecipeError: None of them can be enlarged, for all of their reasons.
+        RecipeError: None of them can be enlarged, for all of their reasons; or the model can't be found.
     """
     found = Found([])
+    # A model of the hub is asked for once, and not for each photo.
+    models: dict[str, ModelInfo] = {}
     for photo in photos:
         try:
-            found.jobs.append(aside(_job, photo, how))
+            found.jobs.append(aside(_job, photo, how, models))
+        except _NoModelError:
+            raise
         except FusionError as error:
             found.unfit[str(photo.path)] = str(error).splitlines()
-    found.failed = list(dict.fromkeys(line for lines in found.unfit.values() for line in lines))
     if not found.jobs:
-        raise RecipeError(found.failed)
+        raise RecipeError(found.lines)
     return found
 
 
-def _job(photo: Photo, how: Enlarging) -> Job:
+def _job(photo: Photo, how: Enlarging, models: dict[str, ModelInfo]) -> Job:
     if problems := picture_problems(photo.path, "photo"):
         raise RecipeError(problems)
     how = replace(how, options={**how.options, "output": escaped(photo.output)})
     prompt = photo.prompt if how.options.get("prompt") is None else None
     plain = photo_file(photo.path, how, None, prompt)
-    # Asked first with all that depends on no model; what is wrong with it is told at once.
-    infos = check_file(plain, skip_existing=True)
+    specs = plain.recipes[0].specs
+    if not specs:
+        raise _NoModelError([NO_MODEL])
+    for spec in specs.values():
+        if str(spec) in models:
+            continue
+        try:
+            models[str(spec)] = inspected(spec)
+        except ModelError as error:
+            raise _NoModelError(plain.located(line, ("model",)) for line in str(error).splitlines()) from error
+    infos = {name: models[str(spec)] for name, spec in specs.items()}
     file = photo_file(photo.path, how, next(iter(infos.values())), prompt)
-    if file.recipes != plain.recipes:
-        infos = check_file(file, skip_existing=True)
+    check_file(file, skip_existing=True, known=infos)
     before = picture_size(photo.path)
     return Job(photo, file, infos, before, how.size(before))
 
@@ -114,7 +132,7 @@ def told_of(found: Found) -> None:
         if (key := (recipe.prompt, recipe.negative_prompt)) not in said:
             said.add(key)
             tell_notes(job.file, job.infos)
-    for line in found.failed:
+    for line in found.lines:
         click.echo(f"note: left out: {line}", err=True)
 
 
@@ -147,7 +165,7 @@ def show(found: Found, as_json: bool) -> None:
         rows = [
             [
                 str(job),
-                counted(plan.forward_passes, "pass") if plan.forward_passes == 1 else f"{plan.forward_passes:,} passes",
+                f"{plan.forward_passes:,} passes",
                 in_bytes(needs_of(plan).total),
                 str(job.photo.output),
             ]
@@ -165,7 +183,7 @@ def _planned(job: Job) -> RunPlan:
 
 
 def draw(found: Found, *, keeping: Keeping, quiet: bool, as_json: bool) -> None:
-    """Draw all photos by one model; what fails is added to `found.failed`.
+    """Draw all photos by one model; what fails is added to `found.unfit`.
 
     Raises:
         Cancelled: Somebody ended it.
@@ -189,7 +207,6 @@ def draw(found: Found, *, keeping: Keeping, quiet: bool, as_json: bool) -> None:
         except FusionError as error:
             lines = [f"'{job.photo.path}': {line}" for line in str(error).splitlines()]
             found.unfit[str(job.photo.path)] = lines
-            found.failed += lines
             if not quiet:
                 click.echo("\n".join(lines), err=True)
             continue

@@ -32,12 +32,11 @@ class Photo:
     prompt: str | None = None
 
 
-def photos_in(sources: Sequence[Path], addition: str) -> tuple[list[Path], list[Path]]:
+def photos_in(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The photos that were named, and those of folders by name, each once; and what is left out as enlarged already.
 
     Args:
         sources: Files and folders.
-        addition: What the names of enlarged ones have more, such as "-2x".
 
     Raises:
         RecipeError: Something is not there, or a folder has none.
