@@ -41,6 +41,16 @@ from drawn.larger import (
     vista_enlarged,
 )
 from drawn.panoramas import ROWS, guidance_map, image_prompt_masks, once, outline, ring, rows, two_prompts, two_styles
+from drawn.tasks import (
+    by_region,
+    from_sketch,
+    one_of_nine,
+    removed,
+    same_look,
+    same_place,
+    textures,
+    turn,
+)
 from drawn.worlds import fifty_samples, tinyworld, vista_drawings
 
 if TYPE_CHECKING:
@@ -48,6 +58,7 @@ if TYPE_CHECKING:
 
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
+    "by-region": by_region,
     "colour-match": colour_match,
     "controlnet": controlnet,
     "cross-domain-fusion": cross_domain_fusion,
@@ -59,6 +70,7 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "fine-grained-fusion-vista": fine_grained_fusion_vista,
     "fouriscale": fouriscale,
     "freescale": freescale,
+    "from-sketch": from_sketch,
     "guidance-map": guidance_map,
     "guided-upscaling": guided_upscaling,
     "image-to-image": image_to_image,
@@ -71,7 +83,13 @@ PICTURES: Mapping[str, Callable[[], Image]] = {
     "outline": outline,
     "patch-content-prompts": patch_content_prompts,
     "recontextualisation": recontextualisation,
+    "one-of-nine": one_of_nine,
+    "removed": removed,
     "ring": ring,
+    "same-look": same_look,
+    "same-place": same_place,
+    "textures": textures,
+    "turn": turn,
     "three-models": three_models,
     "tinyworld": tinyworld,
     "two-models": two_models,
@@ -98,6 +116,14 @@ EXACT = {
 
 # Soft colours, and sheets of many drawings.
 SOFT = {
+    "by-region",
+    "from-sketch",
+    "one-of-nine",
+    "removed",
+    "same-look",
+    "same-place",
+    "textures",
+    "turn",
     "cut-diffusion",
     "fine-grained-fusion-vista",
     "elastic-diffusion",

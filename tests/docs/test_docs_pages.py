@@ -24,7 +24,8 @@ else:  # pytest brings it
 
 LANGUAGES = {"bash", "bibtex", "console", "mermaid", "python", "text", "toml", "yaml"}
 NEEDS_EXAMPLE = {DOCS / "writing-a-plugin.md", DOCS / "example_plugin" / "README.md"}
-WITH_BLOCKS = [page for page in PAGES if any(blocks(page))]
+TASKS = sorted((DOCS / "tasks").glob("*.md"))  # test_tasks.py looks at what they draw, too
+WITH_BLOCKS = [page for page in PAGES if any(blocks(page)) and page not in TASKS]
 
 
 def name_of(page: Path) -> str:
@@ -35,9 +36,14 @@ def name_of(page: Path) -> str:
 def test_every_code_block_of_a_page_works(page, request, tmp_path, monkeypatch):
     if page in NEEDS_EXAMPLE:
         request.getfixturevalue("example_installed")
-    monkeypatch.chdir(tmp_path)
-    for folder in ("docs", "recipes"):
-        (tmp_path / folder).symlink_to(ROOT / folder)
+    check_page(page, tmp_path, monkeypatch)
+
+
+def check_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a page's code blocks in turn, in a folder of their own."""
+    monkeypatch.chdir(folder)
+    for linked in ("docs", "recipes"):
+        (folder / linked).symlink_to(ROOT / linked)
     module = ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)
     for block in blocks(page):
