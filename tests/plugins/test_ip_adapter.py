@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import tiny_kolors
 import torch
+from diffusers.image_processor import IPAdapterMaskProcessor
 from from_pictures import SEED, OfTheSeed, drawing, plan_on, run_on
 from PIL import Image
 from torch import Tensor
 
 from fusionkit import Patches, View
 from fusionkit.models.adapters import diffusers_model
+from fusionkit.models.adapters.looking import Looking
 from fusionkit.models.attention import capture
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
@@ -81,8 +83,6 @@ def theirs(pipe: Any, stage: Any, files: list[Path], shown: list[list[Path]], sc
 
 
 def masks(pairs: list[list[Path]]) -> dict[str, Any]:
-    from diffusers.image_processor import IPAdapterMaskProcessor
-
     made = [IPAdapterMaskProcessor().preprocess([Image.open(path) for path in each], 64, 64) for each in pairs]
     return {"cross_attention_kwargs": {"ip_adapter_masks": [each.reshape(1, -1, 64, 64) for each in made]}}
 
@@ -295,3 +295,14 @@ def test_a_pictures_recipe_holds_what_tells_its_files(adapters: Any, pictures: l
     expected = {str(path): fingerprint(path) for path in (adapters["sd"], *pictures[:2], mask)}
     assert fingerprints(recipe) == expected
     assert all(each.startswith("sha256:") for each in expected.values())
+
+
+@pytest.mark.parametrize("size", [(3, 10), (5, 3), (11, 7)])
+def test_masks_have_one_value_for_each_token_whatever_the_features_shape(size: tuple[int, int]) -> None:
+    mask = torch.rand(2, 1, 80, 96, generator=torch.Generator().manual_seed(0))
+    (row,) = Looking([], [], [mask], size).at_size()
+    assert row is not None
+    # As diffusers' processor takes it, which otherwise guesses what the features' height is.
+    found = IPAdapterMaskProcessor.downsample(row[:, 0], 2, size[0] * size[1], 4)
+    expected = torch.nn.functional.interpolate(mask, size, mode="bicubic").flatten(1)
+    assert found.equal(expected[..., None].expand(-1, -1, 4))
