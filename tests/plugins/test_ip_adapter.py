@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from fusionkit.testing.tiny_adapter import save_tiny_adapter
 from fusionkit_accdiffusion import ControlNet, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, VarianceCorrectedFusion
 from fusionkit_ipadapter import IPAdapter
+from fusionkit_ipadapter.places import mask_of
 from fusionkit_multidiffusion import MultiDiffusion, Ring
 from fusionkit_regions import Regions
 
@@ -306,3 +308,13 @@ def test_masks_have_one_value_for_each_token_whatever_the_features_shape(size: t
     found = IPAdapterMaskProcessor.downsample(row[:, 0], 2, size[0] * size[1], 4)
     expected = torch.nn.functional.interpolate(mask, size, mode="bicubic").flatten(1)
     assert found.equal(expected[..., None].expand(-1, -1, 4))
+
+
+def test_a_mask_lies_on_the_picture_where_the_canvas_is_larger() -> None:
+    (stage,) = plan_on(tiny_pipeline("sd"), [], size=(96, 64)).stages
+    framed = replace(stage, plan=replace(stage.plan, frame=(90, 60)))
+    mask = mask_of(framed, (0.5, 0, 0.5, 0.5), None, 0)
+    assert mask is not None
+    expected = torch.zeros(1, 1, 64, 96)
+    expected[..., :30, 45:] = 1
+    assert mask.equal(expected)

@@ -83,6 +83,8 @@ def find_encoder(source: str, name: str | None, encoder: str | None) -> EncoderI
     path = Path(source).expanduser()
     if is_hub_id(source) and (refusal(source) or not path.exists()):
         return _on_hub(source, name, encoder)
+    if encoder is not None and (reason := refusal(encoder)):
+        raise ModelError(f"{WHAT} '{encoder}' {reason}")
     root = path if path.is_dir() else path.parent
     beside = root / (PurePosixPath(name).parent if name and path.is_dir() else "")
     folders = [beside / FOLDER] if encoder is None else [root / encoder, Path(encoder).expanduser()]
