@@ -92,8 +92,19 @@ def test_the_head_counts(write: Write, report: dict[str, Any]) -> None:
 
 
 def test_notes_are_told(write: Write, report: dict[str, Any]) -> None:
+    report["about"]["notes"] = ["no reference <yet>"]
+    assert "--seeds 0,5 no reference <yet> This page draws" in shown_text(write(report))
+
+
+def test_several_notes_are_folded_into_one_line(write: Write, report: dict[str, Any]) -> None:
     report["about"]["notes"] = ["no reference <yet>", "one more"]
-    assert "--seeds 0,5 no reference <yet> one more This page draws" in shown_text(write(report))
+    page = write(report)
+    assert "--seeds 0,5 2 notes on these figures no reference <yet> one more This page draws" in shown_text(page)
+    assert [
+        attributes.get("open", "shut")
+        for tag, attributes in Parts(page.read_text(encoding="utf-8")).tags
+        if tag == "details"
+    ] == ["shut"]
 
 
 def test_a_finished_comparison_says_nothing_of_missing_pictures(write: Write, report: dict[str, Any]) -> None:

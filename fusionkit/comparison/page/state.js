@@ -12,11 +12,17 @@ const metricNames = report.metrics.map(({ name }) => name);
 const costNames = report.costs.map(({ name }) => name);
 const columnNames = columns.map(({ name }) => name);
 
+/** Whether the settings score differently: a metric by which all are alike has nothing to plot. */
+function differs(name) {
+  const values = settings.map(({ scores }) => scores[name]?.value).filter((value) => value != null);
+  return new Set(values).size > 1;
+}
+
 /** Single choices: what is allowed in the address, and what holds where the address says nothing. */
 const CHOICES = {
   sort: [["", ...columnNames, ...columnNames.map((name) => `-${name}`)], ""],
   table: [["scores", "differences"], "scores"],
-  metric: [metricNames, metricNames[0] ?? ""],
+  metric: [metricNames, metricNames.find(differs) ?? metricNames[0] ?? ""],
   cost: [costNames, costNames[0] ?? ""],
   open: [["", ...rows.map(({ key }) => key)], ""],
   mode: [["side", "slider"], "side"],
