@@ -209,6 +209,13 @@ def test_score_and_cost_of_the_plot_can_be_chosen(open_page: Open) -> None:
     assert points(page) == found
 
 
+def test_the_plot_opens_on_a_score_that_differs(open_page: Open, report: dict[str, Any]) -> None:
+    first, second = (each["name"] for each in report["metrics"][:2])
+    for setting in report["settings"]:
+        setting["scores"][first] = score(1)
+    expect(open_page(report).get_by_role("combobox", name="Score", exact=True)).to_have_value(second)
+
+
 def test_points_are_told_to_pointers_and_keys(open_page: Open) -> None:
     page = open_page()
     point = page.get_by_role(
