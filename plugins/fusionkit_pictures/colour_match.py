@@ -87,11 +87,17 @@ class ColourMatch(Plugin):
             colours = self._colours.set(stage, self._of(_pixels(reference), stage.wrap))
         if colours is None:
             return picture
+        return self._changed(picture, colours, stage.wrap)
+
+    def matched(self, picture: Image, reference: Image) -> Image:
+        """A picture with the colours of another one of its size."""
+        return self._changed(picture, self._of(_pixels(reference), ""), "")
+
+    def _changed(self, picture: Image, colours: Any, wrap: Wrap) -> Image:
         import torch
 
         before = _pixels(picture)
-        after = torch.lerp(before, self._given(before, colours, stage.wrap), self.amount)
-        return _picture(after)
+        return _picture(torch.lerp(before, self._given(before, colours, wrap), self.amount))
 
     def _reference(self, stage: Stage) -> Image | None:
         """The picture whose colours count, at the canvas' size; None where there is none."""
