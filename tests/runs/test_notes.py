@@ -165,7 +165,9 @@ def test_of_the_bundled_recipes_one_method_s_draw_things_twice_as_its_page_says(
         known |= {each: stand_in(each) for each in models.values() if each not in known}
         told[name] = notes_without_torch(recipes, {key: known[each] for key, each in models.items()})
     assert len(told) > 70
-    assert [name for name, lines in told.items() if lines] == ["attention-scaling-vista", "attention-scaling"]
+    # Of pictures that are made smaller, other tests are.
+    others = [name for name, lines in told.items() if not all(line.startswith("picture '") for line in lines)]
+    assert others == ["attention-scaling-vista", "attention-scaling"]
 
 
 def test_words_that_the_model_was_never_taught_are_told_once_with_near_ones() -> None:
