@@ -30,8 +30,12 @@ def prompts_of(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
 
 def _in_part(part: BaseModel, at: str) -> Iterator[tuple[str, str]]:
     for name, field in type(part).model_fields.items():
-        kind = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-        yield from _within(kind, getattr(part, name), f"{at}{field.alias or name}")
+        value, here = getattr(part, name), f"{at}{field.alias or name}"
+        # What marks a whole field, pydantic has taken off its type.
+        if IS_PROMPT in field.metadata and isinstance(value, str):
+            yield here, value
+        else:
+            yield from _within(field.annotation, value, here)
 
 
 def _within(kind: Any, value: Any, at: str) -> Iterator[tuple[str, str]]:

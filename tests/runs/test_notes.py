@@ -15,6 +15,7 @@ from fusionkit import Fusion, ModelInfo, Plugin, RecipeWarning, Stage, hookimpl
 from fusionkit.fusion import make_recipe
 from fusionkit.models.embedded import embedded_models
 from fusionkit.models.inspect import inspect_model
+from fusionkit.recipe import PromptText
 from fusionkit.recipe.assemble import bundled_recipes
 from fusionkit.recipe.recipe_file import load_recipes
 from fusionkit.registry import load
@@ -218,3 +219,16 @@ def test_a_picture_that_is_cropped_or_made_smaller_is_told(tmp_path: Path) -> No
     # Its own size, which loses three rows and no scale; and sizes that keep its shape.
     assert notes(begin, size=(640, 424)) == notes(begin, size=(1280, 856)) == []
     assert notes(begin, plugin("exact-size", from_=path, times=2), size=(1280, 896)) == []
+
+
+def test_any_option_that_is_a_prompt_is_looked_at() -> None:
+    class Says(Plugin):
+        whole: PromptText = ""
+        several: tuple[PromptText, ...] = ()
+        named: dict[str, PromptText | None] = {}
+        path: str = ""
+
+    said = Says(whole="a zebra", several=("a gnu",), named={"x": "an emu", "y": None}, path="lion.png")
+    (line,) = notes(said, size=WIDE)
+    assert line.startswith("'whole' of says and 'several.1' of says and 'named.x' of says: vista/scenes does not know")
+    assert [word in line for word in ("'zebra'", "'gnu'", "'emu'", "lion")] == [True, True, True, False]
