@@ -42,6 +42,7 @@ from drawn.larger import (
 )
 from drawn.panoramas import ROWS, guidance_map, image_prompt_masks, once, outline, ring, rows, two_prompts, two_styles
 from drawn.tasks import (
+    all_around,
     by_region,
     from_sketch,
     one_of_nine,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 PICTURES: Mapping[str, Callable[[], Image]] = {
     **{name: lambda name=name: rows(name) for name in ROWS},  # type: ignore[misc]
+    "all-around": all_around,
     "by-region": by_region,
     "colour-match": colour_match,
     "controlnet": controlnet,
@@ -116,6 +118,7 @@ EXACT = {
 
 # Soft colours, and sheets of many drawings.
 SOFT = {
+    "all-around",
     "by-region",
     "from-sketch",
     "one-of-nine",
