@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from docs_pages import DOCS, ROOT, prose
 from PIL import Image
+from ruamel.yaml import YAML
 from test_docs_pages import TASKS, check_page
 from torch import from_numpy
 
-from fusionkit.recipe.recipe_file import load_recipes
+from fusionkit.pictures.image import read_metadata
 
 LAKE = ROOT / "recipes" / "lake.png"
 
@@ -91,8 +92,9 @@ def models(folder: Path) -> None:
 
 
 def many(folder: Path) -> None:
-    picked, sketch = (load_recipes(folder / name / "once-vista-1.png")[0] for name in ("picked", "sketches"))
-    assert (picked.seed, picked.steps, sketch.seed, sketch.steps) == (1, 2, 1, 1)
+    texts = (read_metadata(folder / name / "once-vista-1.png")["recipe"] for name in ("picked", "sketches"))
+    picked, sketch = (YAML(typ="safe").load(text) for text in texts)
+    assert (picked["seed"], picked["steps"], sketch["seed"], sketch["steps"]) == (1, 2, 1, 1)
     assert (folder / "sketches" / "once-vista-sheet.png").exists()
     assert size(folder / "print.png") == (256, 256)
 
