@@ -10,8 +10,10 @@ from on_a_gpu import a_run, difference, fusion, latents
 
 from fusionkit import Plugin
 from fusionkit.testing import tiny_pipeline
+from fusionkit.testing.tiny_adapter import save_tiny_adapter
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment, VarianceCorrectedFusion
+from fusionkit_ipadapter import IPAdapter
 from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_multidiffusion import MultiDiffusion
 
@@ -62,6 +64,12 @@ def test_two_models_win_at_the_same_places(models: Path, device: str) -> None:
 def test_a_controlnet_steers_alike(models: Path, device: str, drawing: Path) -> None:
     net = ControlNet(model=models / "controlnet", annotator="none", from_=drawing, scale=1.0)
     assert_alike(models / "sd", device, [net])
+
+
+def test_a_picture_is_looked_at_alike(models: Path, device: str, drawing: Path, tmp_path: Path) -> None:
+    adapter = save_tiny_adapter(tmp_path / "adapter", tiny_pipeline("sd").unet)
+    shown = IPAdapter(adapter=str(adapter), picture=drawing, box=(0.3, 0, 0.7, 1), scale=1.0)
+    assert_alike(models / "sd", device, [MultiDiffusion(stride=32), shown])
 
 
 def test_an_upscaling_in_two_stages(models: Path, device: str) -> None:
