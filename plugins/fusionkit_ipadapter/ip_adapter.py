@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, model_validator
 
 from fusionkit import Field, Patches, PicturePath, Plugin, Stage, StageCache, Step, hookimpl
 from fusionkit.loop.stage import ImagePrompt
@@ -15,6 +16,7 @@ from fusionkit.pictures.picture import found
 from fusionkit.recipe import Number
 from fusionkit.recipe.problems import shown
 from fusionkit.recipe.values import OptionalName, Source
+from fusionkit.trust import refusal
 from fusionkit_ipadapter import blocks
 from fusionkit_regions.parts import Sides, Softness
 
@@ -46,6 +48,12 @@ Scale = Annotated[
 ]
 
 
+def as_path(source: str) -> str:
+    """A folder's name alone, written as a path: so what reads a recipe's files knows it for one."""
+    alone = "/" not in source and not refusal(source) and os.path.isdir(source)
+    return f"./{source}" if alone else source
+
+
 def as_pictures(value: Any) -> Any:
     """A path, or several, as they are found.
 
@@ -73,7 +81,7 @@ class IPAdapter(Plugin, name="ip-adapter"):
     is 0, nothing changes. Without the prompt, an empty picture is looked at.
     """
 
-    adapter: Source = Field(
+    adapter: Annotated[Source, AfterValidator(as_path)] = Field(
         description="The IP-Adapter, made for the recipe's family of models: a hub id such as h94/IP-Adapter, a "
         "folder, or a .safetensors file."
     )

@@ -17,7 +17,7 @@ from from_pictures import SEED, OfTheSeed, drawing, plan_on, run_on
 from PIL import Image
 from torch import Tensor
 
-from fusionkit import Patches, View
+from fusionkit import Patches, Recipe, View
 from fusionkit.models.adapters import diffusers_model
 from fusionkit.models.adapters.looking import Looking
 from fusionkit.models.attention import capture
@@ -290,13 +290,19 @@ def test_the_attention_to_words_is_still_heard(adapters: Any, pictures: list[Pat
     assert float(with_it.sum()) > 1
 
 
-def test_a_pictures_recipe_holds_what_tells_its_files(adapters: Any, pictures: list[Path], tmp_path: Path) -> None:
+def test_a_pictures_recipe_holds_what_tells_its_files(
+    adapters: Any, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mask = left_half(tmp_path / "mask.png", (64, 64))
     own = IPAdapter(adapter=str(adapters["sd"]), picture=tuple(pictures[:2]), mask=mask)
     recipe = plan_on(tiny_pipeline("sd"), [own], size=(64, 64)).recipe
     expected = {str(path): fingerprint(path) for path in (adapters["sd"], *pictures[:2], mask)}
     assert fingerprints(recipe) == expected
     assert all(each.startswith("sha256:") for each in expected.values())
+    # A folder, named without any sign that it is one.
+    monkeypatch.chdir(adapters["sd"].parent.parent)
+    recipe = Recipe(prompt="a hill", plugins=[IPAdapter(adapter="sd", picture=pictures[0])])
+    assert fingerprints(recipe)["./sd"] == fingerprint(Path("sd")) != ""
 
 
 @pytest.mark.parametrize("size", [(3, 10), (5, 3), (11, 7)])
