@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import RecipeError
+from fusionkit.errors import FusionError, RecipeError
 from fusionkit.pictures.gallery import Gallery
 from fusionkit.pictures.result import Result
 from fusionkit.plugin import Plugin
@@ -67,6 +67,20 @@ class Fusion:
         self._fixed: Recipe | None = None
         # Within it a stranger's recipe is planned and drawn.
         self._care: Callable[[], AbstractContextManager[object]] = nullcontext
+
+    def __repr__(self) -> str:
+        from fusionkit.runs.shown import fusion_text
+
+        return fusion_text(self.infos, self.recipe)
+
+    def _repr_html_(self) -> str:
+        from fusionkit.runs.shown import fusion_html
+
+        try:
+            plan: RunPlan | FusionError = self.plan()
+        except FusionError as error:
+            plan = error
+        return fusion_html(self.infos, self.recipe, plan)
 
     @property
     def info(self) -> ModelInfo:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished picture and how it was made.
 
@@ -37,17 +37,17 @@ class Result:
     """
 
     image: Image
-    latents: Tensor = field(repr=False)
-    recipe: Recipe = field(repr=False)
+    latents: Tensor
+    recipe: Recipe
     seconds: float
     denoising_seconds: float
     forward_share: float
     forward_passes: int
     batch_size: int = 0
-    batches: Mapping[str, Mapping[tuple[int, int], int]] = field(default_factory=dict, repr=False)
-    draw_maps: Callable[[], Mapping[str, Image]] = field(default=dict, repr=False)
-    identify: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
-    forget_checkpoint: Callable[[], None] = field(default=lambda: None, repr=False)
+    batches: Mapping[str, Mapping[tuple[int, int], int]] = field(default_factory=dict)
+    draw_maps: Callable[[], Mapping[str, Image]] = field(default=dict)
+    identify: Callable[[], Mapping[str, str]] = field(default=dict)
+    forget_checkpoint: Callable[[], None] = field(default=lambda: None)
 
     @property
     def seed(self) -> int:
@@ -88,6 +88,11 @@ class Result:
         saved = save_image(self.image, Path(path), metadata_of(self), overwrite=overwrite)
         self.forget_checkpoint()
         return saved
+
+    def __repr__(self) -> str:
+        width, height = self.image.size
+        passes = f"{self.forward_passes:,} forward pass{'' if self.forward_passes == 1 else 'es'}"
+        return f"Result: {width}x{height} pixels, seed {self.seed}, {self.seconds:.1f} s, {passes}"
 
     def _repr_png_(self) -> bytes | None:
         return self.image._repr_png_()

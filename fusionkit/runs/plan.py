@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from fusionkit.loop.stage import Stage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunPlan:
-    """A run that has been checked and can start.
+    """A run that has been checked and can start; printed, or in a notebook, it is a table of its stages.
 
     Args:
         recipe: The recipe, completed with the model's own defaults.
@@ -43,6 +43,16 @@ class RunPlan:
     passes: Sequence[int]
     infos: Mapping[str, ModelInfo]
     notes: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        from fusionkit.runs.shown import plan_text
+
+        return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        from fusionkit.runs.shown import plan_html
+
+        return plan_html(self)
 
     @property
     def steps(self) -> int:
