@@ -173,7 +173,8 @@ def _by_spandrel(what: str) -> Iterator[Any]:
     import spandrel
     import torch
 
-    cuda = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    begun = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = [torch.cuda.current_device()] if begun else []
     with torch.random.fork_rng(devices=cuda), warnings.catch_warnings(), only_safetensors():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
