@@ -79,8 +79,8 @@ def check_file(
         add([NO_MODEL])
     for name, spec in recipe.specs.items():
         at: Location = ("models", name) if recipe.models else ()
-        ask = partial(inspected, spec) if known is None else partial(known.__getitem__, name)
-        if (found := collect(ask, at or ("model",))) is not None:
+        look = partial(inspected, spec) if known is None else partial(known.__getitem__, name)
+        if (found := collect(look, at or ("model",))) is not None:
             infos[name] = found
         add(check_loras(spec, found), (*at, "loras"))
     if complete := len(infos) == len(recipe.specs) > 0:

@@ -25,7 +25,10 @@ KNOWN = {
     "plugins/fusionkit_syncdiffusion/lpips.py: save({name: value.clone().contiguous() for name, value in "
     "network.state_dict().items()})": "likewise",
     "fusionkit/testing/resuming.py: save(tensors)": "likewise",
-    "fusionkit/testing/tiny.py: (folder / 'merges.txt').write_text('#version: 0.2\\n')": "a test's temporary folder",
+    "fusionkit/testing/networks.py: save_file({name: tensor.detach().clone() for name, tensor in "
+    "network.state_dict().items()}, path)": "a test's temporary folder",
+    "fusionkit/testing/tiny_adapter.py: save_file(tensors, path)": "likewise",
+    "fusionkit/testing/tiny.py: (folder / 'merges.txt').write_text('#version: 0.2\\n')": "likewise",
 }
 
 
