@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from fusionkit import Plugin, Stage, Step, hookimpl
-from fusionkit.errors import PluginError
+from fusionkit.errors import PluginError, RecipeError
 from fusionkit.loop.denoise import ask_views
-from fusionkit.testing import tiny_model, tiny_plan, tiny_run
+from fusionkit.runs.plan import RunPlan
+from fusionkit.testing import tiny_controlnet, tiny_model, tiny_plan, tiny_run
+from fusionkit_accdiffusion import ControlNet
 from fusionkit_elasticdiffusion import ElasticDiffusion
 from fusionkit_elasticdiffusion.padding import Frame
 from fusionkit_elasticdiffusion.windows import candidates, local_windows, nearest, spans
@@ -162,3 +166,20 @@ def test_other_schedulers_draw(kind: Any, scheduler: str) -> None:
     assert drawn.isfinite().all()
     alone = tiny_run([ElasticDiffusion(resampling=1)], kind, batch_size=1, **fields)
     assert float((drawn - alone).abs().max()) < 1e-5 * float(drawn.abs().max())
+
+
+def test_a_controlnet_that_would_be_ignored_is_refused_before_anything_loads(tmp_path: Path) -> None:
+    tiny_controlnet("sd").save_pretrained(tmp_path / "net")
+    Image.new("RGB", (128, 128)).save(tmp_path / "a.png")
+
+    def plan(scale: float) -> RunPlan:
+        net: dict[str, Any] = {"model": str(tmp_path / "net"), "annotator": "none", "from_": tmp_path / "a.png"}
+        return tiny_plan([ElasticDiffusion(), ControlNet(**net, scale=scale)], size=(128, 128), steps=2)
+
+    with pytest.raises(RecipeError) as raised:
+        plan(0.5)
+    assert raised.value.problems == [
+        "elastic-diffusion: 'controlnet' can't steer what it draws: pixels of its windows and of its small picture lie "
+        "elsewhere than on the canvas; leave out one of both"
+    ]
+    assert plan(0.0).forward_passes > 0
