@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -117,3 +118,11 @@ def test_each_wish_has_one_command_of_its_page_and_a_word_on_when_not() -> None:
             assert "```bash\nfusionkit " in wish, title
             assert "Not what you want" in wish, title
             assert f"tasks/{page.name}#" in prose(DOCS / "tasks.md")
+
+
+def test_the_first_page_has_the_commands_of_the_others() -> None:
+    rows = re.findall(r"\(tasks/(\w+)\.md#[\w-]+\) \| `(.+)` \|", (DOCS / "tasks.md").read_text(encoding="utf-8"))
+    assert len(rows) > 20
+    for name, command in rows:
+        page = (DOCS / "tasks" / f"{name}.md").read_text(encoding="utf-8").replace("\\\n", " ")
+        assert command in re.sub(r" +", " ", page), command
