@@ -9,7 +9,6 @@ import click
 
 from fusionkit.cli.as_json import json_option
 from fusionkit.cli.keeping import keeping, keeping_options
-from fusionkit_pictures.photos.folder import FORMATS
 
 if TYPE_CHECKING:
     from fusionkit_pictures.photos.recipes import Enlarging
@@ -43,7 +42,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--from", "source", metavar="RECIPE", help="Your own recipe in place of upscale-photo.")
 @click.option("-o", "--output", metavar="PATH", type=_PATH, help="A folder, or for one photo a file.")
-@click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="What is written.  [default: png]")
+@click.option("--format", "kind", type=click.Choice(["png", "jpg", "webp"]), help="What is written.  [default: png]")
 @click.option("--overwrite", is_flag=True, default=None, help="Replace an existing file instead of adding a number.")
 @click.option("--dry-run", is_flag=True, help="Say what would be drawn, and what it needs, and draw nothing.")
 @click.option("--recipe", "print_recipe", is_flag=True, help="Print the recipe that enlarges the photo.")
@@ -80,7 +79,7 @@ def command(
     addition = f"-{scale:g}x" if long_side is None else f"-{long_side}px"
     how = _how(scale, long_side, options)
     named, enlarged = photos_in(photos)
-    places = placed(named, addition, output, FORMATS[kind] if kind else None)
+    places = placed(named, addition, output, f".{kind}" if kind else None)
     if enlarged and not quiet:
         click.echo(f"note: {len(enlarged)} pictures that fusionkit enlarged are left out", err=True)
     found = jobs_of(places, how)

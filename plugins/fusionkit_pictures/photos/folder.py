@@ -13,8 +13,6 @@ from fusionkit.recipe.texts import PICTURES
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".avif"}
 """What a photo's name ends in, where a folder is looked through; any file may be named by itself."""
-FORMATS = {"png": ".png", "jpg": ".jpg", "jpeg": ".jpg", "webp": ".webp"}
-"""What is written, by the name of the option."""
 
 
 @dataclass(frozen=True)
