@@ -63,10 +63,10 @@ def picture_notes(stages: Sequence[Stage]) -> list[str]:
     lost += [f"made smaller, {width}x{height}"] if scale < 1 else []
     if not lost:
         return []
-    return [
-        f"picture '{path}' of {across}x{down} pixels is {' and '.join(lost)}; to keep all of it, leave 'size' out and "
-        f"add exact-size: {{from: {path}}}"
-    ]
+    # A first of several stages has a size of its own.
+    own = f"leave 'size' out and add exact-size: {{from: {path}}}"
+    instead = own if len(stages) == 1 else "begin with it in one stage (image-to-image), or use 'fusionkit upscale'"
+    return [f"picture '{path}' of {across}x{down} pixels is {' and '.join(lost)}; to keep all of it, {instead}"]
 
 
 def word_notes(recipes: Sequence[Recipe], infos: Mapping[str, ModelInfo]) -> list[str]:

@@ -215,7 +215,9 @@ def test_a_picture_that_is_cropped_or_made_smaller_is_told(tmp_path: Path) -> No
     (line,) = notes(begin, size=(1280, 640))
     assert line.startswith(f"{was} cropped to 640x320; {keep}")
     (line,) = notes(plugin("progressive-upscaling", from_=path), size=(960, 640))
-    assert line.startswith(f"{was} cropped to 621x427 and made smaller, 128x88; {keep}")
+    assert line.startswith(
+        f"{was} cropped to 621x427 and made smaller, 128x88; to keep all of it, begin with it in one stage"
+    )
     # Its own size, which loses three rows and no scale; and sizes that keep its shape.
     assert notes(begin, size=(640, 424)) == notes(begin, size=(1280, 856)) == []
     assert notes(begin, plugin("exact-size", from_=path, times=2), size=(1280, 896)) == []
