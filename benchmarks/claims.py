@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from experiments import Experiment, shown
-from published import printed, printed_difference, printed_ratio, published
+from in_print import printed, printed_difference, printed_ratio, published
 
 from fusionkit.evaluation import Score, difference
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from claims import Claim, above, below
 from experiments import markdown, shown
+from in_print import printed, printed_difference, printed_score
 from PIL import Image
-from published import printed, printed_difference, printed_score
 from upscaling import LABELS, SETTINGS
 from worlds import WORLDS
 

@@ -19,7 +19,7 @@ from typing import Any
 from claims import CLAIMS, HEADER, Claim
 from enlargements import Enlargements
 from experiments import Experiment, markdown, pairs, sheet, shown, table, times
-from published import published
+from in_print import published
 
 from fusionkit.cli.common import counted
 from fusionkit.comparison.jobs import Job

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from in_print import COUNTERPARTS, printed, printed_ratio, printed_score, published
 from PIL import Image
-from published import COUNTERPARTS, printed, printed_ratio, printed_score, published
 
 from fusionkit.comparison.document import bundled_comparisons, read_comparison
 from fusionkit.comparison.folder import Folder

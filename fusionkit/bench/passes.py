@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fusionkit.loop.model import Model
 
 _PASS = "forward"
-"""The adapter's method whose every call is one forward pass: (latents, timestep, stage, conditions, controls)."""
+"""The adapter's method whose every call is one forward pass: of latents, timestep, stage, conditions and what steers."""
 
 
 @dataclass
@@ -66,16 +66,18 @@ class Passes:
         stage: Any,
         conditions: Any,
         controls: Any,
+        beside: Tensor | None = None,
     ) -> Tensor:
-        key = name, shapes(latents), shapes(conditions), tuple((id(each.net), shapes(hint)) for each, hint in controls)
+        nets = tuple((id(each.net), shapes(hint)) for each, hint in controls)
+        key = name, shapes(latents), shapes(conditions), nets, shapes(beside)
         if key not in self._examples:
-            self._examples[key] = lambda timestep: call(latents, timestep, stage, conditions, controls)
+            self._examples[key] = lambda timestep: call(latents, timestep, stage, conditions, controls, beside)
         self._calls.append((key, timestep))
         rows, _, height, width = latents.shape
         self.views += rows
         self.pixels += rows * height * width * model.info.factor**2
         self.largest = max(self.largest, rows)
-        return call(latents, timestep, stage, conditions, controls)
+        return call(latents, timestep, stage, conditions, controls, beside)
 
 
 def shapes(value: Any) -> Any:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
 from fusionkit.errors import FusionError, NumericalError, RecipeError
 from fusionkit.loop.finite import place
@@ -41,7 +41,7 @@ class LivePreview(Plugin):
     left out, and `told` why in one line.
     """
 
-    to: Path | Callable[..., None] | None = Field(
+    to: Path | str | Callable[..., None] | None = Field(
         default=None,
         description="Where it goes: a file that is replaced, whole each time; or a function of the picture, the stage "
         "and the step. By default a notebook shows it, in place.",
@@ -61,6 +61,11 @@ class LivePreview(Plugin):
     _show: Any = PrivateAttr(None)
     _next: float = PrivateAttr(0.0)
     _said: set[str] = PrivateAttr(default_factory=set)
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _as_path(cls, value: Any) -> Any:
+        return Path(value) if isinstance(value, str) else value
 
     def model_post_init(self, context: Any) -> None:
         """Look for the notebook, where one is to show it."""

@@ -39,8 +39,8 @@ Scale = Annotated[
                 {"type": "number"},
                 {
                     "type": "object",
-                    "properties": {"down": _SIDE, "mid": {"type": "number"}, "up": _SIDE},
-                    "additionalProperties": False,
+                    "propertyNames": {"enum": list(blocks.SIDES)},
+                    "additionalProperties": _SIDE,
                 },
             ]
         }

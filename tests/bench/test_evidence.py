@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import claims
-import published
+import in_print
 from experiments import Experiment
 
 from fusionkit.evaluation import Score
@@ -26,12 +26,12 @@ def experiment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 def test_all_that_is_in_print_stands_beside_a_setting_that_is_drawn(experiment: Experiment) -> None:
-    paper = published.published(experiment.name)
+    paper = in_print.published(experiment.name)
     assert {"source", "drawn", "says"} <= set(paper)
-    in_print = {*paper.get("scores", {}), *paper.get("seconds", {})}
-    in_print |= {title for pair in paper.get("likeness", ()) for title in (pair["some"], pair["others"])}
-    assert in_print <= set(experiment.titles), in_print - set(experiment.titles)
-    assert in_print or experiment.name == "figure-5"  # which has curves and no figures
+    titles = {*paper.get("scores", {}), *paper.get("seconds", {})}
+    titles |= {title for pair in paper.get("likeness", ()) for title in (pair["some"], pair["others"])}
+    assert titles <= set(experiment.titles), titles - set(experiment.titles)
+    assert titles or experiment.name == "figure-5"  # which has curves and no figures
 
 
 def test_a_claim_names_settings_and_metrics_of_its_experiment(experiment: Experiment) -> None:
@@ -84,14 +84,14 @@ def test_a_value_that_is_to_stay_lies_within_or_outside_as_a_whole(low: float, h
 
 
 def test_figures_in_print_are_taken_as_differences_and_ratios_of_a_step() -> None:
-    assert published.printed_score("table-2-ddim", "GF", "fid") == 10.71
-    assert published.printed_score("table-2-ddim", "GF", "tinyworld-agreement") == 31.67  # the CLIP score's column
-    assert published.printed_score("table-2-ddim", "GF", "seam") is None
-    assert published.printed(published.printed_difference("table-2-ddim", "GF", "MD", "fid"), 3, signed=True) == "-0.51"
-    assert published.printed_difference("table-2-ddim", "GF", "MD", "seam") is None
+    assert in_print.printed_score("table-2-ddim", "GF", "fid") == 10.71
+    assert in_print.printed_score("table-2-ddim", "GF", "tinyworld-agreement") == 31.67  # the CLIP score's column
+    assert in_print.printed_score("table-2-ddim", "GF", "seam") is None
+    assert in_print.printed(in_print.printed_difference("table-2-ddim", "GF", "MD", "fid"), 3, signed=True) == "-0.51"
+    assert in_print.printed_difference("table-2-ddim", "GF", "MD", "seam") is None
     # VCF is timed over 1000 steps, MD over 50.
-    assert published.printed_ratio("table-3", "VCF", "MD") == pytest.approx((181.16 / 1000) / (9.70 / 50))
-    assert published.printed_ratio("table-3", "VCF", "averaged noise") is None
-    assert published.printed(None) == ""
-    assert published.printed("falls") == "falls"
-    assert published.printed(0.123456, 3) == "0.123"
+    assert in_print.printed_ratio("table-3", "VCF", "MD") == pytest.approx((181.16 / 1000) / (9.70 / 50))
+    assert in_print.printed_ratio("table-3", "VCF", "averaged noise") is None
+    assert in_print.printed(None) == ""
+    assert in_print.printed("falls") == "falls"
+    assert in_print.printed(0.123456, 3) == "0.123"

@@ -54,6 +54,7 @@ def test_plan_and_validate(fusionkit: Run) -> None:
     assert stage == {
         "name": "",
         "size": [256, 128],
+        "frame": [256, 128],
         "steps": 3,
         "scheduler": "DDPMScheduler",
         "strength": None,

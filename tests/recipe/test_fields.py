@@ -56,7 +56,7 @@ def test_a_keyword_may_be_what_the_field_may_be(name: str) -> None:
         (Fusion.from_pipe, PipeFields, ["pipe", "plugins"]),
         (Fusion.from_pipes, PipeFields, ["pipes", "plugins"]),
         (Fusion.from_recipe, RecipeFields, ["recipe"]),
-        (Fusion.from_pretrained("tinyworld/scenes"), CallFields, ["prompt", "callback", "progress", "maps"]),
+        (Fusion.from_pretrained("tinyworld/scenes"), CallFields, ["prompt", "callback", "progress", "preview", "maps"]),
     ],
     ids=["from_pretrained", "from_pipe", "from_pipes", "from_recipe", "call"],
 )

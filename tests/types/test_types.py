@@ -25,7 +25,7 @@ from docs_pages import PAGES, blocks  # noqa: E402
 
 BUILT_FROM = ("fusionkit", "plugins", "recipes", "pyproject.toml", "README.md", "LICENSE")
 EXAMPLES = ("example_plugin", "example_metric")
-LEFT_OUT = "torch,numpy,PIL,diffusers,transformers,tqdm"
+LEFT_OUT = "torch,numpy,PIL,diffusers,transformers,tqdm,sklearn,spandrel"
 
 
 @pytest.fixture(scope="module")
