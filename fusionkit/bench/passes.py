@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fusionkit.loop.model import Model
 
 _PASS = "forward"
-"""The adapter's method whose every call is one forward pass: of latents, timestep, stage, conditions and what steers."""
+"""The adapter's method whose every call is one forward pass: of latents, timestep, stage, conditions and more."""
 
 
 @dataclass
