@@ -5,7 +5,8 @@ Run it:  python benchmarks/photos.py
 
 A photo is one of scikit-learn's (china.jpg, flower.jpg), of scikit-image's where that is installed (astronaut.png,
 chelsea.png, coffee.png, rocket.jpg), or a file. It prints a row of the table in docs/upscaling-photos.md: drawn once,
-and then with what is coarse exchanged as `colour-match` does it.
+and then with what is coarse exchanged as `colour-match` does it. Then how near the photo stays that goes through the
+model's autoencoder alone, at the same size.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from pathlib import Path
 
 import click
 import numpy as np
+import torch
 from PIL import Image
 
 from fusionkit import Fusion
+from fusionkit.runs.plan import RunPlan
+from fusionkit.runs.run import picture_latents
 from fusionkit_pictures import ColourMatch, photo_recipe
 from fusionkit_pictures.photos.recipes import COLOUR_LEVELS
 
@@ -53,6 +57,17 @@ def psnr(one: Image.Image, other: Image.Image) -> float:
     return float(10 * np.log10(255**2 / squared.mean()))
 
 
+def through_the_autoencoder(fusion: Fusion, plan: RunPlan) -> Image.Image:
+    """What a run begins with, encoded and decoded, without a step."""
+    models = fusion.models_for(plan.recipe)
+    stage = plan.stages[-1]
+    stage.models, stage.model = models, next(iter(models.values()))
+    latents = picture_latents(plan)
+    assert latents is not None
+    with torch.inference_mode():
+        return stage.cut(stage.decode(latents))
+
+
 @click.command()
 @click.option("--photo", default="china.jpg", show_default=True)
 @click.option("--crop", default="", metavar="WxH+X+Y", help="A part of it.")
@@ -80,14 +95,17 @@ def main(
         result = fusion.run(recipe, progress=False)
         seconds = time.process_time() - began
         distances = [psnr(result.image.resize(picture.size, Image.Resampling.LANCZOS), picture)]
-        stage = fusion.plan(recipe).stages[-1]
+        plan = fusion.plan(recipe)
+        alone = through_the_autoencoder(fusion, plan)
         for levels in (COLOUR_LEVELS, max(1, round(log2(scale)))):
             match = ColourMatch(to=str(path), by="wavelet", levels=levels)
             near = match.matched(result.image, picture.resize(result.image.size, Image.Resampling.LANCZOS))
             distances.append(psnr(near.resize(picture.size, Image.Resampling.LANCZOS), picture))
-    sizes = " | ".join("{}x{}".format(*size) for size in (picture.size, result.image.size))
+    was, becomes = ("{}x{}".format(*size) for size in (picture.size, result.image.size))
     dbs = " | ".join(f"{each:.1f}" for each in distances)
-    print(f"| {photo} | {sizes} | {model} | {strength:g}, {stage.sampling_steps} steps | {dbs} | {seconds:.0f} |")
+    print(f"| {photo}, {was} | {becomes} | {model} | {plan.forward_passes:,} | {dbs} | {seconds:.0f} |")
+    near = psnr(alone.resize(picture.size, Image.Resampling.LANCZOS), picture)
+    print(f"the autoencoder alone: {near:.1f}; {plan.stages[-1].sampling_steps} steps at strength {strength:g}")
 
 
 if __name__ == "__main__":

@@ -74,10 +74,11 @@ def test_what_it_extends_and_names_is_from_the_working_folder(fusionkit: Run, pi
     ],
 )
 def test_what_is_wrong_is_in_standard_input(fusionkit: Run, piped: Piped, text: str | bytes, says: str) -> None:
-    piped(text)
-    ran = fusionkit("run", "-")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith(says)
+    for command in ("run", "bench"):
+        piped(text)
+        ran = fusionkit(command, "-")
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(says)
 
 
 def test_a_later_problem_has_its_line_too(fusionkit: Run, piped: Piped) -> None:

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from test_docs_pages import TASKS, check_page
 from torch import from_numpy
 
+from fusionkit import Fusion
 from fusionkit.pictures.image import read_metadata
 
 LAKE = ROOT / "recipes" / "lake.png"
@@ -65,8 +66,6 @@ def wide(folder: Path) -> None:
         assert_closed(folder / texture, 0)
         assert_closed(folder / texture, 1)
         assert not told_panorama(folder / texture)
-    for name in ("two-prompts-vista", "once-vista", "ring-vista"):
-        assert f"`fusionkit run {name}" in prose(DOCS / "tasks.md")
 
 
 def change(folder: Path) -> None:
@@ -90,6 +89,9 @@ def likeness(liked: Path, larger: Path) -> float:
 
 def models(folder: Path) -> None:
     assert (folder / "out" / "fine-grained-fusion-vista-12.png").exists()
+    recipe = Fusion.from_recipe(folder / "styled.png").recipe
+    plain = Fusion.from_recipe(recipe.model_copy(update={"loras": ()})).run(progress=False).image
+    assert np.abs(pixels(folder / "styled.png") - np.asarray(plain, float)).mean() > 5  # what the LoRA has learned
 
 
 def many(folder: Path) -> None:

@@ -14,6 +14,7 @@ import tiny_kolors
 import torch
 from diffusers.image_processor import IPAdapterMaskProcessor
 from from_pictures import SEED, OfTheSeed, drawing, plan_on, run_on
+from on_families import apart
 from PIL import Image
 from torch import Tensor
 
@@ -89,10 +90,6 @@ def masks(pairs: list[list[Path]]) -> dict[str, Any]:
     return {"cross_attention_kwargs": {"ip_adapter_masks": [each.reshape(1, -1, 64, 64) for each in made]}}
 
 
-def largest(some: Tensor, others: Tensor) -> float:
-    return float((some - others).abs().max())
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("plus", ["", "plus "])
 def test_it_is_diffusers_own_in_one_window(adapters: Any, pictures: list[Path], kind: Kind, plus: str) -> None:
@@ -100,9 +97,9 @@ def test_it_is_diffusers_own_in_one_window(adapters: Any, pictures: list[Path], 
     own = IPAdapter(adapter=str(file), picture=tuple(pictures[:2]), scale=0.7)
     plan, latents = run_on(tiny_pipeline(kind), [own, OfTheSeed()], size=(64, 64), steps=3)
     stage = plan.stages[0]
-    assert largest(latents, theirs(tiny_pipeline(kind), stage, [file], [pictures[:2]], 0.7)) < TELL
+    assert apart(latents, theirs(tiny_pipeline(kind), stage, [file], [pictures[:2]], 0.7)) < TELL
     _, without = run_on(tiny_pipeline(kind), [OfTheSeed()], size=(64, 64), steps=3)
-    assert largest(latents, without) > 100 * TELL
+    assert apart(latents, without) > 100 * TELL
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -118,7 +115,7 @@ def test_two_with_masks_are_diffusers_own(adapters: Any, pictures: list[Path], t
     plan, latents = run_on(tiny_pipeline(kind), [*plugins, OfTheSeed()], size=(64, 64), steps=3)
     shown = [[pictures[0]], [pictures[1]]]
     expected = theirs(tiny_pipeline(kind), plan.stages[0], files, shown, [0.9, 0.9], **masks([[left], [upper]]))
-    assert largest(latents, expected) < TELL
+    assert apart(latents, expected) < TELL
 
 
 def test_it_is_diffusers_own_with_kolors(pictures: list[Path], tmp_path: Path) -> None:
@@ -128,8 +125,8 @@ def test_it_is_diffusers_own_with_kolors(pictures: list[Path], tmp_path: Path) -
     own = IPAdapter(adapter=str(file), picture=pictures[0], scale=0.7)
     size = info_of_pipeline(pipe).window
     plan, latents = run_on(pipe, [own, OfTheSeed()], size=size, steps=2)
-    assert largest(latents, theirs(pipe, plan.stages[0], [file], [pictures[:1]], 0.7)) < TELL
-    assert largest(latents, theirs(pipe, plan.stages[0], [file], [pictures[:1]], 0.0)) > 100 * TELL
+    assert apart(latents, theirs(pipe, plan.stages[0], [file], [pictures[:1]], 0.7)) < TELL
+    assert apart(latents, theirs(pipe, plan.stages[0], [file], [pictures[:1]], 0.0)) > 100 * TELL
 
 
 def test_a_scale_by_block_is_diffusers_own(adapters: Any, pictures: list[Path]) -> None:
@@ -138,7 +135,7 @@ def test_a_scale_by_block_is_diffusers_own(adapters: Any, pictures: list[Path]) 
     plan, latents = run_on(tiny_pipeline("sd"), [own, OfTheSeed()], size=(64, 64), steps=3)
     expected = theirs(tiny_pipeline("sd"), plan.stages[0], [adapters["sd"]], [pictures[:1]], scale)
     everywhere = theirs(tiny_pipeline("sd"), plan.stages[0], [adapters["sd"]], [pictures[:1]], 1.5)
-    assert largest(latents, expected) < TELL < largest(latents, everywhere)
+    assert apart(latents, expected) < TELL < apart(latents, everywhere)
 
 
 def test_halves_that_are_told_two_pictures_differ_only_where_they_are_told(adapters: Any, pictures: list[Path]) -> None:
@@ -165,7 +162,7 @@ def test_halves_that_are_told_two_pictures_differ_only_where_they_are_told(adapt
         (both, first, slice(16, 24)),
         (other, both, slice(0, 8)),
     ):
-        assert largest(some[..., place], others[..., place]) > 1e-3
+        assert apart(some[..., place], others[..., place]) > 1e-3
     assert first[..., 8:16].isfinite().all()
 
 
@@ -188,7 +185,7 @@ def test_nothing_changes_at_scale_0_and_nothing_is_left_on_the_model(
     assert neutral.equal(without)
     assert counted == passes
     told, counted = run(IPAdapter(adapter=file, picture=picture))
-    assert largest(told, without) > 0.01
+    assert apart(told, without) > 0.01
     assert counted == passes
     assert run()[0].equal(without)
     assert ({name: type(each) for name, each in unet.attn_processors.items()}, list(unet.state_dict())) == before
@@ -250,7 +247,7 @@ def test_it_goes_with_stages_regions_rings_and_controlnets(adapters: Any, pictur
     plan, latents = run_on(tiny_pipeline("sd"), [*others, own], **fields)
     _, without = run_on(tiny_pipeline("sd"), others, **fields)
     assert len(plan.stages) == 2
-    assert largest(latents, without) > 0.01
+    assert apart(latents, without) > 0.01
     assert latents.isfinite().all()
 
 
@@ -264,10 +261,10 @@ def test_a_lora_goes_on_acting_beside_a_picture(adapters: Any, pictures: list[Pa
         pipe.load_lora_weights({name: 3 * each for name, each in weights.items()})
     _, together = run_on(pipe, [own, OfTheSeed()], size=(64, 64), steps=2)
     _, alone = run_on(pipe, [OfTheSeed()], size=(64, 64), steps=2)
-    assert min(largest(together, plain), largest(together, alone)) > 1e-3
+    assert min(apart(together, plain), apart(together, alone)) > 1e-3
     pipe.unload_lora_weights()
     # Without any picture, too, peft leaves the last bits otherwise.
-    assert largest(run_on(pipe, [own, OfTheSeed()], size=(64, 64), steps=2)[1], plain) < TELL
+    assert apart(run_on(pipe, [own, OfTheSeed()], size=(64, 64), steps=2)[1], plain) < TELL
 
 
 def test_the_attention_to_words_is_still_heard(adapters: Any, pictures: list[Path]) -> None:

@@ -43,7 +43,7 @@ def test_it_changes_nothing(kind: Any) -> None:
     assert watched.latents.equal(plain.latents)
     assert watched.image.tobytes() == plain.image.tobytes()
     assert [index for _, index in shown.pictures] == [0, 1, 2, 3]
-    assert watched.recipe == plain.recipe or watched.recipe.to_yaml() == plain.recipe.to_yaml()
+    assert watched.recipe.to_yaml() == plain.recipe.to_yaml()
 
 
 def test_it_shows_the_clean_estimate_reduced_and_decoded() -> None:

@@ -38,7 +38,7 @@ _PATH = click.Path(path_type=Path)
     type=click.Choice(["details", "colours", "nothing"]),
     default="details",
     show_default=True,
-    help="What stays the photo's: all that it shows, its colours and light alone, or nothing.",
+    help="What stays the photo's: most of what it shows, its colours and light alone, or nothing.",
 )
 @click.option("--from", "source", metavar="RECIPE", help="Your own recipe in place of upscale-photo.")
 @click.option("-o", "--output", metavar="PATH", type=_PATH, help="A folder, or for one photo a file.")
