@@ -8,6 +8,7 @@ import warnings
 import diffusers  # noqa: F401 - gives its logger the handler that it has
 import pytest
 
+from fusionkit import Fusion
 from fusionkit.models.silence import quiet_diffusers
 
 
@@ -43,3 +44,11 @@ def test_advice_is_silent_errors_are_heard_and_others_are_left_alone(
     assert (heard.filters, library.level) == ([], level)
     with pytest.warns(FutureWarning, match="outdated"):
         warnings.warn("outdated", FutureWarning, stacklevel=1)
+
+
+def test_a_model_that_comes_as_a_lora_loads_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+    monkeypatch.setattr(logging.getLogger("diffusers"), "handlers", [heard])
+    fusion = Fusion.from_pretrained("vista/expert")
+    fusion.models_for(fusion.recipe)
+    assert heard.said == []

@@ -89,9 +89,10 @@ def merge_embedded_lora(pipe: Any, source: str) -> None:
     embedded = embedded_models().get(source)
     if embedded is None or embedded.lora is None:
         return
-    pipe.load_lora_weights(str(embedded.lora.parent), weight_name=embedded.lora.name, use_safetensors=True)
-    pipe.fuse_lora()
-    pipe.unload_lora_weights()
+    with quiet_loading():  # of a text encoder that the LoRA leaves alone
+        pipe.load_lora_weights(str(embedded.lora.parent), weight_name=embedded.lora.name, use_safetensors=True)
+        pipe.fuse_lora()
+        pipe.unload_lora_weights()
 
 
 def remove_loras(pipe: Any) -> None:
