@@ -313,7 +313,7 @@ class Stage:
     def glimpse(self, latents: Tensor, size: int = 256) -> Image:
         """A small picture of clean latents (1, C, h, w): reduced before they are decoded, so that it costs little.
 
-        By the model alone: no hook is asked.
+        By the model alone: no hook is asked. What lies beyond the frame is cut off.
 
         Args:
             latents: The latents, such as the estimate of the canvas in `Fused.denoised`.
@@ -333,7 +333,8 @@ class Stage:
             if ratio < 1:
                 sides = max(1, round(height * ratio)), max(1, round(width * ratio))
                 latents = resized(latents.float(), sides, mode="area")
-            return self.model.decode(latents)
+            picture = self.model.decode(latents)
+        return picture.crop((0, 0, *self.frame_at(picture.size)))
 
     def _ask(self, name: str, **arguments: Any) -> Any:
         import torch

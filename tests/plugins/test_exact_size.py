@@ -125,6 +125,12 @@ def test_previews_and_maps_are_cut_as_well() -> None:
     fusion = Fusion.from_pipe(tiny_pipeline(), plugins=[ExactSize(size=ODD), Whole()], **FIELDS)
     result = fusion.run(preview=lambda image, *_: seen.append(image.size), preview_every=1, progress=False, maps=True)
     assert seen == [ODD]
+    stage = tiny_plan([ExactSize(size=(100, 40))], size=(104, 64)).stages[0]
+    stage.model = tiny_model()
+    latents = stage.noise("a canvas")
+    assert stage.shape[2:] == (8, 13)
+    assert np.array_equal(stage.glimpse(latents), stage.cut(stage.decode(latents)))
+    assert stage.glimpse(latents, 32).size == (38, 15), "of 40x24, 100x40 in 104x64"
     assert {name: each.size for name, each in result.maps.items()} == {"canvas": ODD, "small": (9, 9)}
 
 
