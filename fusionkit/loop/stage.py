@@ -123,6 +123,7 @@ class Stage:
         hooks: The run's plugins, whom `encode` and `decode` ask; None for none.
         tilings: The views that were checked before the run, by the step's index and round, in short.
         facts: What must be true of this run's tensors, such as that they are finite; the loop looks at it.
+        finished: (width, height) in pixels of the run's picture; by default this stage's frame at the recipe's size.
     """
 
     plan: StagePlan
@@ -140,10 +141,12 @@ class Stage:
     hooks: Hooks | None = field(default=None, repr=False, compare=False)
     tilings: dict[tuple[int, int], Tiling] = field(default_factory=dict, repr=False, compare=False)
     facts: Facts = field(default_factory=Facts, repr=False, compare=False)
+    finished: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        """Where nothing else is said, there is one model."""
+        """Where nothing else is said, there is one model, and no stage after this one whose frame is rounded."""
         self.infos = self.infos or {"model": self.info}
+        self.finished = self.finished if any(self.finished) else self.frame_at(self.recipe.size)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -219,8 +219,9 @@ def stages_of(
     recipe: Recipe, infos: Mapping[str, ModelInfo], scheduler: Any, plans: Sequence[StagePlan]
 ) -> list[Stage]:
     """The stages of a run as far as they are known without torch; they share what plugins keep for the run."""
-    info, memory = next(iter(infos.values())), Shelf()
-    return [Stage(plan, index, recipe, info, scheduler, memory=memory, infos=infos) for index, plan in enumerate(plans)]
+    info = next(iter(infos.values()))
+    shared: dict[str, Any] = {"memory": Shelf(), "infos": infos, "finished": plans[-1].frame or recipe.size}
+    return [Stage(plan, index, recipe, info, scheduler, **shared) for index, plan in enumerate(plans)]
 
 
 def _planned_problems(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> Sequence[str]:

@@ -81,13 +81,15 @@ def prepare(
         raise RecipeError(problems)
 
     memory: Shelf = {}
+    shared: dict[str, Any] = {"memory": memory, "infos": infos, "hooks": hooks}
+    shared["finished"] = plans[-1].frame or recipe.size
     stages = []
     for index, stage_plan in enumerate(plans):
         steps = stage_plan.steps or recipe.steps
         across, down = (min(sides) for sides in zip(recipe.window or info.window, stage_plan.size, strict=True))
         tokens = window_tokens(info, (across, down))
         scheduler = make_scheduler(info, recipe.scheduler, steps, device, stage_plan.skipped(steps), tokens)
-        stages.append(Stage(stage_plan, index, recipe, info, scheduler, memory=memory, infos=infos, hooks=hooks))
+        stages.append(Stage(stage_plan, index, recipe, info, scheduler, **shared))
     problems = mixing_problems(infos, stages[0].scheduler)
     problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
     if problems:

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 from fusionkit import Stage, open_picture, picture_problems
 from fusionkit.errors import did_you_mean
 from fusionkit_regions.parts import Mask, Once, Painted, in_pixels
-from fusionkit_regions.places import in_shares
+from fusionkit_regions.places import NEARLY, grid_of, in_shares
 
 if TYPE_CHECKING:
     from fusionkit_regions.regions import Regions
 
-# Shares that add up to 1 as they are written may not do so in binary.
-_NEARLY = 1e-6
 # From so bright on, a mask's pixel counts as the region's.
 _WHITE = 128
 
@@ -46,12 +44,13 @@ def divide_the_height(plugin: Regions, stage: Stage) -> bool:
         if isinstance(region, Mask):
             width, top, bottom = _painted(region)
         else:
-            _, top, width, height = in_shares(plugin.boxes[name].box, stage.recipe.size)
+            _, top, width, height = in_shares(plugin.boxes[name].box, stage.finished)
             bottom = top + height
         if width >= 0.5:
             borders += [top, bottom]
     borders.sort()
-    return not any(stage.is_high((after - before) * stage.canvas[0]) for before, after in pairwise(borders))
+    rows = stage.frame[1] / stage.factor
+    return not any(stage.is_high((after - before) * rows) for before, after in pairwise(borders))
 
 
 def _painted(region: Mask) -> tuple[float, float, float]:
@@ -70,18 +69,18 @@ def _painted(region: Mask) -> tuple[float, float, float]:
 
 def box_problems(box: Sequence[float], name: str, stage: Stage) -> Iterator[str]:
     """One line where a box reaches beyond the picture, or covers nothing."""
-    size = stage.recipe.size
+    size = stage.finished
     shares = in_shares(box, size)
     for axis, side, start, share in zip("xy", size, shares[:2], shares[2:], strict=True):
         ring = axis in stage.wrap
-        beyond = share > 1 + _NEARLY if ring else start < -_NEARLY or start + share > 1 + _NEARLY
+        beyond = share > 1 + NEARLY if ring else start < -NEARLY or start + share > 1 + NEARLY
         if beyond:
             yield (
                 f"box {list(box)} of '{name}' reaches beyond the picture of {size[0]}x{size[1]}; move it, or leave "
                 f"it out"
             )
             return
-        if share * side < stage.factor * (1 - _NEARLY):
+        if share * side < stage.factor * (1 - NEARLY):
             yield (
                 f"box {list(box)} of '{name}' covers nothing: it is smaller than a latent pixel, {stage.factor}x"
                 f"{stage.factor} pixels of the picture; make it larger"
@@ -91,23 +90,21 @@ def box_problems(box: Sequence[float], name: str, stage: Stage) -> Iterator[str]
 
 def mask_problems(place: Painted, soft_border: float | None, name: str, stage: Stage) -> Iterator[str]:
     """One line where a painted mask can't be read, is of another form than the picture, or is black."""
-    from fusionkit_regions.masks import LEAST, aspect_problem, of_picture, soft_of
+    from fusionkit_regions.masks import LEAST, aspect_problem, of_picture
 
     unreadable = picture_problems(place.mask, f"mask of '{name}'")
     if unreadable:
         yield from unreadable
-    elif problem := aspect_problem(place.mask, stage.recipe.size, name):
+    elif problem := aspect_problem(place.mask, stage.finished, name):
         yield problem
     else:
-        width, height = stage.recipe.size
-        canvas = height // stage.factor, width // stage.factor
-        soft = soft_of(stage, soft_border)
-        if of_picture(place.mask, canvas, soft, stage.wrap).max() < LEAST:
+        last = grid_of(stage, stage.factor, stage.recipe.size)
+        if of_picture(place.mask, last, last.soft(soft_border)).max() < LEAST:
             yield f"mask '{place.mask}' of '{name}' covers nothing: it is black; paint white where the region is"
 
 
 def _of_place(thing: Once, name: str, stage: Stage) -> Iterator[str]:
-    size = stage.recipe.size
+    size = stage.finished
     if thing.at is not None:
         limits = size if in_pixels(thing.at) else (1, 1)
         inside = [

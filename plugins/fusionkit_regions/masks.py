@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusionkit.pictures.picture import open_picture
-from fusionkit_regions.places import Span
+from fusionkit_regions.places import Grid, Span, grid_of, in_shares, spans_on
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from fusionkit import Stage
 
@@ -22,6 +25,36 @@ LEAST = 1e-3
 
 ASPECT = 0.01
 """By how much, at most, a mask's aspect ratio may differ from the picture's, as a share; or one pixel of the mask."""
+
+
+def mask_on(
+    stage: Stage,
+    place: Sequence[float] | Path,
+    soft_border: float | None,
+    softness: float = 0.0,
+    *,
+    in_pixels: bool = False,
+) -> Map:
+    """How much each latent pixel of the stage's canvas, or each pixel, belongs to a place of the picture, (H, W), 0..1.
+
+    Beyond the picture, the canvas goes on as the picture ends.
+
+    Args:
+        stage: The stage.
+        place: A box, in shares of the finished picture or its pixels; or the file of a painted mask.
+        soft_border: Pixels of the finished picture over which it fades, half of them outside; None is a box that fades
+            within, and a mask as it is painted.
+        softness: The share of a box's sides over which it fades within its border.
+        in_pixels: Of each pixel, and not of each latent one.
+    """
+    grid = grid_of(stage, 1 if in_pixels else stage.factor)
+    soft = grid.soft(soft_border)
+    if isinstance(place, Path):
+        found = of_picture(place, grid, soft)
+    else:
+        found = of_box(*spans_on(grid, in_shares(place, stage.finished)), softness, soft)
+    below, beside = (whole - own for whole, own in zip(grid.canvas, found.shape, strict=True))
+    return np.pad(found, ((0, below), (0, beside)), mode="edge") if below or beside else found
 
 
 def of_box(rows: Span, columns: Span, softness: float, soft: tuple[float, float] | None) -> Map:
@@ -40,25 +73,38 @@ def of_box(rows: Span, columns: Span, softness: float, soft: tuple[float, float]
     return np.outer(*(np.array(axis, np.float32) for axis in axes)).astype(np.float32)
 
 
-def of_picture(path: Path, canvas: tuple[int, int], soft: tuple[float, float] | None, wrap: str) -> Map:
-    """A painted mask, (H, W): 1 where it is white and 0 where it is black.
+def of_picture(path: Path, grid: Grid, soft: tuple[float, float] | None) -> Map:
+    """A painted mask, (H, W) of the cells that the picture covers: 1 where it is white and 0 where it is black.
 
     Args:
-        path: The picture, which is stretched to the canvas.
-        canvas: (H, W).
+        path: The file, which is stretched to the picture.
+        grid: The cells.
         soft: As for `of_box`; None is none.
-        wrap: Along which axes the canvas is a ring.
     """
     from PIL.Image import Resampling
 
     painted = open_picture(path).convert("L")
-    size = canvas[1], canvas[0]
+    size = grid.covered[1], grid.covered[0]
     smaller = painted.width >= size[0] and painted.height >= size[1]
-    painted = painted.resize(size, Resampling.BOX if smaller else Resampling.BILINEAR)
+    painted, box = _to_whole_cells(painted, grid)
+    painted = painted.resize(size, Resampling.BOX if smaller else Resampling.BILINEAR, box)
     values: Map = np.asarray(painted, np.float32) / np.float32(255)
     for axis, wide in enumerate(soft or ()):
-        values = softened(values, wide, axis, "yx"[axis] in wrap)
+        values = softened(values, wide, axis, "yx"[axis] in grid.wrap)
     return values
+
+
+def _to_whole_cells(painted: Image, grid: Grid) -> tuple[Image, tuple[float, float, float, float] | None]:
+    """A mask that goes on as it ends, and the part of it that covers whole cells; None is all."""
+    from PIL import Image
+
+    if grid.picture == grid.covered:
+        return painted, None
+    height, width = (
+        side * cells / own for side, cells, own in zip(painted.size[::-1], grid.covered, grid.picture, strict=True)
+    )
+    pad = (0, ceil(height) - painted.height), (0, ceil(width) - painted.width)
+    return Image.fromarray(np.pad(np.asarray(painted), pad, mode="edge")), (0, 0, width, height)
 
 
 def softened(values: Map, wide: float, axis: int, ring: bool) -> Map:
@@ -121,11 +167,3 @@ def aspect_problem(path: Path, size: tuple[int, int], name: str) -> str:
         f"mask '{path}' of '{name}' has {width}x{height} pixels, and the picture {size[0]}x{size[1]}: their aspect "
         f"ratios differ; make the mask {max(1, round(expected))}x{height}"
     )
-
-
-def soft_of(stage: Stage, pixels: float | None) -> tuple[float, float] | None:
-    """A border's width in latent pixels (vertical, horizontal) on the stage's canvas; None where nothing is said."""
-    if pixels is None:
-        return None
-    (rows, columns), (width, height) = stage.canvas, stage.recipe.size
-    return pixels * rows / height, pixels * columns / width

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -100,6 +101,11 @@ class Boxed(Part):
         "[0.5, 0, 0.5, 1]."
     )
 
+    @property
+    def place(self) -> tuple[float, float, float, float]:
+        """Where it is."""
+        return self.box
+
 
 class Painted(Part):
     """A place that is painted."""
@@ -108,6 +114,11 @@ class Painted(Part):
         description="A picture, white where the region is and grey where it fades, from the working folder or beside "
         "the recipe; of any size with the picture's aspect ratio."
     )
+
+    @property
+    def place(self) -> Path:
+        """Where it is."""
+        return self.mask
 
 
 class Box(Boxed, Region):

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from fusionkit.pictures.map_pictures import GROUND, MARGIN, TEXT, below
+from fusionkit_regions.places import grid_of
 
 if TYPE_CHECKING:
     from fusionkit import Stage, Told
@@ -25,7 +26,7 @@ def regions_picture(image: Image.Image, stage: Stage, parts: Parts) -> Image.Ima
     """The picture, grey where only the recipe's prompt is heard, tinted where a region is; and what each is told.
 
     Args:
-        image: The finished picture.
+        image: The picture of the whole canvas; what lies beyond its frame is cut off.
         stage: The last stage.
         parts: Its regions.
     """
@@ -33,15 +34,16 @@ def regions_picture(image: Image.Image, stage: Stage, parts: Parts) -> Image.Ima
         ImageColor.getrgb(f"hsl({round(35 + number * 137.508) % 360}, 90%, 60%)")
         for number in range(len(parts.regions))
     ]
-    across = min(WIDTH, round(WIDTH * image.width / image.height))
-    size = across, max(1, round(across * image.height / image.width))
+    frame = stage.frame_at(image.size)
+    across = min(WIDTH, round(WIDTH * frame[0] / frame[1]))
+    size = across * image.width // frame[0], max(1, round(across * image.height / frame[0]))
     grey = image.convert("L").convert("RGB").resize(size, Image.Resampling.LANCZOS)
     counts = np.stack([part.counts.cpu().numpy() for part in parts.regions])
     mixed = np.einsum("nhw,nc->hwc", counts, np.array(colours, np.float32))
     share = counts.sum(0)
     colour = _enlarged(mixed / np.maximum(share, 1e-6)[..., None], size)
     strength = _enlarged(255 * TINT * share, size)
-    tinted = Image.composite(colour, grey, strength)
+    tinted = Image.composite(colour, grey, strength).crop((0, 0, *stage.frame_at(size)))
     return below([tinted, _legend(stage, parts, colours, WIDTH)])
 
 
@@ -53,13 +55,14 @@ def _enlarged(values: np.ndarray, size: tuple[int, int]) -> Image.Image:
 def _legend(stage: Stage, parts: Parts, colours: Sequence[tuple[int, ...]], width: int) -> Image.Image:
     """Each region's colour, name, what it was told, and the share of the picture that it counts for."""
     font, lines = ImageFont.load_default(TEXT), []
+    rows, columns = grid_of(stage, stage.factor).covered
     entries = [("around", parts.elsewhere, parts.around, "white")]
     entries += [
         (part.told.part, part.told, part.counts, "#{:02x}{:02x}{:02x}".format(*colour[:3]))
         for part, colour in zip(parts.regions, colours, strict=True)
     ]
     for name, told, counts, colour in entries:
-        text = f"{name}, {float(counts.mean()):.0%}: {_said(stage, told)}"
+        text = f"{name}, {float(counts[:rows, :columns].mean()):.0%}: {_said(stage, told)}"
         lines += [(line, colour) for line in textwrap.wrap(text, 100, subsequent_indent="    ")]
     legend = Image.new("RGB", (width, len(lines) * (TEXT + 6) + 2 * MARGIN), GROUND)
     draw = ImageDraw.Draw(legend)

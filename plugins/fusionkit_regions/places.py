@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 from fusionkit_regions.parts import Once, in_pixels
@@ -16,6 +17,51 @@ Shares = tuple[float, float, float, float]
 
 TRIES = 64
 """So many places are drawn for a thing that is to be there once, until one is beside all other regions."""
+
+
+NEARLY = 1e-6
+"""Shares that add up to 1 as they are written may not do so in binary."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a canvas, its latent pixels or its pixels, and how far the picture reaches over them.
+
+    Args:
+        canvas: (H, W) cells.
+        picture: Height and width of the picture in cells, from the upper left corner; its last one may be cut.
+        finished: (width, height) in pixels of the finished picture.
+        wrap: Along which axes the canvas is a ring.
+    """
+
+    canvas: tuple[int, int]
+    picture: tuple[float, float]
+    finished: tuple[int, int]
+    wrap: str
+
+    @property
+    def covered(self) -> tuple[int, int]:
+        """(H, W) cells that the picture covers, some of them in part."""
+        return ceil(self.picture[0]), ceil(self.picture[1])
+
+    def soft(self, pixels: float | None) -> tuple[float, float] | None:
+        """A border's width in cells (vertical, horizontal), of so many pixels of the finished picture; None of None."""
+        if pixels is None:
+            return None
+        return pixels * self.picture[0] / self.finished[1], pixels * self.picture[1] / self.finished[0]
+
+
+def grid_of(stage: Stage, cell: int, size: tuple[int, int] | None = None) -> Grid:
+    """The cells of a stage's canvas.
+
+    Args:
+        stage: The stage.
+        cell: Pixels along a side of each: the latent factor, or 1.
+        size: (width, height) in pixels of the canvas, where it is not the stage's own.
+    """
+    size = size or stage.plan.size
+    width, height = stage.frame_at(size)
+    return Grid((size[1] // cell, size[0] // cell), (height / cell, width / cell), stage.finished, stage.wrap)
 
 
 @dataclass(frozen=True)
@@ -41,6 +87,12 @@ class Span:
         """Whether it is the whole axis."""
         return self.end - self.start >= self.length
 
+    def continued(self, length: int) -> Span:
+        """The same on a longer axis: what ends with the picture goes on to the canvas' end."""
+        if length == self.length:
+            return self
+        return replace(self, length=length, end=length if self.end >= self.length else self.end)
+
 
 def in_shares(box: Sequence[float], picture: tuple[int, int]) -> Shares:
     """A box in shares of the picture, however it is written."""
@@ -51,27 +103,25 @@ def in_shares(box: Sequence[float], picture: tuple[int, int]) -> Shares:
 
 
 def spans(stage: Stage, box: Shares) -> tuple[Span, Span]:
-    """The rows and the columns of a box on the stage's canvas."""
-    return spans_on(stage.canvas, stage.wrap, box)
+    """The rows and the columns of a box on the stage's canvas, in latent pixels."""
+    rows, columns = spans_on(grid_of(stage, stage.factor), box)
+    return rows.continued(stage.canvas[0]), columns.continued(stage.canvas[1])
 
 
-def spans_on(canvas: tuple[int, int], wrap: str, box: Shares) -> tuple[Span, Span]:
-    """The rows and the columns of a box on a canvas of (H, W), in its pixels, whichever these are.
-
-    Args:
-        canvas: Its size.
-        wrap: Along which axes it is a ring.
-        box: The box.
-    """
-    rows, columns = canvas
+def spans_on(grid: Grid, box: Shares) -> tuple[Span, Span]:
+    """The rows and the columns of a box, of those that the picture covers."""
+    (rows, columns), (whole, across) = grid.picture, grid.covered
     left, top, width, height = box
-    return _span(top, height, rows, "y" in wrap), _span(left, width, columns, "x" in wrap)
+    return _span(top, height, rows, whole, "y" in grid.wrap), _span(left, width, columns, across, "x" in grid.wrap)
 
 
-def _span(start: float, side: float, length: int, ring: bool) -> Span:
-    exact = start * length, (start + side) * length
-    if ring and not 0 <= exact[0] < length:
-        exact = exact[0] % length, exact[0] % length + side * length
+def _span(start: float, side: float, picture: float, length: int, ring: bool) -> Span:
+    exact = start * picture, (start + side) * picture
+    if ring and not 0 <= exact[0] < picture:
+        exact = exact[0] % picture, exact[0] % picture + side * picture
+    elif picture < length and start + side > 1 - NEARLY:
+        # The last cell is the picture's as far as it reaches.
+        exact = exact[0], float(length)
     begin = min(round(exact[0]), length - 1)
     end = max(round(exact[1]), begin + 1)
     return Span(begin, min(end, begin + length if ring else length), length, ring, exact)
@@ -111,7 +161,7 @@ def placed(
 
 
 def _pair(pair: Sequence[float], stage: Stage) -> tuple[float, float]:
-    width, height = stage.recipe.size if in_pixels(tuple(pair)) else (1, 1)
+    width, height = stage.finished if in_pixels(tuple(pair)) else (1, 1)
     return pair[0] / width, pair[1] / height
 
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, model_validator
 from fusionkit import Field, Patches, Plugin, Prompt, RunMemory, Stage, StageCache, Step, Told, hookimpl
 from fusionkit.recipe import Number
 from fusionkit_regions.parts import Box, Mask, Once, Region, as_once
-from fusionkit_regions.places import Shares, in_shares, placed
+from fusionkit_regions.places import Shares, grid_of, in_shares, placed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,7 +58,7 @@ class Regions(Plugin):
         "a picture.",
     )
 
-    # Width and height of the usual place of a thing, in shares of the first stage's canvas.
+    # Width and height of the usual place of a thing, in shares of the first stage's picture.
     _first = RunMemory(list[float], list)
     _parts = StageCache(object)
 
@@ -148,7 +148,7 @@ class Regions(Plugin):
 
     def places(self, stage: Stage) -> dict[str, Shares]:
         """The boxes of all regions that are no masks, in shares of the picture."""
-        boxes = {name: in_shares(box.box, stage.recipe.size) for name, box in self.boxes.items()}
+        boxes = {name: in_shares(box.box, stage.finished) for name, box in self.boxes.items()}
         width, height = self._first.get(stage) or _usual(stage)
         things = placed(self.once, stage, (width, height), list(boxes.values()))
         return {**boxes, **dict(zip(self.once, things, strict=True))}
@@ -169,5 +169,5 @@ class Regions(Plugin):
 
 
 def _usual(stage: Stage) -> list[float]:
-    (height, width), (rows, columns) = stage.window, stage.canvas
+    (height, width), (rows, columns) = stage.window, grid_of(stage, stage.factor).picture
     return [USUAL * width / columns, height / rows]

@@ -12,9 +12,9 @@ import torch
 
 from fusionkit import Patches, Stage, Told, View, gather
 from fusionkit.loop.canvas import scatter, view_weights, weight_map
-from fusionkit_regions.masks import LEAST, of_box, of_picture, soft_of
-from fusionkit_regions.parts import Box, Boxed, Mask, Painted, Region
-from fusionkit_regions.places import Shares, Span, in_shares, spans, windows_along
+from fusionkit_regions.masks import LEAST, mask_on
+from fusionkit_regions.parts import Mask, Region
+from fusionkit_regions.places import Shares, Span, spans, windows_along
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,11 +76,11 @@ def parts_of(
     masks, extents = [], []
     for name, region in regions.items():
         if isinstance(region, Mask):
-            mask = mask_on(stage, region, region.soft_border)
+            mask = mask_on(stage, region.mask, region.soft_border)
             extent = _around(mask, stage)
         else:
             extent = spans(stage, boxes[name])
-            mask = of_box(*extent, softness, soft_of(stage, region.soft_border))
+            mask = mask_on(stage, boxes[name], region.soft_border, softness)
         masks.append(mask)
         extents.append(extent)
     around, counts = counted(masks)
@@ -92,24 +92,6 @@ def parts_of(
             for (name, region), each, extent in zip(regions.items(), counts, extents, strict=True)
         ),
     )
-
-
-def mask_on(
-    stage: Stage, place: Boxed | Painted, soft_border: float | None, softness: float = 0.0
-) -> NDArray[np.float32]:
-    """How much each latent pixel of the stage's canvas belongs to a place, (H, W), 0..1.
-
-    Args:
-        stage: The stage.
-        place: A box or a painted mask.
-        soft_border: Pixels over which it fades, half of them outside; None is a box that fades within, and a mask as it
-            is painted.
-        softness: The share of a box's sides over which it fades within its border.
-    """
-    soft = soft_of(stage, soft_border)
-    if isinstance(place, Painted):
-        return of_picture(place.mask, stage.canvas, soft, stage.wrap)
-    return of_box(*spans(stage, in_shares(place.box, stage.recipe.size)), softness, soft)
 
 
 def counted(masks: Sequence[NDArray[np.float32]]) -> tuple[Tensor, list[Tensor]]:
@@ -215,8 +197,3 @@ def own_windows(stage: Stage, extent: tuple[Span, Span], size: tuple[int, int]) 
     """The windows of a region alone, of (height, width) latent pixels: one around it, or several that cover it."""
     axes = [windows_along(span, side) for span, side in zip(extent, size, strict=True)]
     return [View(top, left, *size, wrap=stage.wrap) for top, left in product(*axes)]
-
-
-def box_shares(region: Box, stage: Stage) -> Shares:
-    """A box in shares of the picture."""
-    return in_shares(region.box, stage.recipe.size)

@@ -84,9 +84,10 @@ def layers_on(stage: Stage, places: Sequence[Place]) -> Tensor:
     """What is around all places counts at each pixel of the canvas, and what each place does, (1, 1 + places, H, W)."""
     import torch
 
-    from fusionkit_regions.shares import counted, mask_on
+    from fusionkit_regions.masks import mask_on
+    from fusionkit_regions.shares import counted
 
-    around, counts = counted([mask_on(stage, place, _soft(stage, place)) for place in places])
+    around, counts = counted([mask_on(stage, place.place, _soft(stage, place)) for place in places])
     return torch.stack([around, *counts])[None]
 
 
@@ -95,8 +96,8 @@ def _soft(stage: Stage, place: Place) -> float | None:
 
     if place.soft_border is not None or isinstance(place, WeightedMask):
         return place.soft_border
-    _, _, width, height = in_shares(place.box, stage.recipe.size)
-    return EIGHTH * min(width * stage.recipe.size[0], height * stage.recipe.size[1])
+    _, _, width, height = in_shares(place.box, stage.finished)
+    return EIGHTH * min(width * stage.finished[0], height * stage.finished[1])
 
 
 def in_views(
