@@ -75,6 +75,7 @@ def sheet_of(pictures: Sequence[tuple[Path, Recipe]], columns: int | None) -> Pa
         columns: How many stand side by side; None chooses.
     """
     from fusionkit.pictures.image import output_path, save_image
+    from fusionkit.pictures.inputs import is_read
     from fusionkit.pictures.picture import open_picture
     from fusionkit.pictures.sheet import contact_sheet
 
@@ -87,7 +88,8 @@ def sheet_of(pictures: Sequence[tuple[Path, Recipe]], columns: int | None) -> Pa
     path, recipe = pictures[0]
     named = output_path(recipe.model_copy(update={"output": Path("{recipe}-sheet.png")}))
     sheet = contact_sheet(list(zip(images, lines, strict=True)), columns)
-    return save_image(sheet, path.with_name(named.name), {}, overwrite=recipe.overwrite)
+    to = path.with_name(named.name)
+    return save_image(sheet, to, {}, overwrite=recipe.overwrite and not is_read(recipe, to))
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -17,7 +17,7 @@ from fusionkit.foreign import printable
 from fusionkit.pictures.files import clear_leftovers
 from fusionkit.pictures.finished import drawn_already
 from fusionkit.pictures.image import free_path, metadata_of, output_path, save_image, save_or_keep
-from fusionkit.pictures.inputs import notes_on
+from fusionkit.pictures.inputs import is_read, notes_on
 from fusionkit.pictures.names import beside
 from fusionkit.runs.plan import completed
 
@@ -177,7 +177,7 @@ def write_maps(
     for name, image in maps.items():
         with interrupts_later():
             to = beside(path, f"-{name}", ".png")
-            written.append(save_image(image, to, {}, overwrite=result.recipe.overwrite))
+            written.append(save_image(image, to, {}, overwrite=_replaces(result.recipe, to)))
             kept.files.append(written[-1])
     if written and not quiet:
         say(f"  {counted(len(written), 'map')} beside it: {', '.join(each.name for each in written)}")
@@ -249,11 +249,16 @@ def _previews(recipe: Recipe, index: int, kept: Kept) -> Callable[[Image, Stage,
         with interrupts_later():
             try:
                 # A run that was killed has left the same ones.
-                kept.files.append(save_image(image, name, {}, overwrite=recipe.overwrite, once=True))
+                kept.files.append(save_image(image, name, {}, overwrite=_replaces(recipe, name), once=True))
             except FusionError as error:  # the picture itself may still find a place
                 click.echo(f"note: no preview: {error}", err=True)
 
     return show
+
+
+def _replaces(recipe: Recipe, path: Path) -> bool:
+    """Whether what goes beside a picture replaces a file: never one that the recipe reads."""
+    return recipe.overwrite and not is_read(recipe, path)
 
 
 def summary(path: Path, result: Result) -> str:

@@ -46,6 +46,17 @@ def named_by_plugins(recipe: Recipe) -> list[str]:
     return [text for plugin in recipe.plugins for text in _texts(plugin)]
 
 
+def is_read(recipe: Recipe, path: Path) -> bool:
+    """Whether a file is one that a recipe reads, by whatever name or link it is called."""
+    if not os.path.exists(path):
+        return False
+    for text in files_of(recipe):
+        with suppress(OSError):
+            if not refusal(text) and os.path.samefile(path, _expanded(text)):
+                return True
+    return False
+
+
 def notes_on(recipe: Recipe) -> list[str]:
     """One line for each picture that a recipe reads, and that holds more than is read of it."""
     lines = []

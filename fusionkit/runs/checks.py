@@ -20,6 +20,7 @@ from fusionkit.models.schedulers.flows import resamples
 from fusionkit.models.schedulers.schedules import schedule_problems
 from fusionkit.models.suits import unsuitable_options, unused_models
 from fusionkit.pictures.image import output_path, output_problems, recipe_problem
+from fusionkit.pictures.inputs import is_read
 from fusionkit.recipe.costs import cost_problems
 from fusionkit.recipe.schedulers import is_foreign
 from fusionkit.recipe.sizes import size_problems, step_problems
@@ -101,7 +102,8 @@ def check_file(
             add(collect(partial(_stage_problems, recipe, infos, hooks, scheduler, plans)) or ())
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
     # A size that no disk could hold is told first.
-    add(_one_name_for_several(recipe, paths), ("output",) if "output" in file.tree.value else ())
+    where: Location = ("output",) if "output" in file.tree.value else ()
+    add([*_one_name_for_several(recipe, paths), *_written_over(recipe, paths)], where)
     new = [path for path in paths if not (skip_existing and path.is_file())]
     add(output_problems(new, size or recipe.size) or too_large)
     add(line for each, path in zip(file.recipes, paths, strict=True) if (line := recipe_problem(each, path)))
@@ -135,6 +137,13 @@ def _one_name_for_several(recipe: Recipe, paths: Sequence[Path]) -> list[str]:
     if not (recipe.overwrite and twice):
         return []
     return [f"several prompts would be written to '{twice[0]}', each over the one before; add {{index}} or {{prompt}}"]
+
+
+def _written_over(recipe: Recipe, paths: Sequence[Path]) -> list[str]:
+    """One line for each picture that would replace what the recipe reads."""
+    kept = [path for path in dict.fromkeys(paths) if recipe.overwrite and is_read(recipe, path)]
+    line = "is a file that the recipe reads, which is not replaced; give another name: -o PATH"
+    return [f"output '{path}' {line}" for path in kept]
 
 
 def inspected(spec: ModelSpec) -> ModelInfo:

@@ -18,7 +18,7 @@ from fusionkit.loop.finite import place
 from fusionkit.loop.hookspecs import hookimpl
 from fusionkit.loop.stage import Fused, Stage, Step
 from fusionkit.pictures.image import output_problems, save_image
-from fusionkit.pictures.inputs import files_of
+from fusionkit.pictures.inputs import is_read
 from fusionkit.pictures.metadata import text_in
 from fusionkit.pictures.opening import PictureError
 from fusionkit.plugin import Plugin
@@ -142,7 +142,7 @@ def file_problems(path: Path, recipe: Recipe, overwrite: bool = False) -> Iterat
         yield line.removeprefix("output ")
     if not path.is_file():
         return
-    if any(Path(each).is_file() and path.samefile(each) for each in files_of(recipe)):
+    if is_read(recipe, path):
         yield f"'{path}' is a file that the recipe reads; give another name"
     elif not overwrite and not is_preview(path):
         yield f"'{path}' is there already, and is no preview; give another name, or allow that it is overwritten"

@@ -148,6 +148,9 @@ def test_one_bad_photo_does_not_end_the_others(fusionkit: Run) -> None:
         (("x.png", "--strength", "0.1"), "strength 0.1 leaves none of 3 steps"),
         (("x.png", "sub/x.png", "-o", "out"), "'x.png' and 'sub/x.png' would both be written to 'out/x-2x.png'"),
         (("x.png", "-o", "x.png", "--overwrite"), "'x.png' would be written to the photo 'x.png'"),
+        (("sub/../x.png", "-o", "x.png", "--overwrite"), "'sub/../x.png' would be written to the photo 'x.png'"),
+        (("link.png", "-o", "x.png", "--overwrite"), "'link.png' would be written to the photo 'x.png'"),
+        (("x.png", "-o", "sub/hard.png", "--overwrite"), "'x.png' would be written to the photo 'sub/hard.png'"),
         (("x.png", "sub/x.png", "-o", "y.png"), "-o y.png: is one picture, and there are 2 photos"),
         (("x.png", "--network", "none.safetensors"), "none.safetensors"),
         (("x.png", "--controlnet", "nowhere"), "nowhere"),
@@ -162,6 +165,8 @@ def test_what_makes_no_sense_is_one_line_before_anything_loads(
     photo("x.png", (65, 43))
     photo("sub/x.png", (65, 43))
     photo("tiny.png", (4, 4))
+    Path("link.png").symlink_to("x.png")
+    Path("sub/hard.png").hardlink_to("x.png")
     Path("text.jpg").write_text("no picture")
     Path("empty").mkdir()
     before = set(Path().rglob("*"))
@@ -169,6 +174,13 @@ def test_what_makes_no_sense_is_one_line_before_anything_loads(
     (told,) = ran.err.strip().splitlines()
     assert (ran.code, ran.out, line in told) == (2, "", True), ran.err
     assert set(Path().rglob("*")) == before
+
+
+def test_one_photo_by_two_names_is_one(fusionkit: Run) -> None:
+    photo("x.png", (65, 43))
+    Path("sub").mkdir()
+    told = json.loads(fusionkit("upscale", "sub/../x.png", "x.png", ".", *QUICK, "--dry-run", "--json").out)
+    assert [each["photo"] for each in told["photos"]] == ["sub/../x.png"]
 
 
 def test_a_model_must_be_said_and_an_embedded_one_is_a_toy(fusionkit: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,11 @@ def photos_in(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             found.append(source)
     if problems:
         raise RecipeError(problems)
-    return list(dict.fromkeys(found)), enlarged
+    # One file in one folder is one photo, by whatever way its folder is named.
+    once: dict[tuple[str, str], Path] = {}
+    for path in found:
+        once.setdefault((os.path.realpath(path.parent), path.name), path)
+    return list(once.values()), enlarged
 
 
 def _is_photo(path: Path) -> bool:
@@ -107,12 +112,21 @@ def prompt_beside(photo: Path) -> str | None:
     return " ".join(read_text(path, str(path)).split()) if path.is_file() else None
 
 
+def _file(path: Path) -> tuple[int, int] | None:
+    """What tells a file from others, by whatever name it is called; None where there is none."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino
+
+
 def _alike(photos: Sequence[Photo]) -> Iterator[str]:
-    first: dict[Path, Path] = {}
-    originals = {photo.path.absolute() for photo in photos}
+    first: dict[str, Path] = {}
+    originals = {file for photo in photos if (file := _file(photo.path))}
     for photo in photos:
-        output = photo.output.absolute()
-        if output in originals:
+        output = os.path.realpath(photo.output)
+        if _file(photo.output) in originals:
             yield f"'{photo.path}' would be written to the photo '{photo.output}'; give another place: -o FOLDER"
         elif (other := first.setdefault(output, photo.path)) != photo.path:
             yield f"'{other}' and '{photo.path}' would both be written to '{photo.output}'; rename one of them"
