@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator
 
 from fusionkit.pictures.opening import PictureError, decode, opened
-from fusionkit.recipe.beside import recipe_folder
+from fusionkit.recipe.beside import looked_for, recipe_folders
 from fusionkit.recipe.texts import unfit_path
-from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,11 +23,7 @@ def found(path: Path) -> Path:
     """
     if problem := unfit_path(str(path)):
         raise ValueError(problem)
-    folder = recipe_folder(str(path))
-    # Unlike `Path.exists`, these answer for names that no file can have.
-    if folder is None or refusal(path) or os.path.exists(path) or not os.path.exists(folder / path):
-        return path
-    return folder / path
+    return looked_for(path, recipe_folders(str(path)))
 
 
 PicturePath = Annotated[Path, AfterValidator(found)]

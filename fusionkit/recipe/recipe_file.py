@@ -26,7 +26,7 @@ from fusionkit.recipe.assemble import (
     set_option,
     shown_path,
 )
-from fusionkit.recipe.beside import pictures_beside, written_elsewhere
+from fusionkit.recipe.beside import by_their_places, pictures_beside, written_elsewhere
 from fusionkit.recipe.blame import blamed
 from fusionkit.recipe.document import parse_yaml
 from fusionkit.recipe.nodes import Node, Place
@@ -277,7 +277,8 @@ def _plugins(entries: Node, source: str, note: Note) -> list[Plugin]:
     for index, entry in enumerate(entries.value):
         here: Location = ("plugins", index)
         try:
-            name, options = plugin_entry(entry.plain())
+            value, folders = by_their_places(entry, source)
+            name, options = plugin_entry(value)
         except ValueError as error:
             note(here, str(error))
             continue
@@ -295,7 +296,7 @@ def _plugins(entries: Node, source: str, note: Note) -> list[Plugin]:
             hint = did_you_mean(key, known) or f"; it has {', '.join(known) or 'none'}"
             note((*here, key), f"{name} has no option '{key}'{hint}", is_key=True)
         try:
-            with written_elsewhere(_folders(entry, source)):
+            with written_elsewhere(folders):
                 plugins.append(with_options(kind, {key: value for key, value in options.items() if key in known}))
         except PluginError as error:
             note(here, str(error), is_key=True)
@@ -303,12 +304,3 @@ def _plugins(entries: Node, source: str, note: Note) -> list[Plugin]:
             for each in complaints(error, kind, name):
                 note((*here, *each.location), each.line, each.is_key)
     return plugins
-
-
-def _folders(node: Node, source: str) -> dict[str, Path]:
-    """Texts that were not written in the recipe itself but in a file that it extends, and in which folder that is."""
-    return {
-        str(Path(each.value)): Path(each.place.source).parent
-        for each in node.scalars()
-        if isinstance(each.value, str) and each.place.line and each.place.source != source
-    }

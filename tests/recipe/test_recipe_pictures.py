@@ -68,6 +68,38 @@ def test_a_picture_lies_beside_the_recipe_that_names_it_also_where_another_one_e
     assert named() == tmp_path / "work" / "a.png"
 
 
+def test_of_two_files_of_one_name_each_recipe_has_its_own(recipe_folder: Path) -> None:
+    (recipe_folder / "child").mkdir()
+    for folder in (recipe_folder, recipe_folder / "child"):
+        Image.new("RGB", (64, 64)).save(folder / "a.png")
+    (recipe_folder / "base.yaml").write_text(
+        "model: tinyworld/scenes\nprompt: a hill\nplugins:\n  - inpaint: {from: a.png}\n"
+        "  - style-alignment: {reference: {image: a.png}}\n"
+    )
+    file = recipe_folder / "child" / "r.yaml"
+    file.write_text("extends: ../base.yaml\nplugins:\n  inpaint: {mask: a.png}\n")
+    plugins: Any = load_recipes(file, ["plugins.controlnet={model: tinyworld/canny, from: a.png}"])[0].plugins
+    inpaint, alignment, net = plugins
+    own, bases = recipe_folder / "child" / "a.png", recipe_folder / "a.png"
+    assert [Path(each).resolve() for each in (inpaint.mask, net.from_)] == [own, own]
+    assert [each.resolve() for each in (inpaint.from_, alignment.reference.image)] == [bases, bases]
+    # What is in the working folder comes before all of them.
+    Image.new("RGB", (64, 64)).save("a.png")
+    plugins = load_recipes(file)[0].plugins
+    assert [plugins[0].from_, plugins[0].mask, plugins[1].reference.image] == [Path("a.png")] * 3
+
+
+def test_a_picture_that_lies_beside_the_extending_recipe_alone_is_found_there(recipe_folder: Path) -> None:
+    (recipe_folder / "more").mkdir()
+    (recipe_folder / "base.yaml").write_text(
+        "model: tinyworld/scenes\nprompt: a hill\nplugins:\n  - image-to-image: {from: a.png}\n"
+    )
+    (recipe_folder / "more" / "r.yaml").write_text("extends: ../base.yaml\n")
+    Image.new("RGB", (64, 64)).save(recipe_folder / "more" / "a.png")
+    plugin: Any = load_recipes(recipe_folder / "more" / "r.yaml")[0].plugins[0]
+    assert plugin.from_.resolve() == recipe_folder / "more" / "a.png"
+
+
 def test_a_bundled_recipes_picture_is_found_where_a_file_extends_it(recipe_folder: Path) -> None:
     (recipe_folder / "mine.yaml").write_text("extends: inpaint-vista\nsteps: 3\n")
     plugins: Any = load_recipes(recipe_folder / "mine.yaml")[0].plugins
