@@ -49,8 +49,7 @@ def command(
     for name in recipes:
         try:
             if name != "-" and (path := find_comparison(name)) is not None:
-                changes = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
-                say(shown_path(path), checked(path, [*sets, *changes], seed, device))
+                say(shown_path(path), checked(path, sets, seed, device, **shorthands))
                 continue
             with ExitStack() as within:
                 asked = given(name, sets, download, within, seed=seed, device=device, **shorthands)
@@ -72,8 +71,18 @@ def command(
         raise RecipeError(problems)
 
 
-def checked(path: Path, sets: Sequence[str], seed: int | None, device: str | None) -> str:
+def checked(
+    path: Path, sets: Sequence[str], seed: int | None, device: str | None, *, prompt: str | None = None, **flags: Any
+) -> str:
     """What a comparison is of, once all of its settings are found right.
+
+    Args:
+        path: Its file.
+        sets: Changes of all settings, as of `--set`.
+        seed: Another seed than the file's.
+        device: Where to compute.
+        prompt: Another prompt, which a comparison takes from nobody.
+        flags: Values of options that have a flag of their own, such as `steps`.
 
     Raises:
         RecipeError: They are not; all problems.
@@ -81,8 +90,16 @@ def checked(path: Path, sets: Sequence[str], seed: int | None, device: str | Non
     from fusionkit.comparison.document import read_comparison
     from fusionkit.comparison.jobs import checked_settings, count_of
     from fusionkit.comparison.spec import parse_changes
+    from fusionkit.errors import RecipeError
+    from fusionkit.recipe.assemble import shown_path
+    from fusionkit.recipe.nodes import Node, Place
 
-    found = read_comparison(path, parse_changes(sets, device), None if seed is None else str(seed))
+    if prompt is not None:
+        name = shown_path(path)
+        raise RecipeError([f"--prompt: '{name}' is a comparison, which says its prompts itself; change them there"])
+    given = [(key, Place(f"--{key}"), value) for key, value in flags.items() if value is not None]
+    changes = [*parse_changes(sets, device), *((key, Node(value, place, place)) for key, place, value in given)]
+    found = read_comparison(path, changes, None if seed is None else str(seed))
     checked_settings(found)
     counts = [(found.settings, "setting"), (found.prompts, "prompt"), (found.seeds, "seed")]
     parts = ", ".join(counted(len(each), noun) for each, noun in counts)

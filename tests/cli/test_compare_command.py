@@ -274,11 +274,25 @@ def test_run_says_that_a_comparison_is_not_a_recipe(fusionkit: Run) -> None:
     )
 
 
+def test_flags_of_validate_are_values_and_a_comparison_s_prompts_are_its_own(fusionkit: Run) -> None:
+    file = "recipe: r.yaml\nprompts: [a hill, a lake]\nsettings:\n  A: {}\n"
+    Path("c.yaml").write_text(file)
+    line = "--prompt: 'c.yaml' is a comparison, which says its prompts itself; change them there\n"
+    for prompt in ("[a, b]", "a lake"):
+        assert fusionkit("validate", "c.yaml", "--prompt", prompt) == (2, "", line)
+    ran = fusionkit("validate", "c.yaml", "--size", "250x128", "--steps", "0", "--seed", "3")
+    assert [each.split(": ")[0] for each in ran.err.splitlines()] == ["--steps"]
+    ran = fusionkit("validate", "c.yaml", "--size", "250x128", "--steps", "4", "--seed", "3")
+    assert (ran.code, ran.err.partition(": ")[0]) == (2, "--size"), ran.err
+    ran = fusionkit("validate", "c.yaml", "--size", "384x128", "--steps", "4", "--seed", "3")
+    assert (ran.code, ran.out) == (0, "c.yaml: valid (1 setting, 2 prompts, 1 seed: 2 pictures)\n")
+
+
 def test_validate_checks_comparisons_too(fusionkit: Run) -> None:
     ran = fusionkit("validate", "papers/figure-5-tinyworld", "r.yaml")
     assert ran.code == 0, ran.err
     first, second = ran.out.splitlines()
-    assert first.endswith("figure-5-tinyworld.yaml: valid (11 settings, 10 prompts, 3 seeds: 730 pictures)")
+    assert first.endswith("figure-5-tinyworld.yaml: valid (11 settings, 10 prompts, 5 seeds: 950 pictures)")
     assert second == "r.yaml: valid (1 picture, 256x128, 4 plugins)"
 
 
