@@ -187,27 +187,16 @@ def load_controlnet(info: NetInfo, device: torch.device, dtype: torch.dtype) -> 
     Raises:
         ModelError: The weights can't be loaded.
     """
-    import torch
-
-    from fusionkit.models.guard import no_hub, only_safetensors
+    from fusionkit.models.guard import loading
     from fusionkit.models.pipelines import load_part
-    from fusionkit.models.silence import quiet_loading
 
     what = f"controlnet '{info.source}'"
-    try:
+    with loading(what):
         folder = _folder(info)
         variant = _variant(info.source, folder, folder)
-        # It is asked for inside the loop, and weights made in inference mode could never be changed afterwards.
-        with quiet_loading(), only_safetensors(), no_hub(), torch.inference_mode(False):
-            diffusers: Any = import_module("diffusers")
-            net = load_part(getattr(diffusers, info.class_name), folder, variant, dtype, what)
-            return net.to(device).eval().requires_grad_(False)
-    except ModelError:
-        raise
-    except Exception as error:
-        # Weights are somebody else's: what diffusers raises for bad ones has no common type.
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{what} can't be loaded: {reason:.300}") from error
+        diffusers: Any = import_module("diffusers")
+        net = load_part(getattr(diffusers, info.class_name), folder, variant, dtype, what)
+        return net.to(device).eval().requires_grad_(False)
 
 
 def _folder(info: NetInfo) -> Path:

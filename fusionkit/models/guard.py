@@ -54,6 +54,50 @@ def at_work(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def told_as(begins: str, ends: str = "") -> Iterator[None]:
+    """What somebody else's files make a library raise becomes one line; memory that runs out stays what it is.
+
+    Args:
+        begins: How the line begins: "controlnet 'name' can't be loaded".
+        ends: What is said behind the reason.
+
+    Raises:
+        ModelError: The block raised anything but that.
+    """
+    try:
+        yield
+    except FusionError:
+        raise
+    except Exception as error:
+        # What the libraries raise for bad files has no common type.
+        if out_of_memory(error):
+            raise
+        raise ModelError(f"{begins}: {reason_of(error)}{ends}") from error
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """While a part loads that a run asks for in its middle: quietly, from safetensors alone, and without the hub.
+
+    Nothing is drawn of torch's random numbers, and what is made can be changed later, also where it is asked for in
+    inference mode.
+
+    Args:
+        what: The part, as errors name it.
+
+    Raises:
+        ModelError: It can't be loaded.
+    """
+    import torch
+
+    from fusionkit.models.silence import quiet_loading
+
+    telling = told_as(f"{what} can't be loaded")
+    with telling, quiet_loading(), only_safetensors(), no_hub(), torch.inference_mode(False), torch.random.fork_rng([]):
+        yield
+
+
+@contextmanager
 def only_safetensors() -> Iterator[None]:
     """Refuse whatever a library would unpickle: what is loaded has been checked, and this holds where a check erred.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import ModelError
+from fusionkit.foreign import out_of_memory
 from fusionkit.models.families import FAMILIES, Family
 from fusionkit.models.files.folder import read_weights
 from fusionkit.models.files.hub import download_model, hub_file
@@ -270,13 +271,13 @@ def load_part(
     options: dict[str, Any] = {"variant": variant, "use_safetensors": True, "local_files_only": True, option: dtype}
     try:
         part, told = cls.from_pretrained(folder, output_loading_info=True, **options)
-    except (RuntimeError, ValueError) as error:
-        if "shape" not in str(error) and "size" not in str(error):
-            raise ModelError(f"{what} can't be loaded as its config.json says: {reason_of(error)}; {AGAIN}") from error
-        raise ModelError(f"{what} does not fit its configuration; weights are of another shape; {AGAIN}") from error
     except LocalEntryNotFoundError:
         raise
     except Exception as error:
+        if out_of_memory(error):
+            raise
+        if isinstance(error, (RuntimeError, ValueError)) and ("shape" in str(error) or "size" in str(error)):
+            raise ModelError(f"{what} does not fit its configuration; weights are of another shape; {AGAIN}") from error
         raise ModelError(f"{what} can't be loaded as its config.json says: {reason_of(error)}; {AGAIN}") from error
     lacking, idle, wrong = (sorted(map(str, told.get(key) or ())) for key in _TOLD)
     # One of several names of a weight is enough.

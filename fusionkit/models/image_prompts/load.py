@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import SimpleNamespace
@@ -13,13 +12,11 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
-from fusionkit.errors import ModelError
 from fusionkit.loop.finite import check_finite, wider_type
-from fusionkit.models.guard import no_hub, only_safetensors, reason_of
+from fusionkit.models.guard import loading, told_as
 from fusionkit.models.image_prompts.adapter import AdapterInfo, called
 from fusionkit.models.image_prompts.encoder import WHAT, EncoderInfo, files_of
 from fusionkit.models.pipelines import load_part
-from fusionkit.models.silence import quiet_loading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,7 +45,8 @@ def load_adapter(info: AdapterInfo, unet: Any, device: torch.device, dtype: torc
     """
     from safetensors.torch import load_file
 
-    with _loading(called(info.source, info.path.name)):
+    name = info.path.name
+    with loading(called(info.source, None if info.source.endswith(name) else name)):
         tensors = load_file(info.path)
         parts: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
         for key, tensor in tensors.items():
@@ -83,13 +81,13 @@ def encoded(
         dtype: Their type.
 
     Raises:
-        ModelError: The encoder's weights can't be loaded.
+        ModelError: The encoder's weights can't be loaded, or it fails at its work.
     """
     diffusers: Any = import_module("diffusers")
     transformers: Any = import_module("transformers")
     what = f"{WHAT} '{encoder.where}'"
     folder, variant = files_of(encoder)
-    with _loading(what):
+    with loading(what):
         seeing = load_part(transformers.CLIPVisionModelWithProjection, folder, variant, dtype, what)
         seeing = _ready(seeing, device, dtype)
         # diffusers' own way, for which no more of a pipeline is needed than this.
@@ -97,10 +95,12 @@ def encoded(
             image_encoder=seeing,
             feature_extractor=transformers.CLIPImageProcessor(size=encoder.side, crop_size=encoder.side),
         )
-        tokens = None if adapter.info.kind == "projection" else True
-        with torch.no_grad():
-            seen = diffusers.StableDiffusionPipeline.encode_image(eyes, list(pictures), device, 1, tokens)
-            both = torch.stack([adapter.projection(each.to(dtype)).flatten(0, 1) for each in seen])
+    tokens = None if adapter.info.kind == "projection" else True
+    # What is made in inference mode could take part in no gradient.
+    failing = told_as(f"{what} fails at its work", "; get its files again")
+    with failing, torch.inference_mode(False), torch.no_grad():
+        seen = diffusers.StableDiffusionPipeline.encode_image(eyes, list(pictures), device, 1, tokens)
+        both = torch.stack([adapter.projection(each.to(dtype)).flatten(0, 1) for each in seen])
     del seeing, eyes
     clear_device_cache()
     check_finite(both, f"what the {what} sees", wider_type(dtype))
@@ -109,17 +109,3 @@ def encoded(
 
 def _ready(module: Any, device: torch.device, dtype: torch.dtype) -> Any:
     return module.to(device=device, dtype=dtype).eval().requires_grad_(False)
-
-
-@contextmanager
-def _loading(what: str) -> Iterator[None]:
-    """While weights load: from safetensors alone, and without a draw from torch's random numbers."""
-    try:
-        # It is asked for inside the loop, and weights made in inference mode could never be changed afterwards.
-        with quiet_loading(), only_safetensors(), no_hub(), torch.inference_mode(False), torch.random.fork_rng([]):
-            yield
-    except ModelError:
-        raise
-    except Exception as error:
-        # Weights are somebody else's: what diffusers raises for bad ones has no common type.
-        raise ModelError(f"{what} can't be loaded: {reason_of(error)}") from error
