@@ -15,10 +15,9 @@ from pydantic import AfterValidator
 
 from fusionkit.doctor import missing
 from fusionkit.errors import ModelError
-from fusionkit.foreign import out_of_memory
 from fusionkit.models.files.reading import size_of
 from fusionkit.models.files.weights import PICKLES, read_header
-from fusionkit.models.guard import only_safetensors, reason_of
+from fusionkit.models.guard import only_safetensors, told_as
 from fusionkit.pictures.files import in_bytes
 from fusionkit.pictures.picture import found
 from fusionkit.trust import refusal
@@ -34,6 +33,7 @@ LAYER_LIMIT = 4096
 """The highest number that a layer of it may have: as many layers are made as the numbers say."""
 
 SUFFIX = ".safetensors"
+_AGAIN = "; get its file again"
 _LIBRARIES = {"spandrel": "fusionkit[upscale]"}
 
 NetworkPath = Annotated[Path, AfterValidator(found)]
@@ -74,7 +74,7 @@ def network_problems(path: Path, stage: Stage) -> list[str]:
         check_network(path)
         # What only validates a recipe knows the scheduler's name, and does without torch.
         if hasattr(stage.scheduler, "timesteps"):
-            scale_of(path)
+            _loads(path, *_stamp(path))
     except ModelError as error:
         return str(error).split("\n")
     return []
@@ -99,24 +99,29 @@ def check_network(path: Path) -> None:
         raise ModelError(f"{what} does not exist") from None
     if size > NETWORK_LIMIT:
         raise ModelError(f"{what} has {in_bytes(size)}, and so is no super-resolution network")
-    layers = read_header(path, what)
-    numbers = (int(each) for name in layers for each in re.findall(r"\d{1,18}", name))
-    if max(numbers, default=0) > LAYER_LIMIT:
-        raise ModelError(f"{what} numbers a layer beyond {LAYER_LIMIT:,}, and so is no super-resolution network")
+    _check_layers(path, *_stamp(path))
     if lines := missing(_LIBRARIES):
         raise ModelError("\n".join(f"{what} {line}" for line in lines))
 
 
-def scale_of(path: Path) -> int:
-    """How many times wider and higher a network makes a picture; raises as `load_network` does."""
-    check_network(path)
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes with a file: when it was written, and its bytes."""
     stat = path.stat()
-    return _scale_of(path, stat.st_mtime_ns, stat.st_size)
+    return stat.st_mtime_ns, stat.st_size
 
 
 @lru_cache(maxsize=16)
-def _scale_of(path: Path, changed: int, size: int) -> int:
-    return load_network(path).scale
+def _check_layers(path: Path, changed: int, size: int) -> None:
+    what = f"network '{path}'"
+    numbers = (int(each) for name in read_header(path, what) for each in re.findall(r"\d{1,18}", name))
+    if max(numbers, default=0) > LAYER_LIMIT:
+        raise ModelError(f"{what} numbers a layer beyond {LAYER_LIMIT:,}, and so is no super-resolution network")
+
+
+@lru_cache(maxsize=16)
+def _loads(path: Path, changed: int, size: int) -> None:
+    """Load a network to see that it can be; raises as `load_network` does."""
+    load_network(path)
 
 
 def load_network(path: Path, device: Any = "cpu") -> Network:
@@ -129,13 +134,15 @@ def load_network(path: Path, device: Any = "cpu") -> Network:
     Raises:
         ModelError: It can't be opened, spandrel knows no such network, or it does not enlarge pictures in colour.
     """
+    from safetensors.torch import load_file
+
     check_network(path)
     what = f"network '{path}'"
+    with told_as(f"{what} can't be read", _AGAIN):
+        weights = load_file(path)
     with _by_spandrel(what) as spandrel:
-        from safetensors.torch import load_file
-
         try:
-            found = spandrel.ModelLoader(device=device).load_from_state_dict(load_file(path))
+            found = spandrel.ModelLoader(device=device).load_from_state_dict(weights)
         except spandrel.UnsupportedModelError as error:
             message = f"{what} is of no architecture that spandrel {spandrel.__version__} knows"
             raise ModelError(f"{message}; it may be no super-resolution network, or a newer one") from error
@@ -157,13 +164,14 @@ def applied(network: Network, pixels: Tensor) -> Tensor:
     import torch
 
     what = f"network '{network.path}'"
+    seen = pixels.to(network.device, torch.float32)
     with _by_spandrel(what), torch.inference_mode():
-        large = network.call(pixels.to(network.device, torch.float32))
+        large = network.call(seen)
     expected = (1, 3, *(side * network.scale for side in pixels.shape[-2:]))
     if tuple(large.shape) != expected:
         raise ModelError(f"{what} makes pixels of {tuple(large.shape)}; expected {expected}")
     if not bool(large.isfinite().all()):
-        raise ModelError(f"{what} makes numbers that are not finite (NaN or infinity); get its file again")
+        raise ModelError(f"{what} makes numbers that are not finite (NaN or infinity){_AGAIN}")
     return large
 
 
@@ -175,14 +183,10 @@ def _by_spandrel(what: str) -> Iterator[Any]:
 
     begun = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     cuda = [torch.cuda.current_device()] if begun else []
-    with torch.random.fork_rng(devices=cuda), warnings.catch_warnings(), only_safetensors():
-        warnings.simplefilter("ignore")
+    telling = told_as(f"{what} can't be used by spandrel", _AGAIN)
+    with telling, torch.random.fork_rng(devices=cuda), warnings.catch_warnings(), only_safetensors():
+        # What is to change some day, and not what went wrong with numbers, which is a RuntimeWarning.
+        for kind in (UserWarning, FutureWarning, DeprecationWarning):
+            warnings.simplefilter("ignore", kind)
         torch.manual_seed(0)
-        try:
-            yield spandrel
-        except ModelError:
-            raise
-        except Exception as error:
-            if out_of_memory(error):
-                raise
-            raise ModelError(f"{what} can't be used by spandrel: {reason_of(error)}; get its file again") from error
+        yield spandrel

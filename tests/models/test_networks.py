@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from tiny_networks import compact, grey, span
 from fusionkit import ModelError
 from fusionkit.models import enlarging, networks
 from fusionkit.models.enlarging import enlarged_by
-from fusionkit.models.networks import applied, check_network, load_network, scale_of
+from fusionkit.models.files.weights import read_header
+from fusionkit.models.networks import Network, applied, check_network, load_network, network_problems
+from fusionkit.testing import tiny_plan
 from fusionkit.trust import named_by_a_picture
 
 
@@ -51,7 +54,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_tiles")
 def test_tiles_make_what_the_whole_makes(tmp_path: Path, make: Any, scale: int, size: tuple[int, int]) -> None:
     path, picture = make(tmp_path / "net.safetensors", scale), photo(size)
-    assert scale_of(path) == scale
+    assert load_network(path).scale == scale
     found = enlarged_by(path, picture, (size[0] * scale, size[1] * scale))
     expected = at_once(path, picture)
     assert difference(found, picture.resize(expected.size, Resampling.NEAREST)) > 5, "the network does something"
@@ -198,7 +201,7 @@ def broken(folder: Path, kind: str) -> Path:
 def test_what_can_be_no_network_is_refused_in_one_line(tmp_path: Path, kind: str, says: str) -> None:
     path = broken(tmp_path, kind)
     with pytest.raises(ModelError) as error:
-        scale_of(path)
+        load_network(path)
     assert says in str(error.value)
     assert str(error.value).startswith(f"network '{path}'")
     assert "\n" not in str(error.value)
@@ -208,6 +211,42 @@ def test_weights_that_are_not_numbers_are_told_where_they_are_used(tmp_path: Pat
     path = compact(tmp_path / "net.safetensors", **{"body.0.bias": torch.full((4,), float("nan"))})
     with pytest.raises(ModelError, match=r"makes numbers that are not finite \(NaN or infinity\); get its file again"):
         enlarged_by(path, photo((20, 20)), (40, 40))
+
+
+def test_a_file_is_read_once_for_all_checks_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def header(path: Path, what: str) -> Any:
+        read.append(path)
+        return read_header(path, what)
+
+    def load(path: Path) -> Any:
+        made.append(path)
+        return load_network(path)
+
+    made: list[Path] = []
+    monkeypatch.setattr(networks, "read_header", header)
+    monkeypatch.setattr(networks, "load_network", load)
+    path, stage = compact(tmp_path / "net.safetensors"), tiny_plan().stages[0]
+    assert network_problems(path, stage) + network_problems(path, stage) == []
+    assert (len(read), len(made)) == (1, 1)
+    path.write_bytes(path.read_bytes()[:-8])
+    assert "is 8 bytes too short" in network_problems(path, stage)[0]
+    compact(path, scale=1)
+    assert "enlarges no pictures" in network_problems(path, stage)[0]
+    with named_by_a_picture(paths="allow it"):
+        assert "is named by a picture" in network_problems(path, stage)[0], "who asks is not cached"
+
+
+def test_warnings_about_numbers_are_heard(tmp_path: Path) -> None:
+    def call(pixels: torch.Tensor) -> torch.Tensor:
+        warnings.warn("to be changed some day", UserWarning, stacklevel=2)
+        warnings.warn("overflow", RuntimeWarning, stacklevel=2)
+        return pixels.repeat(1, 1, 2, 2)
+
+    with pytest.warns(RuntimeWarning, match="overflow") as heard:
+        applied(Network(tmp_path / "net.safetensors", "Compact", 2, False, "cpu", call), torch.zeros(1, 3, 4, 4))
+    assert len(heard) == 1
 
 
 def test_a_strangers_recipe_opens_no_file(tmp_path: Path) -> None:
