@@ -11,7 +11,8 @@ from fusionkit.errors import FusionError, RecipeError
 from fusionkit.pictures.gallery import Gallery
 from fusionkit.pictures.result import Result
 from fusionkit.plugin import Plugin
-from fusionkit.recipe.fields import CallFields, ModelFields, PipeFields, RecipeFields, takes
+from fusionkit.recipe.fields import ADAPTER, WEIGHTS, CallFields, ModelFields, PipeFields, RecipeFields, takes
+from fusionkit.recipe.made import changed, make_recipe
 from fusionkit.recipe.recipe import Recipe
 from fusionkit.runs.attempt import attempted
 from fusionkit.runs.checkpoints import EVERY
@@ -21,13 +22,6 @@ from fusionkit.runs.notes import warn_of
 from fusionkit.runs.observers import Watched
 from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import execute, prepare
-
-# What the weights were loaded with: a later call can't change it.
-WEIGHTS = (
-    *("model", "models", "base", "revision", "variant", "loras", "dtype"),
-    *("device", "offload", "cache", "compile", "channels_last"),
-)
-ADAPTER = ("clip_skip",)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -406,31 +400,3 @@ class Fusion:
     def _device(self) -> Any:
         """Where the models are; None before they are loaded."""
         return next(iter(self._models.values())).device if self._models else None
-
-
-def make_recipe(**fields: Any) -> Recipe:
-    """A recipe from fields by their Python names, with errors as a recipe file's are: one line each, all at once.
-
-    Raises:
-        RecipeError: A field is unknown or has a wrong value.
-    """
-    from pydantic import ValidationError
-
-    from fusionkit.recipe.recipe import problems_of
-
-    try:
-        return Recipe.model_validate(fields)
-    except ValidationError as error:
-        raise RecipeError(problems_of(error, Recipe, python=True)) from None
-
-
-def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """The recipe with some fields changed, validated again.
-
-    Raises:
-        RecipeError: A field is unknown or has a wrong value.
-    """
-    if not changes:
-        return recipe
-    given = {name: getattr(recipe, name) for name in recipe.model_fields_set}
-    return make_recipe(**{**given, **changes})

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from fusionkit.fusion import make_recipe
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.plugin import Plugin
+from fusionkit.recipe.made import make_recipe
 from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import prepare
 from fusionkit.testing.tiny import tiny_pipeline

@@ -18,9 +18,9 @@ from fusionkit import Plugin, Stage, Step, hookimpl
 from fusionkit.bench.measure import FORWARD, Stopwatch, peak_memory, synchronise
 from fusionkit.bench.parts import AROUND, DECODING, FUSION, SCHEDULER, TEXT, Watch, taken_apart
 from fusionkit.bench.passes import Passes
-from fusionkit.fusion import changed, make_recipe
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipelines
+from fusionkit.recipe.made import changed, make_recipe
 from fusionkit.runs.run import execute, prepare
 from on_gpu.models import forget
 

@@ -96,8 +96,8 @@ class AnotherRecipe(Baseline):
     def contestants(self, drawing: Drawing, noted: Noted) -> list[Contestant]:
         """The other recipe."""
         from fusionkit.bench.drawing import Drawing
-        from fusionkit.fusion import ADAPTER, WEIGHTS
         from fusionkit.models.load import load_models
+        from fusionkit.recipe.fields import ADAPTER, WEIGHTS
 
         same = all(getattr(self.recipe, name) == getattr(drawing.recipe, name) for name in (*WEIGHTS, *ADAPTER))
         other = Drawing(self.recipe, self.infos, drawing.models if same else load_models(self.recipe, self.infos))

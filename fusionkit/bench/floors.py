@@ -25,7 +25,7 @@ class Single(Baseline):
     def contestants(self, drawing: Drawing, noted: Noted) -> list[Contestant]:
         """The one picture."""
         from fusionkit.bench.drawing import Drawing
-        from fusionkit.fusion import changed
+        from fusionkit.recipe.made import changed
 
         recipe = noted.plan.recipe
         window = recipe.window or noted.plan.info.window

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from fusionkit.comparison.spec import Comparison, Setting
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.fusion import ADAPTER, WEIGHTS
 from fusionkit.pictures.finished import fingerprint_of
+from fusionkit.recipe.fields import ADAPTER, WEIGHTS
 from fusionkit.recipe.recipe import Recipe
 from fusionkit.runs.checks import check_file
 from fusionkit.runs.plan import completed

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from fusionkit.plugin import Plugin
     from fusionkit.recipe.parts import Cache, Lora, ModelSpec, SchedulerSpec
 
+WEIGHTS = (
+    *("model", "models", "base", "revision", "variant", "loras", "dtype"),
+    *("device", "offload", "cache", "compile", "channels_last"),
+)
+"""What the weights are loaded with: a later call can't change it."""
+ADAPTER = ("clip_skip",)
+"""What is decided beside them, and can be said of a pipeline that is loaded already."""
+
 
 class _FromTheRecipe:
     def __repr__(self) -> str:

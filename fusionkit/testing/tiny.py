@@ -113,7 +113,7 @@ def tiny_plan(
     Raises:
         RecipeError: What `fusionkit validate` would say.
     """
-    from fusionkit.fusion import make_recipe
+    from fusionkit.recipe.made import make_recipe
     from fusionkit.runs.run import prepare
 
     default = {"prompt": "a hill", "size": (160, 80), "scheduler": "ddpm", "steps": 3, "guidance_scale": 4.0}

@@ -7,7 +7,7 @@ from typing import Any
 
 from fusionkit import Plugin
 from fusionkit.bench.drawing import Drawing
-from fusionkit.fusion import make_recipe
+from fusionkit.recipe.made import make_recipe
 from fusionkit.testing.tiny import tiny_model
 
 STEPS = 3

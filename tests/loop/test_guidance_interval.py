@@ -12,9 +12,9 @@ from torch import Tensor
 
 from fusionkit import Patches, Plugin, Stage, Step, View, hookimpl
 from fusionkit.errors import RecipeError
-from fusionkit.fusion import make_recipe
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
+from fusionkit.recipe.made import make_recipe
 from fusionkit.recipe.recipe_file import parse_recipe
 from fusionkit.runs.run import execute, prepare
 from fusionkit.testing import execute_tiny, tiny_model, tiny_pipeline, tiny_plan, tiny_run

@@ -15,12 +15,12 @@ from torch import Tensor
 from fusionkit import Fusion, Patches, Plugin, StagePlan, View, covering, gather, hookimpl, scatter, windows
 from fusionkit.errors import CanvasError, PluginError, RecipeError
 from fusionkit.evaluation.picture import Picture
-from fusionkit.fusion import make_recipe
 from fusionkit.loop.canvas import check_views, crop_pixels
 from fusionkit.loop.denoise import ask_views
 from fusionkit.loop.ring import MARGIN, closed, continued, resized
 from fusionkit.loop.views import WRAPS, Wrap, count, jittered, starts, wrapped
 from fusionkit.models.silence import quiet_diffusers
+from fusionkit.recipe.made import make_recipe
 from fusionkit.testing import execute_tiny, tiny_model, tiny_pipeline, tiny_plan, tiny_run
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_accdiffusion.controlnet import beyond_the_edges

@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from fusionkit import Plugin, hookimpl
-from fusionkit.fusion import make_recipe
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.silence import quiet_diffusers
+from fusionkit.recipe.made import make_recipe
 from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import decoded, execute, prepare
 from fusionkit.testing import tiny_pipeline

@@ -11,9 +11,9 @@ from from_pictures import drawing
 from PIL import Image
 
 from fusionkit import Fusion, Plugin, RecipeError, hookimpl
-from fusionkit.fusion import make_recipe
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.pictures.picture import open_picture, reflected
+from fusionkit.recipe.made import make_recipe
 from fusionkit.runs.plan import completed
 from fusionkit.runs.run import picture_latents, prepare
 from fusionkit.testing import tiny_controlnet, tiny_model, tiny_pipeline, tiny_plan

@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from fusionkit import ModelInfo, Plugin, RecipeError, Step
-from fusionkit.fusion import make_recipe
 from fusionkit.models.inspect import info_of_pipeline, inspect_model
 from fusionkit.models.load import wrap_pipeline
+from fusionkit.recipe.made import make_recipe
 from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import execute, prepare
 from fusionkit.testing import tiny_controlnet, tiny_pipeline, tiny_plan, tiny_run

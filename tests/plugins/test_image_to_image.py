@@ -33,8 +33,8 @@ def test_it_is_diffusers_own_image_to_image(tmp_path: Path, kind: Any, scheduler
 
 def test_the_size_is_the_pictures_but_for_what_is_no_whole_latent_pixel(tmp_path: Path) -> None:
     picture = drawing(tmp_path / "picture.png", (163, 85))
-    from fusionkit.fusion import make_recipe
     from fusionkit.models.inspect import info_of_pipeline
+    from fusionkit.recipe.made import make_recipe
     from fusionkit.runs.run import prepare
 
     info = info_of_pipeline(tiny_pipeline())

@@ -217,7 +217,7 @@ def test_it_goes_with_rings_variance_correction_several_models_and_masks_of_any_
     assert changed[:40].mean() > 0.9
     # Filling and other models, of one latent space, in one picture.
     infos = {"fills": wrap_pipeline(filling_pipeline("sd")), "plain": tiny_model("sd", 1)}
-    from fusionkit.fusion import make_recipe
+    from fusionkit.recipe.made import make_recipe
     from fusionkit.runs.run import prepare
     from fusionkit_magicfusion import SaliencyNoiseBlending
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from fusionkit import Recipe, RecipeError
-from fusionkit.fusion import make_recipe
 from fusionkit.models.inspect import inspect_model
+from fusionkit.recipe.made import make_recipe
 from fusionkit.runs.run import prepare
 from fusionkit.testing import tiny_network
 from fusionkit_pictures import photo_recipe

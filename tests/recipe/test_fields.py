@@ -12,8 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from fusionkit import Fusion, Plugin, Recipe, RecipeError
-from fusionkit.fusion import ADAPTER, WEIGHTS
-from fusionkit.recipe.fields import CallFields, ModelFields, PictureFields, PipeFields, RecipeFields
+from fusionkit.recipe.fields import ADAPTER, WEIGHTS, CallFields, ModelFields, PictureFields, PipeFields, RecipeFields
 from fusionkit.recipe.recipe import Cache, Lora, ModelSpec, SchedulerSpec
 
 NAMES = {each.__name__: each for each in (Cache, Lora, ModelSpec, SchedulerSpec, Plugin, Path)} | {

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from fusionkit.errors import RecipeError
-from fusionkit.fusion import make_recipe
+from fusionkit.recipe.made import make_recipe
 from fusionkit.recipe.prompt_syntax import (
     LONGEST,
     escaped,

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from fusionkit import Fusion, ModelInfo, Plugin, RecipeWarning, Stage, hookimpl
-from fusionkit.fusion import make_recipe
 from fusionkit.models.embedded import embedded_models
 from fusionkit.models.inspect import inspect_model
 from fusionkit.recipe import PromptText
 from fusionkit.recipe.assemble import bundled_recipes
+from fusionkit.recipe.made import make_recipe
 from fusionkit.recipe.recipe_file import load_recipes
 from fusionkit.registry import load
 from fusionkit.runs.checks import notes_without_torch

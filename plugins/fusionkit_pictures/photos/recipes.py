@@ -218,7 +218,7 @@ def photo_recipe(
         PictureError: The photo can't be used.
         ModelError: The model can't be found.
     """
-    from fusionkit.fusion import changed
+    from fusionkit.recipe.made import changed
     from fusionkit.runs.checks import inspected
 
     path = Path(photo)

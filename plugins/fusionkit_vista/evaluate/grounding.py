@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from fusionkit import Fusion
-from fusionkit.fusion import make_recipe
 from fusionkit.models.attention import capture
+from fusionkit.recipe.made import make_recipe
 from fusionkit_accdiffusion.influence import influence
 from fusionkit_accdiffusion.words import words_of
 from fusionkit_vista.drawer import THINGS, boxes, caption, draw, sample_spec

@@ -19,10 +19,10 @@ from tiny_parts import Case
 from torch.overrides import TorchFunctionMode
 
 from fusionkit import Plugin
-from fusionkit.fusion import make_recipe
 from fusionkit.loop.stage import Stage
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.silence import quiet_diffusers
+from fusionkit.recipe.made import make_recipe
 from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import execute, prepare
 

@@ -14,11 +14,11 @@ from tiny_flux import CASES, FILL
 
 from fusionkit import Fusion, RecipeError
 from fusionkit.errors import ModelError
-from fusionkit.fusion import make_recipe
 from fusionkit.loop.canvas import gather
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.load import load_pipeline, wrap_pipeline
 from fusionkit.pictures.picture import open_picture
+from fusionkit.recipe.made import make_recipe
 from fusionkit.runs.run import execute, prepare
 from fusionkit_multidiffusion import MultiDiffusion, Ring
 from fusionkit_pictures import Inpaint
