@@ -15,6 +15,7 @@ from fusionkit.loop.finite import place
 from fusionkit.loop.hookspecs import hookimpl
 from fusionkit.loop.stage import Fused, Patches, Stage, Step
 from fusionkit.plugin import Plugin
+from fusionkit.recipe.made import make_recipe
 from fusionkit.runs.live import LivePreview, live_preview
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Watched:
         preview: LivePreview | str | Path | bool | Callable[..., None] | None = None,
         preview_every: int | None = None,
     ) -> None:
+        if preview_every is not None:
+            preview_every = make_recipe(preview_every=preview_every).preview_every
         self._bar = Progress()
         self._progress = progress
         self.observers: list[Plugin] = [self._bar] if progress else []

@@ -101,6 +101,10 @@ def test_a_file_that_is_no_preview_is_kept(tmp_path: Path) -> None:
     [
         ("live.txt", None, "live-preview: 'live.txt': a picture's name ends in .png"),
         (True, None, "a preview without a file is shown in a notebook, and this is none; name one: 'live.png'"),
+        ("live.png", 0, "'preview_every' must be at least 1, not "),
+        (print, 0, "'preview_every' must be at least 1, not "),
+        (print, "often", "'preview_every' must be a whole number, not 'often'"),
+        (None, -1, "'preview_every' must be at least 1, not "),
         (print, None, "a preview's function is called every 'preview_every' steps; give it, too"),
         (3, None, "preview is a file's name, True in a notebook, a LivePreview, or a function"),
         (LivePreview(to=len), 2, "preview_every is for pictures and files; give LivePreview its own 'every'"),
