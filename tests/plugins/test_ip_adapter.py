@@ -20,6 +20,7 @@ from torch import Tensor
 
 from fusionkit import Patches, Recipe, View
 from fusionkit.models.adapters import diffusers_model
+from fusionkit.models.adapters import looking as looking_module
 from fusionkit.models.adapters.looking import Looking
 from fusionkit.models.attention import capture
 from fusionkit.models.inspect import info_of_pipeline
@@ -189,6 +190,32 @@ def test_nothing_changes_at_scale_0_and_nothing_is_left_on_the_model(
     assert counted == passes
     assert run()[0].equal(without)
     assert ({name: type(each) for name, each in unet.attn_processors.items()}, list(unet.state_dict())) == before
+
+
+def test_another_scale_makes_no_more_processors(
+    adapters: Any, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    join = looking_module._joined
+
+    def noting(parts: Any) -> Any:
+        made.append(parts)
+        return join(parts)
+
+    monkeypatch.setattr(looking_module, "_joined", noting)
+    (stage,) = plan_on(tiny_pipeline("sd"), [], size=(64, 64)).stages
+    stage.model = wrap_pipeline(tiny_pipeline("sd"))
+    shown = IPAdapter(adapter=str(adapters["sd"]), picture=pictures[0]).shown(stage)
+    group = Patches((View(0, 0, 8, 8),), latents=stage.noise("views", (1, 4, 8, 8)), prompts=["a hill"])
+
+    def told(scale: float) -> Tensor:
+        group.image_prompts = (replace(shown, scales=dict.fromkeys(shown.layers, scale)),)
+        return stage.model.predict(stage, stage.steps[0], group)
+
+    found = [told(scale) for scale in (0.2, 0.6, 0.2)]
+    assert len(made) == len(shown.layers)
+    assert found[0].equal(found[2])
+    assert largest(found[0], found[1]) > 1e-3
 
 
 def masks_seen(monkeypatch: pytest.MonkeyPatch, plugins: list[Any], **fields: Any) -> list[Any]:

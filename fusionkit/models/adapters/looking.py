@@ -45,10 +45,19 @@ class Looking:
         self.size = hidden.shape[-2], hidden.shape[-1]
         return forward(hidden, *args, **kwargs)
 
-    def look(self, layer: Any, processor: Any, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+    def look(
+        self,
+        layer: Any,
+        processor: Any,
+        scales: list[float],
+        forward: Any,
+        hidden: Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         """Around a layer that looks at the text: it looks at the pictures as well, by diffusers' own processor."""
         text = args[0] if args else kwargs.pop("encoder_hidden_states")
-        own = layer.processor
+        own, processor.scale = layer.processor, scales
         layer.set_processor(processor)
         try:
             return forward(hidden, (text, self.tokens), *args[1:], **kwargs, ip_adapter_masks=self.at_size())
@@ -129,17 +138,17 @@ def layer_patches(denoiser: Any, rows: Looking, made: dict[Any, Any]) -> dict[st
         if not any(scales):
             continue
         parts = [prompt.layers[name] for prompt in rows.prompts]
-        key = name, tuple(map(id, parts)), tuple(scales)
+        key = name, tuple(map(id, parts))
         if key not in made:
             # With the parts, whose ids would be others' once they are gone.
-            made[key] = _joined(parts, scales), parts
+            made[key] = _joined(parts), parts
         outer = name.partition(".transformer_blocks")[0]
         patches[outer] = LayerPatch(around=rows.note)
-        patches[name] = LayerPatch(around=partial(rows.look, denoiser.get_submodule(name), made[key][0]))
+        patches[name] = LayerPatch(around=partial(rows.look, denoiser.get_submodule(name), made[key][0], scales))
     return patches
 
 
-def _joined(parts: Sequence[Any], scales: Sequence[float]) -> Any:
+def _joined(parts: Sequence[Any]) -> Any:
     """One processor of diffusers that looks at several pictures, each by the weights of its own."""
     from accelerate import init_empty_weights
 
@@ -149,7 +158,6 @@ def _joined(parts: Sequence[Any], scales: Sequence[float]) -> Any:
             hidden_size=first.hidden_size,
             cross_attention_dim=first.cross_attention_dim,
             num_tokens=[count for each in parts for count in each.num_tokens],
-            scale=list(scales),
         )
     made.to_k_ip = torch.nn.ModuleList([layer for each in parts for layer in each.to_k_ip])
     made.to_v_ip = torch.nn.ModuleList([layer for each in parts for layer in each.to_v_ip])
