@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from fusionkit import Patches, Recipe, View
-from fusionkit.models.adapters import diffusers_model
 from fusionkit.models.adapters import looking as looking_module
+from fusionkit.models.adapters import unet_model
 from fusionkit.models.adapters.looking import Looking
 from fusionkit.models.attention import capture
 from fusionkit.models.inspect import info_of_pipeline
@@ -221,14 +221,14 @@ def test_another_scale_makes_no_more_processors(
 def masks_seen(monkeypatch: pytest.MonkeyPatch, plugins: list[Any], **fields: Any) -> list[Any]:
     """What each batch of a run was shown: for each picture, the mean of the mask of each of the batch's rows."""
     seen: list[Any] = []
-    made = diffusers_model.looking
+    made = unet_model.looking
 
-    def noting(shown: Any, *args: Any) -> Any:
-        rows = made(shown, *args)
+    def noting(batch: Any, like: Tensor) -> Any:
+        rows = made(batch, like)
         seen.append([] if rows is None else [each.mean((1, 2, 3)).tolist() for each in rows.masks])
         return rows
 
-    monkeypatch.setattr(diffusers_model, "looking", noting)
+    monkeypatch.setattr(unet_model, "looking", noting)
     run_on(tiny_pipeline("sd"), [*plugins, OfTheSeed()], **{"steps": 1, "guidance_scale": 1.0, **fields})
     return seen
 

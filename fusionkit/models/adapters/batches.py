@@ -22,6 +22,25 @@ Pair = tuple[Embedding, ...]
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Pictures that views look at, each view by its own part of their mask.
+
+    Args:
+        prompt: The pictures.
+        mask: (P, 1, h factor, w factor); None is everywhere.
+        seen: P booleans: whether a view's part of the mask has anything of them.
+    """
+
+    prompt: ImagePrompt
+    mask: Tensor | None
+    seen: Sequence[bool]
+
+    def of(self, part: slice) -> Shown:
+        """The same of some of the views."""
+        return Shown(self.prompt, None if self.mask is None else self.mask[part], self.seen[part])
+
+
+@dataclass(frozen=True)
 class Batch:
     """The rows of one forward pass: views with their prompts, and after them, if guided, the same views without.
 
@@ -34,7 +53,7 @@ class Batch:
         beside: What the denoiser is told in channels beside the latents, (P, E, h, w); None for nothing.
         conditional: Whether the first of its rows have the prompts; not where they are the other half alone.
         scale: The guidance scale, the same for all of its views.
-        shown: Pictures that the denoiser looks at, each with the views' own parts of its mask, or None.
+        shown: Pictures that some of the views look at.
     """
 
     number: int
@@ -45,7 +64,7 @@ class Batch:
     beside: Tensor | None = None
     conditional: bool = True
     scale: float = 1.0
-    shown: Sequence[tuple[ImagePrompt, Tensor | None]] = ()
+    shown: Sequence[Shown] = ()
 
     @property
     def halves(self) -> int:
@@ -77,7 +96,7 @@ def batches_of(
     controls: Sequence[tuple[Control, Tensor]],
     factor: int,
     beside: Tensor | None = None,
-    shown: Sequence[tuple[ImagePrompt, Tensor | None]] = (),
+    shown: Sequence[Shown] = (),
 ) -> Iterator[Batch]:
     """A group in batches of neighbours.
 
@@ -91,14 +110,14 @@ def batches_of(
         controls: Each with what it is shown of the whole canvas, (1, C, H factor, W factor).
         factor: Pixels of that along one side of a latent pixel.
         beside: What the denoiser is told in channels beside the latents, (P, E, h, w).
-        shown: Pictures that the denoiser looks at, each with the views' own parts of its mask, or None.
+        shown: Pictures that some of the views look at.
     """
     apart = [(key, scale, len(pair)) for key, scale, pair in zip(keys, scales, pairs, strict=True)]
     for number, part in enumerate(_slices(apart, size)):
         views = list(patches.views[part])
         hints = [(control, crop_pixels(hint, views, factor)) for control, hint in controls]
         own = None if beside is None else beside[part]
-        seen = [(prompt, None if mask is None else mask[part]) for prompt, mask in shown]
+        seen = [each.of(part) for each in shown if any(each.seen[part])]
         yield Batch(number, views, pairs[part], latents[part], hints, own, scale=scales[part.start], shown=seen)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from fusionkit.errors import ModelError
 from fusionkit.loop.canvas import gather
@@ -30,16 +31,15 @@ from fusionkit.models.adapters.batches import (
     texts_of,
     together,
 )
-from fusionkit.models.adapters.looking import BY, cut, layer_patches, looking
+from fusionkit.models.adapters.looking import cut
 from fusionkit.models.adapters.pictures import PictureModel
 from fusionkit.models.adapters.steering import check_hints
 from fusionkit.models.controlnet import load_controlnet
 from fusionkit.models.families import FAMILIES
-from fusionkit.models.image_prompts.loaded import ImagePrompts
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.noising import Bridge, bridge_between
 from fusionkit.models.patching import Patches as LayerPatches
-from fusionkit.models.patching import layers_like, plain
+from fusionkit.models.patching import layers_like
 from fusionkit.models.sharing import Turns
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ class DiffusersModel(PictureModel):
         self.batches: dict[tuple[int, int], int] = {}
         self._controlnets: dict[NetInfo, Any] = {}
         self._patches = LayerPatches()
-        self._processors: dict[Any, Any] = {}
-        self._image_prompts = ImagePrompts()
+        self._beside: Any = WeakIdKeyDictionary()
 
     @property
     def denoiser(self) -> Any:
@@ -199,12 +198,13 @@ class DiffusersModel(PictureModel):
         """Pictures that the denoiser can look at beside the prompt; as `Model.image_prompt` says.
 
         Raises:
-            ModelError: The denoiser is no UNet, or weights can't be loaded.
+            ModelError: The family's denoisers look at none, or weights can't be loaded.
         """
-        if self.family.denoiser != "unet":
-            raise ModelError(f"IP-Adapters of UNets can't be used with {self.family.title} models")
-        self.turns.take(self.pipe)
-        return self._image_prompts.made(adapter, encoder, pictures, plain(self.denoiser), self.device, self.dtype)
+        raise ModelError(f"IP-Adapters of UNets can't be used with {self.family.title} models")
+
+    def looking(self, batch: Batch) -> AbstractContextManager[None]:
+        """A context in which the denoiser looks at the pictures that a batch is shown."""
+        return nullcontext()
 
     @abstractmethod
     def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
@@ -322,8 +322,10 @@ class DiffusersModel(PictureModel):
 
     def beside(self, stage: Stage, views: Sequence[View]) -> Tensor:
         """What a model that fills in masked parts is told of views in channels beside the latents, (P, E, h, w)."""
+        if (masked := stage.masked) not in self._beside:
+            self._beside[masked] = self.family.beside(masked.mask, masked.picture)
         # A copy, since what is computed once may take part in a gradient.
-        return gather(self.family.beside(stage.masked.mask, stage.masked.picture), views)
+        return gather(self._beside[masked], views)
 
     @property
     def _guides_plainly(self) -> bool:
@@ -339,19 +341,11 @@ class DiffusersModel(PictureModel):
         self.conditional_rows = len(batch.views) if batch.conditional else 0
         conditions = self.conditions(stage, views, embeddings, scale)
         beside = None if batch.beside is None else batch.beside.repeat(batch.halves, 1, 1, 1)
-        with self._looking(batch):
+        with self.looking(batch):
             output = self.forward(bridge.into(inputs), bridge.timestep, stage, conditions, controls, beside)
         self.conditional_rows = 0
         note_finite(stage, output, f"the prediction of {self._name(stage)}", partial(self._instead, stage, inputs))
         return output.float().chunk(batch.halves)
-
-    def _looking(self, batch: Batch) -> AbstractContextManager[None]:
-        """A context in which the denoiser looks at the pictures that a batch is shown."""
-        like = torch.empty(0, device=self.device, dtype=self.dtype)
-        rows = looking(batch.shown, len(batch.views), batch.halves, batch.conditional, like)
-        if rows is None:
-            return nullcontext()
-        return self.patched(layer_patches(plain(self.denoiser), rows, self._processors), BY)
 
     def _instead(self, stage: Stage, inputs: Tensor) -> str:
         """What to change where a prediction is not finite."""

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from fusionkit.errors import PluginError
 from fusionkit.loop.canvas import crop_pixels
 from fusionkit.loop.model import LayerPatch
+from fusionkit.models.adapters.batches import Batch, Shown
 
 if TYPE_CHECKING:
     from fusionkit.loop.stage import ImagePrompt, Patches, Stage
@@ -74,16 +75,14 @@ class Looking:
         return self.resized[self.size]
 
 
-def cut(stage: Stage, patches: Patches) -> list[tuple[ImagePrompt, Tensor | None]]:
+def cut(stage: Stage, patches: Patches) -> list[Shown]:
     """The pictures that some of a group's views look at, each with the views' own parts of its mask.
-
-    Those are (P, 1, h factor, w factor); None of a picture that all look at everywhere.
 
     Raises:
         PluginError: A mask is of another shape than the canvas.
     """
     width, height = stage.plan.size
-    found: list[tuple[ImagePrompt, Tensor | None]] = []
+    found: list[Shown] = []
     for prompt in patches.image_prompts:
         if not any(prompt.scales.values()):
             continue
@@ -96,31 +95,28 @@ def cut(stage: Stage, patches: Patches) -> list[tuple[ImagePrompt, Tensor | None
             hears = torch.tensor(told, dtype=torch.float32, device=stage.device)[:, None, None, None]
             rows, columns = (side * stage.factor for side in patches.size)
             own = hears.expand(-1, 1, rows, columns) if own is None else own * hears
-        if own is None or bool(own.any()):
-            found.append((prompt, own))
+        # Asked once for all batches, since a GPU has to be waited for.
+        seen = [True] * len(patches.views) if own is None else (own != 0).flatten(1).any(1).tolist()
+        if any(seen):
+            found.append(Shown(prompt, own, seen))
     return found
 
 
-def looking(
-    shown: Sequence[tuple[ImagePrompt, Tensor | None]], views: int, halves: int, conditional: bool, like: Tensor
-) -> Looking | None:
+def looking(batch: Batch, like: Tensor) -> Looking | None:
     """What the rows of a batch look at; None for nothing.
 
     Args:
-        shown: The pictures, each with the batch's views' own parts of its mask.
-        views: How many views there are.
-        halves: 1, or 2 where the same views follow without the prompt.
-        conditional: Whether the first rows hear the prompt.
+        batch: The batch.
         like: A tensor of the rows' type and device.
     """
-    seen = [(prompt, mask) for prompt, mask in shown if mask is None or bool(mask.any())]
-    if not seen:
+    if not batch.shown:
         return None
-    first = 0 if conditional else 1
+    first, halves = 0 if batch.conditional else 1, batch.halves
+    tokens = [each.prompt.tokens[first : first + halves].to(like) for each in batch.shown]
     return Looking(
-        [prompt for prompt, _ in seen],
-        [prompt.tokens[first : first + halves].to(like).repeat_interleave(views, 0)[:, None] for prompt, _ in seen],
-        [None if mask is None else mask.to(like).repeat(halves, 1, 1, 1) for _, mask in seen],
+        [each.prompt for each in batch.shown],
+        [each.repeat_interleave(len(batch.views), 0)[:, None] for each in tokens],
+        [None if each.mask is None else each.mask.to(like).repeat(halves, 1, 1, 1) for each in batch.shown],
     )
 
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from fusionkit.loop.model import TextToken
-from fusionkit.loop.stage import Control
-from fusionkit.models.adapters.batches import Embedding, Pair
+from fusionkit.loop.stage import Control, ImagePrompt
+from fusionkit.models.adapters.batches import Batch, Embedding, Pair
 from fusionkit.models.adapters.diffusers_model import DiffusersModel
+from fusionkit.models.adapters.looking import BY, layer_patches, looking
 from fusionkit.models.adapters.steering import residuals
+from fusionkit.models.image_prompts.loaded import ImagePrompts
+from fusionkit.models.patching import plain
 from fusionkit.models.prompts.encoding import Reader
 from fusionkit.models.prompts.tokens import text_tokens
 from fusionkit.recipe.prompt_syntax import parse
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class UNetModel(DiffusersModel):
@@ -80,6 +87,23 @@ class UNetModel(DiffusersModel):
             return {}
         embedded = self.pipe.get_guidance_scale_embedding(torch.full((count,), scale - 1), embedding_dim=dim)
         return {"timestep_cond": embedded.to(self.device, self.dtype)}
+
+    @cached_property
+    def image_prompts(self) -> ImagePrompts:
+        """What is kept of the pictures that its UNet looks at."""
+        return ImagePrompts()
+
+    def image_prompt(self, adapter: Any, encoder: Any, pictures: Sequence[Image]) -> ImagePrompt:
+        """Pictures that the UNet can look at beside the prompt; as `Model.image_prompt` says."""
+        self.turns.take(self.pipe)
+        return self.image_prompts.made(adapter, encoder, pictures, plain(self.denoiser), self.device, self.dtype)
+
+    def looking(self, batch: Batch) -> AbstractContextManager[None]:
+        """A context in which the UNet looks at the pictures that a batch is shown."""
+        rows = looking(batch, torch.empty(0, device=self.device, dtype=self.dtype))
+        if rows is None:
+            return nullcontext()
+        return self.patched(layer_patches(plain(self.denoiser), rows, self.image_prompts.processors), BY)
 
     def call(self, latents: Tensor, timestep: Tensor, conditions: Mapping[str, Any]) -> Tensor:
         """The UNet's answer."""

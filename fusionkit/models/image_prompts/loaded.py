@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 
 class ImagePrompts:
-    """Those of one model; the image encoders are not kept."""
+    """Those of one model; the image encoders are not kept.
+
+    Attributes:
+        processors: What lets the denoiser's layers look at several of them, of which no weight is copied.
+    """
 
     def __init__(self) -> None:
+        self.processors: dict[Any, Any] = {}
         self._adapters: dict[AdapterInfo, Adapter] = {}
         self._tokens: dict[tuple[AdapterInfo, EncoderInfo, tuple[bytes, ...]], Tensor] = {}
 

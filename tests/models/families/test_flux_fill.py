@@ -39,8 +39,18 @@ def test_one_window_is_its_own_pipeline(strength: float, tmp_path: Path) -> None
     assert apart(ours, theirs) < 1e-4 * float(theirs.abs().max())
 
 
-def test_each_window_is_told_its_own_part_around_a_ring_as_well(tmp_path: Path) -> None:
+def test_each_window_is_told_its_own_part_around_a_ring_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model: Any = wrap_pipeline(FILL.make())
+    made: list[Any] = []
+    beside = type(model.family).beside
+
+    def noting(family: Any, *told: Any) -> Any:
+        made.append(told)
+        return beside(family, *told)
+
+    monkeypatch.setattr(type(model.family), "beside", noting)
     picture = drawing(tmp_path / "wide.png", (256, 144))
     plugins = [Ring(), MultiDiffusion(stride=64), Inpaint(from_=picture, box=(60, 8, 120, 90))]
     recipe = make_recipe(prompt=PROMPT, plugins=plugins, steps=2, window=(128, 128))
@@ -51,6 +61,7 @@ def test_each_window_is_told_its_own_part_around_a_ring_as_well(tmp_path: Path) 
         drawn.append(execute(plan, model))
         # It is told the guidance scale, in place of a second pass.
         assert model.forward_passes - before == plan.forward_passes == 2 * 8
+    assert len(made) == 2, "once a stage, of two steps"
     (stage,) = plan.stages
     views = plan.hooks.ask("views", stage=stage, at=stage.steps[0])[0].views
     told = model.beside(stage, views)
