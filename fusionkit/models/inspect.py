@@ -15,7 +15,7 @@ from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.loop.model import ModelInfo
 from fusionkit.models.embedded import embedded_models, why_missing
 from fusionkit.models.families import family_of_pipeline
-from fusionkit.models.families.unets import unet_convolutions, unet_text_layers
+from fusionkit.models.families.unets import unet_attention, unet_convolutions
 from fusionkit.models.files.autoencoders import Vae
 from fusionkit.models.files.configs import TextEncoder, parsed
 from fusionkit.models.files.denoisers import Transformer, UNet
@@ -239,8 +239,7 @@ def _of_unet(unet: UNet) -> dict[str, Any]:
         "cross_attention_dim": unet.token_width,
         "block_out_channels": tuple(unet.block_out_channels),
         "convolutions": unet_convolutions(len(unet.block_out_channels), unet.layers_per_block),
-        "cross_attention": _cross_attention(unet, len(unet.block_out_channels)),
-        "text_layers": unet_text_layers(
+        **unet_attention(
             *_blocks(unet, len(unet.block_out_channels)),
             unet.layers_per_block,
             unet.transformer_layers_per_block,
@@ -279,12 +278,6 @@ def _most_clip_skip(configs: ModelConfigs) -> int | None:
     if not all(kind.lower().startswith("clip") for kind in kinds):
         return 0
     return min(encoder.num_hidden_layers for encoder in configs.encoders.values()) - configs.family.skipped
-
-
-def _cross_attention(unet: UNet, blocks: int) -> tuple[int, ...]:
-    """The divisors of the latents' sides at which a denoiser's down and up blocks look at the text."""
-    down, up = _blocks(unet, blocks)
-    return tuple(sorted({2**i for row in (down, reversed(up)) for i, kind in enumerate(row) if "CrossAttn" in kind}))
 
 
 def _blocks(unet: UNet, blocks: int) -> tuple[Sequence[str], Sequence[str]]:

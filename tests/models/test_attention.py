@@ -203,6 +203,7 @@ def test_layers_are_those_of_the_down_and_up_blocks() -> None:
         (("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), (1, 2, 4)),
         (("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"), (2, 4)),
         (("DownBlock2D", "DownBlock2D"), ()),
+        (("SimpleCrossAttnDownBlock2D", "DownBlock2D"), ()),
         (None, (1, 2, 4)),
     ],
 )

@@ -14,7 +14,7 @@ from fusionkit.models.families.unets import (
     UNetFamily,
     fills_in_file,
     is_xl,
-    unet_text_layers,
+    unet_attention,
     whole_file,
 )
 
@@ -59,8 +59,7 @@ class Sd(UNetFamily):
         return {
             **whole_file(shapes, side, (320, 640, 1280, 1280), config, why=", which the file does not tell"),
             "cross_attention_dim": width,
-            "cross_attention": (1, 2, 4),
-            "text_layers": unet_text_layers(
+            **unet_attention(
                 (*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"), ("UpBlock2D", *("CrossAttnUpBlock2D",) * 3), 2, 1
             ),
             "scaling_factor": 0.18215,

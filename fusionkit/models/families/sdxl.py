@@ -7,7 +7,7 @@ from typing import Any
 
 from fusionkit.models.families.base import ADAPTERS
 from fusionkit.models.families.in_file import VAE, InFile, Shapes
-from fusionkit.models.families.unets import BETAS, FIRST, UNetFamily, is_xl, unet_text_layers, whole_file
+from fusionkit.models.families.unets import BETAS, FIRST, UNetFamily, is_xl, unet_attention, whole_file
 
 # Marks of models that were trained from SDXL: EDM's statistics, and empty tensors.
 _EDM, _EDM_V, _V, _ZERO_SNR = "edm_mean", "edm_vpred.sigma_max", "v_pred", "ztsnr"
@@ -46,8 +46,7 @@ class Sdxl(UNetFamily):
         return {
             **whole_file(shapes, 1024, (320, 640, 1280), _scheduler(shapes), why=why),
             "cross_attention_dim": 2048,
-            "cross_attention": (2, 4),
-            "text_layers": unet_text_layers(
+            **unet_attention(
                 ("DownBlock2D", *("CrossAttnDownBlock2D",) * 2),
                 (*("CrossAttnUpBlock2D",) * 2, "UpBlock2D"),
                 2,

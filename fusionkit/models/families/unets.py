@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.models.families.base import Family
@@ -201,10 +201,10 @@ def unet_convolutions(blocks: int, layers: int | Sequence[int]) -> tuple[str, ..
     return tuple(names)
 
 
-def unet_text_layers(
+def unet_attention(
     down: Sequence[str], up: Sequence[str], layers: Any, depths: Any, up_depths: Any = None, middle: Any = _MIDDLE
-) -> tuple[str, ...]:
-    """The names of a UNet's layers that look at the text, in the order in which diffusers lists them.
+) -> dict[str, Any]:
+    """Where a UNet looks at the text, as fields of a `ModelInfo`: the layers' names, in diffusers' order, and levels.
 
     Nothing of a configuration whose numbers do not fit each other, which is not judged here.
 
@@ -218,9 +218,20 @@ def unet_text_layers(
         middle: The class of its middle block.
     """
     try:
-        return tuple(_text_layers(down, up, layers, depths, up_depths, middle))
+        names = tuple(_text_layers(down, up, layers, depths, up_depths, middle))
     except (IndexError, TypeError):
-        return ()
+        names = ()
+    return {"text_layers": names, "cross_attention": tuple(sorted(_levels(names, len(down))))}
+
+
+def _levels(names: Iterable[str], blocks: int) -> set[int]:
+    """The divisors of the latents' sides at which down and up blocks have layers of these names."""
+    found = set()
+    for name in names:
+        side, number, *_ = name.split(".")
+        if side != "mid_block":
+            found.add(2 ** (int(number) if side == "down_blocks" else blocks - 1 - int(number)))
+    return found
 
 
 def _text_layers(
