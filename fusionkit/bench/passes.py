@@ -49,7 +49,11 @@ class Passes:
             yield
 
     def repeat(self) -> None:
-        """All calls again, with the timesteps of each, and nothing else."""
+        """All calls again, with the timesteps of each, and nothing else.
+
+        What is put on the denoiser's layers while the run asks it is not there, such as the pictures of an IP-Adapter,
+        whose share is missing in what this costs.
+        """
         import torch
 
         with torch.inference_mode():
