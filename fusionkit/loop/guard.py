@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import Cancelled, FusionError, PluginError, RecipeError, UnfinishedError
 from fusionkit.foreign import out_of_memory
-from fusionkit.loop.answers import Call, WrongAnswer, check_answer, check_gathered
+from fusionkit.loop.answers import check_answer, check_gathered
 from fusionkit.loop.finite import check_finite, note_finite
 from fusionkit.loop.given import Inputs
 from fusionkit.loop.origin import marked
 from fusionkit.loop.partly import Owed
 from fusionkit.loop.stage import Fused, Stage
+from fusionkit.loop.wrong import Call, WrongAnswer
 
 if TYPE_CHECKING:
     import pluggy

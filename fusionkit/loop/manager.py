@@ -8,13 +8,13 @@ from typing import Any
 import pluggy
 
 from fusionkit.errors import Cancelled, FusionError, NumericalError, PluginError
-from fusionkit.loop.answers import Call, WrongAnswer, check_tensor
 from fusionkit.loop.defaults import Defaults
 from fusionkit.loop.finite import place
 from fusionkit.loop.guard import PICTURES, Guard
 from fusionkit.loop.hookspecs import PROJECT, Hookspecs
 from fusionkit.loop.misfits import is_hookimpl, misfits, replaced_twice
 from fusionkit.loop.stage import Stage
+from fusionkit.loop.wrong import Call, WrongAnswer, check_tensor
 from fusionkit.plugin import Plugin
 
 
