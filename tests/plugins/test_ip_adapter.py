@@ -215,7 +215,7 @@ def test_another_scale_makes_no_more_processors(
     found = [told(scale) for scale in (0.2, 0.6, 0.2)]
     assert len(made) == len(shown.layers)
     assert found[0].equal(found[2])
-    assert largest(found[0], found[1]) > 1e-3
+    assert apart(found[0], found[1]) > 1e-3
 
 
 def masks_seen(monkeypatch: pytest.MonkeyPatch, plugins: list[Any], **fields: Any) -> list[Any]:
