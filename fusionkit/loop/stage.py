@@ -72,6 +72,12 @@ class StagePlan:
         """How many of so many sampling steps are not taken, the first ones."""
         return 0 if self.strength is None else steps - min(int(steps * self.strength), steps)
 
+    def frame_at(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The frame's (width, height) in pixels on a canvas of another size, of which it is the same share."""
+        own, whole = self.frame or self.size, self.size
+        width, height = (max(1, round(own[axis] * size[axis] / whole[axis])) for axis in (0, 1))
+        return width, height
+
 
 @dataclass(frozen=True)
 class Step:
@@ -123,7 +129,8 @@ class Stage:
         hooks: The run's plugins, whom `encode` and `decode` ask; None for none.
         tilings: The views that were checked before the run, by the step's index and round, in short.
         facts: What must be true of this run's tensors, such as that they are finite; the loop looks at it.
-        finished: (width, height) in pixels of the run's picture; by default this stage's frame at the recipe's size.
+        finished: (width, height) in pixels of the finished picture, whose pixels a recipe counts: the last stage's
+            frame at the recipe's size; by default this stage's.
     """
 
     plan: StagePlan
@@ -199,9 +206,7 @@ class Stage:
 
     def frame_at(self, size: tuple[int, int]) -> tuple[int, int]:
         """The frame's (width, height) in pixels on a canvas of another size, of which it is the same share."""
-        own, whole = self.frame, self.plan.size
-        width, height = (max(1, round(own[axis] * size[axis] / whole[axis])) for axis in (0, 1))
-        return width, height
+        return self.plan.frame_at(size)
 
     def cut(self, picture: Image) -> Image:
         """A picture of the canvas without what lies beyond its frame; one of another size is left as it is."""

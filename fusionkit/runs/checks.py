@@ -229,7 +229,7 @@ def stages_of(
 ) -> list[Stage]:
     """The stages of a run as far as they are known without torch; they share what plugins keep for the run."""
     info = next(iter(infos.values()))
-    shared: dict[str, Any] = {"memory": Shelf(), "infos": infos, "finished": plans[-1].frame or recipe.size}
+    shared: dict[str, Any] = {"memory": Shelf(), "infos": infos, "finished": plans[-1].frame_at(recipe.size)}
     return [Stage(plan, index, recipe, info, scheduler, **shared) for index, plan in enumerate(plans)]
 
 

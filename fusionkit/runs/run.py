@@ -82,7 +82,7 @@ def prepare(
 
     memory: Shelf = {}
     shared: dict[str, Any] = {"memory": memory, "infos": infos, "hooks": hooks}
-    shared["finished"] = plans[-1].frame or recipe.size
+    shared["finished"] = plans[-1].frame_at(recipe.size)
     stages = []
     for index, stage_plan in enumerate(plans):
         steps = stage_plan.steps or recipe.steps

@@ -132,11 +132,18 @@ def test_a_mask_has_the_pictures_aspect_ratio(tmp_path: Path) -> None:
         framed(Regions(masks={"sky": Mask(mask=path, prompt="a sky")}))
 
 
-def test_all_of_the_picture_is_no_more_than_it_in_every_stage() -> None:
-    """The part of a stage before the last is rounded to its pixels, and is none of the picture's size."""
-    whole = Regions(boxes={"all": Box(box=(0, 0, 163, 85), prompt="a sky")}, softness=0)
-    plan = tiny_plan([ProgressiveUpscaling(times=2), ExactSize(size=(163, 85)), whole], size=(176, 96))
-    assert [(stage.frame, stage.finished) for stage in plan.stages] == [((82, 42), (163, 85)), ((163, 85), (163, 85))]
+@pytest.mark.parametrize(
+    ("times", "size", "frames", "finished"),
+    [(None, (176, 88), [(59, 31), (119, 62), (163, 85)], (163, 85)), (2, (88, 48), [(82, 42), (163, 85)], (82, 42))],
+)
+def test_a_box_is_of_pixels_at_the_recipes_size_in_every_stage(
+    times: Any, size: Any, frames: Any, finished: Any
+) -> None:
+    """The part of a stage is rounded to its pixels, and enlarging it again makes another size of it."""
+    whole = Regions(boxes={"all": Box(box=(0, 0, *finished), prompt="a sky")}, softness=0)
+    plan = tiny_plan([ProgressiveUpscaling(times=times), ExactSize(size=frames[-1]), whole], size=size)
+    assert [stage.frame for stage in plan.stages] == frames
+    assert {stage.finished for stage in plan.stages} == {finished}
     assert all(bool((whole.parts(stage).regions[0].counts == 1).all()) for stage in plan.stages)
 
 
