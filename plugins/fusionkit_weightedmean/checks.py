@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fusionkit.errors import did_you_mean
 from fusionkit_magicfusion.checks import span_problems
+from fusionkit_magicfusion.saliency_noise_blending import training_timesteps
 from fusionkit_regions import Regions
 from fusionkit_regions.checks import box_problems, mask_problems
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fusionkit_weightedmean.weighted_mean import MeanOfModels
 
 
-def problems(plugin: MeanOfModels, stage: Stage, timesteps: int) -> Iterator[str]:
+def problems(plugin: MeanOfModels, stage: Stage) -> Iterator[str]:
     """One line for each model, region or place that is not there, and each stretch without a step."""
     yield from _unknown_models(plugin, list(stage.infos))
     yield from _unknown_regions(plugin, stage)
@@ -23,7 +24,8 @@ def problems(plugin: MeanOfModels, stage: Stage, timesteps: int) -> Iterator[str
         yield from box_problems(box.box, name, stage)
     for name, mask in plugin.masks.items():
         yield from mask_problems(mask, mask.soft_border, name, stage)
-    if plugin.spans:
+    if plugin.spans:  # without any, no scheduler is asked for
+        timesteps = training_timesteps(stage)
         steps = [(float(at.timestep), stage.scheduler.remaining(at.timestep)) for at in stage.steps]
         for name, stretch in plugin.spans.items():
             yield from span_problems(stretch, timesteps, steps, f"span '{name}'")

@@ -64,7 +64,7 @@ class MeanOfModels(Plugin, name="weighted-mean"):
 
         if stage.index:
             return []
-        return [f"{self.plugin_name}: {problem}" for problem in problems(self, stage, training_timesteps(stage))]
+        return [f"{self.plugin_name}: {problem}" for problem in problems(self, stage)]
 
     @hookimpl
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Tensor:

@@ -124,6 +124,17 @@ def test_a_recipe_with_a_controlnet_is_checked_without_torch() -> None:
     assert not modules_after("validate", "r.yaml") & {*HEAVY, "controlnet_aux"} - {"PIL"}
 
 
+def test_a_recipe_with_a_mean_of_models_is_checked_without_torch() -> None:
+    from pathlib import Path
+
+    models = "models: {scenes: tinyworld/scenes, flower: tinyworld/flower}"
+    boxes = "{left: {box: [0, 0, 0.5, 1], weights: {flower: 1}}}"
+    mean = f"weighted-mean: {{models: {{scenes: 0.7, flower: 0.3}}, boxes: {boxes}}}"
+    recipe = Path("r.yaml").read_text().replace("  - guided-fusion", f"  - {mean}")
+    Path("r.yaml").write_text(recipe.replace(f"model: {CHECKPOINTS / 'tiny-sd'}", models))
+    assert not modules_after("validate", "r.yaml") & {*HEAVY} - {"PIL"}
+
+
 def test_the_schema_is_printed_or_written_over_nothing_but_an_older_one(fusionkit: Run) -> None:
     import json
     from pathlib import Path
