@@ -208,6 +208,11 @@ class Stage:
         """The frame's (width, height) in pixels on a canvas of another size, of which it is the same share."""
         return self.plan.frame_at(size)
 
+    @property
+    def begun_at(self) -> tuple[int, int]:
+        """(width, height) in pixels at which the picture that a run begins with is laid on its canvas."""
+        return self.frame_at(self.plan.picture_size or self.plan.size)
+
     def cut(self, picture: Image) -> Image:
         """A picture of the canvas without what lies beyond its frame; one of another size is left as it is."""
         whole = picture.size != self.plan.size or self.frame == self.plan.size

@@ -124,6 +124,11 @@ def picture_size(path: Path) -> tuple[int, int]:
     return (height, width) if lies in ON_THEIR_SIDE else (width, height)
 
 
+def is_enlarged(own: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether a picture of (width, height) pixels is smaller than another size along a side."""
+    return own[0] < size[0] or own[1] < size[1]
+
+
 def has_more(path: Path) -> bool:
     """Whether a picture has frames or pages after its first, which is the one that counts.
 

@@ -50,7 +50,7 @@ def composition_notes(stages: Iterable[Stage], hooks: Manager) -> list[str]:
 def picture_notes(stages: Sequence[Stage]) -> list[str]:
     """A line where a run begins with a picture that is cropped for it, or made smaller."""
     first = stages[0]
-    (width, height), path = first.frame_at(first.plan.picture_size or first.plan.size), first.plan.picture
+    (width, height), path = first.begun_at, first.plan.picture
     if path is None:
         return []
     across, down = picture_size(path)

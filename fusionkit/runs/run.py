@@ -112,17 +112,16 @@ def prepare(
 
 def picture_latents(plan: RunPlan) -> Tensor | None:
     """The encoded picture (1, C, h, w) that stands in for a stage before the first; None without one."""
-    from fusionkit.pictures.picture import open_picture
+    from fusionkit.pictures.picture import is_enlarged, open_picture
 
     first = plan.stages[0]
     if first.plan.picture is None:
         return None
     picture, network, size = open_picture(first.plan.picture), first.plan.network, first.plan.picture_size
-    frame = first.frame_at(size or first.plan.size)
-    if network is not None and (picture.width < frame[0] or picture.height < frame[1]):
+    if network is not None and is_enlarged(picture.size, first.begun_at):
         from fusionkit.models.enlarging import enlarged_by
 
-        picture = enlarged_by(network, picture, frame, first.device, first.wrap)
+        picture = enlarged_by(network, picture, first.begun_at, first.device, first.wrap)
     return first.encode(first.laid(picture, size))
 
 

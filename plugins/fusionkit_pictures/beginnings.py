@@ -41,11 +41,6 @@ def begun(
     return [first, *others]
 
 
-def is_enlarged(path: Path, size: tuple[int, int]) -> bool:
-    """Whether a picture file that can be read is smaller than a size, (width, height), along a side."""
-    return any(own < side for own, side in zip(picture_size(path), size, strict=True))
-
-
 def beginning_problems(stage: Stage, path: Path) -> Iterator[str]:
     """Why a run can't begin with a picture, one line for each reason.
 

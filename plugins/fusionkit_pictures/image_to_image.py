@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from fusionkit import Field, NetworkPath, PicturePath, Plugin, Stage, StagePlan, hookimpl, network_problems
 from fusionkit.pictures.exif import exif_of
-from fusionkit.pictures.picture import picture_size
+from fusionkit.pictures.picture import is_enlarged, picture_size
 from fusionkit.recipe import Number
-from fusionkit_pictures.beginnings import beginning_problems, begun, is_enlarged, own_size
+from fusionkit_pictures.beginnings import beginning_problems, begun, own_size
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -56,11 +56,11 @@ class ImageToImage(Plugin):
         if self.network is None:
             return
         yield from network_problems(self.network, stage)
-        if not problems and not is_enlarged(self.from_, stage.plan.size):
-            (width, height), (across, down) = stage.plan.size, picture_size(self.from_)
+        if not problems and not is_enlarged(own := picture_size(self.from_), at := stage.begun_at):
+            where = "the canvas" if stage.frame == stage.plan.size else "the picture's part of the canvas"
             yield (
-                f"network '{self.network}' has nothing to do, as the canvas, {width}x{height}, is no larger than the "
-                f"picture, {across}x{down}; give a larger 'size', or leave the network out"
+                f"network '{self.network}' has nothing to do, as {where}, {at[0]}x{at[1]}, is no larger than the "
+                f"picture, {own[0]}x{own[1]}; give a larger 'size', or leave the network out"
             )
 
     @hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ from fusionkit.runs.run import execute, picture_latents
 from fusionkit.testing import tiny_model, tiny_network, tiny_plan, tiny_run
 from fusionkit_accdiffusion import ProgressiveUpscaling
 from fusionkit_multidiffusion import MultiDiffusion, Ring
-from fusionkit_pictures import ImageToImage
+from fusionkit_pictures import ExactSize, ImageToImage
 
 
 @pytest.fixture
@@ -93,6 +93,10 @@ def test_what_is_wrong_is_told_in_one_line_before_anything_loads(network: Path, 
         f"image-to-image: network '{network}' has nothing to do, as the canvas, 64x40, is no larger than the picture, "
         "64x40; give a larger 'size', or leave the network out"
     )
+    # Where the canvas alone is larger, by whole tokens, there is nothing to do either.
+    odd = drawing(picture.with_name("odd.png"), (63, 37))
+    said = problem(ImageToImage(from_=odd, network=network), ExactSize(from_=odd), size=(64, 40))
+    assert "as the picture's part of the canvas, 63x37, is no larger than the picture, 63x37;" in said
     assert problem(ProgressiveUpscaling(enlarge=broken)).startswith("progressive-upscaling: network ")
     with pytest.raises(ValueError, match=r"must be latents, pixels, or the \.safetensors file"):
         ProgressiveUpscaling(enlarge="bicubic")
