@@ -60,12 +60,13 @@ class Plugin(BaseModel):
         """
         return None
 
-    def steers(self, stage: Any, at: Any, patches: Any) -> bool:
-        """Whether it adds pictures that steer the prediction of a group, `patches.controls`, at a step of a stage.
+    def steers(self, stage: Any, at: Any, patches: Any) -> Collection[str]:
+        """What it adds to a group at a step of a stage that steers the prediction: "controls" and "image_prompts".
 
-        Known before the run, so that a plugin with which those do not go can say so in time.
+        Names of the fields of `Patches`; empty for nothing. Known before the run, so that a plugin with which those do
+        not go can say so in time, by `refuse_steered`.
         """
-        return False
+        return frozenset()
 
     def options(self) -> dict[str, Any]:
         """The options that differ from their defaults, by their YAML names, ready for a recipe."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from fusionkit.errors import PluginError
+from fusionkit.errors import PluginError, RecipeError
 from fusionkit.loop.partly import chosen, spread
 from fusionkit.loop.patches import Prompt
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fusionkit.loop.model import Model
     from fusionkit.loop.stage import Patches, Stage, Step
     from fusionkit.plugin import Plugin
+
+STEERING = ("controls", "image_prompts")
+"""What plugins add to a group that steers its prediction, as `Plugin.steers` names it."""
 
 
 def prompts_of(stage: Stage, patches: Patches) -> list[Prompt]:
@@ -98,6 +101,27 @@ def refuse_told(patches: Patches, by: Plugin, instead: str, *, models_alone: boo
     """
     if any(each.model if models_alone else each.prompt or each.guidance_scale is not None for each in patches.told):
         raise PluginError(f"{by.plugin_name}: {instead}")
+
+
+def refuse_steered(
+    stage: Stage, at: Step, patches: Patches, by: Plugin, instead: str, kinds: Collection[str] = STEERING
+) -> None:
+    """For a plugin whose prediction others can't steer: say so, before the run from `forward_passes`.
+
+    Args:
+        stage: The stage.
+        at: The step.
+        patches: The group.
+        by: The plugin.
+        instead: Why, and what to do.
+        kinds: What it does not go with, as `Plugin.steers` names it.
+
+    Raises:
+        RecipeError: Another plugin adds such to the group.
+    """
+    for other in stage.recipe.plugins:
+        if not set(kinds).isdisjoint(other.steers(stage, at, patches)):
+            raise RecipeError([f"{by.plugin_name}: '{other.plugin_name}' can't steer what it draws: {instead}"])
 
 
 def one_or_each(scales: Sequence[float]) -> float | list[float]:

@@ -135,12 +135,13 @@ class ControlNet(Plugin, name="controlnet"):
             return stage.laid(open_picture(Path(self.from_)))
         return stage.previous_picture
 
-    def steers(self, stage: Stage, at: Step, patches: Patches) -> bool:
-        """Whether it steers a group at a step: windows, while it is time, and where there is a picture."""
+    def steers(self, stage: Stage, at: Step, patches: Patches) -> frozenset[str]:
+        """Windows, while it is time, and where there is a picture."""
         has_picture = self.from_ != PREVIOUS or stage.has_previous
-        return self.scale != 0 and patches.kind == "window" and has_picture and self._spans(at.index, at.total)
+        does = self.scale != 0 and patches.kind == "window" and has_picture and self.spans(at.index, at.total)
+        return frozenset({"controls"} if does else ())
 
-    def _spans(self, index: int, total: int) -> bool:
+    def spans(self, index: int, total: int) -> bool:
         """Whether a step lies between `start` and `end`, as in diffusers' pipelines: it must do so wholly."""
         return index / total >= self.start and (index + 1) / total <= self.end
 
@@ -155,7 +156,7 @@ class ControlNet(Plugin, name="controlnet"):
         steps = stage.sampling_steps
         if self.start >= self.end:
             yield f"start {self.start:g} is not before end {self.end:g}"
-        elif not any(self._spans(index, steps) for index in range(steps)):
+        elif not any(self.spans(index, steps) for index in range(steps)):
             yield f"no step lies between start {self.start:g} and end {self.end:g} of {steps} steps; move them apart"
         if self.from_ != PREVIOUS:
             yield from picture_problems(Path(self.from_), "picture of 'from'")

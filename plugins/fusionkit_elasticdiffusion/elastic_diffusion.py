@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator
 
 from fusionkit import Field, Fused, Patches, Plugin, Prompt, Stage, Step, View, hookimpl
-from fusionkit.errors import RecipeError
 from fusionkit.keeping import StageCache
-from fusionkit.loop.told import by_model, passes_of, refuse_told
+from fusionkit.loop.told import by_model, passes_of, refuse_steered, refuse_told
 from fusionkit.recipe import Number, refuse_bool
 from fusionkit_elasticdiffusion.padding import Frame, plain_colour
 from fusionkit_elasticdiffusion.windows import candidates, local_windows, nearest
@@ -120,11 +119,14 @@ class ElasticDiffusion(Plugin):
             "its windows hear no prompt, so that another plugin can't give parts of the picture prompts of their own; "
             "leave out one of both, or use other windows, such as multidiffusion's",
         )
-        if steering := [other.plugin_name for other in stage.recipe.plugins if other.steers(stage, at, patches)]:
-            problem = f"'{steering[0]}' can't steer what it draws: pixels of its windows and of its small picture"
-            raise RecipeError(
-                [f"{self.plugin_name}: {problem} lie elsewhere than on the canvas; leave out one of both"]
-            )
+        refuse_steered(
+            stage,
+            at,
+            patches,
+            self,
+            "it passes nothing on to its windows and its small picture, whose pixels lie elsewhere than on the canvas; "
+            "leave out one of both",
+        )
         return 2 * (self._passes(at) + 1) if patches.kind == DIRECTION else len(patches.asked)
 
     @hookimpl(wrapper=True)

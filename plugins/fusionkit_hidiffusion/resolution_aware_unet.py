@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, RecipeError, Stage, Step, hookimpl
 from fusionkit.layers import Share, one_view_high, patched, problems, times_larger, unets
+from fusionkit.loop.told import refuse_steered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,9 +79,8 @@ class ResolutionAwareUNet(Plugin, name="resolution-aware-unet"):
     def forward_passes(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, int, int]:
         """The passes stay as they are; a plugin that brings a ControlNet is refused before the run."""
         passes = yield
-        steering = [other.plugin_name for other in stage.recipe.plugins if other.steers(stage, at, patches)]
-        if steering and any(self.put(info, at, patches.size) for info in unets(stage).values()):
-            raise RecipeError([f"{self.plugin_name}: '{steering[0]}' can't steer what it draws: {_CONTROLS}"])
+        if any(self.put(info, at, patches.size) for info in unets(stage).values()):
+            refuse_steered(stage, at, patches, self, _CONTROLS, {"controls"})
         return passes
 
     def put(self, info: ModelInfo, at: Step, size: tuple[int, int]) -> dict[str, LayerPatch]:

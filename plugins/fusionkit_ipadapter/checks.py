@@ -17,9 +17,6 @@ from fusionkit_regions.checks import box_problems, mask_problems
 if TYPE_CHECKING:
     from fusionkit_ipadapter.ip_adapter import IPAdapter
 
-_ALONE = ("elastic-diffusion",)
-"""Plugins that ask the model about views which are none of the canvas'."""
-
 
 def problems(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
     """One line for each thing that makes no sense."""
@@ -30,8 +27,6 @@ def problems(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
         named = " and ".join(info.name for info in stage.infos.values())
         yield f"it lets a UNet look at pictures, and {named} is a transformer; leave it out"
         return
-    if any(other.plugin_name in _ALONE for other in stage.recipe.plugins):
-        yield f"{_ALONE[0]} predicts a small picture of the canvas, of which no mask is cut; leave out one of both"
     yield from _of_files(plugin, stage)
     for layers in dict.fromkeys(info.text_layers for info in unets if info.text_layers):
         yield from blocks.problems(plugin.scale, layers)

@@ -159,7 +159,7 @@ class IPAdapter(Plugin, name="ip-adapter"):
     def noise_prediction(self, stage: Stage, at: Step, patches: Patches) -> Generator[None, Tensor, Tensor]:
         """Let the views be shown the pictures, and take them away again."""
         others = patches.image_prompts
-        if not blocks.is_zero(self.scale) and self.spans(at.index, at.total):
+        if self.steers(stage, at, patches):
             shown = self._prompt.get(stage) or self._prompt.set(stage, self.shown(stage))
             patches.image_prompts = (*others, shown)
         try:
@@ -170,6 +170,11 @@ class IPAdapter(Plugin, name="ip-adapter"):
     def spans(self, index: int, total: int) -> bool:
         """Whether a step lies wholly between `start` and `end`."""
         return index / total >= self.start and (index + 1) / total <= self.end
+
+    def steers(self, stage: Stage, at: Step, patches: Patches) -> frozenset[str]:
+        """All groups, while it is time."""
+        does = not blocks.is_zero(self.scale) and self.spans(at.index, at.total)
+        return frozenset({"image_prompts"} if does else ())
 
     def shown(self, stage: Stage) -> ImagePrompt:
         """What a stage's views are shown; asked once a stage."""

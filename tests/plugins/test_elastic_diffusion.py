@@ -179,7 +179,7 @@ def test_a_controlnet_that_would_be_ignored_is_refused_before_anything_loads(tmp
     with pytest.raises(RecipeError) as raised:
         plan(0.5)
     assert raised.value.problems == [
-        "elastic-diffusion: 'controlnet' can't steer what it draws: pixels of its windows and of its small picture lie "
-        "elsewhere than on the canvas; leave out one of both"
+        "elastic-diffusion: 'controlnet' can't steer what it draws: it passes nothing on to its windows and its small "
+        "picture, whose pixels lie elsewhere than on the canvas; leave out one of both"
     ]
     assert plan(0.0).forward_passes > 0

@@ -173,8 +173,10 @@ def test_a_region_that_is_misspelt_and_a_plugin_that_predicts_no_windows(folder:
     regions = Regions(boxes={"left": {"box": (0, 0, 0.5, 1), "prompt": "a boat"}})
     (line,) = lines_of(regions, IPAdapter(adapter=adapter, picture=picture, region="lef"))
     assert line == "ip-adapter: no region is called 'lef'; did you mean 'left'?; there are: left"
-    line, *_ = lines_of(ElasticDiffusion(), IPAdapter(adapter=adapter, picture=picture))
-    assert line.startswith("ip-adapter: elastic-diffusion predicts a small picture of the canvas")
+    large: dict[str, Any] = {"size": (128, 128), "steps": 2}
+    with pytest.raises(RecipeError, match="elastic-diffusion: 'ip-adapter' can't steer what it draws"):
+        tiny_plan([ElasticDiffusion(), IPAdapter(adapter=adapter, picture=picture)], **large)
+    assert tiny_plan([ElasticDiffusion(), IPAdapter(adapter=adapter, picture=picture, scale=0)], **large)
     assert tiny_plan([ProgressiveUpscaling(), regions, IPAdapter(adapter=adapter, picture=picture, region="left")])
 
 
