@@ -90,6 +90,11 @@ class ModelInfo:
     words: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
+    @property
+    def token(self) -> int:
+        """Pixels along one side of what the denoiser takes for one token: sizes are whole numbers of these."""
+        return self.factor * self.patch
+
     def passes(self, guidance_scale: float) -> int:
         """How many times a view goes through the denoiser at a guidance scale: with and without the prompt, or once."""
         return 2 if guidance_scale > 1 and not self.takes_guidance else 1

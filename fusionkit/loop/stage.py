@@ -201,7 +201,7 @@ class Stage:
         """
         from fusionkit.pictures.picture import fitted, reflected
 
-        size, token = size or self.plan.size, self.factor * self.info.patch
+        size, token = size or self.plan.size, self.info.token
         return reflected(fitted(picture, self.frame_at(size), token, smooth=smooth), size)
 
     def frame_at(self, size: tuple[int, int]) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def picture_notes(stages: Sequence[Stage]) -> list[str]:
     if path is None:
         return []
     across, down = picture_size(path)
-    scale, token = max(width / across, height / down), first.factor * first.info.patch
+    scale, token = max(width / across, height / down), first.info.token
     kept = min(across, round(width / scale)), min(down, round(height / scale))
     # What is less than a token is left out of a picture, which then keeps its pixels.
     if 0 <= across - width < token and 0 <= down - height < token:

@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
 
 
-def token_of(info: ModelInfo) -> int:
-    """Pixels along one side of what a model takes for one token: sizes are whole numbers of these."""
-    return info.factor * info.patch
-
-
 def own_size(path: Path, info: ModelInfo) -> tuple[int, int]:
     """(width, height) of a picture's canvas: its own, but for less than a token a side; else the model's."""
     try:
@@ -27,7 +22,7 @@ def own_size(path: Path, info: ModelInfo) -> tuple[int, int]:
     except FusionError:
         # What is wrong with it, `beginning_problems` says.
         return info.window
-    width, height = (max(side // token_of(info), 1) * token_of(info) for side in sides)
+    width, height = (max(side // info.token, 1) * info.token for side in sides)
     return width, height
 
 
@@ -48,7 +43,7 @@ def beginning_problems(stage: Stage, path: Path) -> Iterator[str]:
         stage: The run's first stage.
         path: The picture.
     """
-    token = token_of(stage.info)
+    token = stage.info.token
     yield from picture_problems(path, "picture of 'from'", (token, token))
     if stage.plan.picture not in (None, path):
         yield f"the run begins with another plugin's picture, '{stage.plan.picture}', already; leave one of them out"

@@ -12,7 +12,6 @@ from fusionkit import Field, PicturePath, Plugin, Recipe, Stage, StagePlan, hook
 from fusionkit.errors import FusionError
 from fusionkit.pictures.picture import picture_problems, picture_size
 from fusionkit.recipe import Number, Size
-from fusionkit_pictures.beginnings import token_of
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -52,7 +51,7 @@ class ExactSize(Plugin):
         others = yield
         if (size := self._size()) is None:
             return others
-        token, least = token_of(info), recipe.window or info.window if self.canvas == "window" else (1, 1)
+        token, least = info.token, recipe.window or info.window if self.canvas == "window" else (1, 1)
         width, height = (-(-max(each) // token) * token for each in zip(size, least, strict=True))
         return width, height
 
@@ -82,7 +81,7 @@ class ExactSize(Plugin):
             if axis in stage.wrap and own < side:
                 yield (
                     f"the edges of the canvas meet along {axis}, and {side - own} pixels of it are cut off; use a size "
-                    f"divisible by {token_of(stage.info)} there"
+                    f"divisible by {stage.info.token} there"
                 )
 
     def _size(self) -> tuple[int, int] | None:

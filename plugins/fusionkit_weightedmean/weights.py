@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fusionkit_magicfusion.roles import fraction
+from fusionkit_regions.masks import LEAST
 from fusionkit_weightedmean.parts import Place, Stretch, WeightedMask, normalised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit import Patches, Stage
-
-LEAST = 1e-3
-"""What counts less is not there: a model is not asked for it."""
 
 EIGHTH = 1 / 8
 """How wide the border of a box is by default, as a share of its shorter side."""

@@ -243,7 +243,7 @@ class Family:
             info: The model.
             view: (width, height) in pixels of one forward pass.
         """
-        most = info.most_tokens * info.factor * info.patch
+        most = info.most_tokens * info.token
         if most and max(view) > most:
             yield f"has places for views of at most {most} pixels a side, not of {view[0]}x{view[1]}; set the window"
 

@@ -135,6 +135,6 @@ def window_tokens(info: ModelInfo, size: tuple[int, int] | None = None) -> int:
         info: The model.
         size: (width, height) in pixels; None is the model's window.
     """
-    side = info.factor * info.patch
+    side = info.token
     width, height = size or info.window
     return ceil(width / side) * ceil(height / side)

@@ -154,7 +154,7 @@ def _of_stages(photo: Path, how: Enlarging, info: ModelInfo | None) -> list[Chan
     doublings = ceil(log2(times)) - 1 if times > 2 and how.doubling else 0
     if doublings:
         # The first canvas is that of the photo at so many times less, and each other one twice that before it.
-        token, share = info.factor * info.patch, times / 2**doublings
+        token, share = info.token, times / 2**doublings
         sides = (max(-(-side * share // token) * token, least) for side, least in zip(size, info.window, strict=True))
         first = "x".join(str(int(side)) for side in sides)
         stages = {
