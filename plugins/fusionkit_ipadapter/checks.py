@@ -11,7 +11,7 @@ from fusionkit.models.image_prompts.adapter import AdapterInfo, adapter_on_hub, 
 from fusionkit.models.image_prompts.encoder import find_encoder
 from fusionkit.trust import no_download
 from fusionkit_ipadapter import blocks
-from fusionkit_regions import Painted, Regions
+from fusionkit_regions import Painted, regions_of
 from fusionkit_regions.checks import box_problems, mask_problems
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _of_place(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
     elif plugin.mask is not None:
         yield from mask_problems(Painted(mask=plugin.mask), plugin.soft_border, name, stage)
     if plugin.region is not None:
-        known = [each for other in stage.recipe.plugins if isinstance(other, Regions) for each in other.regions]
+        known = regions_of(stage)
         if not known:
             yield f"region '{plugin.region}' is none: the recipe has no regions; use 'box' or 'mask'"
         elif plugin.region not in known:

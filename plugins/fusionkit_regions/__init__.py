@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fusionkit_regions.parts import Box, Boxed, Mask, Once, Painted, Region
-from fusionkit_regions.regions import Regions
+from fusionkit_regions.regions import Regions, regions_of
 
-__all__ = ["Box", "Boxed", "Mask", "Once", "Painted", "Region", "Regions"]
+__all__ = ["Box", "Boxed", "Mask", "Once", "Painted", "Region", "Regions", "regions_of"]

@@ -168,6 +168,11 @@ class Regions(Plugin):
         return changed, Told(without(Prompt(stage.recipe.prompt)))
 
 
+def regions_of(stage: Stage) -> list[str]:
+    """The names of all regions of a recipe."""
+    return [name for plugin in stage.recipe.plugins if isinstance(plugin, Regions) for name in plugin.regions]
+
+
 def _usual(stage: Stage) -> list[float]:
     (height, width), (rows, columns) = stage.window, grid_of(stage, stage.factor).picture
     return [USUAL * width / columns, height / rows]

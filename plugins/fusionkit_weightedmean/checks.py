@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fusionkit.errors import did_you_mean
 from fusionkit_magicfusion.checks import span_problems
 from fusionkit_magicfusion.saliency_noise_blending import training_timesteps
-from fusionkit_regions import Regions
+from fusionkit_regions import regions_of
 from fusionkit_regions.checks import box_problems, mask_problems
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _unknown_models(plugin: MeanOfModels, defined: list[str]) -> Iterator[str]:
 
 
 def _unknown_regions(plugin: MeanOfModels, stage: Stage) -> Iterator[str]:
-    known = [name for other in stage.recipe.plugins if isinstance(other, Regions) for name in other.regions]
+    known = regions_of(stage)
     for name in plugin.regions:
         if name not in known:
             near = did_you_mean(name, known)
