@@ -32,6 +32,15 @@ class Node:
     place: Place
     key: Place
 
+    @classmethod
+    def of(cls, value: Any, place: Place) -> Node:
+        """A plain value, of which all was said in one place."""
+        if isinstance(value, dict):
+            value = {name: cls.of(each, place) for name, each in value.items()}
+        elif isinstance(value, list):
+            value = [cls.of(each, place) for each in value]
+        return cls(value, place, place)
+
     def plain(self) -> Any:
         """The value without places."""
         if isinstance(self.value, dict):

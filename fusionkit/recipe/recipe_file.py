@@ -202,9 +202,7 @@ def _checked(
             problems += error.problems
     for key, value in options.items():
         if value is not None:
-            place = Place(f"--{key}")
-            inner = [Node(each, place, place) for each in value] if isinstance(value, list) else value
-            tree[key] = Node(inner, place, place)
+            tree[key] = Node.of(value, Place(f"--{key}"))
     tree.setdefault("name", Node(name, Place(source), Place(source)))
     root = Node(tree, Place(source), Place(source))
     if placed is not None:

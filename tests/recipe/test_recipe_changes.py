@@ -68,6 +68,13 @@ def test_a_list_replaces_the_plugins_and_a_mapping_changes_them() -> None:
     ]
 
 
+def test_a_flag_s_value_may_be_a_list_of_mappings() -> None:
+    loras = [{"path": "style.safetensors", "scale": 0.5}, {"path": "more"}]
+    file = read_recipe("base.yaml", options={"loras": loras})
+    assert file.recipes[0].loras == [Lora(path="style.safetensors", scale=0.5), Lora(path="more")]
+    assert file.tree.find(("loras", 0, "scale")).place.source == "--loras"
+
+
 def test_set_changes_keys_options_and_the_list_of_plugins() -> None:
     recipe = one(
         BASE,
