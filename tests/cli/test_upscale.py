@@ -12,6 +12,7 @@ from command_line import CHECKPOINTS, Run
 from PIL import Image
 
 from fusionkit.pictures.metadata import read_metadata
+from fusionkit.recipe import assemble
 from fusionkit.recipe.recipe_file import parse_recipe
 
 SDXL = str(CHECKPOINTS / "tiny-sdxl")
@@ -143,6 +144,8 @@ def test_one_bad_photo_does_not_end_the_others(fusionkit: Run) -> None:
         (("x.png", "--scale", "0.5"), "--scale 0.5: a photo is never made smaller; use a scale from 1 to 64"),
         (("x.png", "--scale", "nan"), "--scale nan: a photo is never made smaller"),
         (("x.png", "--long-side", "40"), "--long-side 40: 'x.png' has 65x43 pixels, and is never made smaller"),
+        (("x.png", "--scale", "2", "--long-side", "100"), "--scale and --long-side: give one of them"),
+        (("x.png", "--lora", "none.safetensors:0.8"), "none.safetensors"),
         (("x.png", "--strength", "1.5"), "--strength 1.5: use a number above 0, up to 1"),
         (("x.png", "--strength", "0"), "--strength 0: use a number above 0, up to 1"),
         (("x.png", "--strength", "0.1"), "strength 0.1 leaves none of 3 steps"),
@@ -174,6 +177,26 @@ def test_what_makes_no_sense_is_one_line_before_anything_loads(
     (told,) = ran.err.strip().splitlines()
     assert (ran.code, ran.out, line in told) == (2, "", True), ran.err
     assert set(Path().rglob("*")) == before
+
+
+def test_several_seeds_are_told_where_they_belong(fusionkit: Run) -> None:
+    line = "'1-3' is several seeds, of which each draws a picture: fusionkit run RECIPE --seeds 1-3"
+    ran = fusionkit("upscale", "x.png", *QUICK, "--seed", "1-3")
+    assert (ran.code, line in ran.err) == (2, True)
+
+
+def test_the_recipe_of_a_folder_s_photos_is_read_once(fusionkit: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        photo(f"in/{name}.png", (33, 31))
+    read, real = [], assemble.read_yaml
+
+    def counted(path: Path, name: str) -> Any:
+        read.append(path.name)
+        return real(path, name)
+
+    monkeypatch.setattr(assemble, "read_yaml", counted)
+    assert fusionkit("upscale", "in", *QUICK, "--dry-run").code == 0
+    assert read == ["upscale-photo.yaml"]
 
 
 def test_one_photo_by_two_names_is_one(fusionkit: Run) -> None:

@@ -74,11 +74,31 @@ def test_doubling_goes_by_stages_of_one_shape(tmp_path: Path) -> None:
     assert [(stage.plan.size, stage.frame) for stage in at_once.stages] == [((1808, 1224), (1806, 1218))]
 
 
+def test_stages_of_one_s_own_recipe_have_its_strength_and_its_window(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(
+        f"model: {SDXL}\nwindow: 128x128\nplugins:\n  - multidiffusion\n"
+        "  - image-to-image: {from: other.png, strength: 0.7}\n"
+    )
+    info, path = inspect_model(SDXL), photo(tmp_path, (40, 30))
+
+    def stages(**fields: Any) -> list[Any]:
+        plan = prepare(photo_recipe(path, 4, recipe=own, doubling=True, **fields), info)
+        return [(stage.plan.size, stage.plan.strength) for stage in plan.stages]
+
+    assert stages() == [((128, 128), 0.7), ((256, 256), 0.7)]
+    assert stages(strength=0.5) == [((128, 128), 0.5), ((256, 256), 0.5)]
+    assert stages(window=(64, 64))[0] == ((80, 64), 0.7)
+
+
 def test_a_controlnet_is_shown_the_photo_and_a_network_enlarges_it(tmp_path: Path) -> None:
     path, network = photo(tmp_path, (64, 43)), tiny_network(tmp_path / "twice.safetensors")
     recipe = photo_recipe(path, model=SDXL, controlnet="some/tile", network=network, strength=0.5)
     assert options(recipe, "controlnet") == {"model": "some/tile", "annotator": "none", "from": str(path)}
     assert options(recipe, "image-to-image")["network"] == network
+    # One that fusionkit carries knows what it is shown, also from Python.
+    embedded = photo_recipe(path, model="tinyworld/scenes", controlnet="tinyworld/canny")
+    assert options(embedded, "controlnet")["annotator"] == "canny"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +106,7 @@ def test_a_controlnet_is_shown_the_photo_and_a_network_enlarges_it(tmp_path: Pat
     [
         ({"scale": 0.9}, "a photo is never made smaller"),
         ({"strength": 2}, "--strength 2: use a number above 0"),
+        ({"scale": 3, "long_side": 400}, "--scale and --long-side: give one of them"),
         ({"long_side": 100}, "has 301x203 pixels, and is never made smaller"),
         ({"stepz": 3}, "stepz"),
     ],

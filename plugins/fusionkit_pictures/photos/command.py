@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionkit.cli.as_json import json_option
+from fusionkit.cli.common import Seed
 from fusionkit.cli.keeping import keeping, keeping_options
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("upscale", short_help="Enlarge photos.")
 @click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=_PATH)
-@click.option("--scale", type=float, default=2.0, show_default=True, help="How many times as wide and high, from 1.")
+@click.option("--scale", type=float, metavar="X", help="How many times as wide and high, from 1.  [default: 2]")
 @click.option(
     "--long-side", type=click.IntRange(1), metavar="N", help="In place of --scale: its longer side in pixels."
 )
@@ -47,7 +48,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Say what would be drawn, and what it needs, and draw nothing.")
 @click.option("--recipe", "print_recipe", is_flag=True, help="Print the recipe that enlarges the photo.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the path of each picture and nothing else.")
-@click.option("--seed", type=int, metavar="N", help="Another seed than 0.")
+@click.option("--seed", type=Seed(), metavar="N", help="Another seed than 0.")
 @click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ...")
 @click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change the recipe, as often as needed: window=768x768."
@@ -56,7 +57,7 @@ _PATH = click.Path(path_type=Path)
 @json_option
 def command(
     photos: tuple[Path, ...],
-    scale: float,
+    scale: float | None,
     long_side: int | None,
     output: Path | None,
     kind: str | None,
@@ -75,9 +76,10 @@ def command(
     """
     from fusionkit_pictures.photos.drawing import jobs_of, print_of, show, told_of
     from fusionkit_pictures.photos.folder import photos_in, placed
+    from fusionkit_pictures.photos.recipes import SCALE
 
-    addition = f"-{scale:g}x" if long_side is None else f"-{long_side}px"
     how = _how(scale, long_side, options)
+    addition = f"-{scale or SCALE:g}x" if long_side is None else f"-{long_side}px"
     named, enlarged = photos_in(photos)
     places = placed(named, addition, output, f".{kind}" if kind else None)
     if enlarged and not quiet:
@@ -100,21 +102,18 @@ def command(
         click.get_current_context().exit(1)
 
 
-def _how(scale: float, long_side: int | None, options: dict[str, Any]) -> Enlarging:
+def _how(scale: float | None, long_side: int | None, options: dict[str, Any]) -> Enlarging:
     from fusionkit.errors import RecipeError
-    from fusionkit.models.embedded import embedded_controlnets
     from fusionkit_pictures.photos.recipes import RECIPE, Enlarging
 
     own = options.pop("source")
-    prompt, model, net = options.pop("prompt"), options.pop("model"), options.pop("controlnet")
-    embedded = embedded_controlnets().get(net or "")
+    prompt, model = options.pop("prompt"), options.pop("model")
     how = Enlarging(
         scale=scale,
         long_side=long_side,
         strength=options.pop("strength"),
         doubling=options.pop("doubling"),
-        controlnet=net,
-        annotator=embedded.annotator if embedded is not None else "none",
+        controlnet=options.pop("controlnet"),
         network=options.pop("network"),
         keep=options.pop("keep"),
         source=own or RECIPE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from fusionkit.cli.keeping import Keeping
 from fusionkit.errors import Cancelled, FusionError, ModelError, RecipeError
 from fusionkit.models.embedded import embedded_models
 from fusionkit.pictures.picture import picture_problems, picture_size
+from fusionkit.recipe.assemble import Reader, own_entries
 from fusionkit.recipe.recipe_file import RecipeFile
 from fusionkit.runs.checks import NO_MODEL, check_file, inspected
 from fusionkit_pictures.photos.folder import Photo
@@ -80,9 +82,11 @@ def jobs_of(photos: Sequence[Photo], how: Enlarging) -> Found:
     found = Found([])
     # A model of the hub is asked for once, and not for each photo.
     models: dict[str, ModelInfo] = {}
+    # So is the recipe read once.
+    read = lru_cache(own_entries)
     for photo in photos:
         try:
-            found.jobs.append(aside(_job, photo, how, models))
+            found.jobs.append(aside(_job, photo, how, models, read))
         except _NoModelError:
             raise
         except FusionError as error:
@@ -92,24 +96,29 @@ def jobs_of(photos: Sequence[Photo], how: Enlarging) -> Found:
     return found
 
 
-def _job(photo: Photo, how: Enlarging, models: dict[str, ModelInfo]) -> Job:
+def _job(photo: Photo, how: Enlarging, models: dict[str, ModelInfo], read: Reader) -> Job:
     if problems := picture_problems(photo.path, "photo"):
         raise RecipeError(problems)
     how = replace(how, options={**how.options, "output": escaped(photo.output)})
     prompt = photo.prompt if how.options.get("prompt") is None else None
-    plain = photo_file(photo.path, how, None, prompt)
-    specs = plain.recipes[0].specs
-    if not specs:
-        raise _NoModelError([NO_MODEL])
-    for spec in specs.values():
-        if str(spec) in models:
-            continue
-        try:
-            models[str(spec)] = inspected(spec)
-        except ModelError as error:
-            raise _NoModelError(plain.located(line, ("model",)) for line in str(error).splitlines()) from error
-    infos = {name: models[str(spec)] for name, spec in specs.items()}
-    file = photo_file(photo.path, how, next(iter(infos.values())), prompt)
+    infos: dict[str, ModelInfo] = {}
+
+    def known(plain: RecipeFile) -> tuple[ModelInfo, tuple[int, int]]:
+        specs = plain.recipes[0].specs
+        if not specs:
+            raise _NoModelError([NO_MODEL])
+        for spec in specs.values():
+            if str(spec) in models:
+                continue
+            try:
+                models[str(spec)] = inspected(spec)
+            except ModelError as error:
+                raise _NoModelError(plain.located(line, ("model",)) for line in str(error).splitlines()) from error
+        infos.update({name: models[str(spec)] for name, spec in specs.items()})
+        main = next(iter(infos.values()))
+        return main, plain.recipes[0].window or main.window
+
+    file = photo_file(photo.path, how, known, prompt, read)
     check_file(file, skip_existing=True, known=infos)
     before = picture_size(photo.path)
     return Job(photo, file, infos, before, how.size(before))
