@@ -148,13 +148,16 @@ def _write(image: Image, file: BinaryIO, kind: str, text: str, others: str) -> N
     if problem := _too_much_said(kind, len(text)):
         raise ValueError(problem)
     told = {"xmp": xmp} if xmp else {}
-    exif = image.getexif()
+    from PIL.Image import Exif
+
+    exif, kept = Exif(), image.info.get("exif", b"")
     # What a recipe leaves no room for is left out.
-    if _too_much_said(kind, len(text) + len(image.info.get("exif", b""))):
-        exif.clear()
+    if _too_much_said(kind, len(text) + len(kept)):
+        kept = b""
+    exif.load(kept)  # a copy: what the picture itself has stays as it is
     exif[IMAGE_DESCRIPTION] = text
     comment = parameters.as_user_comment(others)
-    if others and not _too_much_said(kind, len(text) + len(comment) + len(image.info.get("exif", b""))):
+    if others and not _too_much_said(kind, len(text) + len(comment) + len(kept)):
         exif.get_ifd(parameters.EXIF_IFD)[parameters.USER_COMMENT] = comment
     data = BytesIO()
     image.save(data, kind, quality=95, exif=exif, **told)

@@ -67,6 +67,27 @@ def test_a_file_carries_it_beside_the_recipe(tmp_path: Path, suffix: str) -> Non
     assert len(read_metadata(path)["recipe"]) == 64_900
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_to_save_a_picture_leaves_it_as_it_is(tmp_path: Path, suffix: str) -> None:
+    image: Any = Image.new("RGB", (8, 6))
+    image.info["exif"] = exif_of(photo(tmp_path / "photo.jpg"))
+    before = dict(image.getexif()), image.info["exif"]
+    for recipe in ("x", "x" * 64_900):
+        save_image(image, tmp_path / f"new{suffix}", {"recipe": recipe, "parameters": "a hill"})
+        assert (dict(image.getexif()), image.info["exif"]) == before
+
+
+def test_what_camera_data_left_room_for_is_told_to_other_programs(tmp_path: Path) -> None:
+    """Where a recipe has no room for a photo's EXIF, that is left out, and counts no more."""
+    image, large = Image.new("RGB", (8, 6)), Image.Exif()
+    large[0x010E] = "z" * 40_000
+    image.info["exif"] = large.tobytes()
+    path = save_image(image, tmp_path / "a.jpg", {"recipe": "x" * 30_000, "parameters": "a hill"})
+    with Image.open(path) as saved:
+        found: Any = saved.getexif()
+        assert found.get_ifd(0x8769)[0x9286] == b"UNICODE\0" + "a hill".encode("utf-16-be")
+
+
 def test_exif_behind_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
     path = photo(tmp_path / "photo.png")
     whole = path.read_bytes()
