@@ -147,9 +147,9 @@ def _write(image: Image, file: BinaryIO, kind: str, text: str, others: str) -> N
         return
     if problem := _too_much_said(kind, len(text)):
         raise ValueError(problem)
-    told = {"xmp": xmp} if xmp else {}
     from PIL.Image import Exif
 
+    told = {"xmp": xmp} if xmp else {}
     exif, kept = Exif(), image.info.get("exif", b"")
     # What a recipe leaves no room for is left out.
     if _too_much_said(kind, len(text) + len(kept)):

@@ -74,8 +74,13 @@ class Inpaint(Plugin):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Inpaint:
-        if (self.mask is None) == (self.box is None):
+        if self.mask is None and self.box is None:
             raise ValueError("takes either a 'mask' or a 'box', which say what is drawn anew")
+        if self.mask is not None and self.box is not None:
+            name = type(self).plugin_name
+            raise ValueError(
+                f"has both a 'mask' and a 'box'; leave one of them out, such as --set plugins.{name}.box=null"
+            )
         return self
 
     @hookimpl

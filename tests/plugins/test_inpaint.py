@@ -301,7 +301,7 @@ def test_what_makes_no_sense_is_told_before_anything_loads(tmp_path: Path) -> No
         )
     for given, said in [
         ({}, "takes either a 'mask' or a 'box'"),
-        ({"box": BOX, "mask": black}, "takes either a 'mask' or a 'box'"),
+        ({"box": BOX, "mask": black}, "has both a 'mask' and a 'box'; leave one of them out"),
         ({"box": (0, 0, 0, 8)}, "none of [0, 8] may be 0"),
         ({"box": BOX, "strength": 1.5}, "less than or equal to 1"),
         ({"box": BOX, "strength": 0}, "greater than 0"),

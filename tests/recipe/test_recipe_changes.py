@@ -248,3 +248,18 @@ def test_bundled_recipes_are_found_and_begin_with_their_own_command() -> None:
             "Tongyi-MAI/Z-Image-Turbo",
             "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
         }, path
+
+
+def test_a_mask_in_place_of_a_box_says_how_to_leave_that_out() -> None:
+    Path("base.yaml").write_text("model: here/there\nplugins:\n  - inpaint: {from: a.png, box: [0, 0, 8, 8]}\n")
+    mask = "plugins.inpaint.mask=m.png"
+    with pytest.raises(RecipeError) as caught:
+        load_recipes("base.yaml", [mask])
+    (line,) = caught.value.problems
+    assert line.endswith(
+        ": inpaint has both a 'mask' and a 'box'; leave one of them out, such as --set plugins.inpaint.box=null"
+    )
+    (recipe,) = load_recipes("base.yaml", [mask, line.rpartition("--set ")[2]])
+    (inpaint,) = recipe.plugins
+    told = inpaint.model_dump()
+    assert (told["box"], told["mask"]) == (None, Path("m.png"))
