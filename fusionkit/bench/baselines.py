@@ -146,7 +146,7 @@ def find(asked: str, options: Mapping[str, Any] | None = None) -> Baseline:
         source, *sets = shlex.split(asked) or [""]
         check_source(source)
         file = read_recipe(source, sets, options)
-        return AnotherRecipe(asked, file.recipes[0], check_file(file))
+        return AnotherRecipe(asked, file.recipes[0], check_file(file).infos)
     except (FusionError, ValueError) as error:
         raise RecipeError(f"--baseline {asked}: {line}" for line in str(error).splitlines()) from None
 

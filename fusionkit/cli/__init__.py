@@ -53,7 +53,7 @@ class Commands(click.Group):
 
     def _invoke(self, ctx: click.Context, ended: Ended) -> Any:
         try:
-            # Commands tell notes themselves, with their place in the recipe.
+            # Commands that read a recipe tell notes themselves, with their place in it.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RecipeWarning)
                 return super().invoke(ctx)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fusionkit.cli.common import aside, read, recipe_options
+from fusionkit.cli.common import aside, read, recipe_options, tell_notes
 from fusionkit.errors import FusionError, RecipeError
 
 if TYPE_CHECKING:
@@ -68,14 +68,16 @@ def command(
             return None
 
     file = ask(lambda: read(recipe, sets, download, seed=seed, device=device, **shorthands))
-    infos = None if file is None else ask(aside, check_file, file)
+    checked = None if file is None else ask(aside, check_file, file)
+    infos = None if checked is None else checked.infos
     asked = [ask(find, name, {"device": device}) for name in names]
     baselines = [baseline for baseline in asked if baseline is not None]
     plan = None if file is None or infos is None else ask(planned, file, infos)
     if plan is not None:
         problems += problems_of(baselines, plan)
-    if problems or file is None or infos is None:
+    if problems or file is None or checked is None or infos is None:
         raise RecipeError(problems)
+    tell_notes(file, checked.notes)
 
     import json
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from fusionkit.loop.model import ModelInfo
     from fusionkit.pictures.carried import Carrier
     from fusionkit.recipe.recipe_file import RecipeFile
     from fusionkit.trust import Limits
@@ -166,26 +165,21 @@ def _descriptor_aside() -> Iterator[None]:
         os.close(kept)
 
 
-def tell_notes(file: RecipeFile, infos: Mapping[str, ModelInfo]) -> list[str]:
-    """Say on stderr what can be drawn of a file and is hardly what is meant, a line each; answers the lines.
-
-    Of its prompts that is what is taken as written though it has a meaning elsewhere, and words that no model knows;
-    and a canvas that would be drawn as several pictures.
+def tell_notes(file: RecipeFile, notes: Sequence[str]) -> list[str]:
+    """Say on stderr what can be drawn of a file and is hardly what is meant, each with its place; answers the lines.
 
     Args:
-        file: The file, checked.
-        infos: What is known of its models, by their names.
+        file: The file.
+        notes: What checking it noted.
     """
-    from fusionkit.recipe.prompt_syntax import prompt_notes
-    from fusionkit.runs.checks import notes_without_torch
+    return say_notes([file.located(line) for line in notes])
 
-    named = [("prompt", recipe.prompt) for recipe in file.recipes]
-    named += [("negative-prompt", recipe.negative_prompt) for recipe in file.recipes[:1]]
-    lines = [f"'{name}': {note}" for name, text in named for note in prompt_notes(text)]
-    told = [file.located(line) for line in dict.fromkeys([*lines, *aside(notes_without_torch, file.recipes, infos)])]
-    for line in told:
+
+def say_notes(notes: list[str]) -> list[str]:
+    """Say notes on stderr, a line each; answers them."""
+    for line in notes:
         click.echo(f"note: {line}", err=True)
-    return told
+    return notes
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:

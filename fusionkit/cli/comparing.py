@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from fusionkit.cli.common import aside, counted, table
+from fusionkit.cli.common import aside, counted, say_notes, table
 from fusionkit.comparison.document import find_comparison, read_comparison
 from fusionkit.comparison.draw import draw
 from fusionkit.comparison.folder import KEPT, Folder
-from fusionkit.comparison.jobs import Job, jobs_of, part_of
+from fusionkit.comparison.jobs import Job, checked_settings, jobs_of, notes_of_settings, part_of
 from fusionkit.comparison.measure import Measured, Told, check_metrics, measure
 from fusionkit.comparison.report import write_report
 from fusionkit.comparison.spec import SEEDS, Comparison, collected, compared, parse_changes
@@ -33,7 +33,8 @@ def compare(
     """Read, check, draw, measure and show."""
     comparison, name = asked(recipes, **options)
     folder = Folder(options["out"] or Path("out", "compare", name))
-    jobs = jobs_of(comparison)
+    checked = aside(checked_settings, comparison)
+    jobs = jobs_of(comparison, checked)
     tools = make_tools(comparison, folder, options["weights"], options["device"])
     problems: list[str] = folder.problems(jobs, replace=clear)
     if clear and (show or part):
@@ -41,6 +42,7 @@ def compare(
     collected(problems, lambda: check_metrics(comparison, folder, jobs, tools))
     if problems:
         raise RecipeError(problems)
+    say_notes(notes_of_settings(comparison, checked))
     mine = jobs if part is None else part_of(jobs, *part)
     with folder.locked("" if part is None else f"-{part[0]}-of-{part[1]}"):
         try:

@@ -34,8 +34,8 @@ def command(recipe: str, sets: tuple[str, ...], as_json: bool, **options: Any) -
 
     asked = given(recipe, sets, **options)
     file = asked.file
-    infos = aside(check_file, file)
-    notes = tell_notes(file, infos)
+    checked = aside(check_file, file)
+    infos, notes = checked.infos, tell_notes(file, checked.notes)
     tell_of(asked.carriers, file, asked.opened)
 
     from fusionkit.runs.run import prepare

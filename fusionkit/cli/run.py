@@ -87,10 +87,10 @@ def command(
         options["prompt"] = prompts_in(prompts)
     asked = given(recipe, sets, output=output, **options)
     file = spread(asked.file, seeds, pick)
-    infos = aside(check_file, file, skip_existing=skip_existing)
+    checked = aside(check_file, file, skip_existing=skip_existing)
     check_kept(file, asked.carriers)
     check_preview(preview, file, asked.carriers)
-    notes = tell_notes(file, infos)
+    notes = tell_notes(file, checked.notes)
     tell_of(asked.carriers, file, asked.opened, quiet=quiet)
 
     from fusionkit.cli.pictures import make_pictures

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from fusionkit.cli.as_json import json_option, print_json
-from fusionkit.cli.common import aside, counted, given, recipe_options, tell_notes
+from fusionkit.cli.common import aside, counted, given, recipe_options, say_notes, tell_notes
 
 
 @click.command("validate", short_help="Check recipes without loading a model.")
@@ -49,15 +49,15 @@ def command(
     for name in recipes:
         try:
             if name != "-" and (path := find_comparison(name)) is not None:
-                say(shown_path(path), checked(path, sets, seed, device, **shorthands))
+                say(shown_path(path), *checked(path, sets, seed, device, **shorthands))
                 continue
             with ExitStack() as within:
                 asked = given(name, sets, download, within, seed=seed, device=device, **shorthands)
                 file = asked.file
-                infos = aside(check_file, file)
-                recipe = completed(file.recipes[0], next(iter(infos.values())))
+                found_right = aside(check_file, file)
+                recipe = completed(file.recipes[0], next(iter(found_right.infos.values())))
                 tell_of(asked.carriers, file, asked.opened)
-            notes = tell_notes(file, infos)
+            notes = tell_notes(file, found_right.notes)
         except RecipeError as error:
             problems += error.problems
             found.append({"source": name, "valid": False, "about": None, "problems": error.problems, "notes": []})
@@ -73,8 +73,8 @@ def command(
 
 def checked(
     path: Path, sets: Sequence[str], seed: int | None, device: str | None, *, prompt: str | None = None, **flags: Any
-) -> str:
-    """What a comparison is of, once all of its settings are found right.
+) -> tuple[str, list[str]]:
+    """What a comparison is of, once all of its settings are found right, and what is noted of these.
 
     Args:
         path: Its file.
@@ -88,7 +88,7 @@ def checked(
         RecipeError: They are not; all problems.
     """
     from fusionkit.comparison.document import read_comparison
-    from fusionkit.comparison.jobs import checked_settings, count_of
+    from fusionkit.comparison.jobs import checked_settings, count_of, notes_of_settings
     from fusionkit.comparison.spec import parse_changes
     from fusionkit.errors import RecipeError
     from fusionkit.recipe.assemble import shown_path
@@ -100,7 +100,7 @@ def checked(
     given = [(key, Place(f"--{key}"), value) for key, value in flags.items() if value is not None]
     changes = [*parse_changes(sets, device), *((key, Node(value, place, place)) for key, place, value in given)]
     found = read_comparison(path, changes, None if seed is None else str(seed))
-    checked_settings(found)
+    notes = say_notes(notes_of_settings(found, aside(checked_settings, found)))
     counts = [(found.settings, "setting"), (found.prompts, "prompt"), (found.seeds, "seed")]
     parts = ", ".join(counted(len(each), noun) for each, noun in counts)
-    return f"{parts}: {counted(count_of(found), 'picture')}"
+    return f"{parts}: {counted(count_of(found), 'picture')}", notes

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from fusionkit.comparison.spec import Comparison, Setting
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.pictures.finished import fingerprint_of
 from fusionkit.recipe.fields import ADAPTER, WEIGHTS
 from fusionkit.recipe.recipe import Recipe
-from fusionkit.runs.checks import check_file
+from fusionkit.runs.checks import Checked, check_file
 from fusionkit.runs.plan import completed
-
-if TYPE_CHECKING:
-    from fusionkit.loop.model import ModelInfo
 
 
 @dataclass(frozen=True)
@@ -66,18 +62,22 @@ class Job:
         return repr([getattr(self.recipe, name) for name in (*WEIGHTS, *ADAPTER)])
 
 
-def jobs_of(comparison: Comparison) -> list[Job]:
+def jobs_of(comparison: Comparison, checked: Mapping[str, Checked] | None = None) -> list[Job]:
     """All pictures: those of a seed and prompt one after the other, so that an early end leaves all settings alike.
 
     Settings that need other weights come later, so that models are loaded once; the reference comes last.
 
+    Args:
+        comparison: The comparison.
+        checked: As from `checked_settings`; None asks it.
+
     Raises:
         RecipeError: A setting's recipe can't be run; all problems of all settings.
     """
-    infos = checked_settings(comparison)
+    known = checked_settings(comparison) if checked is None else checked
 
     def drawn(setting: Setting, seeds: Sequence[int]) -> list[Job]:
-        info = next(iter(infos[setting.name].values()))
+        info = next(iter(known[setting.name].infos.values()))
         whole = [completed(recipe, info) for recipe in setting.file.recipes]
         return [
             Job(setting, prompt, seed, recipe.model_copy(update={"seed": seed}))
@@ -93,18 +93,18 @@ def jobs_of(comparison: Comparison) -> list[Job]:
     return of_settings + (drawn(reference, comparison.reference_seeds) if isinstance(reference, Setting) else [])
 
 
-def checked_settings(comparison: Comparison) -> dict[str, Mapping[str, ModelInfo]]:
-    """What is known of each setting's models, by the settings' names, once all of their recipes are found right.
+def checked_settings(comparison: Comparison) -> dict[str, Checked]:
+    """What is known of each setting, by the settings' names, once all of their recipes are found right.
 
     Raises:
         RecipeError: A setting's recipe can't be run; all problems of all settings.
     """
-    infos: dict[str, Mapping[str, ModelInfo]] = {}
+    known: dict[str, Checked] = {}
     problems: list[str] = []
     settings = [*comparison.settings, *([comparison.reference] if isinstance(comparison.reference, Setting) else [])]
     for setting in settings:
         try:
-            infos[setting.name] = check_file(setting.file)
+            known[setting.name] = check_file(setting.file)
         except RecipeError as error:
             problems += [f"{line} (setting '{setting.title}')" for line in error.problems]
         except FusionError as error:
@@ -112,7 +112,18 @@ def checked_settings(comparison: Comparison) -> dict[str, Mapping[str, ModelInfo
     if problems:
         raise RecipeError(_once(problems))
 
-    return infos
+    return known
+
+
+def notes_of_settings(comparison: Comparison, checked: Mapping[str, Checked]) -> list[str]:
+    """What can be drawn of settings and is hardly what is meant: each thing once, with its place and a setting."""
+    return _once(
+        [
+            f"{setting.file.located(note)} (setting '{setting.title}')"
+            for setting in comparison.settings
+            for note in checked[setting.name].notes
+        ]
+    )
 
 
 def count_of(comparison: Comparison) -> int:

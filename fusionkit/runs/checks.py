@@ -24,7 +24,7 @@ from fusionkit.pictures.inputs import is_read
 from fusionkit.recipe.costs import cost_problems
 from fusionkit.recipe.schedulers import is_foreign
 from fusionkit.recipe.sizes import size_problems, step_problems
-from fusionkit.runs.notes import composition_notes, picture_notes, word_notes
+from fusionkit.runs.notes import notes_of
 from fusionkit.runs.plan import completed
 
 if TYPE_CHECKING:
@@ -50,10 +50,23 @@ class NamedScheduler:
     resamples: bool = False
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What is known of a recipe file in which nothing is wrong.
+
+    Args:
+        infos: What is known of its models, by their names, the main one first.
+        notes: What can be drawn and is hardly what is meant, a line each, without its place in the file.
+    """
+
+    infos: Mapping[str, ModelInfo]
+    notes: Sequence[str]
+
+
 def check_file(
     file: RecipeFile, *, skip_existing: bool = False, known: Mapping[str, ModelInfo] | None = None
-) -> dict[str, ModelInfo]:
-    """Check a recipe file as far as that goes without torch, and tell what is known of its models, by their names.
+) -> Checked:
+    """Check a recipe file as far as that goes without torch.
 
     Args:
         file: The file.
@@ -76,6 +89,7 @@ def check_file(
 
     recipe, too_large, size = file.recipes[0], list[str](), None
     infos: dict[str, ModelInfo] = {}
+    ask_notes: Callable[[], Sequence[str]] = list
     if not recipe.specs:
         add([NO_MODEL])
     for name, spec in recipe.specs.items():
@@ -99,7 +113,9 @@ def check_file(
         ask = None if hooks is None or not fits else partial(hooks.ask, "plan_stages", recipe=recipe, info=info)
         if hooks is not None and ask is not None and (plans := collect(ask)):
             size = plans[-1].size
-            add(collect(partial(_stage_problems, recipe, infos, hooks, scheduler, plans)) or ())
+            stages = stages_of(recipe, infos, scheduler, plans)
+            add(collect(partial(_stage_problems, recipe, infos, hooks, stages)) or ())
+            ask_notes = partial(_notes, file.recipes, infos, stages, hooks)
     paths = [output_path(each.model_copy(update={"size": recipe.size}), n) for n, each in enumerate(file.recipes, 1)]
     # A size that no disk could hold is told first.
     where: Location = ("output",) if "output" in file.tree.value else ()
@@ -107,28 +123,24 @@ def check_file(
     new = [path for path in paths if not (skip_existing and path.is_file())]
     add(output_problems(new, size or recipe.size) or too_large)
     add(line for each, path in zip(file.recipes, paths, strict=True) if (line := recipe_problem(each, path)))
+    notes = () if problems else collect(ask_notes)
     if problems:
         raise RecipeError(dict.fromkeys(file.located(problem, place) for problem, place in problems))
-    return infos
+    return Checked(infos, notes)
 
 
-def notes_without_torch(recipes: Sequence[Recipe], infos: Mapping[str, ModelInfo]) -> list[str]:
-    """The notes on a file's recipes, as far as they are known without torch: but where a plugin asks for more, all.
-
-    Args:
-        recipes: A file's, which have been checked and differ in their prompts alone.
-        infos: What is known of their models, by the recipe's names, the main one first.
-    """
-    info = next(iter(infos.values()))
+def _notes(
+    recipes: Sequence[Recipe], infos: Mapping[str, ModelInfo], stages: Sequence[Stage], hooks: Manager
+) -> Sequence[str]:
+    """The notes on a file's recipes."""
     try:
-        recipe = completed(recipes[0], info)
-        hooks = Manager(recipe.plugins)
-        plans = hooks.ask("plan_stages", recipe=recipe, info=info)
-        stages = stages_of(recipe, infos, named_scheduler(recipe, info), plans)
-        of_stages = [*composition_notes(stages, hooks), *picture_notes(stages)]
-    except FusionError:  # what is wrong is told by whoever checks
-        of_stages = []
-    return [*of_stages, *word_notes(recipes, infos)]
+        return notes_of(recipes, infos, stages, hooks)
+    except PluginError:
+        # As of `check`: a plugin that asks for more than a scheduler's name is asked again, of the run's own stages.
+        from fusionkit.runs.run import prepare
+
+        plan = prepare(recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
+        return notes_of(recipes, infos, plan.stages, plan.hooks)
 
 
 def _one_name_for_several(recipe: Recipe, paths: Sequence[Path]) -> list[str]:
@@ -204,10 +216,10 @@ def _draws_noise(name: str, options: dict[str, Any]) -> bool:
 
 
 def _stage_problems(
-    recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manager, scheduler: Any, plans: Sequence[StagePlan]
+    recipe: Recipe, infos: Mapping[str, ModelInfo], hooks: Manager, stages: Sequence[Stage]
 ) -> Sequence[str]:
     """What the plugins say of the stages."""
-    info = next(iter(infos.values()))
+    info, plans, scheduler = next(iter(infos.values())), [stage.plan for stage in stages], stages[0].scheduler
     problems = size_problems(recipe, info, plans) + step_problems(recipe, plans)
     if problems := problems or cost_problems(recipe, info.window, plans):
         return problems
@@ -216,7 +228,6 @@ def _stage_problems(
         return problems
     if is_foreign(scheduler.name) or not given_options(recipe).keys() <= _TOLD_BY_VALUE:
         return _planned_problems(recipe, infos)
-    stages = stages_of(recipe, infos, scheduler, plans)
     try:
         return [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]
     except PluginError:

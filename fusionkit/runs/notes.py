@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fusionkit.errors import RecipeWarning
 from fusionkit.loop.stage import SCENE, Stage
 from fusionkit.pictures.picture import picture_size
-from fusionkit.recipe.prompt_syntax import parse
+from fusionkit.recipe.prompt_syntax import parse, prompt_notes
 from fusionkit.recipe.said import prompts_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,25 @@ CROPPED = 0.98
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _MOST_WORDS, _NEAR = 6, 0.75
+
+
+def notes_of(
+    recipes: Sequence[Recipe], infos: Mapping[str, ModelInfo], stages: Sequence[Stage], hooks: Manager
+) -> list[str]:
+    """All that is to be said of a run before it, whoever asks: of its prompts, its canvas, its picture, and words.
+
+    Args:
+        recipes: A file's, which have been checked and differ in their prompts alone.
+        infos: What is known of their models, by the recipes' names.
+        stages: The stages.
+        hooks: The plugins.
+
+    Raises:
+        PluginError: A plugin failed, or asks for more of a stage than is there.
+    """
+    taken = [f"{where}: {note}" for where, text in prompts_of(recipes) for note in prompt_notes(text)]
+    of_stages = [*composition_notes(stages, hooks), *picture_notes(stages)]
+    return list(dict.fromkeys([*taken, *of_stages, *word_notes(recipes, infos)]))
 
 
 def composition_notes(stages: Iterable[Stage], hooks: Manager) -> list[str]:

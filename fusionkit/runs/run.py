@@ -59,7 +59,7 @@ def prepare(
     from fusionkit.recipe.costs import cost_problems, too_many_in_all
     from fusionkit.recipe.sizes import size_problems, step_problems
     from fusionkit.runs.checkpoints.snapshot import keeping_problems
-    from fusionkit.runs.notes import composition_notes, word_notes
+    from fusionkit.runs.notes import notes_of
 
     recipe = completed(recipe, info)
     infos = infos or {"model": info}
@@ -103,7 +103,7 @@ def prepare(
     except CanvasError as error:
         raise RecipeError(str(error).splitlines()) from error
     views, passes = zip(*counts, strict=True)
-    notes = (*composition_notes(stages, hooks), *word_notes([recipe], infos))
+    notes = tuple(notes_of([recipe], infos, stages, hooks))
     plan = RunPlan(recipe, info, hooks, stages, views, passes, infos, notes)
     if problems := memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=plan.largest_group):
         raise RecipeError(problems)

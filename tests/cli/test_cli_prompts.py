@@ -160,3 +160,16 @@ def test_loras_are_looked_into_by_validate(folder: Path, fusionkit: Run) -> None
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith("r.yaml:2:8: LoRA 'toy.safetensors' is damaged, or no safetensors file")
         assert ran.err.count("\n") == 1
+
+
+def test_comparisons_and_measurements_tell_notes_too(fusionkit: Run) -> None:
+    note = "'prompt': '[hill]' is taken as written: "
+    changes = ("--set", "prompt=a [hill]", "--set", "steps=1")
+    ran = fusionkit("bench", "r.yaml", *changes, "--runs", "1", "-q")
+    assert (ran.code, ran.err.startswith(f"note: --set prompt: {note}"), ran.err.count(note)) == (0, True, 1), ran.err
+    vary = ("--vary", "plugins.style-alignment.alpha=0,1", "--seeds", "0", "--metrics", "variance", "-q")
+    ran = fusionkit("compare", "r.yaml", *changes, *vary)
+    assert (ran.code, ran.err.startswith(f"note: --set prompt: {note}"), ran.err.count(note)) == (0, True, 1), ran.err
+    Path("c.yaml").write_text("recipe: r.yaml\nset: {prompt: 'a [hill]'}\nsettings: {A: {}, B: {steps: 2}}\n")
+    ran = fusionkit("validate", "c.yaml")
+    assert (ran.code, ran.err.count(note), ran.err.endswith("(setting 'A')\n")) == (0, 1, True), ran.err

@@ -158,14 +158,14 @@ def _draw(case: Case, cost: Cost) -> Outcome:
     file = read_recipe(case.arguments[0], sets)
     try:
         with limited(cost, SECONDS, MEMORY):
-            infos = check_file(file)
+            infos = check_file(file).infos
             plan = prepare(file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
     except FusionError as error:
         return refused(error, "refused by plan")
     if plan.forward_passes > MOST_PASSES:
         try:
             file = read_recipe(case.arguments[0], [*sets, "steps=2"])
-            infos = check_file(file)
+            infos = check_file(file).infos
             plan = prepare(file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
         except FusionError:
             return Outcome("too long")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionkit import Fusion, ModelInfo, Plugin, RecipeWarning, Stage, hookimpl
+from fusionkit import Fusion, ModelInfo, Plugin, Recipe, RecipeError, RecipeWarning, Stage, hookimpl
+from fusionkit.errors import FusionError
+from fusionkit.loop.manager import Manager
 from fusionkit.models.embedded import embedded_models
 from fusionkit.models.inspect import inspect_model
 from fusionkit.recipe import PromptText
 from fusionkit.recipe.assemble import bundled_recipes
 from fusionkit.recipe.made import make_recipe
-from fusionkit.recipe.recipe_file import load_recipes
+from fusionkit.recipe.recipe_file import RecipeFile, load_recipes, read_recipe
 from fusionkit.registry import load
-from fusionkit.runs.checks import notes_without_torch
+from fusionkit.runs.checks import check_file, named_scheduler, stages_of
+from fusionkit.runs.notes import notes_of
+from fusionkit.runs.plan import completed
 from fusionkit.testing import tiny_pipeline
 
 WIDE, HIGH, SQUARE = (512, 128), (128, 256), (256, 256)
@@ -39,9 +45,18 @@ def plugin(name: str, **options: Any) -> Plugin:
     return load(name)(**options)
 
 
+def noted(recipes: Sequence[Recipe], infos: Mapping[str, ModelInfo]) -> list[str]:
+    """What is noted of recipes that differ in their prompts, without torch."""
+    info = next(iter(infos.values()))
+    recipe = completed(recipes[0], info)
+    hooks = Manager(recipe.plugins)
+    plans = hooks.ask("plan_stages", recipe=recipe, info=info)
+    return notes_of(recipes, infos, stages_of(recipe, infos, named_scheduler(recipe, info), plans), hooks)
+
+
 def notes(*plugins: Plugin, model: str = "vista/scenes", **fields: Any) -> list[str]:
     recipe = make_recipe(**{"model": model, "size": SQUARE, "prompt": "a poster", **fields}, plugins=list(plugins))
-    return notes_without_torch([recipe], {name: inspect_model(spec.model) for name, spec in recipe.specs.items()})
+    return noted([recipe], {name: inspect_model(spec.model) for name, spec in recipe.specs.items()})
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +179,9 @@ def test_of_the_bundled_recipes_one_method_s_draw_things_twice_as_its_page_says(
         recipes = load_recipes(path)
         models = {key: spec.model for key, spec in recipes[0].specs.items()}
         known |= {each: stand_in(each) for each in models.values() if each not in known}
-        told[name] = notes_without_torch(recipes, {key: known[each] for key, each in models.items()})
+        told[name] = []
+        with suppress(FusionError):  # pictures of the user's own are not there, and stand-ins are no flows
+            told[name] = noted(recipes, {key: known[each] for key, each in models.items()})
     assert len(told) > 70
     # Of pictures that are made smaller, other tests are.
     others = [name for name, lines in told.items() if not all(line.startswith("picture '") for line in lines)]
@@ -234,3 +251,37 @@ def test_any_option_that_is_a_prompt_is_looked_at() -> None:
     (line,) = notes(said, size=WIDE)
     assert line.startswith("'whole' of says and 'several.1' of says and 'named.x' of says: vista/scenes does not know")
     assert [word in line for word in ("'zebra'", "'gnu'", "'emu'", "lion")] == [True, True, True, False]
+
+
+def test_a_region_s_prompt_that_is_taken_as_written_is_told() -> None:
+    regions = plugin("regions", boxes={"left": {"box": (0, 0, 0.5, 1), "prompt": "a poster of [a hill|the sea]"}})
+    first, *_ = notes(regions, size=WIDE)
+    assert first.startswith("'boxes.left.prompt' of regions: '[a hill|the sea]' is taken as written: web UIs change")
+
+
+def test_python_is_told_of_a_picture_that_is_cropped(tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (160, 64)).save(path)
+    begin = plugin("image-to-image", from_=path)
+    (note,) = Fusion.from_pipe(tiny_pipeline(), size=(64, 64), steps=2, scheduler="ddim", plugins=[begin]).plan().notes
+    assert note.startswith(f"picture '{path}' of 160x64 pixels is cropped to 64x64; to keep all of it")
+
+
+class Breaks(Plugin):
+    """Somebody's method that fails when it is asked."""
+
+    by: str = "failing"
+
+    @hookimpl
+    def keeps_composition(self, stage: Stage) -> bool:
+        # Before the run there are a scheduler's name and no more.
+        return bool(stage.scheduler.timesteps is not None) if self.by == "asking" else bool(1 // 0)
+
+
+def test_a_plugin_s_error_is_told_and_one_that_asks_for_more_gets_it() -> None:
+    recipe = make_recipe(model="vista/scenes", size=SQUARE, prompt="a poster", plugins=[Breaks()])
+    empty = read_recipe("panorama-vista").tree
+    with pytest.raises(RecipeError, match="plugin 'breaks' failed in hook 'keeps_composition': ZeroDivisionError"):
+        check_file(RecipeFile("r.yaml", [recipe], empty))
+    asking = recipe.model_copy(update={"plugins": [Breaks(by="asking")]})
+    assert check_file(RecipeFile("r.yaml", [asking], empty)).notes == []

@@ -38,6 +38,7 @@ class Job:
         infos: What is known of its models.
         before: (width, height) of the photo.
         after: That of the new picture.
+        notes: What was noted of the recipe.
     """
 
     photo: Photo
@@ -45,6 +46,7 @@ class Job:
     infos: Mapping[str, ModelInfo]
     before: tuple[int, int]
     after: tuple[int, int]
+    notes: Sequence[str] = ()
 
     def __str__(self) -> str:
         sizes = ("{}x{}".format(*size) for size in (self.before, self.after))
@@ -119,9 +121,9 @@ def _job(photo: Photo, how: Enlarging, models: dict[str, ModelInfo], read: Reade
         return main, plain.recipes[0].window or main.window
 
     file = photo_file(photo.path, how, known, prompt, read)
-    check_file(file, skip_existing=True, known=infos)
+    notes = check_file(file, skip_existing=True, known=infos).notes
     before = picture_size(photo.path)
-    return Job(photo, file, infos, before, how.size(before))
+    return Job(photo, file, infos, before, how.size(before), notes)
 
 
 def told_of(found: Found) -> None:
@@ -140,7 +142,7 @@ def told_of(found: Found) -> None:
         recipe = job.file.recipes[0]
         if (key := (recipe.prompt, recipe.negative_prompt)) not in said:
             said.add(key)
-            tell_notes(job.file, job.infos)
+            tell_notes(job.file, job.notes)
     for line in found.lines:
         click.echo(f"note: left out: {line}", err=True)
 
