@@ -11,9 +11,7 @@ from fusionkit.cli.as_json import json_option, print_json
 from fusionkit.cli.common import aside, counted, given, recipe_options, table, tell_notes
 
 if TYPE_CHECKING:
-    from fusionkit.loop.model import ModelInfo
     from fusionkit.loop.stage import Stage
-    from fusionkit.models.memory import MemoryEstimate
     from fusionkit.recipe.recipe import Recipe
     from fusionkit.runs.plan import RunPlan
 
@@ -59,6 +57,7 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     from fusionkit.models.prompts.plan import prompt_lines
     from fusionkit.pictures.image import output_path
     from fusionkit.pictures.inputs import notes_on
+    from fusionkit.runs.shown import described
 
     info, recipe = plan.info, plan.recipe
     width, height = recipe.window or info.window
@@ -90,12 +89,6 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     return table(lines)
 
 
-def described(info: ModelInfo) -> str:
-    """A model's name, kind and size."""
-    size = f", {info.parameters / 1e6:,.1f} M parameters" if info.parameters else ""
-    return f"{info.name} ({info.kind}{size})"
-
-
 def coverage(plan: RunPlan, stage: Stage) -> str:
     """In how many views the pixels of a stage are; that none is left out has been checked."""
     low, high = covered(plan, stage)
@@ -120,6 +113,7 @@ def memory(plan: RunPlan) -> str:
     from fusionkit.models.devices import pick_device
     from fusionkit.models.memory import machine_memory
     from fusionkit.pictures.image import in_bytes
+    from fusionkit.runs.shown import needs_of
 
     needs = needs_of(plan)
     parts = {
@@ -134,41 +128,16 @@ def memory(plan: RunPlan) -> str:
     return f"about {in_bytes(needs.total)} ({parted}){least}"
 
 
-def needs_of(plan: RunPlan) -> MemoryEstimate:
-    """The same, in bytes."""
-    from fusionkit.models.memory import estimate_memory, models_beside
-
-    beside = models_beside(plan.infos, plan.recipe)
-    return estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside, plan.largest_group)
-
-
 def _stage(stage: Stage, views: int) -> str:
+    from fusionkit.runs.shown import besides, own_name
+
     width, height = stage.plan.size
     steps = len(stage.steps)
     each = f"{views // steps}" if views % steps == 0 else f"{views / steps:.1f}"
-    named = stage.plan.name and stage.plan.name != f"{width}x{height}"
-    name = f"{stage.plan.name}: " if named else ""
+    name = f"{special}: " if (special := own_name(stage)) else ""
     of_views = "1 view" if views == steps else f"{each} views"
     told = f"{name}{width}x{height} pixels, {counted(steps, 'step')} of {stage.scheduler.name} with {of_views} each"
-    return "; ".join([told, *_besides(stage)])
-
-
-def _besides(stage: Stage) -> list[str]:
-    """What is unusual of a stage."""
-    lines = []
-    if stage.frame != stage.plan.size:
-        lines.append("{}x{} of it are the picture".format(*stage.frame))
-    if stage.plan.strength is not None:
-        of = stage.plan.steps or stage.recipe.steps
-        lines.append(
-            f"the last {stage.sampling_steps} of {of}, from {'the stage before' if stage.index else 'a picture'}"
-        )
-    if stage.wrap:
-        lines.append(f"a ring along {' and '.join(stage.wrap)}")
-    guided = [at.index for at in stage.steps if stage.guidance_at(at) > 1]
-    if 0 < len(guided) < len(stage.steps):
-        lines.append(f"guided in steps {guided[0] + 1} to {guided[-1] + 1}")
-    return lines
+    return "; ".join([told, *besides(stage)])
 
 
 def document(plan: RunPlan, recipes: Sequence[Recipe], notes: Sequence[str]) -> dict[str, Any]:
@@ -176,6 +145,7 @@ def document(plan: RunPlan, recipes: Sequence[Recipe], notes: Sequence[str]) -> 
     from fusionkit.models.encoders import encoder_notes
     from fusionkit.pictures.image import output_path
     from fusionkit.pictures.inputs import notes_on
+    from fusionkit.runs.shown import needs_of
 
     recipe, needs = plan.recipe, needs_of(plan)
     return {

@@ -13,6 +13,7 @@ from fusionkit.plugin import Plugin, kebab
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
     from fusionkit.loop.stage import Stage
+    from fusionkit.models.memory import MemoryEstimate
     from fusionkit.recipe.recipe import Recipe
 
 _HEADS = ("stage", "pixels", "steps", "scheduler", "views", "forward passes", "")
@@ -98,7 +99,7 @@ def fusion_text(infos: Mapping[str, ModelInfo], recipe: Recipe) -> str:
 
 def fusion_html(infos: Mapping[str, ModelInfo], recipe: Recipe, plan: Planned | FusionError) -> str:
     """Models, plugins with their options, the recipe, and what it would do, or why it can't, as HTML."""
-    rows = [("model" if len(infos) == 1 else name, _described(info)) for name, info in infos.items()]
+    rows = [("model" if len(infos) == 1 else name, _with_window(info)) for name, info in infos.items()]
     rows.append(("prompt", recipe.prompt or "none"))
     dumped = recipe.dump().get("plugins", [])
     rows += [
@@ -127,21 +128,35 @@ def _options(plugin: Plugin, entry: Any) -> str:
     return f" ({text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'})" if text else ""
 
 
-def _described(info: ModelInfo) -> str:
+def _with_window(info: ModelInfo) -> str:
+    return f"{described(info)}, windows of {'x'.join(map(str, info.window))} pixels"
+
+
+def described(info: ModelInfo) -> str:
+    """A model's name, kind and size."""
     size = f", {info.parameters / 1e6:,.1f} M parameters" if info.parameters else ""
-    width, height = info.window
-    return f"{info.name} ({info.kind}{size}), windows of {width}x{height} pixels"
+    return f"{info.name} ({info.kind}{size})"
 
 
-def _line(plan: Planned) -> str:
+def needs_of(plan: Planned) -> MemoryEstimate:
+    """What a run needs of memory, roughly, in bytes."""
     from fusionkit.models.memory import estimate_memory, models_beside
 
     beside = models_beside(plan.infos, plan.recipe)
-    needs = estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside, plan.largest_group)
+    return estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside, plan.largest_group)
+
+
+def own_name(stage: Stage) -> str:
+    """What a plugin calls a stage; empty where that is its size."""
+    name = stage.plan.name
+    return "" if name == "x".join(map(str, stage.plan.size)) else name
+
+
+def _line(plan: Planned) -> str:
     models = " + ".join(info.name for info in plan.infos.values())
     return (
         f"{models}: {plan.steps:,} steps, {sum(plan.views):,} views, {plan.forward_passes:,} forward passes, about "
-        f"{in_bytes(needs.total)} of memory"
+        f"{in_bytes(needs_of(plan).total)} of memory"
     )
 
 
@@ -154,18 +169,25 @@ def _rows(plan: Planned) -> list[Sequence[str]]:
             stage.scheduler.name,
             f"{views:,}",
             f"{passes:,}",
-            _besides(stage),
+            "; ".join([*filter(None, [own_name(stage)]), *besides(stage)]),
         )
         for stage, views, passes in zip(plan.stages, plan.views, plan.passes, strict=True)
     ]
 
 
-def _besides(stage: Stage) -> str:
+def besides(stage: Stage) -> list[str]:
+    """What is unusual of a stage, a few words each."""
     lines = []
-    if stage.plan.name and stage.plan.name != "x".join(map(str, stage.plan.size)):
-        lines.append(stage.plan.name)
+    if stage.frame != stage.plan.size:
+        lines.append("{}x{} of it are the picture".format(*stage.frame))
     if stage.plan.strength is not None:
-        lines.append(f"from {'the stage before' if stage.index else 'a picture'}, strength {stage.plan.strength:g}")
+        of = stage.plan.steps or stage.recipe.steps
+        lines.append(
+            f"the last {stage.sampling_steps} of {of}, from {'the stage before' if stage.index else 'a picture'}"
+        )
     if stage.wrap:
         lines.append(f"a ring along {' and '.join(stage.wrap)}")
-    return "; ".join(lines)
+    guided = [at.index for at in stage.steps if stage.guidance_at(at) > 1]
+    if 0 < len(guided) < len(stage.steps):
+        lines.append(f"guided in steps {guided[0] + 1} to {guided[-1] + 1}")
+    return lines

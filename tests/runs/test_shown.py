@@ -13,6 +13,7 @@ from fusionkit.testing import tiny_pipeline
 from fusionkit_accdiffusion import ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion
 from fusionkit_multidiffusion import MultiDiffusion, Ring
+from fusionkit_pictures import ExactSize
 
 
 class Page(HTMLParser):
@@ -54,13 +55,19 @@ def test_a_plan_is_a_table_of_its_stages() -> None:
     assert head.split() == ["stage", "pixels", "steps", "scheduler", "views", "forward", "passes"]
     assert [line.split(maxsplit=6) for line in stages] == [
         ["1", "192x64", "4", "DDPMScheduler", "24", "48", "a ring along x"],
-        ["2", "384x128", "2", "DDPMScheduler", "72", "144", "from the stage before, strength 0.5; a ring along x"],
+        ["2", "384x128", "2", "DDPMScheduler", "72", "144", "the last 2 of 4, from the stage before; a ring along x"],
     ]
     assert (plan.steps, sum(plan.views), plan.forward_passes) == (6, 96, 192)
     page = Page(plan._repr_html_())
     assert page.rows[0][:3] == ["stage", "pixels", "steps"]
     assert [row[1] for row in page.rows[1:]] == ["192x64", "384x128"]
-    assert page.rows[2][-1] == "from the stage before, strength 0.5; a ring along x"
+    assert page.rows[2][-1] == "the last 2 of 4, from the stage before; a ring along x"
+
+
+def test_what_of_a_canvas_is_the_picture_is_told() -> None:
+    plan = fusion(ExactSize(size=(190, 62))).plan()
+    assert str(plan).endswith("190x62 of it are the picture")
+    assert Page(plan._repr_html_()).rows[1][-1] == "190x62 of it are the picture"
 
 
 def test_nothing_is_long_or_tells_an_address() -> None:

@@ -163,8 +163,9 @@ def print_of(found: Found) -> str:
 
 def show(found: Found, as_json: bool) -> None:
     """Say what would be drawn, and what it needs: of one photo all that `plan` says, of several a line each."""
-    from fusionkit.cli.plan import describe, document, needs_of
+    from fusionkit.cli.plan import describe, document
     from fusionkit.pictures.image import in_bytes
+    from fusionkit.runs.shown import needs_of
 
     plans = [(job, aside(_planned, job)) for job in found.jobs]
     if as_json:
