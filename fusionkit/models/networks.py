@@ -19,7 +19,7 @@ from fusionkit.models.files.reading import size_of
 from fusionkit.models.files.weights import PICKLES, read_header
 from fusionkit.models.guard import only_safetensors, told_as
 from fusionkit.pictures.files import in_bytes
-from fusionkit.pictures.picture import found
+from fusionkit.pictures.picture import found, is_enlarged, picture_size
 from fusionkit.trust import refusal
 
 if TYPE_CHECKING:
@@ -61,14 +61,15 @@ class Network:
     call: Callable[[Tensor], Tensor]
 
 
-def network_problems(path: Path, stage: Stage) -> list[str]:
-    """Why a network can't be used, in one line; none where it can.
+def network_problems(path: Path, stage: Stage, picture: Path | None = None) -> list[str]:
+    """Why a network can't be used, or has nothing to do, in one line; none where it can.
 
     Its file's header is read, and where a run is planned with torch the network is made of it, too.
 
     Args:
         path: The file.
         stage: A stage of the run, as a plugin's `check` gets it.
+        picture: What it is there to enlarge, to where the stage's canvas has it; None where that is not known yet.
     """
     try:
         check_network(path)
@@ -77,7 +78,13 @@ def network_problems(path: Path, stage: Stage) -> list[str]:
             _loads(path, *_stamp(path))
     except ModelError as error:
         return str(error).split("\n")
-    return []
+    if picture is None or is_enlarged(own := picture_size(picture), at := stage.begun_at):
+        return []
+    where = "the canvas" if stage.frame == stage.plan.size else "the picture's part of the canvas"
+    return [
+        f"network '{path}' has nothing to do, as {where}, {at[0]}x{at[1]}, is no larger than the picture, "
+        f"{own[0]}x{own[1]}; give a larger 'size', or leave the network out"
+    ]
 
 
 def check_network(path: Path) -> None:

@@ -176,7 +176,9 @@ class ProgressiveUpscaling(Plugin):
             wrong = picture_problems(self.from_, "picture of 'from'", least)
             problems += wrong or ([] if problems else self._smaller(sizes[-1]))
         if self.network is not None:
-            problems += network_problems(self.network, stage)
+            # Later stages enlarge what the run has drawn by then.
+            alone = self.from_ if len(sizes) == 2 and not problems else None
+            problems += network_problems(self.network, stage, alone)
         return problems
 
     def _smaller(self, last: tuple[int, int]) -> list[str]:

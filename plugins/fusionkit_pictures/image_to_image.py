@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from fusionkit import Field, NetworkPath, PicturePath, Plugin, Stage, StagePlan, hookimpl, network_problems
 from fusionkit.pictures.exif import exif_of
-from fusionkit.pictures.picture import is_enlarged, picture_size
 from fusionkit.recipe import Number
 from fusionkit_pictures.beginnings import beginning_problems, begun, own_size
 
@@ -53,15 +52,8 @@ class ImageToImage(Plugin):
 
     def _problems(self, stage: Stage) -> Iterator[str]:
         yield from (problems := list(beginning_problems(stage, self.from_)))
-        if self.network is None:
-            return
-        yield from network_problems(self.network, stage)
-        if not problems and not is_enlarged(own := picture_size(self.from_), at := stage.begun_at):
-            where = "the canvas" if stage.frame == stage.plan.size else "the picture's part of the canvas"
-            yield (
-                f"network '{self.network}' has nothing to do, as {where}, {at[0]}x{at[1]}, is no larger than the "
-                f"picture, {own[0]}x{own[1]}; give a larger 'size', or leave the network out"
-            )
+        if self.network is not None:
+            yield from network_problems(self.network, stage, None if problems else self.from_)
 
     @hookimpl(wrapper=True)
     def plan_stages(self) -> Generator[None, list[StagePlan], list[StagePlan]]:

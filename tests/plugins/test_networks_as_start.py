@@ -97,6 +97,9 @@ def test_what_is_wrong_is_told_in_one_line_before_anything_loads(network: Path, 
     odd = drawing(picture.with_name("odd.png"), (63, 37))
     said = problem(ImageToImage(from_=odd, network=network), ExactSize(from_=odd), size=(64, 40))
     assert "as the picture's part of the canvas, 63x37, is no larger than the picture, 63x37;" in said
+    whole = drawing(picture.with_name("whole.png"), (128, 80))
+    said = problem(ProgressiveUpscaling(from_=whole, enlarge=str(network)), size=(128, 80))
+    assert said.startswith(f"progressive-upscaling: network '{network}' has nothing to do, as the canvas, 128x80, is")
     assert problem(ProgressiveUpscaling(enlarge=broken)).startswith("progressive-upscaling: network ")
     with pytest.raises(ValueError, match=r"must be latents, pixels, or the \.safetensors file"):
         ProgressiveUpscaling(enlarge="bicubic")
