@@ -191,8 +191,8 @@ def load_controlnet(info: NetInfo, device: torch.device, dtype: torch.dtype) -> 
     from fusionkit.models.pipelines import load_part
 
     what = f"controlnet '{info.source}'"
+    folder = _folder(info)  # may ask the hub, as what follows may not
     with loading(what):
-        folder = _folder(info)
         variant = _variant(info.source, folder, folder)
         diffusers: Any = import_module("diffusers")
         net = load_part(getattr(diffusers, info.class_name), folder, variant, dtype, what)

@@ -77,6 +77,13 @@ def test_a_model_and_a_controlnet_of_the_hub(tmp_path: Path) -> None:
     assert again == ["('sd', (128, 128), 502371)", "('sdxl', 'owner/net', 8)", *loaded]
 
 
+def test_weights_come_though_the_hub_does_not_tell_its_files(tmp_path: Path) -> None:
+    models = {"owner/tiny": CHECKPOINTS / "tiny-sd", "owner/net": CHECKPOINTS / "tiny-controlnet"}
+    silent = "import fusionkit.models.files.hub as hub\nhub.hub_listing = lambda hub_id, revision: []\n"
+    with hub(models) as (endpoint, _):
+        assert ask(endpoint, tmp_path, silent + LOADING) == ["StableDiffusionPipeline", "ControlNetModel"]
+
+
 def test_what_a_hub_may_answer(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     pickled = Path(shutil.copytree(CHECKPOINTS / "tiny-sd", tmp_path / "pickled"))

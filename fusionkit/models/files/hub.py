@@ -141,6 +141,7 @@ def download_model(
         wanted.append(f"{part}/config.json")
         picked = chosen if chosen in variants_among(names[part], stem) else None
         wanted += [f"{part}/{name}" for name in names[part] if variant_of(name, stem) == picked]
+        wanted += [] if there else [f"{part}/{name}" for name in _any_weights(stem)]
     for part in (each for each in configs.classes if each.startswith("tokenizer")):
         wanted += [f"{part}/{pattern}" for pattern in _TABLES]
     return _snapshot(hub_id, revision, wanted)
@@ -152,7 +153,13 @@ def download_controlnet(hub_id: str) -> Path:
     names = [str(file) for file in hub_listing(hub_id, "main")]
     variants = variants_among(names, stem)
     picked = None if None in variants or not variants else variants[0]
-    return _snapshot(hub_id, None, ["config.json", *(name for name in names if variant_of(name, stem) == picked)])
+    weights = [name for name in names if variant_of(name, stem) == picked] if names else _any_weights(stem)
+    return _snapshot(hub_id, None, ["config.json", *weights])
+
+
+def _any_weights(stem: str) -> list[str]:
+    """All weights of a component, where the hub did not tell which there are: more than is needed beats none."""
+    return [f"{stem}*.safetensors", f"{stem}*.safetensors.index*.json"]
 
 
 def _snapshot(hub_id: str, revision: str | None, files: list[str]) -> Path:
