@@ -15,6 +15,7 @@ ROOMS = (
     "bench",
     "cli",
     "comparison",
+    "distributed",
     "doctor",
     "evaluation",
     "loop",

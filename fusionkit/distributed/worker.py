@@ -1,0 +1,96 @@
+"""A worker: one device with the models on it, that does one task after the other."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from fusionkit.distributed.tasks import Answer, Shared, Task
+    from fusionkit.loop.model import Model
+
+Kept = TypeVar("Kept")
+
+KEPT = 16
+"""So many shared values, and so many other things of one kind, are kept; a run needs a few of each."""
+
+LOADING = threading.RLock()
+"""Held while anything loads: libraries load by way of global state, and two threads at one time break each other."""
+
+
+class Worker:
+    """Holds what tasks need, and does them; the same class in a thread, in a process and on another machine.
+
+    Args:
+        device: Where it computes, as a recipe names it.
+        name: What it is called in messages; empty makes one of the machine and the process.
+        get: Fetches a shared value by its reference.
+    """
+
+    def __init__(self, device: str = "auto", name: str = "", get: Callable[[Any], Any] | None = None) -> None:
+        self.device = device
+        self.name = name or f"{platform.node()}:{os.getpid()}"
+        self._get = get or (lambda ref: ref)
+        self._shared: dict[str, Any] = {}
+        self._kept: dict[str, dict[Hashable, Any]] = {}
+
+    def do(self, task: Task) -> Answer:
+        """Do a task, without gradients unless it asks for them itself."""
+        import torch
+
+        with torch.inference_mode():
+            return task(self)
+
+    def hello(self) -> dict[str, Any]:
+        """What it is: its name, process and device, and what must be alike on all workers."""
+        from fusionkit.pictures.metadata import versions
+
+        return {"name": self.name, "pid": os.getpid(), "device": self.device, "versions": versions()}
+
+    def fetch(self, shared: Shared) -> Any:
+        """A shared value; fetched when it is first met."""
+        if shared.key not in self._shared:
+            keep(self._shared, shared.key, self._get(shared.ref), KEPT)
+        return self._shared[shared.key]
+
+    def keep(self, kind: str, key: Hashable, make: Callable[[], Kept], most: int = KEPT) -> Kept:
+        """What a task needs and the next one may need again, made when it is first asked for.
+
+        Args:
+            kind: What it is of, such as "fusion".
+            key: Which one.
+            make: Makes it.
+            most: So many of this kind are kept; room is made before another one is made.
+        """
+        kept = self._kept.setdefault(kind, {})
+        if key not in kept:
+            while len(kept) >= most:
+                kept.pop(next(iter(kept)))
+            kept[key] = make()
+        made: Kept = kept[key]
+        return made
+
+    def models(self, weights: Shared) -> Mapping[str, Model]:
+        """The models of a recipe, loaded once; those of another one are let go, since two sets may not fit."""
+        return self.keep("models", weights.key, lambda: self._loaded(weights), most=1)
+
+    def _loaded(self, shared: Shared) -> Mapping[str, Model]:
+        import torch
+
+        from fusionkit.models.load import load_models
+
+        weights = self.fetch(shared)
+        with LOADING, torch.inference_mode(False):
+            return load_models(weights.recipe.model_copy(update={"device": self.device}), weights.infos)
+
+
+def keep(kept: dict[str, Any], key: str, value: Any, most: int) -> None:
+    """Put a value among those that are kept, and let the oldest go beyond so many."""
+    kept[key] = value
+    while len(kept) > most:
+        kept.pop(next(iter(kept)))
