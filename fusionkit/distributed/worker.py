@@ -6,12 +6,13 @@ import os
 import platform
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from fusionkit.distributed.values import Answer, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from fusionkit.distributed.tasks import Answer, Shared, Task
     from fusionkit.loop.model import Model
 
 Kept = TypeVar("Kept")
@@ -21,6 +22,13 @@ KEPT = 16
 
 LOADING = threading.RLock()
 """Held while anything loads: libraries load by way of global state, and two threads at one time break each other."""
+
+
+class Task(Protocol):
+    """What a worker can be asked to do: a picklable value that is called with the worker."""
+
+    def __call__(self, worker: Worker) -> Answer:
+        """Do it."""
 
 
 class Worker:
