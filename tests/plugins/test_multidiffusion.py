@@ -61,6 +61,50 @@ def test_an_axis_with_one_window_has_no_use_for_the_stride() -> None:
     ]
 
 
+def test_later_strides_hold_from_a_share_of_the_steps_on() -> None:
+    plugin, fields = MultiDiffusion(stride=16, later={0.3: 64, 0.8: "32x32"}), {"size": (256, 64), "steps": 10}
+    counts = [len(views_of(plugin, step, **fields)) for step in range(10)]
+    assert counts == [13] * 3 + [4] * 5 + [7] * 2
+    assert tiny_plan([plugin], **fields).forward_passes == 2 * sum(counts)
+    # Half of the window is a beginning, too.
+    assert [len(views_of(MultiDiffusion(later={0.5: 64}), step, **fields)) for step in (4, 5)] == [7, 4]
+
+
+def test_later_strides_are_written_as_they_are_read_and_draw_what_they_say() -> None:
+    assert MultiDiffusion(later={0.3: 64}).options() == {"later": {"0.3": 64}}
+    assert MultiDiffusion(later={"0.3": 64}).later == {0.3: (64, 64)}
+    fields: dict[str, Any] = {"size": (128, 64), "steps": 4}
+    assert tiny_run([MultiDiffusion(stride=64, later={0.5: 64})], **fields).equal(
+        tiny_run([MultiDiffusion(stride=64)], **fields)
+    )
+    mixed = tiny_run([MultiDiffusion(stride=32, later={0.5: 64})], **fields)
+    assert not any(mixed.equal(tiny_run([MultiDiffusion(stride=stride)], **fields)) for stride in (32, 64))
+
+
+def test_later_strides_that_do_not_fit_are_told_like_the_first() -> None:
+    for wrong in (0, 1, 1.5, -0.3, True, "x", "nan"):
+        with pytest.raises(ValidationError, match="later"):
+            MultiDiffusion(later={wrong: 64})
+    with pytest.raises(ValidationError, match=r"later.*0.3|a stride is"):
+        MultiDiffusion(later={0.3: "wide"})
+    with pytest.raises(RecipeError) as error:
+        tiny_plan([MultiDiffusion(stride=36, later={0.3: 72, 0.6: 44})])
+    assert [line.split(" ")[:3] for line in error.value.problems] == [
+        ["multidiffusion:", "stride", "36"],
+        ["multidiffusion:", "stride", "72"],
+        ["multidiffusion:", "stride", "44"],
+    ]
+
+
+def test_jitter_is_as_large_as_the_overlap_of_the_moment_allows() -> None:
+    fields: dict[str, Any] = {"size": (256, 64), "steps": 4}
+    plugin = MultiDiffusion(stride=32, later={0.5: 64}, jitter=16)
+    assert views_of(plugin, 1, **fields) == views_of(MultiDiffusion(stride=32, jitter=16), 1, **fields)
+    assert views_of(plugin, 2, **fields) == views_of(MultiDiffusion(stride=64), 2, **fields)
+    with pytest.raises(RecipeError, match=r"jitter 24 is more than half .* use at most 16"):
+        tiny_plan([MultiDiffusion(stride=64, later={0.5: 32}, jitter=24)], **fields)
+
+
 def test_jitter_moves_inner_windows_anew_at_each_step_and_keeps_the_edges() -> None:
     plugin, fields = MultiDiffusion(stride=32, jitter=16), {"size": (256, 64), "steps": 8}
     still = views_of(MultiDiffusion(stride=32), **fields)

@@ -1,0 +1,195 @@
+"""Enlargements with fewer forward passes than AccDiffusion's, counted as `benchmarks/upscaling.py` counts them.
+
+Each setting draws the same prompts from first stages that show exactly one object. What is drawn is kept, so that the
+command goes on where it was interrupted; `--page` writes docs/speed-upscaling.md from all that is there.
+
+Run it:  python benchmarks/savings.py --world vista
+         python benchmarks/savings.py --page
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+from upscaling import windows
+from worlds import WORLDS, Case, World
+
+from fusionkit import Fusion, Plugin
+from fusionkit.pictures.image import read_metadata
+from fusionkit_accdiffusion import DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
+from fusionkit_multidiffusion import MultiDiffusion
+
+LATE = 0.7
+"""The share of its steps that an enlargement takes which begins late."""
+BELOW = 0.3
+"""Samples, and windows, that weigh less than this are left out."""
+
+
+def touching(world: World) -> MultiDiffusion:
+    """Windows that do not overlap, and stay where they are."""
+    return MultiDiffusion(stride=world.window)
+
+
+def overlapping_early(world: World) -> MultiDiffusion:
+    """Windows that overlap in the first 30 % of the steps, and then touch."""
+    return MultiDiffusion(stride=world.stride, later={0.3: world.window}, jitter=world.jitter)
+
+
+def overlapping_late(world: World) -> MultiDiffusion:
+    """Windows that touch, and overlap in the last 30 % of the steps."""
+    return MultiDiffusion(stride=world.window, later={0.7: world.stride}, jitter=world.jitter)
+
+
+def enlarged(
+    world: World,
+    *,
+    late: bool = False,
+    skip: bool = False,
+    steps: int | None = None,
+    local: Callable[[World], Plugin] = windows,
+) -> list[Plugin]:
+    """AccDiffusion, with some of what saves passes."""
+    return [
+        ProgressiveUpscaling(stages=world.stages, strength=LATE if late else None, steps=steps),
+        local(world),
+        DilatedSampling(skip_below=BELOW if skip else 0.0),
+        PatchContentPrompts(threshold=0.3, levels=world.levels, tokens=world.tokens, keep=world.keep, drop=world.drop),
+    ]
+
+
+def fewer(world: World) -> int:
+    """Two thirds of a stage's steps."""
+    return world.steps * 2 // 3
+
+
+@dataclass(frozen=True)
+class Saving:
+    """A setting.
+
+    Args:
+        label: As the page says it.
+        plugins: How it enlarges.
+        fields: What else its recipe says; these draw the first stage as well.
+        first: The folder of its first stages.
+        worlds: Those that it is for.
+    """
+
+    label: str
+    plugins: Callable[[World], list[Plugin]]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    first: str = "first"
+    worlds: Sequence[str] = tuple(WORLDS)
+
+
+GUIDED: Mapping[str, Any] = {"guidance_interval": (0.0, 0.6)}
+MULTISTEP: Mapping[str, Any] = {"scheduler": "dpm++-2m"}
+SAVINGS: Mapping[str, Saving] = {
+    "accdiffusion": Saving("AccDiffusion", enlarged),
+    "late": Saving("late", lambda world: enlarged(world, late=True)),
+    "skip": Saving("skip", lambda world: enlarged(world, skip=True)),
+    "late-skip": Saving("late, skip", lambda world: enlarged(world, late=True, skip=True)),
+    "touching": Saving("touching", lambda world: enlarged(world, local=touching)),
+    "overlap-early": Saving("overlap early", lambda world: enlarged(world, local=overlapping_early)),
+    "overlap-late": Saving("overlap late", lambda world: enlarged(world, local=overlapping_late)),
+    "fewer": Saving("fewer", lambda world: enlarged(world, steps=fewer(world)), worlds=("vista", "vista-flow")),
+    "multistep": Saving(
+        "multistep", lambda world: enlarged(world, steps=fewer(world)), MULTISTEP, "first-multistep", ("tinyworld",)
+    ),
+    "guided": Saving("guided", enlarged, GUIDED, "first-guided"),
+    "combined": Saving("combined", lambda world: enlarged(world, late=True, skip=True, local=touching)),
+    "combined-late": Saving(
+        "combined, overlap late", lambda world: enlarged(world, late=True, skip=True, local=overlapping_late)
+    ),
+    "combined-guided": Saving(
+        "combined, guided", lambda world: enlarged(world, late=True, skip=True), GUIDED, "first-guided"
+    ),
+    "combined-fewer": Saving(
+        "combined, fewer",
+        lambda world: enlarged(world, late=True, skip=True, steps=fewer(world)),
+        worlds=("vista", "vista-flow"),
+    ),
+    "combined-multistep": Saving(
+        "combined, multistep",
+        lambda world: enlarged(world, late=True, skip=True, steps=fewer(world)),
+        MULTISTEP,
+        "first-multistep",
+        ("tinyworld",),
+    ),
+}
+
+
+def settings_of(world: World) -> list[str]:
+    """The settings of a world."""
+    return [name for name, saving in SAVINGS.items() if world.name in saving.worlds]
+
+
+def fusion_of(world: World, plugins: Sequence[Plugin], side: int, fields: Mapping[str, Any]) -> Fusion:
+    """A setting, or its first stage, ready to draw."""
+    told = {"size": (side, side), "steps": world.steps, "scheduler": world.scheduler, **fields}
+    return Fusion.from_pretrained(world.model, plugins=list(plugins), **told)
+
+
+def file_of(out: Path, setting: str, case: Case) -> Path:
+    """Where a picture is."""
+    return out / setting / f"{case.number:03}.png"
+
+
+def draw_first(world: World, saving: Saving, chosen: Sequence[Case], out: Path) -> None:
+    """First stages, with the first seed of number, number + 1000, ... that shows exactly one object."""
+    fusion = fusion_of(world, [], world.window, saving.fields)
+    for case in chosen:
+        path = file_of(out, saving.first, case)
+        for seed in range(case.number, 20_000, 1000):
+            if path.exists():
+                break
+            result = fusion(case.prompt, seed=seed, progress=False)
+            if case.count(np.asarray(result.image)) == 1:
+                result.save(path)
+
+
+def draw(world: World, setting: str, chosen: Sequence[Case], out: Path) -> None:
+    """Draw what is not there yet of one setting, and note beside each picture what it cost."""
+    saving = SAVINGS[setting]
+    missing = [case for case in chosen if not file_of(out, setting, case).exists()]
+    if not missing:
+        return
+    draw_first(world, saving, missing, out)
+    fusion = fusion_of(world, saving.plugins(world), world.side, saving.fields)
+    for case in missing:
+        first, path = file_of(out, saving.first, case), file_of(out, setting, case)
+        if not first.exists():
+            continue
+        began = process_time()
+        result = fusion(case.prompt, seed=read_metadata(first)["seed"], progress=False)
+        spent = process_time() - began
+        result.save(path)
+        path.with_suffix(".json").write_text(json.dumps({"passes": result.forward_passes, "seconds": spent}))
+        print(f"{world.name} {setting} {case.number:3} {spent:5.1f} s", flush=True)
+
+
+def main() -> None:
+    """Draw, or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("out/savings"), help="folder of the pictures")
+    parser.add_argument("--world", choices=WORLDS, default="vista", help="whose model draws")
+    parser.add_argument("--pictures", type=int, default=40, help="how many prompts, each with its own seed")
+    parser.add_argument("--only", nargs="*", choices=SAVINGS, help="settings to draw; default: all of the world")
+    options = parser.parse_args()
+    world, out = WORLDS[options.world], options.out / options.world
+    chosen = world.cases(options.pictures)
+    # By tens, so that what is there when it is interrupted has all settings.
+    for start in range(0, len(chosen), 10):
+        for setting in options.only or settings_of(world):
+            if world.name in SAVINGS[setting].worlds:
+                draw(world, setting, chosen[start : start + 10], out)
+
+
+if __name__ == "__main__":
+    main()
