@@ -69,17 +69,21 @@ class Tiled(Protocol):
         """Whether what the recipe names is opened."""
 
 
-def layout_of(picture: Tiled) -> Layout:
+def layout_of(picture: Tiled, last: float = 1.0) -> Layout:
     """The windows of a picture's last stage in pixels, and the share of the steps, 0..1, in which each was there.
 
     Those of a ring begin on the picture, and may end beyond its edge. A stride that was given by hand, with the model's
     window, comes before the recipe.
 
+    Args:
+        picture: The picture.
+        last: The share of the steps, the last ones, that are looked at; one step at least.
+
     Raises:
         RecipeError: Neither tells, or the recipe can't be planned here.
     """
     if picture.stride is None and picture.recipe is not None:
-        return _of_recipe(picture.recipe, picture)
+        return _of_recipe(picture.recipe, picture, last)
     if picture.crop is None or picture.stride is None:
         raise RecipeError([f"{picture.path}: where its windows were is not known; give --crop WxH and --stride N"])
     (width, height), (across, down) = picture.size, picture.crop
@@ -122,21 +126,21 @@ def allowed(trusted: bool) -> AbstractContextManager[object]:
     return nullcontext() if trusted else named_by_a_picture(paths=ADVICE, downloads="")
 
 
-def _of_recipe(recipe: Recipe, picture: Tiled) -> Layout:
+def _of_recipe(recipe: Recipe, picture: Tiled, last: float) -> Layout:
     """The layout of a recipe; planned once for all recipes that differ in prompt and seed alone."""
     dumped = {**recipe.dump(), "prompt": None, "seed": None, "name": None}
-    key = json.dumps([dumped, picture.size, picture.trusted], default=repr)
+    key = json.dumps([dumped, picture.size, picture.trusted, last], default=repr)
     found = _known.get((key, None), _known.get((key, recipe.seed)))
     if found is None:
         if len(_known) >= _MOST:
             _known.clear()
             _moving.clear()
         with allowed(picture.trusted):
-            found = _planned(recipe, picture)
+            found = _planned(recipe, picture, last)
         # Windows that a plugin moves lie elsewhere with another seed; where they do, each seed is planned.
         other = recipe.model_copy(update={"seed": (recipe.seed + 1) % 2**63})
         with allowed(picture.trusted):
-            if key in _moving or (isinstance(found, Layout) and found != _planned(other, picture)):
+            if key in _moving or (isinstance(found, Layout) and found != _planned(other, picture, last)):
                 _moving.add(key)
         _known[key, recipe.seed if key in _moving else None] = found
     if isinstance(found, RecipeError):
@@ -144,7 +148,7 @@ def _of_recipe(recipe: Recipe, picture: Tiled) -> Layout:
     return found
 
 
-def _planned(recipe: Recipe, picture: Tiled) -> Layout | RecipeError:
+def _planned(recipe: Recipe, picture: Tiled, last: float) -> Layout | RecipeError:
     from fusionkit.loop.denoise import ask_views
     from fusionkit.runs.run import prepare
 
@@ -160,7 +164,8 @@ def _planned(recipe: Recipe, picture: Tiled) -> Layout | RecipeError:
         if stage.plan.size != picture.size:
             return _of_another_size(stage.plan.size, picture.size)
         counts: Counter[Box] = Counter()
-        for at in stage.steps:
+        steps = stage.steps[-max(1, round(last * len(stage.steps))) :]
+        for at in steps:
             groups = ask_views(stage, at, plan.hooks)
             views = (view for patches in groups if patches.kind == _WINDOW for view in patches.views)
             counts.update({_box(view, stage.factor, picture.size) for view in views})
@@ -169,7 +174,7 @@ def _planned(recipe: Recipe, picture: Tiled) -> Layout | RecipeError:
         return RecipeError([f"its recipe can't be planned here: {'; '.join(str(error).splitlines())}"])
     except Exception as error:  # noqa: BLE001 - a stranger's recipe is made to find a fault: it must not end the others
         return RecipeError([f"its recipe can't be planned here: {told(error)}"])
-    return Layout([(box, count / len(stage.steps)) for box, count in sorted(counts.items())], stage.wrap)
+    return Layout([(box, count / len(steps)) for box, count in sorted(counts.items())], stage.wrap)
 
 
 def _of_another_size(drawn: tuple[int, int], found: tuple[int, int]) -> RecipeError:

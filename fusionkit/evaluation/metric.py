@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from fusionkit.evaluation.needs import NEEDS, unmet
 from fusionkit.plugin import kebab
 from fusionkit.recipe.recipe import Part
+from fusionkit.recipe.values import Count
 
 if TYPE_CHECKING:
     from fusionkit.evaluation.picture import Picture
     from fusionkit.evaluation.tools import Tools
 
 Better = Literal["lower", "higher", "closer-to-1", "none"]
+CropStep = Annotated[
+    Count | None,
+    Field(
+        description="Pixels from one crop to the next; none has them side by side, as in the papers. With a few pixels "
+        "some crops lie across every border of the windows, which crops side by side may all miss.",
+    ),
+]
+"""An option of metrics that look at crops, for `Picture.crops` and `Tools.pooled`."""
 
 
 class Metric(Part):

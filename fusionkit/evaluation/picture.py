@@ -63,9 +63,16 @@ class Picture:
     @property
     def crop_count(self) -> int:
         """How many crops `crops` gives; 0 where the model's size is not known."""
+        return self.count_crops()
+
+    def count_crops(self, step: int | None = None) -> int:
+        """How many crops `crops` gives for a step; 0 where the model's size is not known."""
         if self.crop is None:
             return 0
-        return (self.size[0] // self.crop[0]) * (self.size[1] // self.crop[1])
+        across, down = (
+            max(0, (length - side) // (step or side) + 1) for length, side in zip(self.size, self.crop, strict=True)
+        )
+        return across * down
 
     @property
     def factor(self) -> int | None:
@@ -77,10 +84,14 @@ class Picture:
         except FusionError:
             return None
 
-    def crops(self) -> NDArray[np.uint8]:
-        """Crops of the model's own size, (n, h, w, 3), side by side from the top left, row by row.
+    def crops(self, step: int | None = None) -> NDArray[np.uint8]:
+        """Crops of the model's own size, (n, h, w, 3), from the top left, row by row.
 
-        They do not overlap, as in the papers; what is left at the right and at the bottom is left out.
+        By default they lie side by side, as in the papers; what is left at the right and at the bottom is left out.
+
+        Args:
+            step: Pixels from one crop to the next, in both directions; less than a crop's side has crops overlap, so
+                that some lie across every border of the windows that a picture was drawn in.
 
         Raises:
             RecipeError: The model's own size is not known, or the file can't be read.
@@ -89,24 +100,30 @@ class Picture:
 
         if self.crop is None:
             raise RecipeError([f"{self.path}: the size of its crops is not known; give it: --crop WxH"])
-        (width, height), (across, down) = self.crop, (self.size[0] // self.crop[0], self.size[1] // self.crop[1])
-        whole = self.pixels()[: down * height, : across * width]
-        rows = whole.reshape(down, height, across, width, 3).swapaxes(1, 2)
-        crops: NDArray[np.uint8] = np.ascontiguousarray(rows.reshape(down * across, height, width, 3))
+        width, height = self.crop
+        whole = self.pixels()
+        if whole.shape[0] < height or whole.shape[1] < width:
+            return np.zeros((0, height, width, 3), np.uint8)
+        every = np.lib.stride_tricks.sliding_window_view(whole, (height, width), axis=(0, 1))
+        chosen = every[:: step or height, :: step or width].transpose(0, 1, 3, 4, 2)
+        crops: NDArray[np.uint8] = np.ascontiguousarray(chosen.reshape(-1, height, width, 3))
         return crops
 
-    def views(self) -> Sequence[tuple[Box, float]]:
+    def views(self, last: float = 1.0) -> Sequence[tuple[Box, float]]:
         """The windows of the last stage, and for each the share of that stage's steps in which it was there, 0..1.
 
         From the recipe, planned again without the model's weights; or from `crop` and `stride`. A window of a ring
         begins on the picture, and may end beyond its edge.
+
+        Args:
+            last: The share of the stage's steps, the last ones, that are looked at; one step at least.
 
         Raises:
             RecipeError: Neither tells.
         """
         from fusionkit.evaluation.layout import layout_of
 
-        return layout_of(self).views
+        return layout_of(self, last).views
 
     def wrap(self) -> Wrap:
         """Along which axes the picture's edges meet, as its recipe was planned: "", "x", "y" or "xy".

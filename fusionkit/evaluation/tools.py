@@ -127,31 +127,36 @@ class Tools:
             return [f"{error}; --features names another network"]
         return []
 
-    def pooled(self, picture: Picture) -> NDArray[np.float64]:
+    def pooled(self, picture: Picture, step: int | None = None) -> NDArray[np.float64]:
         """The features of a picture's crops, (n, D); computed once a picture.
+
+        Args:
+            picture: The picture.
+            step: Pixels from one crop to the next; None has them side by side.
 
         Raises:
             ModelError: The network, or its weights, are missing.
             FusionError: The cache can't be written.
         """
-        key = self._key(picture)
+        key = self._key(picture, step)
         if key not in self._pooled:
             found = self._kept(key)
             if found is None:
-                features, crops = self.features, picture.crops()
+                features, crops = self.features, picture.crops(step)
                 with guarded(f"features '{self.features_name}' failed in pooled of {picture.path}"):
                     found = features.pooled(crops)
                 self._keep(key, found)
             self._pooled[key] = found
         return self._pooled[key]
 
-    def _key(self, picture: Picture) -> str:
+    def _key(self, picture: Picture, step: int | None) -> str:
         """What decides a picture's features: its content, its crops and the network."""
         stat = picture.path.stat()
         at = (picture.path, stat.st_mtime_ns, stat.st_size)
         if at not in self._keys:
             self._keys[at] = hashlib.sha256(picture.path.read_bytes()).hexdigest()
-        return hashlib.sha256(f"{self._keys[at]} {picture.crop} {self._network}".encode()).hexdigest()
+        laid = f"{picture.crop} every {step}" if step else f"{picture.crop}"
+        return hashlib.sha256(f"{self._keys[at]} {laid} {self._network}".encode()).hexdigest()
 
     @cached_property
     def _network(self) -> str:

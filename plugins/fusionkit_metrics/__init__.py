@@ -14,7 +14,9 @@ from fusionkit_metrics.inception import InceptionFeatures
 from fusionkit_metrics.inception_score import InceptionScore
 from fusionkit_metrics.kid import KID
 from fusionkit_metrics.seam import Seam
+from fusionkit_metrics.sharpness import Grain, Sharpness
 from fusionkit_metrics.ssim import SSIM
+from fusionkit_metrics.streaks import Streaks
 from fusionkit_metrics.variance import Variance, VarianceRatio
 
 __all__ = [
@@ -25,10 +27,13 @@ __all__ = [
     "Coverage",
     "GIQADiversity",
     "GIQAQuality",
+    "Grain",
     "InceptionFeatures",
     "InceptionScore",
     "IntraLPIPS",
     "Seam",
+    "Sharpness",
+    "Streaks",
     "StyleLoss",
     "Variance",
     "VarianceRatio",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from fusionkit.errors import FusionError, ModelError
-from fusionkit.evaluation.metric import Better, Metric
+from fusionkit.evaluation.metric import Better, CropStep, Metric
 from fusionkit.recipe.prompt_syntax import words_alone
 from fusionkit_metrics.libraries import TORCHMETRICS
 
@@ -39,6 +39,7 @@ class CLIPScore(Metric, name="clip-score"):
     weights: ClassVar[tuple[str, ...]] = ("clip",)
     libraries: ClassVar[Mapping[str, str]] = TORCHMETRICS
 
+    crop_step: CropStep = None
     model: str = Field(
         default=USUAL_MODEL, description="CLIP model of the hub; --weights clip=FOLDER names a local one."
     )
@@ -58,7 +59,8 @@ class CLIPScore(Metric, name="clip-score"):
 
     def describe(self, picture: Picture, tools: Tools) -> Any:
         """The mean score of the picture's crops with the picture's prompt."""
-        return agreement(picture.crops(), words_alone(picture.prompt or ""), self._source(tools), tools.device)
+        crops = picture.crops(self.crop_step)
+        return agreement(crops, words_alone(picture.prompt or ""), self._source(tools), tools.device)
 
     def _source(self, tools: Tools) -> str:
         """The local folder where one is given, or the model's name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fusionkit.evaluation.metric import Metric
+from fusionkit.evaluation.metric import CropStep, Metric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,16 +25,18 @@ def together(described: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 class OfCrops(Metric):
     """A metric that compares the features of a set's crops with those of a reference's.
 
-    Crops are of the model's own size, side by side, so that a network which was trained on single pictures sees what
-    it knows; this is how the papers score panoramas.
+    Crops are of the model's own size, so that a network which was trained on single pictures sees what it knows, and
+    lie side by side unless `crop_step` says otherwise; this is how the papers score panoramas.
     """
+
+    crop_step: CropStep = None
 
     needs: ClassVar[frozenset[str]] = frozenset({"reference", "features", "crop"})
     fewest_crops: ClassVar[int] = 2
 
     def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:
         """Too few crops, or the base's problems: it may download a network to find them."""
-        counts = [sum(each.crop_count for each in side) for side in (pictures, reference)]
+        counts = [sum(each.count_crops(self.crop_step) for each in side) for side in (pictures, reference)]
         return (self.crop_problems(*counts) if all(counts) else []) or super().problems(pictures, reference, tools)
 
     def crop_problems(self, count: int, reference_count: int) -> list[str]:
@@ -45,7 +47,7 @@ class OfCrops(Metric):
 
     def describe(self, picture: Picture, tools: Tools) -> Any:
         """The features of the picture's crops, (n, D)."""
-        return tools.pooled(picture)
+        return tools.pooled(picture, self.crop_step)
 
 
 def passed_through(width: int) -> Any:

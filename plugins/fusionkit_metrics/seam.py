@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from fusionkit.evaluation.metric import Better, Metric
+from fusionkit.recipe import Number
 from fusionkit_metrics.luminance import luminance
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ class Seam(Metric):
         description="Along which axes the pictures are rings, whose edges are a place as any other: x, y or xy; by "
         "default as their recipes say.",
     )
+    last: Number = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Share of the steps, the last ones, whose borders count. Windows that move have borders "
+        "everywhere, which leaves little to compare with; those of the last steps are the ones that can be seen.",
+    )
 
     title: ClassVar[str] = "seam"
     better: ClassVar[Better] = "closer-to-1"
@@ -48,7 +56,7 @@ class Seam(Metric):
         problems = super().problems(pictures, reference, tools)
         if problems:
             return problems
-        masses = [border_masses(picture, self._wrap(picture)) for picture in pictures]
+        masses = [border_masses(picture, self._wrap(picture), self.last) for picture in pictures]
         if all(borders == 0 for borders, _ in masses):
             return ["needs pictures of several views; there is no border between views in any of these"]
         if all(elsewhere == 0 for _, elsewhere in masses):
@@ -57,7 +65,8 @@ class Seam(Metric):
 
     def describe(self, picture: Picture, tools: Tools) -> Any:
         """(B, E), in steps of brightness 0..255; NaN where there is no border, or nothing else."""
-        return jumps(luminance(picture.pixels()), picture.views(), phase_of(picture), self._wrap(picture))
+        views = picture.views(self.last)
+        return jumps(luminance(picture.pixels()), views, phase_of(picture), self._wrap(picture))
 
     def _wrap(self, picture: Picture) -> Wrap:
         return picture.wrap() if self.wrap is None else self.wrap
@@ -80,15 +89,16 @@ def phase_of(picture: Picture) -> int:
     return gcd(factor, *(side for box, _ in picture.views() for side in box if side not in picture.size))
 
 
-def border_masses(picture: Picture, wrap: Wrap = "") -> tuple[float, float]:
+def border_masses(picture: Picture, wrap: Wrap = "", last: float = 1.0) -> tuple[float, float]:
     """How many pairs of neighbouring pixels have a border between them, and with how many those can be compared.
 
     Pairs with a border in a share of the steps count on both sides by their shares. Of the directions that have
-    borders, the one with the least to compare with decides. Along the axes `wrap` the picture is a ring.
+    borders, the one with the least to compare with decides. Along the axes `wrap` the picture is a ring; `last` is the
+    share of the steps, the last ones, that count.
     """
     found = [
         border_shares(each.views, each.size, phase_of(picture), each.ring, each.stacked)
-        for each in _both_directions(picture.views(), picture.size, wrap)
+        for each in _both_directions(picture.views(last), picture.size, wrap)
     ]
     with_borders = [shares for shares in found if shares.any()]
     borders = sum(float(shares.sum()) for shares in with_borders)

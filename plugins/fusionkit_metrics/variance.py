@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
-from math import exp, isnan, log, nan
+from math import log, nan
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from zlib import crc32
 
 from pydantic import Field
 
-from fusionkit.evaluation.metric import Better, Metric
+from fusionkit.evaluation.metric import Metric
 from fusionkit.recipe import Count
+from fusionkit_metrics.by_prompt import ROUNDING, ByPrompt
 from fusionkit_metrics.luminance import luminance
 
 if TYPE_CHECKING:
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 Measure = Literal["local", "laplacian", "pixels"]
 USUAL_BLOCK = 16
 """Pixels of two latent pixels in most models, for pictures that do not say which model drew them."""
-
-ROUNDING = 1 / 12
-"""The variance of what rounding to whole steps of brightness adds: no picture has less that could be told."""
 
 
 class Variance(Metric):
@@ -59,7 +54,7 @@ class Variance(Metric):
         return self.block or 2 * (picture.factor or USUAL_BLOCK // 2)
 
 
-class VarianceRatio(Variance):
+class VarianceRatio(ByPrompt, Variance):
     """How much of its reference's detail a set has: below 1 is blurred, 1 is as sharp, prompt by prompt.
 
     The ratio of geometric means, since blur takes a share of a picture's variance, be it large or small: an arithmetic
@@ -68,42 +63,12 @@ class VarianceRatio(Variance):
     """
 
     title: ClassVar[str] = "variance ratio"
-    better: ClassVar[Better] = "closer-to-1"
-    needs: ClassVar[frozenset[str]] = frozenset({"crop", "reference"})
-    reference_varies: ClassVar[bool] = True
 
-    def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:
-        """The base's problems, and a reference that lacks a prompt."""
-        problems = super().problems(pictures, reference, tools)
-        asked, known = ({picture.prompt for picture in side} for side in (pictures, reference))
-        if not problems and not {None, ""} & (asked | known) and (without := sorted(map(str, asked - known))):
-            problems.append(f"needs the prompts of the pictures in the reference; it has none of {without[0]!r}")
-        return problems
-
-    def describe(self, picture: Picture, tools: Tools) -> Any:
-        """The mean logarithm of the detail of the picture's crops, and a number that stands for its prompt."""
-        import numpy as np
-
+    def logarithms(self, picture: Picture) -> list[float]:
+        """The logarithm of each crop's detail."""
         brightness = luminance(picture.crops())
         block = self.block_of(picture)
-        logs = [log(detail(crop[None], self.measure, block) + ROUNDING) for crop in brightness]
-        prompt = crc32(picture.prompt.encode()) if picture.prompt else nan
-        return np.array([sum(logs) / len(logs) if logs else nan, prompt])
-
-    def each(self, described: Any) -> float:
-        """NaN: what one picture shows decides more than how sharp it is."""
-        return nan
-
-    def score(self, described: Sequence[Any], reference: Sequence[Any]) -> float:
-        """The ratio; prompts weigh by the number of their pictures in the set."""
-        mine, theirs = _by_prompt(described), _by_prompt(reference)
-        if any(isnan(prompt) for side in (mine, theirs) for prompt in side):
-            mine, theirs = ({0.0: list(chain.from_iterable(side.values()))} for side in (mine, theirs))
-        common = [prompt for prompt in mine if prompt in theirs]
-        weight = sum(len(mine[prompt]) for prompt in common)
-        if not weight:
-            return nan
-        return exp(sum(len(mine[p]) * (_mean(mine[p]) - _mean(theirs[p])) for p in common) / weight)
+        return [log(detail(crop[None], self.measure, block) + ROUNDING) for crop in brightness]
 
 
 def detail(brightness: NDArray[np.float64], measure: Measure, block: int) -> float:
@@ -129,16 +94,3 @@ def detail(brightness: NDArray[np.float64], measure: Measure, block: int) -> flo
     down, across = height // block, width // block
     whole = brightness[:, : down * block, : across * block]
     return float(whole.reshape(count, down, block, across, block).var(axis=(2, 4)).mean())
-
-
-def _by_prompt(described: Sequence[Any]) -> dict[float, list[float]]:
-    """The logarithms of `VarianceRatio.describe`, by what stands for the prompt."""
-    found: dict[float, list[float]] = {}
-    for value, prompt in ((float(value), float(prompt)) for value, prompt in described):
-        if not isnan(value):
-            found.setdefault(prompt, []).append(value)
-    return found
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

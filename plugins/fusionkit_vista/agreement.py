@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.errors import FusionError
-from fusionkit.evaluation.metric import Better, Metric
+from fusionkit.evaluation.metric import Better, CropStep, Metric
 from fusionkit.recipe.prompt_syntax import words_alone
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class JudgedAgreement(Metric):
     side: ClassVar[int]
     """Pixels of a crop's side, as the network sees it."""
 
+    crop_step: CropStep = None
+
     def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:
         """The base's problems, prompts that nothing can be judged by, and weights that are none."""
         problems = super().problems(pictures, reference, tools)
@@ -49,7 +51,7 @@ class JudgedAgreement(Metric):
 
         from fusionkit.evaluation.features import resized
 
-        crops = resized(picture.crops(), (self.side, self.side)).round().clip(0, 255).astype(np.uint8)
+        crops = resized(picture.crops(self.crop_step), (self.side, self.side)).round().clip(0, 255).astype(np.uint8)
         return float(np.mean(self.agrees(self.network(tools), crops, picture.prompt or "")))
 
     def prompt_problems(self, prompt: str) -> list[str]:

@@ -89,6 +89,19 @@ def test_crops_lie_side_by_side_from_the_top_left(tmp_path):
         assert np.array_equal(crop, pixels[top : top + 16, left : left + 20])
 
 
+def test_crops_at_a_step_overlap_and_stay_inside(tmp_path):
+    pixels = np.random.default_rng(0).integers(256, size=(20, 53, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (picture,) = read_pictures(tmp_path, crop=(20, 16))
+    crops = picture.crops(8)
+    assert picture.count_crops(8) == len(crops) == 5
+    for crop, left in zip(crops, (0, 8, 16, 24, 32), strict=True):
+        assert np.array_equal(crop, pixels[:16, left : left + 20])
+    assert picture.count_crops(2) == len(picture.crops(2)) == 3 * 17
+    (small,) = read_pictures(tmp_path, crop=(60, 16))
+    assert small.count_crops(8) == len(small.crops(8)) == len(small.crops()) == 0
+
+
 def test_a_metric_that_changes_its_pixels_changes_nobody_elses(tmp_path):
     (picture,) = read_pictures(noisy(tmp_path / "x", [10]))
     picture.pixels()[:] = 0

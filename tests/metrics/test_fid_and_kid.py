@@ -121,3 +121,33 @@ def test_too_few_crops_are_said_with_their_number(tmp_path: Path) -> None:
     ]
     for metric in (FID(), KID(), KID(subset_size=8)):
         assert metric.problems(many, many, look) == []
+
+
+@pytest.mark.parametrize("metric", [FID, KID])
+def test_crops_at_every_offset_see_what_crops_side_by_side_miss(metric: type[FID | KID], tmp_path: Path) -> None:
+    # The reference's pictures are of one colour each. So are these, as long as none is looked at across a border.
+    grey = [np.full((16, 16, 3), value, np.uint8) for value in range(60, 140, 8)]
+    reference = [picture_of(each, tmp_path / f"r{n}.png", crop=(16, 16)) for n, each in enumerate(grey)]
+    halves = [np.concatenate([each, each + np.uint8(100)], axis=1) for each in grey]
+    even = [np.concatenate([each, each], axis=1) for each in grey]
+
+    def score(step: int | None, pixels: list[np.ndarray]) -> float:
+        chosen = metric(crop_step=step)
+        pictures = [picture_of(each, tmp_path / f"{n}.png", crop=(16, 16)) for n, each in enumerate(pixels)]
+        network = tools(LeftAndRight())
+        assert chosen.problems(pictures, reference, network) == []
+        described = ([chosen.describe(each, network) for each in side] for side in (pictures, reference))
+        return chosen.score(*described)
+
+    assert score(8, even) == pytest.approx(score(None, even), abs=1e-3)
+    assert score(8, halves) > score(None, halves) + 100
+
+
+class LeftAndRight(MeanColour):
+    """How much brighter a crop is on the right than on the left, and a little of how bright it is."""
+
+    name = "left-and-right"
+
+    def pooled(self, crops: np.ndarray) -> np.ndarray:
+        left, right = (half.mean((1, 2, 3), dtype=np.float64) for half in np.split(crops, 2, axis=2))
+        return np.stack([right - left, (left + right) / 1000], axis=1)

@@ -26,11 +26,14 @@ OURS = [
     "fid",
     "giqa-ds",
     "giqa-qs",
+    "grain",
     "intra-lpips",
     "is",
     "kid",
     "seam",
+    "sharpness",
     "ssim",
+    "streaks",
     "style-loss",
     "tinyworld-agreement",
     "variance",
@@ -95,7 +98,7 @@ def test_what_needs_no_download_scores_real_pictures(drawn: list[Picture]) -> No
     assert all(np.isfinite(value) for value in scores.values()), scores
     assert scores["fid"] == pytest.approx(0, abs=1e-4)
     assert scores["ssim"] == pytest.approx(1)
-    assert scores["variance-ratio"] == 1
+    assert [scores[name] for name in ("variance-ratio", "sharpness", "grain", "streaks")] == [1, 1, 1, 1]
     assert scores["coverage"] == 1
     assert set(found.each) == {
         "coverage",
