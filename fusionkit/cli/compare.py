@@ -10,16 +10,22 @@ import click
 
 
 class PartType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """`1/2`: the first of two parts."""
+    """`1/2`: the first of two parts; of an array of jobs that begins at 0, `0/2`."""
 
     name = "K/N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """The part and the number of parts."""
-        found = re.fullmatch(r"(\d+)/(\d+)", str(value))
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        found = re.fullmatch(r"(\d*)/(\d*)", str(value))
+        if found is None:
             self.fail(f"must be a part such as 1/2, not '{value}'", param, ctx)
-        return int(found[1]), int(found[2])
+        if not (found[1] and found[2]):
+            lacks = "which part it is" if not found[1] else "how many parts there are"
+            self.fail(f"'{value}' lacks {lacks}, as where a variable is not set; it must be such as 1/2", param, ctx)
+        part, parts = int(found[1]), int(found[2])
+        if part > parts or parts == 0:
+            self.fail(f"must count from 0 or from 1 up to the number of parts, such as 1/2, not '{value}'", param, ctx)
+        return part, parts
 
 
 @click.command("compare", short_help="See which recipe or value is better, and what it costs.")
@@ -42,7 +48,11 @@ class PartType(click.ParamType):  # type: ignore[type-arg]  # generic in newer r
 )
 @click.option("--weights", multiple=True, metavar="NAME=FILE", help="Local weights, for what can't be downloaded.")
 @click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ...")
-@click.option("--part", type=PartType(), help="Draw only a part of the pictures; run the other parts elsewhere.")
+@click.option(
+    "--part",
+    type=PartType(),
+    help="Share the drawing with other processes that have the same folder: this is part K of N.",
+)
 @click.option("--show", is_flag=True, help="Draw nothing more: measure what every setting has drawn, and show it.")
 @click.option("--replace", "clear", is_flag=True, help="Delete another comparison that is in the folder.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no tables; print the page's path and nothing else.")

@@ -13,14 +13,16 @@ from typing import Any
 import click
 
 from fusionkit.cli.common import aside, counted, say_notes, table
+from fusionkit.comparison.claims import Claim, Claims
 from fusionkit.comparison.document import find_comparison, read_comparison
 from fusionkit.comparison.draw import draw
 from fusionkit.comparison.folder import KEPT, Folder
-from fusionkit.comparison.jobs import Job, checked_settings, jobs_of, notes_of_settings, part_of
+from fusionkit.comparison.jobs import Job, checked_settings, jobs_of, notes_of_settings
 from fusionkit.comparison.measure import Measured, Told, check_metrics, measure
 from fusionkit.comparison.report import write_report
 from fusionkit.comparison.spec import SEEDS, Comparison, collected, compared, parse_changes
-from fusionkit.errors import Cancelled, RecipeError
+from fusionkit.comparison.together import MEASURING, draw_together, finishing, in_order_of
+from fusionkit.errors import Cancelled, FusionError, RecipeError
 from fusionkit.evaluation import Metric, Score, Tools
 
 SHOWN = 10
@@ -43,26 +45,31 @@ def compare(
     if problems:
         raise RecipeError(problems)
     say_notes(notes_of_settings(comparison, checked))
-    mine = jobs if part is None else part_of(jobs, *part)
-    with folder.locked("" if part is None else f"-{part[0]}-of-{part[1]}"):
+    with folder.claims() as claims:
         try:
             if clear:
-                tell_kept(folder.clear())
-            tell_lost(folder, jobs if show else mine, show)
+                clear_away(folder, claims)
+            tell_lost(folder, jobs, show)
             if not show:
                 folder.claim(comparison.title, jobs)
-                aside(draw, folder, mine, progress=not quiet)
-            if not show and any(not folder.has(job) for job in jobs):
-                click.echo(f"{progress_of(folder, jobs)}; the part that ends last measures them")
-                return
-            if not show:
+                drawn = draw_here(folder, in_order_of(jobs, *part or (1, 1)), claims, quiet)
+                if drawn is None:
+                    who = claims.holder(finishing(jobs))
+                    click.echo(f"{progress_of(folder, jobs)}; {who.who if who else 'another process'} measures them")
+                    return
+                if part and not drawn and folder.is_measured(jobs):
+                    claims.clear(claimed_by(jobs))
+                    click.echo(str(folder.path / "index.html"))
+                    return
                 folder.tidy()
-            with measuring(shown=not quiet) as told:
+            with measuring(shown=not quiet) as told, claims.waiting(MEASURING):
                 metrics, measured, notes = measure(comparison, folder, jobs, tools, told)
-            command = shlex.join(["fusionkit", *sys.argv[1:]])
-            lost = {*folder.damaged(jobs), *folder.changed(jobs)}
-            whole = [job for job in jobs if folder.file(job) not in lost]
-            page = write_report(comparison, folder, whole, metrics, measured, notes, command)
+                command = shlex.join(["fusionkit", *sys.argv[1:]])
+                lost = {*folder.damaged(jobs), *folder.changed(jobs)}
+                whole = [job for job in jobs if folder.file(job) not in lost]
+                page = write_report(comparison, folder, whole, metrics, measured, notes, command)
+            if all(folder.has(job) for job in jobs):
+                claims.clear(claimed_by(jobs))
         except KeyboardInterrupt:
             raise Cancelled(f"interrupted; {progress_of(folder, jobs)}; the same command goes on from there") from None
     if not quiet:
@@ -70,6 +77,36 @@ def compare(
         for note in notes:
             click.echo(f"note: {note}")
     click.echo(str(page))
+
+
+def clear_away(folder: Folder, claims: Claims) -> None:
+    """Delete another comparison that is in the folder.
+
+    Raises:
+        FusionError: Somebody draws it.
+    """
+    if (somebody := claims.anybody()) is not None:
+        raise FusionError(f"{folder.path}: {somebody.who} is drawing into it; wait for it, or end it")
+    claims.clear_all()
+    tell_kept(folder.clear())
+
+
+def draw_here(folder: Folder, jobs: Sequence[Job], claims: Claims, quiet: bool) -> int | None:
+    """Draw what nobody else draws; how many that were, or None where another process sees all drawn."""
+
+    def waits(count: int, holder: Claim) -> None:
+        if not quiet:
+            click.echo(f"waiting for {counted(count, 'picture')} that others draw, such as {holder.who}", err=True)
+
+    def some(missing: Sequence[Job]) -> int:
+        return aside(draw, folder, missing, claims, progress=not quiet)
+
+    return draw_together(folder, jobs, claims, some, waits)
+
+
+def claimed_by(jobs: Sequence[Job]) -> list[str]:
+    """The names of all claims of a comparison."""
+    return [*(job.file for job in jobs), finishing(jobs), MEASURING]
 
 
 def tell_kept(paths: Sequence[Path]) -> None:

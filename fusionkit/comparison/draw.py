@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.measure import peak_memory, quick_collections
+from fusionkit.comparison.claims import Claims
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
 from fusionkit.errors import Cancelled, FusionError, RecipeError
 from fusionkit.fusion import Fusion
+from fusionkit.models.devices import device_name
 from fusionkit.pictures.image import metadata_of
 from fusionkit.pictures.result import Result
 from fusionkit.runs.bars import progress_bar
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
     from fusionkit.loop.stage import Stage, Step
 
 
-def draw(folder: Folder, jobs: Sequence[Job], *, progress: bool = True) -> int:
-    """Draw the pictures that are not there yet, and return how many that were.
+def draw(folder: Folder, jobs: Sequence[Job], claims: Claims, *, progress: bool = True) -> int:
+    """Draw the pictures that are not there yet and that nobody else draws, and return how many that were.
 
     Args:
         folder: Where they go.
-        jobs: All pictures, those that are there among them.
+        jobs: The pictures, those that are there among them, in the order in which they are drawn.
+        claims: Who draws what.
         progress: Whether to show a progress bar, with the time left.
 
     Raises:
@@ -35,28 +38,50 @@ def draw(folder: Folder, jobs: Sequence[Job], *, progress: bool = True) -> int:
     missing = [job for job in jobs if not folder.has(job)]
     with Progress(missing, shown=progress and bool(missing)) as bar:
         # One model after the other: two may not fit.
-        for _, group in groupby(missing, key=lambda job: job.weights):
-            draw_group(folder, list(group), bar)
-    return len(missing)
+        return sum(
+            draw_group(folder, list(group), claims, bar) for _, group in groupby(missing, lambda job: job.weights)
+        )
 
 
-def draw_group(folder: Folder, jobs: Sequence[Job], bar: Progress) -> None:
-    """Draw pictures of one model.
+def draw_group(folder: Folder, jobs: Sequence[Job], claims: Claims, bar: Progress) -> int:
+    """Draw those pictures of one model that nobody else draws, and return how many that were.
 
     Args:
         folder: Where they go.
         jobs: The pictures.
+        claims: Who draws what.
         bar: Is told how far they are.
     """
-    fusion = Fusion.from_recipe(jobs[0].recipe)
-    fusion.models_for(jobs[0].recipe)
+    fusion, drawn = None, 0
     with quick_collections():
-        for index, job in enumerate(jobs):
+        for job in jobs:
+            if not claimed(folder, job, claims):
+                bar.leave_out(job)
+                continue
+            if fusion is None:
+                fusion = Fusion.from_recipe(job.recipe)
+                fusion.models_for(job.recipe)
             with bar.picture(job) as callback:
-                draw_one(folder, job, fusion, callback, warm=index > 0)
+                draw_one(folder, job, fusion, callback, warm=drawn > 0, wanted=lambda job=job: claims.holds(job.file))
+            claims.end(job.file)
+            drawn += 1
+    return drawn
 
 
-def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool) -> Result:
+def claimed(folder: Folder, job: Job, claims: Claims) -> bool:
+    """Whether a picture is this process' to draw from now on: it is not drawn, and nobody else draws it."""
+    if folder.has(job) or not claims.take(job.file):
+        return False
+    # Who had it may have drawn it between the look and the claim.
+    if folder.has_now(job):
+        claims.end(job.file)
+        return False
+    return True
+
+
+def draw_one(
+    folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool, wanted: Callable[[], bool] = lambda: True
+) -> Result:
     """Draw and write one picture.
 
     Args:
@@ -65,6 +90,7 @@ def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool
         fusion: Its model.
         callback: Called after each step.
         warm: Whether the model has drawn before; the first picture takes longer than its like.
+        wanted: Asked whether the picture is to be written: another process may have drawn it where this one slept.
     """
     device = next(iter(fusion.models_for(job.recipe).values())).device
     with peak_memory(device) as memory, told_of(job):
@@ -80,8 +106,10 @@ def draw_one(folder: Folder, job: Job, fusion: Fusion, callback: Any, warm: bool
         "forward-passes": result.forward_passes,
         "peak-memory": memory.peak,
         "warm": warm,
+        "device": device_name(device),
     }
-    folder.save(result.image, job, {**metadata_of(result), "run": run})
+    if wanted():
+        folder.save(result.image, job, {**metadata_of(result), "run": run})
     return result
 
 
@@ -136,6 +164,12 @@ class Progress:
             plan = prepare(job.recipe, next(iter(infos.values())), infos=infos)
             self._passes[job.setting.name] = plan.forward_passes
         return self._passes[job.setting.name]
+
+    def leave_out(self, job: Job) -> None:
+        """Somebody else draws a picture."""
+        if self._bar is not None:
+            self._bar.total -= self._planned(job)
+            self._bar.refresh()
 
     @contextmanager
     def picture(self, job: Job) -> Iterator[Any]:

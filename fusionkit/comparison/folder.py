@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.comparison.claims import CLAIMS, Claims
 from fusionkit.comparison.drawn import Condition, condition_of, run_in
 from fusionkit.comparison.jobs import Job
 from fusionkit.comparison.written import LIST, Written, files_below
@@ -53,6 +54,27 @@ class Folder:
         """Whether a picture is drawn, and whole."""
         return self.condition(job).drawn
 
+    def has_now(self, job: Job) -> bool:
+        """The same, also where another machine has drawn it this moment: what this one remembers is asked for anew."""
+        with suppress(OSError):
+            os.listdir(self.file(job).parent)
+        return self.has(job)
+
+    def claims(self) -> Claims:
+        """Who draws what of it: of a picture by its `Job.file`."""
+        return Claims(self.path / CLAIMS)
+
+    def is_measured(self, jobs: Sequence[Job]) -> bool:
+        """Whether all pictures are drawn, and the page was made after the last of them."""
+        page = self.path / MADE[-1]
+        try:
+            made = page.stat().st_mtime_ns
+            return self.written.is_ours(page) and all(
+                self.has(job) and self.file(job).stat().st_mtime_ns <= made for job in jobs
+            )
+        except OSError:
+            return False
+
     def condition(self, job: Job) -> Condition:
         """Whether a picture is drawn, and what is wrong with the file that is in its place."""
         path = self.file(job)
@@ -95,8 +117,11 @@ class Folder:
 
     def _links(self, jobs: Sequence[Job]) -> list[str]:
         """One line for each link that would lead out of the folder."""
-        names = dict.fromkeys([*FOLDERS, KEPT, MANIFEST, LIST, *MADE, *(job.setting_folder for job in jobs)])
-        paths = [*(self.path / name for name in names), *self.path.glob(".lock*")]
+        of_jobs = ["pictures", *(job.setting_folder for job in jobs)]
+        lists = (path.name for path in self.path.glob(f"{LIST}*"))
+        names = dict.fromkeys([*FOLDERS, KEPT, CLAIMS, MANIFEST, *lists, *MADE, *of_jobs])
+        names |= dict.fromkeys(f"{CLAIMS}/{name}" for name in of_jobs)
+        paths = [self.path / name for name in names]
         return [f"{path}: is a link, which fusionkit never makes; delete it" for path in paths if path.is_symlink()]
 
     def _foreign(self, jobs: Sequence[Job]) -> list[str]:
@@ -116,7 +141,7 @@ class Folder:
     def _other(self, jobs: Sequence[Job], replace: bool) -> str:
         """What is in the folder already that is not of these pictures."""
         if not (self.path / MANIFEST).exists():
-            names = sorted(each.name for each in self.path.iterdir() if not each.name.startswith(".lock"))
+            names = sorted(each.name for each in self.path.iterdir() if each.name != CLAIMS)
             there = f"{names[0]}, ..." if len(names) > 1 else "".join(names)
             return (
                 f"{self.path}: holds other files ({there}), no comparison; give another folder: --out DIR"
@@ -161,7 +186,12 @@ class Folder:
             FusionError: It can't be written.
         """
         pictures = {job.file: job.fingerprint for job in jobs}
-        write_whole(self.path / MANIFEST, json.dumps({"title": title, "pictures": pictures}, indent=1) + "\n")
+        content = json.dumps({"title": title, "pictures": pictures}, indent=1) + "\n"
+        path = self.path / MANIFEST
+        with suppress(OSError, ValueError):
+            if path.read_text(encoding="utf-8") == content:
+                return
+        write_whole(path, content)
 
     def write(self, path: Path, content: str | bytes) -> Path:
         """Write a file that belongs to the comparison.
@@ -211,7 +241,8 @@ class Folder:
                 kept.append(path)
         for name in FOLDERS:
             self._remove_empty(self.path / name)
-        (self.path / LIST).unlink(missing_ok=True)
+        for path in self.written.lists():
+            path.unlink(missing_ok=True)
         return kept
 
     def _remove_empty(self, folder: Path) -> None:
@@ -241,28 +272,6 @@ class Folder:
         if run_in(told := read_metadata(path)) is None:
             raise RecipeError([f"{path}: does not say what its run cost; delete it to have it drawn again"])
         return told
-
-    @contextmanager
-    def locked(self, part: str = "") -> Iterator[None]:
-        """Nobody else draws the same pictures meanwhile; the lock ends with the process, however that ends.
-
-        Raises:
-            FusionError: Somebody else does.
-        """
-        from filelock import FileLock, Timeout
-
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / f".lock{part}")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise FusionError(
-                f"{self.path}: another process is drawing into it; wait for it, or share the work: --part 1/2"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 def _unread(error: Exception) -> str:

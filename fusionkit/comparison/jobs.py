@@ -133,18 +133,6 @@ def count_of(comparison: Comparison) -> int:
     return drawn + (len(comparison.prompts) * len(comparison.reference_seeds) if is_drawn else 0)
 
 
-def part_of(jobs: Sequence[Job], part: int, parts: int) -> list[Job]:
-    """One of several equal parts of the work; pictures of one prompt and seed stay together.
-
-    Args:
-        jobs: All pictures.
-        part: Which part, from 1.
-        parts: How many there are.
-    """
-    numbers = {pair: number for number, pair in enumerate(dict.fromkeys((job.prompt, job.seed) for job in jobs))}
-    return [job for job in jobs if numbers[job.prompt, job.seed] % parts == part - 1]
-
-
 def _once(lines: Sequence[str]) -> list[str]:
     """Lines that say the same of several settings, once."""
     seen: dict[str, str] = {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median, quantiles
@@ -191,7 +192,7 @@ def measure(
         runs = [(folder.told(job) or {})["run"] for job in mine]
         answer[setting.name] = Measured(mine, found, differences, runs)
         first = first or found
-    return metrics, answer, notes
+    return metrics, answer, notes + common_device(answer.values())[1]
 
 
 def _partnered(pictures: Sequence[Picture], partners: Sequence[Picture]) -> list[Picture]:
@@ -210,14 +211,19 @@ def _telling(told: Told, title: str, number: int, count: int) -> Callable[[int, 
     return progress
 
 
-def costs(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float] | None]:
+def costs(runs: Sequence[Mapping[str, Any]], device: str | None = None) -> dict[str, dict[str, float] | None]:
     """What a picture cost: the median over the pictures, between the quartiles; memory is the largest.
 
     The first picture of a process, which takes longer than its like, is left out where there are others.
+
+    Args:
+        runs: What each picture's run cost.
+        device: Count seconds and memory of those alone that were drawn on it; None is all.
     """
+    passes = [float(run["forward-passes"]) for run in runs]
+    runs = [run for run in runs if device is None or device_of(run) == device]
     warm = [run for run in runs if run["warm"]] or list(runs)
     seconds = [float(run["seconds"]) for run in warm]
-    passes = [float(run["forward-passes"]) for run in runs]
     memory = [float(run["peak-memory"]) for run in runs if run.get("peak-memory")]
     low, _, high = quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else [seconds[0]] * 3
     return {
@@ -225,3 +231,30 @@ def costs(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float] | Non
         "forward-passes": {"value": median(passes), "low": min(passes), "high": max(passes)},
         "peak-memory": {"value": max(memory), "low": min(memory), "high": max(memory)} if memory else None,
     }
+
+
+def device_of(run: Mapping[str, Any]) -> str:
+    """What a picture was drawn on."""
+    return str(run.get("device") or "an unknown device")
+
+
+def common_device(measured: Iterable[Measured]) -> tuple[str | None, list[str]]:
+    """The kind of device that costs are told of, so that those of all settings can be compared.
+
+    Args:
+        measured: What was measured of each setting.
+
+    Returns:
+        The one on which each setting has pictures, the most of those of the setting with the fewest; None where all
+        pictures were drawn on one kind, or where there is no such. And what a reader should know of it.
+    """
+    counts = [Counter(device_of(run) for run in each.runs) for each in measured]
+    whole = sum(counts, Counter[str]())
+    if len(whole) < 2:
+        return None, []
+    drawn = ", ".join(f"{count:,} on {name}" for name, count in whole.most_common())
+    common = [name for name in whole if all(each[name] for each in counts)]
+    if not common:
+        return None, [f"seconds and memory mix devices, since no device drew pictures of every setting: {drawn}"]
+    chosen = max(common, key=lambda name: (min(each[name] for each in counts), whole[name]))
+    return chosen, [f"pictures were drawn on several devices ({drawn}); seconds and memory are of {chosen} alone"]

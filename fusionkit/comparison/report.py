@@ -12,7 +12,7 @@ from typing import Any
 
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
-from fusionkit.comparison.measure import Measured, costs
+from fusionkit.comparison.measure import Measured, common_device, costs
 from fusionkit.comparison.page import make_thumbnails, write_page
 from fusionkit.comparison.spec import Comparison
 from fusionkit.evaluation import Metric, Score
@@ -81,6 +81,7 @@ def report_of(
         for name, each in measured.items()
         for at, job in enumerate(each.jobs)
     }
+    device, _ = common_device(measured[setting.name] for setting in comparison.settings)
     about = versions([plugin for setting in comparison.settings for plugin in setting.recipe.plugins])
     return {
         "title": comparison.title,
@@ -98,7 +99,7 @@ def report_of(
                 "recipe": f"recipes/{setting.name}.yaml",
                 "scores": {each.metric_name: _score(found.evaluation.scores.get(each.metric_name)) for each in metrics},
                 "differences": {name: _score(score) for name, score in found.differences.items()},
-                "costs": _in_megabytes(costs(found.runs)),
+                "costs": _in_megabytes(costs(found.runs, device)),
             }
             for setting in comparison.settings
             for found in [measured[setting.name]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +12,17 @@ from fusionkit.errors import FusionError
 from fusionkit.pictures.files import write_whole
 
 LIST = ".written"
+"""What the lists' names begin with: each machine has one, since two that write at the end of one file overwrite each
+other's lines on a network's file systems."""
 _LARGEST = 64 << 20
 
 
 class Written:
-    """What fusionkit wrote into a folder, by path and content, in a file that only grows.
+    """What fusionkit wrote into a folder, by path and content, in files that only grow.
 
     A file is noted before it takes its name. So one that is not noted, or has another content than any that was noted
-    for it, is somebody else's or was changed by somebody else. Several processes may note at the same time.
+    for it, is somebody else's or was changed by somebody else. Several processes, on several machines, may note at the
+    same time.
 
     Args:
         folder: The folder.
@@ -26,7 +30,8 @@ class Written:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._known: tuple[tuple[int, int], dict[str, set[str]]] | None = None
+        self._own = f"{LIST}-{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}"
+        self._known: tuple[list[tuple[int, int]], dict[str, set[str]]] | None = None
 
     def note(self, path: Path, content: bytes) -> None:
         """Note a file that is about to be written.
@@ -38,11 +43,12 @@ class Written:
         line = f"\n{hashlib.sha256(content).hexdigest()}  {self._name(path)}\n".encode()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with open(self._list(), "ab", buffering=0) as file:
+            self.lists()
+            with open(self.folder / self._own, "ab", buffering=0) as file:
                 file.write(line)
                 os.fsync(file.fileno())
         except OSError as error:
-            raise FusionError(f"'{self.folder / LIST}' can't be written: {error.strerror or error}") from error
+            raise FusionError(f"'{self.folder / self._own}' can't be written: {error.strerror or error}") from error
 
     def write(self, path: Path, content: str | bytes) -> Path:
         """Write a file, whole or not at all, in place of one that is ours or says the same.
@@ -75,14 +81,13 @@ class Written:
 
     def known(self) -> dict[str, set[str]]:
         """The hashes that were noted, by path inside the folder; lines that make no sense are passed over."""
-        path = self._list()
+        lists = self.lists()
         try:
-            if not path.is_file() or (stat := path.stat()).st_size > _LARGEST:
-                return {}
-            version = (stat.st_mtime_ns, stat.st_size)
+            lists = [path for path in lists if path.is_file() and path.stat().st_size <= _LARGEST]
+            version = [(stat.st_mtime_ns, stat.st_size) for stat in (path.stat() for path in lists)]
             if self._known is not None and self._known[0] == version:
                 return self._known[1]
-            lines = path.read_bytes().splitlines()
+            lines = [line for path in lists for line in path.read_bytes().splitlines()]
         except OSError:
             return {}
         found: dict[str, set[str]] = {}
@@ -93,11 +98,16 @@ class Written:
         self._known = version, found
         return found
 
-    def _list(self) -> Path:
-        path = self.folder / LIST
-        if path.is_symlink():
-            raise FusionError(f"{path}: is a link, which fusionkit never makes; delete it")
-        return path
+    def lists(self) -> list[Path]:
+        """The lists of all machines.
+
+        Raises:
+            FusionError: One of them is a link.
+        """
+        paths = sorted(self.folder.glob(f"{LIST}*"))
+        if links := [path for path in paths if path.is_symlink()]:
+            raise FusionError(f"{links[0]}: is a link, which fusionkit never makes; delete it")
+        return paths
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import RecipeError
@@ -36,3 +39,21 @@ def pick_dtype(asked: str, device: torch.device, half: str = "float16") -> torch
     name = (half if device.type in ("cuda", "xpu") else "float32") if asked == "auto" else asked
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called by its maker: of the CPU the processor's name, as far as the system tells it."""
+    import torch
+
+    if device.type in ("cuda", "xpu"):
+        return str(getattr(torch, device.type).get_device_name(device))
+    return _processor() if device.type == "cpu" else str(device)
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine() or "cpu"

@@ -39,7 +39,7 @@ def temporary_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
             # Made so, and not by tempfile, it gets the permissions that any other file gets.
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
             with os.fdopen(handle, "r+b") as file:
-                _lock(handle, wait=True)
+                lock(handle, wait=True)
                 # Somebody who clears up may have found it before it was locked.
                 if path.exists():
                     yield path, file
@@ -50,7 +50,7 @@ def temporary_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
             _being_written.discard(path.name)
 
 
-def _lock(handle: int, wait: bool = False) -> bool | None:
+def lock(handle: int, wait: bool = False) -> bool | None:
     """Lock a file or a folder; whether that went, and None where they can't be locked.
 
     A lock ends with the process, however that ends, and binds no one but us.
@@ -75,7 +75,7 @@ def _clear(path: Path) -> None:
     else:
         handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
-            if dead := _lock(handle):
+            if dead := lock(handle):
                 path.unlink()
         finally:
             os.close(handle)
@@ -105,7 +105,7 @@ def _claim_without_links(temporary: Path, target: Path) -> bool:
     """The same on file systems such as exFAT, where one file can't have two names."""
     folder = os.open(target.parent, os.O_RDONLY)
     try:
-        if _lock(folder, wait=True):
+        if lock(folder, wait=True):
             # No other process of ours is between its look and its claim now.
             if os.path.lexists(target):
                 return False

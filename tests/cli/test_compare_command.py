@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from command_line import Run
 from warm import Warm, command
 
+from fusionkit.models.devices import device_name
 from fusionkit.pictures.image import read_metadata
 
 OUT = Path("out/compare/r")
@@ -63,6 +65,7 @@ def test_a_comparison_is_one_folder_with_everything_in_it(fusionkit: Run) -> Non
     assert {row["forward-passes"] for row in rows(OUT / "pictures.csv")} == {"6"}  # three windows, with and without
     assert len(rows(OUT / "costs.csv")) == 4
     assert all(float(row["seconds"]) > 0 and int(row["peak-memory"]) > 0 for row in rows(OUT / "costs.csv"))
+    assert {row["device"] for row in rows(OUT / "costs.csv")} == {device_name(torch.device("cpu"))}
 
     recipe = fusionkit("validate", str(OUT / "recipes" / "alpha-0.5.yaml"))
     assert recipe.code == 0, recipe.err
@@ -134,16 +137,6 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on() -> None:
     assert out == ""
 
 
-def test_parts_draw_together_what_one_draws_alone(fusionkit: Run) -> None:
-    first = fusionkit(*COMPARE, *VARY, "--seeds", "0-1", "-q", "--part", "1/2")
-    assert first.out == f"2 of 4 pictures are drawn in {OUT}; the part that ends last measures them\n"
-    assert not (OUT / "scores.csv").exists()
-    second = fusionkit(*COMPARE, *VARY, "--seeds", "0-1", "-q", "--part", "2/2")
-    assert second.out == f"{OUT / 'index.html'}\n"
-    assert fusionkit(*COMPARE, *VARY, "--seeds", "0-1", "-q", "--out", "whole").code == 0
-    assert (OUT / "pictures.csv").read_text() == Path("whole/pictures.csv").read_text()
-
-
 def test_show_measures_what_every_setting_has_drawn(fusionkit: Run) -> None:
     fusionkit(*COMPARE, *VARY, "--seeds", "0-1", "-q", "--reference-seeds", "0")
     (OUT / "pictures/alpha-0.5/p000-s1.png").unlink()
@@ -153,18 +146,6 @@ def test_show_measures_what_every_setting_has_drawn(fusionkit: Run) -> None:
     assert "the reference is not drawn yet; what compares with it is left out" in ran.out
     assert {row["file"][-10:] for row in rows(OUT / "pictures.csv")} == {"000-s0.png"}
     assert len(pictures(OUT)) == 3
-
-
-def test_two_processes_do_not_draw_the_same(fusionkit: Run) -> None:
-    from filelock import FileLock
-
-    OUT.mkdir(parents=True)
-    with FileLock(OUT / ".lock"):
-        ran = fusionkit(*COMPARE, *VARY, "-q")
-    assert (ran.code, ran.err) == (
-        1,
-        f"{OUT}: another process is drawing into it; wait for it, or share the work: --part 1/2\n",
-    )
 
 
 def test_another_comparison_is_never_overwritten_unasked(fusionkit: Run) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from fusionkit.comparison.document import bundled_comparisons, find_comparison, read_comparison
-from fusionkit.comparison.jobs import jobs_of, part_of
+from fusionkit.comparison.jobs import jobs_of
 from fusionkit.comparison.spec import Comparison, Setting, compared
+from fusionkit.comparison.together import in_order_of
 from fusionkit.errors import RecipeError
 from fusionkit.recipe.nodes import Node, Place
 
@@ -171,13 +172,16 @@ def test_what_the_machine_decides_is_no_other_picture() -> None:
     assert first.fingerprint != changed.fingerprint
 
 
-def test_parts_share_the_work_and_keep_pairs_together() -> None:
+def test_each_part_begins_with_a_share_of_its_own_and_goes_on_with_the_others() -> None:
     jobs = jobs_of(read(FILE))
-    parts = [part_of(jobs, part, 3) for part in (1, 2, 3)]
-    assert sorted(job.file for part in parts for job in part) == sorted(job.file for job in jobs)
-    for part in parts:
-        drawn = [(job.prompt, job.seed) for job in part if job.setting.name != "reference"]
-        assert all(drawn.count(pair) == 4 for pair in drawn)
+    pairs = list(dict.fromkeys((job.prompt, job.seed) for job in jobs if job.setting.name != "reference"))
+    for count, first in ((3, 0), (3, 1), (len(pairs), 0)):
+        orders = [in_order_of(jobs, part, count) for part in range(first, first + count)]
+        assert all(sorted(job.file for job in order) == sorted(job.file for job in jobs) for order in orders)
+        begun = [{(job.prompt, job.seed) for job in order[:4]} for order in orders]
+        assert all(len(each) == 1 for each in begun), "the settings of a prompt and seed stay together"
+        assert len(set.union(*begun)) == min(count, len(pairs))
+    assert in_order_of(jobs, 1, 1) == jobs
 
 
 def test_every_mistake_of_a_file_is_one_line_with_its_place() -> None:

@@ -29,7 +29,7 @@ def refuse(*_, **__):
     raise PermissionError(1, "Operation not permitted")
 os.link = refuse
 if "no-locks" in sys.argv:
-    claiming._lock = lambda handle, wait=False: None
+    claiming.lock = lambda handle, wait=False: None
 for number in range(40):
     files.write_whole(Path(sys.argv[1]), f"{os.getpid()} {number}", replace=False)
 """
@@ -73,7 +73,7 @@ def test_two_that_write_one_name_without_links_keep_both(locks: str, tmp_path: P
 
 
 def test_leftovers_where_nothing_can_be_locked_go_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusionkit.pictures.claiming, "_lock", lambda handle, wait=False: None)
+    monkeypatch.setattr(fusionkit.pictures.claiming, "lock", lambda handle, wait=False: None)
     old, new = (tmp_path / f".fusionkit-1-{letter * 16}.part" for letter in "ab")
     for each in (old, new):
         each.touch()
