@@ -41,6 +41,9 @@ class RecipeError(FusionError):
         self.problems = list(problems)
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems,)
+
 
 class RecipeWarning(UserWarning):
     """Of a recipe that can be run, and that will hardly make what is meant: one line, with what to use instead."""
