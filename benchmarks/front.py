@@ -1,0 +1,135 @@
+"""The front of quality against forward passes, from a comparison's folder: a table, a plot, and what can be told.
+
+The scores, and which difference of each matters, are those of `front_scores.yaml`. Settings are compared with a
+baseline by pictures of the same prompt and seed. An interval of a difference is that of other prompts and seeds: prompts
+are resampled with all their pictures, and the spread of the resampled differences is multiplied by the quantile of
+Student's t with as many degrees of freedom as there are prompts less one.
+
+Run it:  fusionkit compare benchmarks/front.yaml --out out/front
+         python benchmarks/front.py out/front --table front.md --plot front.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from front_plot import plot
+from front_scores import Scored, differences, read_scores, scored
+
+from fusionkit.comparison.document import read_comparison
+from fusionkit.comparison.folder import Folder
+from fusionkit.comparison.jobs import jobs_of
+from fusionkit.comparison.measure import complete, pictures_of, reference_pictures
+from fusionkit.evaluation import Tools
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Read, measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the comparison's folder")
+    parser.add_argument("--comparison", type=Path, default=HERE / "front.yaml", help="what was compared")
+    parser.add_argument("--scores", type=Path, default=HERE / "front_scores.yaml", help="scores, and what matters")
+    parser.add_argument("--baseline", action="append", help="a setting's title, as often as needed; default the first")
+    parser.add_argument("--device", default="cpu", help="where the feature network computes")
+    parser.add_argument("--table", type=Path, help="write the tables there, as Markdown")
+    parser.add_argument("--plot", type=Path, help="write the plot there, as SVG")
+    parser.add_argument("--json", type=Path, help="write all numbers there")
+    options = parser.parse_args()
+    found = measured(options.folder, options.comparison, options.scores, options.device)
+    baselines = options.baseline or [next(iter(found["settings"]))]
+    parts = [table(found, baseline) for baseline in baselines]
+    text = "\n\n".join([summary(found), *parts])
+    print(text)
+    if options.table:
+        options.table.write_text(text + "\n", encoding="utf-8")
+    if options.plot:
+        options.plot.write_text(plot(found, baselines[0]), encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps(as_json(found, baselines), indent=1) + "\n", encoding="utf-8")
+
+
+def measured(path: Path, document: Path, scores: Path, device: str) -> dict[str, Any]:
+    """Every setting's scores and passes, of the pictures that all settings have drawn.
+
+    Args:
+        path: The comparison's folder.
+        document: The comparison's file.
+        scores: The file of scores.
+        device: Where the feature network computes.
+    """
+    comparison, folder = read_comparison(document), Folder(path)
+    jobs = jobs_of(comparison)
+    drawn = complete(jobs, folder, comparison.settings)
+    tools = Tools(comparison.features or "tinyworld", device=device, cache=path / ".front")
+    reference = reference_pictures(folder, comparison, drawn.get("reference", ()))
+    measures = read_scores(scores, reference, tools)
+    settings: dict[str, dict[str, Any]] = {}
+    for setting in comparison.settings:
+        pictures = pictures_of(folder, drawn[setting.name])
+        width, height = pictures[0].size
+        across, down = pictures[0].crop or (width, height)
+        runs = [(folder.told(job) or {})["run"]["forward-passes"] for job in drawn[setting.name]]
+        settings[setting.title] = {
+            "passes": sum(runs) / len(runs) / (width * height / across / down),
+            "scores": {name: scored(measure, pictures, tools) for name, measure in measures.items()},
+        }
+    count = len(drawn[comparison.settings[0].name])
+    return {"settings": settings, "measures": measures, "pictures": count, "windows": len(reference)}
+
+
+def summary(found: Mapping[str, Any]) -> str:
+    """How much all of it rests on, in a line."""
+    return f"{found['pictures']} pictures a setting, {found['windows']} single windows to compare with."
+
+
+def table(found: Mapping[str, Any], baseline: str) -> str:
+    """Every setting's scores, and how much worse than the baseline's they are, with intervals."""
+    settings, measures = found["settings"], found["measures"]
+    header = ["", "passes", *(f"{each.title} ({_aim(each.better)})" for each in measures.values())]
+    rows = [["a difference that matters", "", *(each.matters for each in measures.values())]]
+    base = settings[baseline]
+    for title, setting in sorted(settings.items(), key=lambda each: -each[1]["passes"]):
+        cells = [title, f"{setting['passes']:.0f}"]
+        for name in measures:
+            cell = f"{setting['scores'][name].value:.3g}"
+            cells.append(
+                cell if title == baseline else f"{cell}; {_told(base['scores'][name], setting['scores'][name])}"
+            )
+        rows.append(cells)
+    lines = [header, ["---"] * len(header), *rows]
+    return f"### Against {baseline}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _told(base: Scored, other: Scored) -> str:
+    """How much worse, with its interval and what that says: `+0.3 ± 0.2, worse`."""
+    each = differences(base, other)
+    return f"{each.worse:+.2g} ± {each.reach:.2g}, {each.verdict}"
+
+
+def _aim(better: str) -> str:
+    return {"lower": "low", "higher": "high", "one": "1"}[better]
+
+
+def as_json(found: Mapping[str, Any], baselines: Sequence[str]) -> dict[str, Any]:
+    """All numbers."""
+    answer: dict[str, Any] = {"pictures": found["pictures"], "windows": found["windows"], "settings": {}}
+    for title, setting in found["settings"].items():
+        told = {"passes": setting["passes"], "scores": {}}
+        for name, own in setting["scores"].items():
+            against = {}
+            for baseline in baselines:
+                each = differences(found["settings"][baseline]["scores"][name], own)
+                against[baseline] = {"worse": each.worse, "reach": each.reach, "verdict": each.verdict}
+            told["scores"][name] = {"value": own.value, "matters": own.measure.limit(own.value), "against": against}
+        answer["settings"][title] = told
+    return answer
+
+
+if __name__ == "__main__":
+    main()
