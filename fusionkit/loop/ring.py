@@ -41,11 +41,24 @@ def closed(canvas: Tensor, wrap: Wrap, margin: int) -> Tensor:
         if not (fade := min(margin // 2, length)):
             canvas = ring
             continue
-        share = torch.arange(fade, device=canvas.device, dtype=canvas.dtype) / fade
-        share = share.reshape(-1, *(1,) * (-dim - 1))
-        mixed = torch.lerp(canvas.narrow(dim, margin + length, fade), ring.narrow(dim, 0, fade), share)
+        mixed = faded(canvas.narrow(dim, margin + length, fade), ring.narrow(dim, 0, fade), dim)
         canvas = torch.cat([mixed, ring.narrow(dim, fade, length - fade)], dim)
     return canvas
+
+
+def faded(beyond: Tensor, own: Tensor, dim: int) -> Tensor:
+    """The beginning of a ring: what was computed behind its end fades into what was computed there, both (..., H, W).
+
+    Args:
+        beyond: Computed behind the end.
+        own: Computed at the beginning.
+        dim: Along which of the two last axes, counted from the end.
+    """
+    import torch
+
+    fade = own.shape[dim]
+    share = torch.arange(fade, device=own.device, dtype=own.dtype) / fade
+    return torch.lerp(beyond, own, share.reshape(-1, *(1,) * (-dim - 1)))
 
 
 def resized(canvas: Tensor, size: tuple[int, int], wrap: Wrap = "", mode: str = "bicubic") -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,15 +15,20 @@ from fusionkit.errors import ModelError
 from fusionkit.loop.finite import check_finite, wider_type
 from fusionkit.loop.model import ModelInfo
 from fusionkit.loop.ring import MARGIN, closed, continued
+from fusionkit.loop.room import IN_MEMORY, Room
 from fusionkit.loop.views import Wrap
 from fusionkit.models.adapters.moments import scaled, unscaled
+from fusionkit.models.adapters.tiles import Placed, Tiling, blended, decode_tile, tiling_of
 from fusionkit.models.fingerprint import fingerprint
 from fusionkit.models.guard import at_work
 from fusionkit.models.sharing import Turns
 from fusionkit.models.silence import quiet_diffusers
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
+
+_DECODED = "the picture as the VAE decodes it"
 
 
 class PictureModel(ABC):
@@ -75,24 +81,66 @@ class PictureModel(ABC):
         return self._places[key]
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor, wrap: Wrap = "") -> Image:
+    def decode(self, latents: Tensor, wrap: Wrap = "", room: Room = IN_MEMORY) -> Image:
         """Scaled latents (1, C, H, W) as a picture, as the pipeline itself decodes them.
+
+        In tiles, no more than a row of them is in memory, and the picture where `room` says.
 
         Args:
             latents: The latents.
             wrap: Along which axes they are a ring: then the picture's edges meet.
+            room: Where the picture is, if it is decoded in tiles.
 
         Raises:
             NumericalError: The picture has values that are not finite.
         """
         check_finite(latents, "the canvas that is to be decoded", "nothing can be drawn of it")
         with self._vae() as vae:
-            image = self._decoded(vae, latents, wrap)
-            check_finite(image, "the picture as the VAE decodes it", wider_type(vae.dtype))
-        picture: Image = self.postprocess(image.float())
+            if (tiling := self._tiling(vae, latents, wrap)) is not None:
+                picture = self._decoded_in_tiles(vae, tiling, latents, wrap, room)
+            else:
+                image = self._decoded(vae, latents, wrap)
+                check_finite(image, _DECODED, wider_type(vae.dtype))
+                picture = self.postprocess(image.float())
         self.pipe.maybe_free_model_hooks()
         self.turns.release()
         return picture
+
+    def _tiling(self, vae: Any, latents: Tensor, wrap: Wrap) -> Tiling | None:
+        """How latents are decoded in tiles; None where all of the picture is decoded, or looked at, together."""
+        if not self.vae_tiling or self.looks_at_pictures or (tiling := tiling_of(vae, self.info.factor)) is None:
+            return None
+        axes = list(zip("yx", latents.shape[-2:], strict=True))
+        height, width = (side + 2 * MARGIN * (axis in wrap) for axis, side in axes)
+        short = any(axis in wrap and side < MARGIN for axis, side in axes)
+        return tiling if tiling.cuts(height, width) and not short else None
+
+    def _decoded_in_tiles(self, vae: Any, tiling: Tiling, latents: Tensor, wrap: Wrap, room: Room) -> Image:
+        factor = self.info.factor
+        pixels, picture = room.picture((latents.shape[-1] * factor, latents.shape[-2] * factor))
+        placed = Placed(pixels, self._in_bytes, wrap, MARGIN * factor)
+        beyond = continued(unscaled(vae, latents.to(self.device)), wrap, MARGIN).to(vae.dtype)
+        with self._at_work("vae"):
+            for top, left, piece in blended(
+                vae, tiling, beyond[:, :, None] if _of_videos(vae) else beyond, self._tiles
+            ):
+                check_finite(piece, _DECODED, wider_type(vae.dtype))
+                placed.put(top, left, piece)
+        placed.close()
+        return picture()
+
+    def _tiles(self, tiles: Sequence[Tensor]) -> Iterator[Tensor]:
+        """A row's tiles, decoded; another place for the work is to change this alone."""
+        for tile in tiles:
+            yield decode_tile(self.pipe.vae, tile)
+
+    def _in_bytes(self, piece: Tensor) -> NDArray[np.uint8]:
+        return np.asarray(self.postprocess(piece.float()))
+
+    @property
+    def looks_at_pictures(self) -> bool:
+        """Whether the pipeline looks at a decoded picture as a whole, or changes it so."""
+        return False
 
     def pixels(self, latents: Tensor) -> Tensor:
         """Scaled latents (P, C, h, w) as the VAE decodes them, (P, 3, h factor, w factor), float32, not clipped."""

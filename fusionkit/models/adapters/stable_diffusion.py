@@ -34,6 +34,11 @@ class StableDiffusion(UNetModel):
             embeds, _ = reader.embeddings(reader.chunks(parse(text)), partial(_encode, clip_skip), self.device)
         return (embeds.to(self.device, self.dtype),)
 
+    @property
+    def looks_at_pictures(self) -> bool:
+        """Whether the pipeline has a safety checker, which takes the picture as a whole."""
+        return self.pipe.safety_checker is not None
+
     def postprocess(self, image: Tensor) -> Image:
         """The picture; black where the pipeline has a safety checker and that objects."""
         image, flagged = self.pipe.run_safety_checker(image, self.device, self.dtype)

@@ -73,6 +73,11 @@ class StableDiffusionXL(UNetModel):
             **self.told_scale(scale, len(ids)),
         }
 
+    @property
+    def looks_at_pictures(self) -> bool:
+        """Whether the pipeline has an invisible watermark, which takes the picture as a whole."""
+        return self.pipe.watermark is not None
+
     def postprocess(self, image: Tensor) -> Image:
         """The picture, with the pipeline's invisible watermark where it has one."""
         if self.pipe.watermark is not None:
