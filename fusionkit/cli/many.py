@@ -74,6 +74,7 @@ def sheet_of(pictures: Sequence[tuple[Path, Recipe]], columns: int | None) -> Pa
         pictures: Their files, and the recipes that drew them, in the order of their numbers.
         columns: How many stand side by side; None chooses.
     """
+    from fusionkit.pictures.deep_zoom import copy_of
     from fusionkit.pictures.image import output_path, save_image
     from fusionkit.pictures.inputs import is_read
     from fusionkit.pictures.picture import open_picture
@@ -84,7 +85,7 @@ def sheet_of(pictures: Sequence[tuple[Path, Recipe]], columns: int | None) -> Pa
         f"{number}   seed {recipe.seed}{f'   {recipe.prompt}' if several else ''}"
         for number, (_, recipe) in enumerate(pictures, 1)
     ]
-    images = [open_picture(path) for path, _ in pictures]
+    images = [open_picture(copy_of(path)) for path, _ in pictures]
     path, recipe = pictures[0]
     named = output_path(recipe.model_copy(update={"output": Path("{recipe}-sheet.png")}))
     sheet = contact_sheet(list(zip(images, lines, strict=True)), columns)

@@ -50,10 +50,10 @@ def text_of(path: Path) -> str:
         RecipeError: It has none.
     """
     from fusionkit.pictures.image import read_metadata
-    from fusionkit.recipe.assemble import shown_path
+    from fusionkit.recipe.assemble import is_picture, shown_path
     from fusionkit.recipe.document import read_text
 
-    if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
+    if is_picture(path):
         return str(read_metadata(path)["recipe"])
     return read_text(path, shown_path(path))
 

@@ -123,7 +123,7 @@ class Defaults:
     @hookimpl
     def decode(self, stage: Stage, latents: Tensor) -> Image:
         """The model's own decoder; of a ring, the picture's edges meet."""
-        return stage.model.decode(latents, stage.wrap)
+        return stage.model.decode(latents, stage.wrap, stage.room)
 
     @hookimpl
     def xmp(self) -> str:

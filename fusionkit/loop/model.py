@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fusionkit.loop.room import IN_MEMORY, Room
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -277,5 +279,8 @@ class Model(Protocol):
     def encode_pixels(self, pixels: Tensor, wrap: Wrap = "") -> Tensor:
         """The same of pixels (1, 3, H, W) in -1..1."""
 
-    def decode(self, latents: Tensor, wrap: Wrap = "") -> Image:
-        """Scaled latents (1, C, H, W) as a picture; where they are a ring its edges meet."""
+    def decode(self, latents: Tensor, wrap: Wrap = "", room: Room = IN_MEMORY) -> Image:
+        """Scaled latents (1, C, H, W) as a picture; where they are a ring its edges meet.
+
+        One that is decoded in tiles is where `room` says.
+        """

@@ -20,6 +20,7 @@ from fusionkit.loop.patches import Patches as Patches
 from fusionkit.loop.patches import Prompt as Prompt
 from fusionkit.loop.patches import Tiling as Tiling
 from fusionkit.loop.patches import Told as Told
+from fusionkit.loop.room import IN_MEMORY, Room
 from fusionkit.loop.views import View, Wrap, wrapped
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Stage:
         facts: What must be true of this run's tensors, such as that they are finite; the loop looks at it.
         finished: (width, height) in pixels of the finished picture, whose pixels a recipe counts: the last stage's
             frame at the recipe's size; by default this stage's.
+        room: Where its large tensors, and its picture, are: in memory, or in files.
     """
 
     plan: StagePlan
@@ -149,6 +151,7 @@ class Stage:
     tilings: dict[tuple[int, int], Tiling] = field(default_factory=dict, repr=False, compare=False)
     facts: Facts = field(default_factory=Facts, repr=False, compare=False)
     finished: tuple[int, int] = (0, 0)
+    room: Room = IN_MEMORY
 
     def __post_init__(self) -> None:
         """Where nothing else is said, there is one model, and no stage after this one whose frame is rounded."""

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ def clear_leftovers(folder: Path) -> None:
             if ours and each.is_file(follow_symlinks=False):
                 with suppress(OSError):
                     _clear(Path(each.path))
+
+
+def folder_of(temporary: Path) -> Path:
+    """The folder that may belong to a temporary file, and goes with it."""
+    return temporary.with_name(temporary.name + ".files")
 
 
 @contextmanager
@@ -76,11 +82,18 @@ def _clear(path: Path) -> None:
         handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
             if dead := lock(handle):
-                path.unlink()
+                _remove(path)
         finally:
             os.close(handle)
     if dead is None and time.time() - path.stat().st_mtime > _DAY:
-        path.unlink()
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    for each in (folder_of(path), folder_of(path).with_name(folder_of(path).name + ".old")):
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+    path.unlink()
 
 
 def claim(temporary: Path, target: Path) -> bool:

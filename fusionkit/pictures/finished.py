@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError
+from fusionkit.pictures import deep_zoom
 from fusionkit.pictures.inputs import fingerprints
 from fusionkit.pictures.metadata import read_metadata
 from fusionkit.pictures.names import numbered
 from fusionkit.pictures.opening import PictureError, opened
 from fusionkit.pictures.picture import open_picture
+from fusionkit.pictures.tiff import tiles_are_whole
 
 if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
@@ -47,9 +49,22 @@ def check_whole(path: Path, *, ours: bool = False) -> tuple[int, int]:
     """
     from fusionkit.pictures.pillow import breaks_off
 
+    if path.suffix.lower() == deep_zoom.SUFFIX:
+        check_whole(deep_zoom.copy_of(path), ours=ours)
+        told = deep_zoom.size_of(path)
+        if detail := "its size can't be read" if told is None else deep_zoom.missing(path, told):
+            raise PictureError(path, f"can't be read: {detail}", detail)
+        assert told is not None
+        return told
+    with opened(path) as image:
+        kind, size = image.format or "", image.size
+    if kind == "TIFF" and ours:
+        # It may be larger than the memory.
+        if detail := tiles_are_whole(path):
+            raise PictureError(path, f"can't be read: {detail}", detail)
+        return size
     size = open_picture(path).size
     with opened(path) as image:
-        kind = image.format or ""
         if kind == "PNG" or ours:
             with path.open("rb") as file:
                 if breaks_off(file, kind):

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from zlib import Z_RLE
 
 from fusionkit.errors import FusionError, RecipeError
-from fusionkit.pictures import parameters
+from fusionkit.pictures import deep_zoom, parameters
 from fusionkit.pictures.files import existing, folder_problem, write_file
 from fusionkit.pictures.files import in_bytes as in_bytes
+from fusionkit.pictures.folders import write_with_folder
 from fusionkit.pictures.metadata import IMAGE_DESCRIPTION, KEY
 from fusionkit.pictures.metadata import metadata_of as metadata_of
 from fusionkit.pictures.metadata import read_metadata as read_metadata
@@ -22,13 +23,22 @@ from fusionkit.pictures.metadata import versions as versions
 from fusionkit.pictures.names import free_path as free_path
 from fusionkit.pictures.names import leads_nowhere, name_problem
 from fusionkit.pictures.names import output_path as output_path
+from fusionkit.pictures.tiff import write_tiff
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from fusionkit.recipe.recipe import Recipe
 
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    deep_zoom.SUFFIX: "deep zoom",
+}
 _XMP_OF_PNG = "XML:com.adobe.xmp"
 _LARGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
 # Of EXIF, beside its own headers; and what a picture says beside its recipe, roughly.
@@ -50,7 +60,8 @@ def output_problems(paths: Iterable[Path], size: tuple[int, int]) -> list[str]:
         if not kind:
             problems.append(_no_format(path))
         elif side > _LARGEST_SIDE.get(kind, side):
-            problems.append(f"output '{path}': {kind} holds at most {_LARGEST_SIDE[kind]} pixels a side, not {side}")
+            most = f"{kind} holds at most {_LARGEST_SIDE[kind]} pixels a side"
+            problems.append(f"output '{path}': {most}, not {side}; use .tif or .dzi")
         elif path.is_dir():
             problems.append(f"output '{path}' is a folder; give a file's name")
         folder = path.parent if leads_nowhere(path.parent) else existing(path.parent)
@@ -74,7 +85,7 @@ def save_image(
 
     Args:
         image: The picture.
-        path: The file; its folder is made. PNG, JPEG or WebP by its name.
+        path: The file; its folder is made. PNG, JPEG, WebP, TIFF, or deep zoom with its folder of tiles, by its name.
         metadata: As from `metadata_of`.
         overwrite: Replace an existing file; otherwise a number is added to the new one's name.
         once: As for `files.write_file`.
@@ -91,8 +102,24 @@ def save_image(
         raise RecipeError([_no_format(path)])
     kind, text = _FORMATS[path.suffix.lower()], json.dumps(_ours(metadata), ensure_ascii=True)
     others = str(metadata.get(parameters.KEY, ""))
+    if kind == "deep zoom":
+        return _write_deep_zoom(image, path, metadata, overwrite=overwrite)
     return write_file(
         path, lambda file: _write(image, file, kind, text, others), replace=overwrite, once=once, before=before
+    )
+
+
+def _write_deep_zoom(image: Image, path: Path, metadata: Mapping[str, Any], *, overwrite: bool) -> Path:
+    def copy(small: Image, to: Path) -> None:
+        small.info.update(image.info)
+        save_image(small, to, metadata)
+
+    return write_with_folder(
+        path,
+        deep_zoom.described(image.size),
+        lambda folder: deep_zoom.write_tiles(image, folder, copy),
+        beside=deep_zoom.files_of,
+        replace=overwrite,
     )
 
 
@@ -117,10 +144,13 @@ def save_or_keep(
     try:
         return save_image(image, path, metadata, overwrite=overwrite, before=before)
     except FusionError as error:
-        # PNG holds any size and any recipe.
+        from fusionkit.pictures.on_disk import PictureOnDisk
+
+        # PNG holds any size and any recipe, but needs all of the picture in memory.
+        name = f"fusionkit-kept.{'tif' if isinstance(image, PictureOnDisk) else 'png'}"
         for folder in dict.fromkeys((path.parent, Path(), Path(tempfile.gettempdir()))):
             try:
-                kept = save_image(image, folder / "fusionkit-kept.png", metadata)
+                kept = save_image(image, folder / name, metadata)
             except FusionError:
                 continue
             raise FusionError(f"{error}; the picture is kept as '{kept}'") from error
@@ -144,6 +174,9 @@ def _write(image: Image, file: BinaryIO, kind: str, text: str, others: str) -> N
         # alone takes a quarter of the time of Pillow's default, for files of equal size. docs/performance.md has more.
         told = {"exif": exif} if (exif := image.info.get("exif")) else {}
         image.save(file, kind, pnginfo=info, compress_type=Z_RLE, **told)
+        return
+    if kind == "TIFF":
+        write_tiff(image, file, text)
         return
     if problem := _too_much_said(kind, len(text)):
         raise ValueError(problem)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fusionkit.errors import RecipeError
 from fusionkit.foreign import version_of
 from fusionkit.pictures import parameters
+from fusionkit.pictures.deep_zoom import copy_of
 from fusionkit.pictures.opening import PictureError, opened
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def text_in(path: Path) -> str | None:
     Raises:
         PictureError: It is no picture.
     """
-    with opened(path) as image:
+    with opened(copy_of(path)) as image:
         text = image.info.get(KEY)
         if text is None and image.format != "PNG":  # of a PNG, Pillow would decode the pixels to look behind them
             text = image.getexif().get(IMAGE_DESCRIPTION)

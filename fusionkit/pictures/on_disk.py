@@ -101,10 +101,12 @@ class PictureOnDisk(Image.Image):
         return super().load()
 
     def crop(self, box: tuple[float, float, float, float] | None = None) -> Image.Image:
-        """A part of it, in memory; what lies outside is black."""
+        """A part of it, in memory, or in the same file where it begins with it; what lies outside is black."""
         if self._loaded or box is None:
             return super().crop(box)
         left, top, right, bottom = (round(each) for each in box)
+        if left == top == 0 and 0 < right <= self.width and 0 < bottom <= self.height:
+            return self.cut((right, bottom))
         inside = max(0, left), max(0, top), min(self.width, right), min(self.height, bottom)
         part = Image.new("RGB", (max(0, right - left), max(0, bottom - top)))
         if inside[0] < inside[2] and inside[1] < inside[3]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fusionkit.recipe import limits
 
 # Line breaks and tabs are text; the rest moves cursors, ends strings, or hides what is written.
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".dzi")
 """How the names of pictures end that are written, and that carry their recipe."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
