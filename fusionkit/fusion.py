@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import Unpack
 
+    from fusionkit.distributed.pool import Pool
     from fusionkit.loop.model import Model, ModelInfo
     from fusionkit.loop.stage import Stage, Step
     from fusionkit.runs.live import LivePreview
@@ -141,6 +142,12 @@ class Fusion:
         from fusionkit.models.inspect import info_of_pipeline
         from fusionkit.models.load import wrap_pipelines
 
+        if shared := [name for name in ("pool", "devices") if options.pop(name, None) is not None]:  # type: ignore[misc]
+            raise RecipeError(
+                f"{name}: a pipeline is on one device and can't be sent to others; name the model, and give it to "
+                f"Fusion.from_pretrained or from_recipe"
+                for name in shared
+            )
         if not pipes:
             raise RecipeError(["from_pipes needs a pipeline"])
         recipe = make_recipe(plugins=list(plugins), **options)
@@ -157,20 +164,25 @@ class Fusion:
     @classmethod
     @takes(RecipeFields)
     def from_recipe(
-        cls, recipe: Recipe | str | Path, *, download: bool = False, **changes: Unpack[RecipeFields]
+        cls,
+        recipe: Recipe | str | Path,
+        *,
+        download: bool = False,
+        pool: Pool | None = None,
+        **changes: Unpack[RecipeFields],
     ) -> Fusion:
         """A recipe: an object, a file, the name of a bundled one, or a picture that carries one.
 
         Args:
             recipe: The recipe; of a file with several prompts, the first counts.
             download: Whether the hub may be asked for what a picture names. For any other recipe it may.
+            pool: Workers that predict the views; by default those of the recipe's `devices`, if it has any.
             changes: Fields to change, by their Python names.
 
         Raises:
             RecipeError: The recipe has errors; all of them.
             ModelError: Its model can't be found or is of no known kind.
         """
-        from fusionkit.models.load import load_models
         from fusionkit.pictures.carried import carried, read_recipe
         from fusionkit.runs.checks import inspected
 
@@ -185,7 +197,7 @@ class Fusion:
                     ["a recipe needs a model: a hub id, a folder, a .safetensors file, or an embedded name"]
                 )
             infos = {name: inspected(spec) for name, spec in recipe.specs.items()}
-        fusion = cls(infos, lambda r: load_models(r, infos), recipe)
+        fusion = cls(infos, lambda r: _loaded(r, infos, pool), recipe)
         if careful:
             fusion._care = lambda: carried(how)
         return fusion
@@ -371,6 +383,8 @@ class Fusion:
         warn_of(plan.notes)
         begin = find_checkpoint(Path(checkpoint), plan.recipe) if resume and checkpoint is not None else None
         models = self.models_for(plan.recipe)
+        for each in models.values():
+            each.most_views = plan.largest_group
         with self._care(), attempted(plan, models, path=checkpoint, every=checkpoint_every, begin=begin) as attempt:
             with watched.shown(plan.forward_passes, attempt.meter.spent().forward_passes):
                 latents = execute(plan, next(iter(models.values())), models, attempt.begun, attempt.step_ended)
@@ -400,3 +414,15 @@ class Fusion:
     def _device(self) -> Any:
         """Where the models are; None before they are loaded."""
         return next(iter(self._models.values())).device if self._models else None
+
+
+def _loaded(recipe: Recipe, infos: Mapping[str, ModelInfo], pool: Pool | None) -> Mapping[str, Model]:
+    """The models of a recipe: on its device, on each of its devices, or on a pool's workers."""
+    from fusionkit.models.load import load_models
+
+    if pool is None and not recipe.devices:
+        return load_models(recipe, infos)
+    from fusionkit.distributed.distribute import distribute
+    from fusionkit.distributed.pool import Threads
+
+    return distribute(pool or Threads(recipe.devices or ()), recipe, infos)

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from fusionkit.errors import did_you_mean
 from fusionkit.loop.model import LayerPatch, ModelInfo
 from fusionkit.loop.stage import Stage, Step
+from fusionkit.loop.view_memory import ViewMemory as ViewMemory
 from fusionkit.recipe import Number, finite
 
 if TYPE_CHECKING:
@@ -122,6 +123,14 @@ def problems(stage: Stage, patterns: Sequence[str], levels: int = 0) -> Iterator
         yield f"levels: {levels} factors for the {deepest} levels of the denoiser"
 
 
+class PassMemory(dict[str, Any]):
+    """What patches on several layers tell each other within one forward pass, by name; it is worth nothing after it."""
+
+    def __reduce__(self) -> tuple[type[PassMemory], tuple[()]]:
+        """Empty, wherever it goes."""
+        return PassMemory, ()
+
+
 class FeatureSize:
     """Around a layer that is given features (B, C, h, w): notes their height and width, for layers within it.
 
@@ -134,3 +143,7 @@ class FeatureSize:
         """As `LayerPatch.around`."""
         self.size = (hidden.shape[-2], hidden.shape[-1])
         return forward(hidden, *args, **kwargs)
+
+    def __reduce__(self) -> tuple[type[FeatureSize], tuple[()]]:
+        """Without what was noted, which is of one forward pass."""
+        return FeatureSize, ()

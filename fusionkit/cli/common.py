@@ -43,6 +43,11 @@ def recipe_options(command: F) -> F:
     """The options of every command that reads a recipe."""
     for decorate in (
         click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ..."),
+        click.option(
+            "--devices",
+            metavar="NAMES",
+            help="In its place, several that draw one picture together: cuda:0,cuda:1.",
+        ),
         click.option("--download", is_flag=True, help="Fetch the models that a picture names whose recipe is used."),
         click.option("--seed", type=Seed(), metavar="N", help="Another seed than the recipe's."),
         click.option("--size", metavar="WxH", help="Another size, in pixels, such as 1024x128."),

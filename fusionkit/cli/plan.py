@@ -110,8 +110,7 @@ def covered(plan: RunPlan, stage: Stage) -> tuple[int, int]:
 
 def memory(plan: RunPlan) -> str:
     """A rough estimate of what a run needs, where it computes."""
-    from fusionkit.models.devices import pick_device
-    from fusionkit.models.memory import machine_memory
+    from fusionkit.models.memory import room_for
     from fusionkit.pictures.image import in_bytes
     from fusionkit.runs.shown import needs_of
 
@@ -122,7 +121,7 @@ def memory(plan: RunPlan) -> str:
         "a forward pass": needs.forward,
         "decoding": needs.decode,
     }
-    room = machine_memory(pick_device(plan.recipe.device))
+    room = room_for(plan.recipe)
     least = f"; more than the {in_bytes(room)} that are here" if needs.total > room else ""
     parted = ", ".join(f"{name} {in_bytes(size)}" for name, size in parts.items())
     return f"about {in_bytes(needs.total)} ({parted}){least}"

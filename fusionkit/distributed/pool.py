@@ -22,9 +22,11 @@ class Pool(Protocol):
 
     Attributes:
         size: How many workers there are meant to be.
+        device: Where the canvas is while workers predict, as a recipe names devices.
     """
 
     size: int
+    device: str
 
     def share(self, value: Any) -> Shared:
         """Give a value to all workers, once."""
@@ -54,7 +56,7 @@ class Threads:
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
-        self.size = len(devices)
+        self.size, self.device = len(devices), devices[0]
         self._free: SimpleQueue[Worker] = SimpleQueue()
         for number, device in enumerate(devices):
             self._free.put(Worker(device, f"{device} ({number})"))

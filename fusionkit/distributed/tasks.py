@@ -5,14 +5,37 @@ So a task may be done twice, or by another worker than the one it was first give
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from fusionkit.distributed.values import Answer as Answer
+from fusionkit.distributed.values import Group, Loaded, RemoteLayers
 from fusionkit.distributed.values import Shared as Shared
 from fusionkit.distributed.values import Weights as Weights
+from fusionkit.distributed.worker import LOADING, Worker
 from fusionkit.distributed.worker import Task as Task
-from fusionkit.distributed.worker import Worker
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionkit.distributed.carried import Carried
+    from fusionkit.loop.model import NetInfo
+    from fusionkit.loop.stage import Patches, Stage, Step
+    from fusionkit.models.adapters.batches import Wanted
+    from fusionkit.models.noising import Bridge
+
+
+@dataclass(frozen=True)
+class Meet:
+    """Ask a worker for the type of the device that `auto` and its own name are, such as "cuda"."""
+
+    def __call__(self, worker: Worker) -> Answer:
+        """Nothing is loaded."""
+        from fusionkit.models.devices import pick_device
+
+        return Answer(pick_device(worker.device).type)
 
 
 @dataclass(frozen=True)
@@ -22,21 +45,234 @@ class Load:
     weights: Shared
 
     def __call__(self, worker: Worker) -> Answer:
-        """Load them; the answer is what they are, by name: fingerprint, type, and what was found out of them."""
-        models = worker.models(self.weights)
-        return Answer({name: model.fingerprint for name, model in models.items()})
+        """Load them; the answer is what each of them is, by name (`Loaded`)."""
+        import torch
+
+        from fusionkit.loop.finite import type_name
+
+        models: dict[str, Any] = dict(worker.models(self.weights))
+        device = next(iter(models.values())).device
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+        return Answer({name: Loaded(each.fingerprint, type_name(each.dtype), free) for name, each in models.items()})
 
 
 @dataclass(frozen=True)
 class Call:
-    """One method of one model, on one worker: `encode`, `decode`."""
+    """One method, or attribute, of one model, on one worker: `encode`, `decode`.
+
+    Args:
+        weights: The models.
+        name: Which of them.
+        method: The method.
+        arguments: What it is given; tensors are on the CPU.
+        vae_tiling: Whether its autoencoder works in tiles meanwhile.
+    """
 
     weights: Shared
     name: str
     method: str
-    arguments: tuple[Any, ...] = field(repr=False)
+    arguments: tuple[Any, ...] = field(default=(), repr=False)
+    vae_tiling: bool = False
 
     def __call__(self, worker: Worker) -> Answer:
         """Call it."""
-        value = getattr(worker.models(self.weights)[self.name], self.method)(*self.arguments)
+        model = worker.models(self.weights)[self.name]
+        model.vae_tiling = self.vae_tiling
+        value = getattr(model, self.method)
+        value = value(*self.arguments) if callable(value) else value
         return Answer(value.cpu() if hasattr(value, "cpu") else value)
+
+
+@dataclass(frozen=True)
+class LoadNet:
+    """Load a ControlNet for a model, so that what is wrong with it is told where it is asked for."""
+
+    weights: Shared
+    name: str
+    info: NetInfo
+
+    def __call__(self, worker: Worker) -> Answer:
+        """Load it; the answer is nothing."""
+        with LOADING:
+            worker.models(self.weights)[self.name].controlnet(self.info)
+        return Answer(None)
+
+
+@dataclass(frozen=True)
+class SeePictures:
+    """Make of pictures what a model's denoiser looks at."""
+
+    weights: Shared
+    name: str
+    adapter: Any
+    encoder: Any
+    pictures: tuple[Any, ...] = field(repr=False)
+
+    def __call__(self, worker: Worker) -> Answer:
+        """The layers' names, in place of which workers have their own, and the tokens."""
+        with LOADING:
+            prompt = worker.models(self.weights)[self.name].image_prompt(self.adapter, self.encoder, self.pictures)
+        return Answer((RemoteLayers(self.name, self.adapter, list(prompt.layers)), prompt.tokens.cpu()))
+
+
+@dataclass(frozen=True)
+class Predict:
+    """One batch of views through one model: the batch that one process would have made, so that the bits are equal.
+
+    Args:
+        weights: The models.
+        stage: The stage (`StageOf`).
+        group: What its batches have in common (`Group`).
+        name: Which model predicts.
+        at: The step.
+        part: The views, with latents as the main model gets them, on the CPU.
+        place: Where in the group they are.
+        wanted: What is wanted of them.
+        bridge: From the main model's latents to this one's.
+        maps: What was heard of these views before, for each that listens.
+        memories: What patches on layers keep of them.
+    """
+
+    weights: Shared
+    stage: Shared
+    group: Shared
+    name: str
+    at: Step
+    part: Patches = field(repr=False)
+    place: slice
+    wanted: Wanted
+    bridge: Bridge
+    maps: Sequence[Any] = field(default=(), repr=False)
+    memories: Sequence[Any] = field(default=(), repr=False)
+
+    def __call__(self, worker: Worker) -> Answer:
+        """Predict."""
+        from fusionkit.distributed.arrived import controls_of, pictures_of, stage_of
+        from fusionkit.loop.finite import place
+        from fusionkit.models.adapters.looking import cut
+
+        models: dict[str, Any] = dict(worker.models(self.weights))
+        model, stage = models[self.name], stage_of(worker, self.weights, self.stage)
+        group: Group = worker.fetch(self.group)
+        pairs = worker.keep(
+            "pairs", (self.group.key, self.name), lambda: model.pairs(group.texts, group.halves.both), most=2
+        )
+        part = replace(
+            self.part,
+            latents=self.part.latents.to(model.device),
+            controls=controls_of(worker, models, group),
+            image_prompts=pictures_of(worker, models, group),
+        )
+        bridge = replace(self.bridge, timestep=self.bridge.timestep.to(model.device))
+        passes, seconds = model.forward_passes, model.forward_seconds
+        # Copies, since a task may be done twice.
+        maps = [each.of(range(each.views)) for each in self.maps]
+        with _patched(worker, stage, models, self.name, group, self) as memories, _heard(model, group, maps):
+            found = model.batch(stage, part, pairs[self.place], self.wanted, bridge, cut(stage, part))
+            stage.facts.wait(place(stage, self.at))
+        return Answer(
+            tuple(each.cpu() for each in found),
+            model.forward_passes - passes,
+            model.forward_seconds - seconds,
+            maps,
+            [each.of(self.wanted.numbers) for each in memories],
+        )
+
+
+@dataclass(frozen=True)
+class Differentiate:
+    """The gradient of a loss of one view's guided prediction by the view's latents.
+
+    Args:
+        weights: The models.
+        stage: The stage.
+        group: What is to be on the layers, and what steers.
+        name: Which model predicts.
+        at: The step.
+        view: The view, with latents and prompt, (1, C, h, w) on the CPU.
+        number: Its number in the group that was asked for.
+        loss: The loss, and the stage's scheduler as it stands.
+        memories: What patches on layers keep of the view.
+    """
+
+    weights: Shared
+    stage: Shared
+    group: Shared
+    name: str
+    at: Step
+    view: Patches = field(repr=False)
+    number: int
+    loss: Carried
+    memories: Sequence[Any] = field(default=(), repr=False)
+
+    def __call__(self, worker: Worker) -> Answer:
+        """Differentiate; what is loaded or made meanwhile is no tensor of inference mode."""
+        import torch
+
+        from fusionkit.distributed.arrived import controls_of, pictures_of, stage_of
+        from fusionkit.distributed.carried import unpacked
+        from fusionkit.loop.finite import place
+
+        models: dict[str, Any] = dict(worker.models(self.weights))
+        model, known = models[self.name], stage_of(worker, self.weights, self.stage)
+        group: Group = worker.fetch(self.group)
+        with torch.inference_mode(False):
+            scheduler = unpacked(self.loss, known, models, model.device)[1]
+            stage = stage_of(worker, self.weights, self.stage, scheduler)
+            loss = unpacked(self.loss, stage, models, model.device)[0]
+            view = replace(
+                self.view,
+                latents=self.view.latents.to(model.device, copy=True),
+                controls=controls_of(worker, models, group),
+                image_prompts=pictures_of(worker, models, group),
+            )
+
+        def of_one(_: int, latents: Tensor, prediction: Tensor) -> Tensor:
+            answer: Tensor = loss(self.number, latents, prediction)
+            return answer
+
+        passes, seconds = model.forward_passes, model.forward_seconds
+        with _patched(worker, stage, models, self.name, group, self) as memories:
+            found = model.gradients(stage, self.at, view, of_one)
+            stage.facts.wait(place(stage, self.at))
+        return Answer(
+            found.cpu(),
+            model.forward_passes - passes,
+            model.forward_seconds - seconds,
+            memories=[each.of([self.number]) for each in memories],
+        )
+
+
+@contextmanager
+def _heard(model: Any, group: Group, maps: Sequence[Any]) -> Iterator[None]:
+    """While what the group listens to is added to maps."""
+    from fusionkit.models.attention import heard
+
+    with ExitStack() as stack:
+        for each, own in zip(group.listens, maps, strict=True):
+            stack.enter_context(heard(model, own, each.layers, each.over))
+        yield
+
+
+@contextmanager
+def _patched(
+    worker: Worker, stage: Stage, models: dict[str, Any], name: str, group: Group, task: Predict | Differentiate
+) -> Iterator[list[Any]]:
+    """While copies of what plugins have put on the layers are there, with the memories that they have."""
+    if group.put is None:
+        yield []
+        return
+    from fusionkit.distributed.carried import carried, check_unchanged, unpacked
+    from fusionkit.loop.view_memory import ViewMemory
+
+    memories = [ViewMemory() for _ in task.memories]
+    for memory, kept in zip(memories, task.memories, strict=True):
+        memory.replace([], kept)
+    put = unpacked(group.put, stage, models, models[name].device, memories)
+    # Asked of the first batch of a stage: it takes as long as sending the patches does.
+    first: list[Any] = []
+    worker.keep("checked", (task.stage.key, name, group.whose), lambda: first.append(carried(put, models)))
+    with models[name].with_patches(put):
+        yield memories
+    if first:
+        check_unchanged(first[0], put, models, group.whose)

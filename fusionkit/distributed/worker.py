@@ -44,7 +44,6 @@ class Worker:
         self.device = device
         self.name = name or f"{platform.node()}:{os.getpid()}"
         self._get = get or (lambda ref: ref)
-        self._shared: dict[str, Any] = {}
         self._kept: dict[str, dict[Hashable, Any]] = {}
 
     def do(self, task: Task) -> Answer:
@@ -62,9 +61,7 @@ class Worker:
 
     def fetch(self, shared: Shared) -> Any:
         """A shared value; fetched when it is first met."""
-        if shared.key not in self._shared:
-            keep(self._shared, shared.key, self._get(shared.ref), KEPT)
-        return self._shared[shared.key]
+        return self.keep("shared", shared.key, lambda: self._get(shared.ref))
 
     def keep(self, kind: str, key: Hashable, make: Callable[[], Kept], most: int = KEPT) -> Kept:
         """What a task needs and the next one may need again, made when it is first asked for.
@@ -80,7 +77,8 @@ class Worker:
             while len(kept) >= most:
                 kept.pop(next(iter(kept)))
             kept[key] = make()
-        made: Kept = kept[key]
+        made: Kept = kept.pop(key)
+        kept[key] = made  # the last one that was asked for is the last one to go
         return made
 
     def models(self, weights: Shared) -> Mapping[str, Model]:
@@ -95,10 +93,3 @@ class Worker:
         weights = self.fetch(shared)
         with LOADING, torch.inference_mode(False):
             return load_models(weights.recipe.model_copy(update={"device": self.device}), weights.infos)
-
-
-def keep(kept: dict[str, Any], key: str, value: Any, most: int) -> None:
-    """Put a value among those that are kept, and let the oldest go beyond so many."""
-    kept[key] = value
-    while len(kept) > most:
-        kept.pop(next(iter(kept)))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fusionkit.loop.room import IN_MEMORY, Room
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit.loop.stage import ImagePrompt, Patches, Stage, Step
+    from fusionkit.loop.view_maps import ViewMaps
     from fusionkit.loop.views import Wrap
 
 
@@ -166,6 +167,7 @@ class Model(Protocol):
         batch_size: Views in one forward pass where the recipe does not say; None chooses.
         batches: What was chosen, by the views' (height, width) in latent pixels; it stays, and may be set beforehand.
         vae_tiling: Whether the VAE decodes and encodes in tiles.
+        most_views: The views of the run's largest group, where it is known, for models that choose by it; else 0.
     """
 
     info: ModelInfo
@@ -175,6 +177,7 @@ class Model(Protocol):
     batch_size: int | None
     batches: dict[tuple[int, int], int]
     vae_tiling: bool
+    most_views: int
 
     @property
     def fingerprint(self) -> str:
@@ -258,6 +261,39 @@ class Model(Protocol):
 
     def text_tokens(self, prompt: str) -> Sequence[TextToken]:
         """A prompt's tokens, in its order, those of its frame, of a template and of what is cut off left out."""
+
+    def capture(
+        self,
+        views: int,
+        view_size: tuple[int, int],
+        levels: Sequence[int],
+        asked: Callable[[], Sequence[int]] | None = None,
+        layers: Collection[int] | None = None,
+        over: Literal["text", "all"] | None = None,
+    ) -> AbstractContextManager[ViewMaps]:
+        """Read how the conditional half's image looks at its text while a group of views is predicted.
+
+        The layers are only listened to: their processors, LoRAs and adapters stay in place, the output is the same to
+        the last bit, and nothing is left on the model afterwards. A compiled denoiser runs uncompiled meanwhile.
+
+        Args:
+            views: P, how many views it is about to predict.
+            view_size: (height, width) of each view, in latent pixels.
+            levels: Divisors of the view's size at which attention is read, such as 4 for the layers at latent/4; for a
+                transformer its patch.
+            asked: Asked while the views are predicted: the numbers of those that are, where some may be left out.
+            layers: Which layers count, from 0 in the denoiser's order; None is the family's choice, mostly all.
+            over: What a pixel's attention adds up to 1 over, in layers that look at text and image at once: "text"
+                alone, which makes it cross-attention, or "all", where a pixel that looks at the image looks less at
+                the text. None is the family's choice.
+        """
+
+    def embedded(self, prompt: str) -> Tensor:
+        """A prompt as the denoiser's image looks at it, (1, L, D): a row for each of its text tokens."""
+
+    @property
+    def blank(self) -> str:
+        """A token that says nothing, as a prompt has it."""
 
     def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the model's type and on its device; loaded once."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fusionkit.loop.view_maps import ViewMaps
 from fusionkit.models.listening import Listener
-from fusionkit.models.view_maps import ViewMaps, map_size
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import Model
@@ -26,31 +26,20 @@ def capture(
     layers: Collection[int] | None = None,
     over: Over | None = None,
 ) -> Iterator[ViewMaps]:
-    """Read how the conditional half's image looks at its text while a group of views is predicted.
+    """Read how the image looks at its text while a model predicts a group of views: `Model.capture`, as a function."""
+    with model.capture(views, view_size, levels, asked, layers, over) as maps:
+        yield maps
 
-    The layers are only listened to: their processors, LoRAs and adapters stay in place, the output is the same to the
-    last bit, and nothing is left on the model afterwards. A compiled denoiser runs uncompiled meanwhile.
 
-    Args:
-        model: The adapter of a diffusers pipeline that predicts.
-        views: P, how many views it is about to predict.
-        view_size: (height, width) of each view, in latent pixels.
-        levels: Divisors of the view's size at which attention is read, such as 4 for the layers at latent/4; for a
-            transformer its patch.
-        asked: Asked while the denoiser works: the numbers of the views that are predicted, where some may be left out.
-        layers: Which layers count, from 0 in the denoiser's order; None is the family's choice, which is mostly all.
-        over: What a pixel's attention adds up to 1 over, in layers that look at text and image at once: "text" alone,
-            which makes it cross-attention, or "all", where a pixel that looks at the image looks less at the text. None
-            is the family's choice.
-    """
-    adapter: Any = model
+@contextmanager
+def heard(adapter: Any, maps: ViewMaps, layers: Collection[int] | None, over: Over | None) -> Iterator[None]:
+    """While an adapter of a diffusers pipeline predicts, its denoiser's attention is added to maps; as `capture`."""
     denoiser = getattr(adapter.denoiser, "_orig_mod", adapter.denoiser)
-    maps = ViewMaps(views, {level: map_size(view_size, level) for level in levels}, asked)
     family = adapter.family
     chosen = family.attentive_layers if layers is None else frozenset(layers)
     listener = Listener(adapter, denoiser, maps, chosen, over or family.attention_over)
     with uncompiled(adapter.denoiser), listener:
-        yield maps
+        yield
 
 
 def uncompiled(denoiser: Any) -> Any:

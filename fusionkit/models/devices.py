@@ -12,6 +12,8 @@ from fusionkit.errors import RecipeError
 if TYPE_CHECKING:
     import torch
 
+    from fusionkit.recipe.recipe import Recipe
+
 
 def pick_device(asked: str) -> torch.device:
     """The device of that name; `auto` is the first of cuda, xpu, mps and the CPU that is there.
@@ -30,6 +32,11 @@ def pick_device(asked: str) -> torch.device:
     if asked not in there and f"{asked}:0" not in there:
         raise RecipeError([f"device '{asked}' is not there; this machine has: {', '.join(there)}"])
     return torch.device(asked)
+
+
+def devices_of(recipe: Recipe) -> list[str]:
+    """Where a recipe computes, as it names devices; the canvas is on the first."""
+    return list(recipe.devices) if recipe.devices else [recipe.device]
 
 
 def pick_dtype(asked: str, device: torch.device, half: str = "float16") -> torch.dtype:

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
+    from fusionkit.loop.view_maps import ViewMaps
     from fusionkit.models.families.base import Over
-    from fusionkit.models.view_maps import ViewMaps
 
 
 class Listener(TorchFunctionMode):

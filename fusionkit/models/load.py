@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import RecipeError
 from fusionkit.loop.model import Model, ModelInfo
-from fusionkit.models.devices import pick_device, pick_dtype
+from fusionkit.models.devices import devices_of, pick_device, pick_dtype
 from fusionkit.models.families import FAMILIES
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.lora.loras import add_loras, check_loras
@@ -38,7 +38,7 @@ def load_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> dict[str, Mod
         raise RecipeError(problems)
     import torch
 
-    device = pick_device(recipe.device)
+    device = pick_device(devices_of(recipe)[0])
     pipes: dict[str, Any] = {}
     main = None
     for name, spec in recipe.specs.items():
@@ -119,11 +119,13 @@ def check_machine(recipe: Recipe, infos: Mapping[str, ModelInfo] | None = None, 
         for name, spec in recipe.specs.items()
         for line in check_loras(spec, (infos or {}).get(name), download=download)
     ]
-    try:
-        device = pick_device(recipe.device)
-    except RecipeError as error:
-        return [*error.problems, *problems]
-    if recipe.offload != "none" and device.type == "cpu":
+    devices = []
+    for name in dict.fromkeys(devices_of(recipe)):
+        try:
+            devices.append(pick_device(name))
+        except RecipeError as error:
+            problems = [*error.problems, *problems]
+    if recipe.offload != "none" and any(device.type == "cpu" for device in devices):
         problems.append(f"offload '{recipe.offload}' moves weights to a GPU when they are needed; there is none in use")
     return problems
 
@@ -142,7 +144,7 @@ def ready_device(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> torch.device
     """
     if problems := check_machine(recipe, infos):
         raise RecipeError(problems)
-    return pick_device(recipe.device)
+    return pick_device(devices_of(recipe)[0])
 
 
 def _adapter(pipe: Any, info: ModelInfo, **options: Any) -> Model:

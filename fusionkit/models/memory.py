@@ -71,9 +71,9 @@ def estimate_memory(
     estimate is 0 to 20% above the tensors alive at the peak. Not counted: torch itself (about 0.3 GB, more with CUDA),
     buffers of convolution libraries, and what plugins keep.
     """
-    from fusionkit.models.devices import pick_device, pick_dtype
+    from fusionkit.models.devices import devices_of, pick_device, pick_dtype
 
-    device = pick_device(recipe.device)
+    device = pick_device(devices_of(recipe)[0])
     itemsize = pick_dtype(recipe.dtype, device, _family(info).half).itemsize
     window = recipe.window or info.window
     view = window[1] // info.factor, window[0] // info.factor
@@ -132,6 +132,17 @@ def machine_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().total)
 
 
+def room_for(recipe: Recipe) -> int:
+    """Bytes of memory that a recipe's model has where it computes: the least, where it is on several devices.
+
+    Those that are on one device share its memory.
+    """
+    from fusionkit.models.devices import devices_of, pick_device
+
+    devices = [pick_device(name) for name in devices_of(recipe)]
+    return min(machine_memory(device) // devices.count(device) for device in devices)
+
+
 def memory_problems(
     info: ModelInfo,
     recipe: Recipe,
@@ -151,10 +162,9 @@ def memory_problems(
         canvas_only: Compare the canvas alone, which no option makes smaller, in place of everything.
         most: The number of views in the largest group, where it is known.
     """
-    from fusionkit.models.devices import pick_device
     from fusionkit.pictures.image import in_bytes
 
-    needs, room = estimate_memory(info, recipe, stages, beside, most), machine_memory(pick_device(recipe.device))
+    needs, room = estimate_memory(info, recipe, stages, beside, most), room_for(recipe)
     needed = needs.canvas if canvas_only else needs.total
     if needed <= room * (1 if canvas_only else _DOUBT):
         return []

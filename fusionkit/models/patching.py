@@ -22,7 +22,9 @@ Conv2d = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
-class _Put:
+class Put:
+    """Patches on layers, by the layers' names, and whose they are."""
+
     by: str
     patches: Mapping[str, LayerPatch]
 
@@ -35,18 +37,38 @@ class Patches:
     """
 
     def __init__(self) -> None:
-        self._put: list[_Put] = []
+        self._put: list[Put] = []
+
+    @property
+    def all(self) -> list[Put]:
+        """What is to be on the layers now."""
+        return self._put
 
     @contextmanager
-    def put(self, denoiser: Any, what: str, patches: Mapping[str, LayerPatch], by: str) -> Iterator[None]:
-        """As `Model.patched` of a model that errors call `what`."""
-        known = dict(plain(denoiser).named_modules())
-        if unknown := next((name for name in patches if name not in known or not name), None):
+    def put(
+        self, known: Sequence[str], what: str, patches: Mapping[str, LayerPatch], by: str, *, cached: bool = False
+    ) -> Iterator[None]:
+        """As `Model.patched` of a model that errors call `what`.
+
+        Args:
+            known: The names of the denoiser's layers.
+            what: What errors call the model.
+            patches: By the layers' names.
+            by: Whose they are.
+            cached: Whether a step cache is on the denoiser.
+        """
+        there = set(known) if patches else set()
+        if unknown := next((name for name in patches if name not in there), None):
             raise ModelError(f"{by}: the denoiser of {what} has no layer '{unknown}'{did_you_mean(unknown, known)}")
-        if patches and getattr(denoiser, "is_cache_enabled", False):
+        if patches and cached:
             raise ModelError(f"{by}: a step cache leaves layers out, so that they can't be patched; leave out 'cache'")
-        before = self._put
-        self._put = [*(each for each in before if each.by != by), _Put(by, dict(patches))]
+        with self.instead([*(each for each in self._put if each.by != by), Put(by, dict(patches))]):
+            yield
+
+    @contextmanager
+    def instead(self, those: list[Put]) -> Iterator[None]:
+        """While only those are to be on the layers."""
+        before, self._put = self._put, those
         try:
             yield
         finally:
@@ -80,7 +102,12 @@ def plain(denoiser: Any) -> Any:
 
 def layers_like(denoiser: Any, pattern: str) -> list[str]:
     """The names of a denoiser's layers that are like a pattern such as `mid_block.*`, in its order."""
-    return [name for name, _ in plain(denoiser).named_modules() if name and fnmatchcase(name, pattern)]
+    return names_like([name for name, _ in plain(denoiser).named_modules() if name], pattern)
+
+
+def names_like(names: Sequence[str], pattern: str) -> list[str]:
+    """Those of some names that are like a pattern."""
+    return [name for name in names if fnmatchcase(name, pattern)]
 
 
 @contextmanager

@@ -47,8 +47,22 @@ def _problems(recipe: Recipe, infos: list[ModelInfo]) -> Iterator[str]:
         window = recipe.window or infos[0].window
         view = min(window[0], recipe.size[0]), min(window[1], recipe.size[1])
         yield from (f"model '{info.name}' {line}" for line in FAMILIES[info.kind].view_problems(info, view))
+    if recipe.devices:
+        yield from pool_problems(recipe)
+        if recipe.compile:
+            yield "compile: what it is switched on and off with is a process' and no thread's; leave it out, or 'devices'"
     if recipe.vae_tiling and infos and infos[0].vae in _WHOLE:
         yield f"vae-tiling: the {infos[0].vae} of model '{infos[0].name}' can't decode in tiles; leave it out"
+
+
+def pool_problems(recipe: Recipe) -> list[str]:
+    """One line for each option that can't be followed where several workers predict the views of a picture."""
+    if recipe.cache is None:
+        return []
+    return [
+        "cache: what it keeps of a view stays on the device that has predicted it, and the next step may be another "
+        "device's; leave it out, or draw the picture on one device"
+    ]
 
 
 def unused_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:

@@ -34,6 +34,8 @@ Change = tuple[str, Node]
 
 Reader = Callable[[Path], dict[str, Node]]
 """Reads the entries of a recipe's file."""
+ONE_OF = {"device": "devices", "devices": "device"}
+"""Keys of which a change takes the place of another key."""
 
 
 def bundled_recipes() -> dict[str, Path]:
@@ -159,6 +161,9 @@ def extended(
         if given in tree:
             for key in replaced:
                 base.pop(key, None)
+    for given, other in ONE_OF.items():
+        if given in tree:
+            base.pop(other, None)
     # A key of no value takes out what the extended recipe says, so that its default applies; as --set does.
     for key in [key for key, node in tree.items() if node.value is None and key in base]:
         del tree[key], base[key]
@@ -228,6 +233,7 @@ def set_option(tree: dict[str, Node], change: Change) -> None:
         tree.pop(first, None)
     elif not rest:
         tree[first] = value
+        tree.pop(ONE_OF.get(first, ""), None)
     elif first == "plugins":
         for part in reversed(rest[1:]):
             value = Node({part: value}, place, place)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = (
     *("model", "models", "base", "revision", "variant", "loras", "dtype"),
-    *("device", "offload", "cache", "compile", "channels_last"),
+    *("device", "devices", "offload", "cache", "compile", "channels_last"),
 )
 """What the weights are loaded with: a later call can't change it."""
 ADAPTER = ("clip_skip",)
@@ -75,6 +75,7 @@ class ModelFields(PipeFields, total=False):
     loras: Sequence[Lora | Mapping[str, Any]]
     dtype: Literal["auto", "float32", "float16", "bfloat16"]
     device: str
+    devices: Sequence[str] | str | None
     offload: Literal["none", "model", "group", "sequential"]
     cache: Cache | Mapping[str, float] | None
     compile: bool

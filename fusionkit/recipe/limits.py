@@ -56,6 +56,9 @@ VIEWS = 10_000
 ALL_VIEWS = 200_000
 """Views of all steps of all stages together."""
 
+DEVICES = 256
+"""Devices that draw one picture together."""
+
 BATCH = 10_000
 """Views of one forward pass."""
 

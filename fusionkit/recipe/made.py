@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fusionkit.errors import RecipeError
+from fusionkit.recipe.assemble import ONE_OF
 from fusionkit.recipe.problems import problems_of
 from fusionkit.recipe.recipe import Recipe
 
@@ -33,4 +34,6 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     if not changes:
         return recipe
     given = {name: getattr(recipe, name) for name in recipe.model_fields_set}
+    for name in changes:
+        given.pop(ONE_OF.get(name, ""), None)
     return make_recipe(**{**given, **changes})

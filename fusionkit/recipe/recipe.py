@@ -28,7 +28,7 @@ from fusionkit.recipe.problems import problems_of as problems_of
 from fusionkit.recipe.problems import shown
 from fusionkit.recipe.values import OUTPUT_NAMES as OUTPUT_NAMES
 from fusionkit.recipe.values import Count as Count
-from fusionkit.recipe.values import Interval, Name, OptionalName, Source, check_device, check_output
+from fusionkit.recipe.values import Interval, Name, OptionalName, Source, check_device, check_output, parse_devices
 from fusionkit.recipe.values import Number as Number
 from fusionkit.recipe.values import PromptText as PromptText
 from fusionkit.recipe.values import Side as Side
@@ -180,6 +180,11 @@ class Recipe(Part):
         default="auto",
         description="auto, cpu, mps, cuda, xpu, or one of several: cuda:1. auto is a GPU where there is one.",
     )
+    devices: Annotated[tuple[str, ...] | None, BeforeValidator(parse_devices)] = Field(
+        default=None,
+        description="In place of device, several that predict the views of one picture together, each with the model "
+        "on it: [cuda:0, cuda:1].",
+    )
     offload: Literal["none", "model", "group", "sequential"] = Field(
         default="none",
         description="Keeps the model in the CPU's memory: whole components; a denoiser's blocks, the next one coming "
@@ -218,6 +223,12 @@ class Recipe(Part):
                 if name in self.model_fields_set and getattr(self, name):
                     where = "name it there" if name == "model" else f"give each model its own: models.NAME.{name}"
                     raise ValueError(f"has both 'models' and '{name}'; {where}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_name_devices(self) -> Recipe:
+        if self.devices is not None and self.device != "auto":
+            raise ValueError(f"has both 'device' and 'devices'; leave out 'device: {self.device}'")
         return self
 
     @property

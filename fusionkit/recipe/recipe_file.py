@@ -14,6 +14,7 @@ from fusionkit.errors import FusionError, PluginError, RecipeError, did_you_mean
 from fusionkit.plugin import Plugin
 from fusionkit.recipe import limits
 from fusionkit.recipe.assemble import (
+    ONE_OF,
     STANDARD_INPUT,
     Change,
     Reader,
@@ -203,6 +204,7 @@ def _checked(
     for key, value in options.items():
         if value is not None:
             tree[key] = Node.of(value, Place(f"--{key}"))
+            tree.pop(ONE_OF.get(key, ""), None)
     tree.setdefault("name", Node(name, Place(source), Place(source)))
     root = Node(tree, Place(source), Place(source))
     if placed is not None:

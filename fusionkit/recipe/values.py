@@ -144,6 +144,22 @@ def check_device(device: str) -> str:
     return device
 
 
+def parse_devices(value: Any) -> Any:
+    """Devices as a list, or as a text with commas; one may be named several times, for as many workers.
+
+    Raises:
+        ValueError: There are none, or too many, or one is none.
+    """
+    if value is None:
+        return None
+    named = [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(named, (list, tuple)) or not named or not all(isinstance(each, str) for each in named):
+        raise ValueError(f"must be a list of devices, such as [cuda:0, cuda:1], not {shown(value)}")
+    if len(named) > limits.DEVICES:
+        raise ValueError(f"must be at most {limits.DEVICES} devices, not {len(named)}")
+    return tuple(check_device(each) for each in named)
+
+
 Side = Annotated[int, BeforeValidator(refuse_bool), Field(ge=1, le=limits.SIDE)]
 Size = Annotated[
     tuple[Side, Side],

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fusionkit import Patches, Stage
+    from fusionkit.loop.view_maps import ViewMaps
     from fusionkit.loop.views import Wrap
-    from fusionkit.models.view_maps import ViewMaps
 
 
 @dataclass
@@ -72,7 +72,7 @@ def on_canvas(maps: Tensor, patches: Patches, canvas: tuple[int, int], level: in
     from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
     from fusionkit.loop.canvas import WeightedMean
-    from fusionkit.models.view_maps import map_size
+    from fusionkit.loop.view_maps import map_size
 
     if len(patches.views) == 1 and patches.size == canvas and patches.views[0][:2] == (0, 0):
         return maps[0]
@@ -103,7 +103,6 @@ def maps_of_picture(
     from fusionkit import Patches
     from fusionkit.loop.canvas import gather
     from fusionkit.loop.views import covering
-    from fusionkit.models.attention import capture
 
     assert stage.previous is not None
     canvas = (stage.previous.shape[-2], stage.previous.shape[-1])
@@ -117,7 +116,7 @@ def maps_of_picture(
         noise = stage.noise("attention of the picture", tuple(stage.previous.shape), at)
         noised = scheduler.add_noise(stage.previous, noise, at.timestep)
         patches = Patches(views, latents=gather(noised, views), prompts=prompts)
-        with capture(stage.model, len(views), patches.size, levels, None, layers, over) as seen:
+        with stage.model.capture(len(views), patches.size, levels, None, layers, over) as seen:
             stage.model.predict(replace(stage, scheduler=scheduler), at, patches)
         maps.add(seen, patches, canvas)
     return maps

@@ -157,12 +157,9 @@ class PatchContentPrompts(Plugin):
         """Read the attention of the first stage's windows, at every step."""
         if stage.has_previous or patches.kind != "window":
             return (yield)
-        from fusionkit.models.attention import capture
-
         passes = stage.model.forward_passes
         # Of views that others leave out there is nothing to read.
-        with capture(
-            stage.model,
+        with stage.model.capture(
             len(patches.views),
             patches.size,
             self.levels_of(stage),
@@ -237,9 +234,7 @@ class PatchContentPrompts(Plugin):
         maps = memory.attention.mean(stage.wrap)
         if self.tokens == "own":
             return word_maps(maps, memory.words)
-        model: Any = stage.model
-        blank = model.pipe.tokenizer.eos_token
-        return shared_maps(maps, influence(memory.words, lambda text: model.embed(text)[0], blank))
+        return shared_maps(maps, influence(memory.words, stage.model.embedded, stage.model.blank))
 
     def _words(self, stage: Stage) -> list[Word]:
         tokens = stage.model.text_tokens(stage.recipe.prompt)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from fusionkit import LayerPatch
+from fusionkit.layers import ViewMemory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,32 +16,27 @@ if TYPE_CHECKING:
 class Donors:
     """What layers answer while views are predicted with and without the prompt, kept of the views with it.
 
-    Given back in the order of the views, however they are put in batches.
-
     Args:
         layers: Names of the layers that make queries and keys.
     """
 
     def __init__(self, layers: Sequence[str]) -> None:
-        self._kept: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+        self._layers, self._memory = layers, ViewMemory()
 
     def keeping(self) -> Mapping[str, LayerPatch]:
         """Patches for a prediction of pairs, whose first half of rows has the prompts."""
-        return {layer: LayerPatch(around=partial(_keep, kept)) for layer, kept in self._kept.items()}
+        return {layer: LayerPatch(around=partial(_keep, self._memory, layer)) for layer in self._layers}
 
     def giving(self) -> Mapping[str, LayerPatch]:
         """Patches for a prediction of the same views with the prompt alone."""
-        return {layer: LayerPatch(around=partial(_give, kept)) for layer, kept in self._kept.items()}
+        return {layer: LayerPatch(around=partial(_give, self._memory, layer)) for layer in self._layers}
 
 
-def _keep(kept: list[Tensor], forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def _keep(memory: ViewMemory, layer: str, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     answer: Tensor = forward(hidden, *args, **kwargs)
-    kept.append(answer[: len(answer) // 2])
+    memory.keep(layer, answer[: len(answer) // 2])
     return answer
 
 
-def _give(kept: list[Tensor], _: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    rows = torch.cat(kept) if len(kept) > 1 else kept[0]
-    count = len(hidden)
-    kept[:] = [rows[count:]]
-    return rows[:count]
+def _give(memory: ViewMemory, layer: str, *_: Any, **__: Any) -> Tensor:
+    return memory.take(layer)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fusionkit import Field, LayerPatch, Patches, Plugin, RecipeError, Stage, Step, hookimpl
-from fusionkit.layers import Share, one_view_high, patched, problems, times_larger, unets
+from fusionkit.layers import PassMemory, Share, one_view_high, patched, problems, times_larger, unets
 from fusionkit.loop.told import refuse_steered
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from fusionkit import ModelInfo
 
 _CONTROLS = "a ControlNet adds features of the sizes that it changes; leave out one of the two"
-Sizes = dict[str, tuple[int, int]]
 FOUR_TIMES = 4
 """From so many times both of the model's sides on, HiDiffusion shrinks features twice over."""
 
@@ -90,7 +89,7 @@ class ResolutionAwareUNet(Plugin, name="resolution-aware-unet"):
         strided, pooled = self.acts(info, at, far)
         if times_larger(info, size) <= 1 or not (strided or pooled):
             return {}
-        levels, sizes = len(info.block_out_channels), Sizes()
+        levels, sizes = len(info.block_out_channels), PassMemory()
         put: dict[str, LayerPatch] = {}
         for level in range(levels - 1):
             down, up = f"down_blocks.{level}.downsamplers.0", f"up_blocks.{levels - 2 - level}.upsamplers.0"
@@ -129,18 +128,18 @@ def _strided(
     return answer
 
 
-def _noting(sizes: Sizes, name: str, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+def _noting(sizes: PassMemory, name: str, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Remember how large features were before they were made smaller."""
     sizes[name] = (hidden.shape[-2], hidden.shape[-1])
     return forward(hidden, *args, **kwargs)
 
 
-def _enlarging(sizes: Sizes, name: str, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+def _enlarging(sizes: PassMemory, name: str, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Enlarge to the size that features had there."""
     return forward(hidden, sizes[name])
 
 
-def _pooling(sizes: Sizes, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+def _pooling(sizes: PassMemory, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
     from torch.nn.functional import avg_pool2d
 
     sizes["pooled"] = (hidden.shape[-2], hidden.shape[-1])
@@ -148,7 +147,7 @@ def _pooling(sizes: Sizes, forward: Any, hidden: Tensor, *args: Any, **kwargs: A
     return (avg_pool2d(output[0], 2, ceil_mode=True), *output[1:])
 
 
-def _unpooling(sizes: Sizes, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+def _unpooling(sizes: PassMemory, forward: Any, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
     from torch.nn.functional import interpolate
 
     output = forward(hidden, *args, **kwargs)

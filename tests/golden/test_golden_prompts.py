@@ -16,10 +16,10 @@ import torch
 from replay import HERE, Case, apart, checkpoint, pipeline_of
 
 from fusionkit import Plugin, Recipe, StagePlan, View, hookimpl
+from fusionkit.loop.view_maps import ViewMaps
 from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.models.prompts.tokens import text_tokens
-from fusionkit.models.view_maps import ViewMaps
 from fusionkit.runs.run import execute, prepare
 from fusionkit_accdiffusion import PatchContentPrompts
 from fusionkit_accdiffusion.masks import above_mean, eroded, opened, shares

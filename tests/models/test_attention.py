@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fusionkit import ModelError, Patches, Stage, windows
 from fusionkit.loop.canvas import gather
 from fusionkit.loop.model import Model
+from fusionkit.loop.view_maps import ViewMaps, map_size
 from fusionkit.models.attention import capture
 from fusionkit.models.families import FAMILIES
 from fusionkit.models.files.autoencoders import Vae
@@ -24,7 +25,6 @@ from fusionkit.models.files.denoisers import UNet
 from fusionkit.models.files.folder import ModelConfigs
 from fusionkit.models.inspect import _of_configs
 from fusionkit.models.listening import cross_attention
-from fusionkit.models.view_maps import ViewMaps, map_size
 from fusionkit.testing import tiny_model, tiny_pipeline, tiny_plan
 from fusionkit.testing.tiny import KINDS, Kind
 

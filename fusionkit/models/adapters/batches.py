@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fusionkit.loop.canvas import crop_pixels
 from fusionkit.loop.stage import Control, ImagePrompt, Patches, Prompt
 
 if TYPE_CHECKING:
@@ -19,6 +18,45 @@ if TYPE_CHECKING:
 Embedding = tuple[Tensor, ...]
 Pair = tuple[Embedding, ...]
 """A view's embeddings: its prompt's and, where it is guided, the negative one's."""
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Which outputs of a group's views are wanted.
+
+    Args:
+        both: Of each view, whether it has both: with the prompt, and without.
+        only: Which of the two is the only one, 0 or 1; None is neither.
+        guided: Whether the guided output is wanted in place of its two halves.
+    """
+
+    both: Sequence[bool]
+    only: int | None = None
+    guided: bool = False
+
+    @classmethod
+    def one(cls, both: bool) -> Halves:
+        """The guided output of one view, which may have both."""
+        return cls([both], guided=True)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of one batch of a group.
+
+    Args:
+        number: Which batch of its group it is.
+        numbers: Its views' numbers in the group that was asked for.
+        scale: The guidance scale, the same for all of its views.
+        only: As `Halves` has it.
+        guided: Likewise.
+    """
+
+    number: int
+    numbers: Sequence[int]
+    scale: float
+    only: int | None = None
+    guided: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,39 +124,35 @@ def texts_of(stage: Stage, patches: Patches) -> list[tuple[str, str]]:
     return [(each.text, default if each.negative is None else each.negative) for each in prompts]
 
 
-def batches_of(
-    patches: Patches,
-    pairs: Sequence[Pair],
-    latents: Tensor,
-    size: int,
-    keys: Sequence[Hashable],
-    scales: Sequence[float],
-    controls: Sequence[tuple[Control, Tensor]],
-    factor: int,
-    beside: Tensor | None = None,
-    shown: Sequence[Shown] = (),
-) -> Iterator[Batch]:
+def slices_of(pairs: Sequence[Pair], keys: Sequence[Hashable], scales: Sequence[float], size: int) -> list[slice]:
     """A group in batches of neighbours.
 
     Args:
-        patches: The group.
         pairs: Each view's embeddings.
-        latents: As the main model gets them, (P, C, h, w).
-        size: Views in one batch at most.
         keys: One for each view; only views of one key share a batch.
         scales: One guidance scale for each view; likewise, and views with a negative prompt are not with those without.
-        controls: Each with what it is shown of the whole canvas, (1, C, H factor, W factor).
-        factor: Pixels of that along one side of a latent pixel.
-        beside: What the denoiser is told in channels beside the latents, (P, E, h, w).
-        shown: Pictures that some of the views look at.
+        size: Views in one batch at most.
     """
-    apart = [(key, scale, len(pair)) for key, scale, pair in zip(keys, scales, pairs, strict=True)]
-    for number, part in enumerate(_slices(apart, size)):
-        views = list(patches.views[part])
-        hints = [(control, crop_pixels(hint, views, factor)) for control, hint in controls]
-        own = None if beside is None else beside[part]
-        seen = [each.of(part) for each in shown if any(each.seen[part])]
-        yield Batch(number, views, pairs[part], latents[part], hints, own, scale=scales[part.start], shown=seen)
+    return list(_slices([(key, scale, len(pair)) for key, scale, pair in zip(keys, scales, pairs, strict=True)], size))
+
+
+def part_of(patches: Patches, part: slice, latents: Tensor) -> Patches:
+    """Some neighbouring views of a group, as far as a model looks at them.
+
+    Args:
+        patches: The group, all of which is predicted.
+        part: Which views.
+        latents: The group's, as the main model gets them, (P, C, h, w).
+    """
+    return Patches(
+        patches.views[part],
+        patches.kind,
+        latents=latents[part],
+        prompts=patches.prompts[part],
+        controls=patches.controls,
+        image_prompts=patches.image_prompts,
+        told=patches.told[part],
+    )
 
 
 def _slices(keys: Sequence[Hashable], size: int) -> Iterator[slice]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -15,38 +15,47 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from fusionkit.errors import ModelError
-from fusionkit.loop.canvas import gather
+from fusionkit.loop.canvas import crop_pixels, gather
 from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
 from fusionkit.loop.model import LayerPatch, ModelInfo, NetInfo, TextToken
 from fusionkit.loop.partly import chosen, spread
 from fusionkit.loop.stage import Control, ImagePrompt, Patches, Stage, Step
 from fusionkit.loop.told import scales_of
+from fusionkit.loop.view_maps import ViewMaps, maps_of
+from fusionkit.loop.view_memory import at_work_on
 from fusionkit.loop.views import View
 from fusionkit.models.adapters.batches import (
     Batch,
     Embedding,
+    Halves,
     Pair,
-    batches_of,
+    Shown,
+    Wanted,
     only,
+    part_of,
+    slices_of,
     texts_of,
-    together,
 )
 from fusionkit.models.adapters.looking import cut
 from fusionkit.models.adapters.pictures import PictureModel
+from fusionkit.models.adapters.predicting import Predicting
 from fusionkit.models.adapters.steering import check_hints
+from fusionkit.models.attention import heard
 from fusionkit.models.controlnet import load_controlnet
 from fusionkit.models.families import FAMILIES
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.noising import Bridge, bridge_between
 from fusionkit.models.patching import Patches as LayerPatches
-from fusionkit.models.patching import layers_like
+from fusionkit.models.patching import Put, layers_like
 from fusionkit.models.sharing import Turns
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from fusionkit.models.families.base import Over
 
-class DiffusersModel(PictureModel):
+
+class DiffusersModel(Predicting, PictureModel):
     """What all families share; a subclass says how a prompt and a view become the denoiser's arguments.
 
     Args:
@@ -74,7 +83,7 @@ class DiffusersModel(PictureModel):
         self.clip_skip = clip_skip
         self.forward_passes = 0
         self.forward_seconds = 0.0
-        self.largest_batch = 0
+        self.largest_batch = self.most_views = 0
         # How many rows of the batch at work are conditional; they come first. For those who watch the attention: 0
         # where another adapter is at work with the same denoiser.
         self.conditional_rows = 0
@@ -89,76 +98,18 @@ class DiffusersModel(PictureModel):
         """The UNet or the transformer."""
         return getattr(self.pipe, self.family.denoiser)
 
-    def predict(
-        self,
-        stage: Stage,
-        at: Step,
-        patches: Patches,
-        guidance_scale: float | None = None,
-        guidance_interval: tuple[float, float] | None = None,
-    ) -> Tensor:
-        """The guided output for each view, (P, C, h, w), float32: uncond + guidance_scale (cond - uncond).
-
-        As in diffusers, a guidance scale of at most 1, which it is outside of the interval, or a model that takes the
-        scale as an input, runs the conditional half alone. Where a family guides in a way of its own, the output is
-        guided so. Like `predict_pair`, it answers in the parameterisation of the stage's main model, and NaN for views
-        that are left out.
-
-        Args:
-            stage: The stage.
-            at: The step.
-            patches: The views, with latents and prompts.
-            guidance_scale: For all views; None is what each is told, or the recipe's.
-            guidance_interval: Where guidance begins and ends, in shares of the stage's steps; None is the recipe's.
-        """
-        if not (group := chosen(patches)).views:
-            return spread(patches, group.latents)
-        scales = scales_of(stage, at, group, guidance_scale, guidance_interval)
-        halves = self._run(stage, at, group, scales, guided=[self.info.passes(scale) > 1 for scale in scales])
-        guided = torch.cat([_guided(each, scale) for each, scale in halves])
-        if any(len(each) > 1 for each, _ in halves):
-            note_finite(stage, guided, f"the guidance at scale {max(scales):g}", "use a smaller guidance-scale")
-        return spread(patches, guided)
-
-    def predict_pair(
-        self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | Sequence[float] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Two outputs for each view, each (P, C, h, w), float32: with the prompt, and without.
-
-        They are such that `uncond + scale (cond - uncond)` is the model's own guided output at the scale, whatever its
-        way of guiding is: of a plain model, the two unguided halves. Views that are left out are NaN.
-
-        Args:
-            stage: The stage.
-            at: The step.
-            patches: The views, with latents and prompts.
-            guidance_scale: One for all views, or one for each of the P; None is what each is told, or the recipe's,
-                whatever its interval says.
-        """
-        if not (group := chosen(patches)).views:
-            return spread(patches, group.latents), spread(patches, group.latents)
-        if isinstance(guidance_scale, Sequence):
-            scales = [guidance_scale[number] for number in patches.asked]
-        else:
-            scales = scales_of(stage, at, group, guidance_scale, (0.0, 1.0))
-        cond, uncond = together([each for each, _ in self._run(stage, at, group, scales)])
-        return spread(patches, cond), spread(patches, uncond)
-
-    def predict_with(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
-        """The first of `predict_pair`'s outputs alone, (P, C, h, w), at one pass a view where the family allows it."""
-        return self._half(stage, at, patches, guidance_scale, 0)
-
-    def predict_without(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
-        """The second of `predict_pair`'s outputs alone, (P, C, h, w), at one pass a view where the family allows it."""
-        return self._half(stage, at, patches, guidance_scale, 1)
-
     def layers(self, pattern: str = "*") -> list[str]:
         """The names of the denoiser's layers that are like a pattern, in its order."""
         return layers_like(self.denoiser, pattern)
 
     def patched(self, patches: Mapping[str, LayerPatch], by: str) -> AbstractContextManager[None]:
         """A context in which predictions are made with patches on layers; as `Model.patched` says."""
-        return self._patches.put(self.denoiser, self.info.name, patches, by)
+        cached = getattr(self.denoiser, "is_cache_enabled", False)
+        return self._patches.put(self.layers() if patches else (), self.info.name, patches, by, cached=cached)
+
+    def with_patches(self, put: list[Put]) -> AbstractContextManager[None]:
+        """A context in which predictions are made with these patches, and with no others that were put on before."""
+        return self._patches.instead(put)
 
     def gradients(
         self, stage: Stage, at: Step, patches: Patches, loss: Callable[[int, Tensor, Tensor], Tensor]
@@ -178,11 +129,27 @@ class DiffusersModel(PictureModel):
             with self._differentiable():
                 latents = group.latents[place : place + 1].clone().requires_grad_()
                 one, scale = replace(group.picked([place]), latents=latents), scales[place]
-                ((halves, _),) = self._halves(stage, at, one, [scale], guided=[self.info.passes(scale) > 1])
-                found.extend(torch.autograd.grad(loss(number, latents, _guided(halves, scale)), latents))
+                wanted = Halves.one(both=self.info.passes(scale) > 1)
+                ((guided,),) = self._halves(stage, at, one, [scale], wanted, [number])
+                found.extend(torch.autograd.grad(loss(number, latents, guided), latents))
         gradients = torch.cat(found)
         note_finite(stage, gradients, "the gradient of a loss", "lower its weight, or use dtype: float32")
         return spread(patches, gradients)
+
+    @contextmanager
+    def capture(
+        self,
+        views: int,
+        view_size: tuple[int, int],
+        levels: Sequence[int],
+        asked: Callable[[], Sequence[int]] | None = None,
+        layers: Collection[int] | None = None,
+        over: Over | None = None,
+    ) -> Iterator[ViewMaps]:
+        """Read how the image looks at its text while a group is predicted; as `Model.capture` says."""
+        maps = maps_of(views, view_size, levels, asked)
+        with heard(self, maps, layers, over):
+            yield maps
 
     def controlnet(self, info: NetInfo) -> Any:
         """A ControlNet of diffusers in the denoiser's type and on its device; loaded once.
@@ -213,6 +180,15 @@ class DiffusersModel(PictureModel):
     @abstractmethod
     def text_tokens(self, prompt: str) -> list[TextToken]:
         """A prompt's tokens, with their places in the text that the image looks at."""
+
+    @property
+    @abstractmethod
+    def blank(self) -> str:
+        """A token that says nothing, as a prompt has it."""
+
+    def embedded(self, prompt: str) -> Tensor:
+        """A prompt as the denoiser's image looks at it, (1, L, D)."""
+        return self.embed(prompt)[0]
 
     @abstractmethod
     def embed_negative(self, text: str) -> Embedding:
@@ -258,11 +234,69 @@ class DiffusersModel(PictureModel):
         """Encode every text anew when it is next needed."""
         self._embeddings.clear()
 
-    def _half(self, stage: Stage, at: Step, patches: Patches, scale: float | None, half: int) -> Tensor:
-        if not (group := chosen(patches)).views:
-            return spread(patches, group.latents)
-        halves = self._run(stage, at, group, scales_of(stage, at, group, scale), half=half)
-        return spread(patches, torch.cat([each[0] for each, _ in halves]))
+    def pairs(self, texts: Sequence[tuple[str, str]], both: Sequence[bool]) -> list[Pair]:
+        """The embeddings of a group's views, made of one length as far as some must be.
+
+        Args:
+            texts: Each view's prompt and negative prompt.
+            both: Whether each is told both.
+        """
+        asked = list(zip(texts, both, strict=True))
+        told = list(dict.fromkeys(asked))
+        made = self.alike([self.pair(*each) if is_guided else (self.embed(each[0]),) for each, is_guided in told])
+        found = dict(zip(told, made, strict=True))
+        return [found[each] for each in asked]
+
+    def slices(
+        self, texts: Sequence[tuple[str, str]], both: Sequence[bool], scales: Sequence[float], size: int
+    ) -> list[slice]:
+        """Which neighbouring views of a group share a forward pass, `size` at most; as for `pairs`."""
+        pairs = self.pairs(texts, both)
+        return slices_of(pairs, [self.key(pair) for pair in pairs], scales, size)
+
+    def batch(
+        self,
+        stage: Stage,
+        part: Patches,
+        pairs: Sequence[Pair],
+        wanted: Wanted,
+        bridge: Bridge,
+        shown: Sequence[Shown],
+    ) -> tuple[Tensor, ...]:
+        """The outputs of one batch, each (p, C, h, w), float32, in the main model's parameterisation.
+
+        Args:
+            stage: The stage; its scheduler is not asked.
+            part: The batch's views, with latents as the main model gets them.
+            pairs: Their embeddings.
+            wanted: What is wanted of them.
+            bridge: From the main model's latents to this model's.
+            shown: Pictures that some of the views look at.
+        """
+        controls = [control for control in part.controls if control.scale != 0]
+        check_hints(controls, stage)
+        hints, factor = self.hints(stage, controls)
+        views = list(part.views)
+        batch = Batch(
+            wanted.number,
+            views,
+            pairs,
+            part.latents,
+            [(control, crop_pixels(hint, views, factor)) for control, hint in zip(controls, hints, strict=True)],
+            self.beside(stage, views) if self.info.fills_masks else None,
+            scale=wanted.scale,
+            shown=[each for each in shown if any(each.seen)],
+        )
+        scale = wanted.scale
+        with at_work_on(wanted.numbers):
+            halves = self.answers(stage, bridge, batch if wanted.only is None else only(batch, wanted.only), scale)
+        if len(halves) > 1 and scale > 1 and not self._guides_plainly:
+            cond, uncond = halves
+            result = cond if self.info.takes_guidance else self.guided(cond, uncond, scale)
+            # The half whose plain guidance is the model's own.
+            halves = uncond + (result - uncond) / scale, uncond
+        answers = tuple(bridge.back(each, batch.latents) for each in halves)
+        return (_guided(answers, scale),) if wanted.guided else answers
 
     def _halves(
         self,
@@ -270,47 +304,21 @@ class DiffusersModel(PictureModel):
         at: Step,
         patches: Patches,
         scales: Sequence[float],
-        *,
-        guided: Sequence[bool] | None = None,
-        half: int | None = None,
-    ) -> list[tuple[tuple[Tensor, ...], float]]:
-        """Batch by batch, in the views' order, the outputs and the guidance scale: the conditional output, and the
-        unconditional one where guided; each (p, C, h, w), float32.
-
-        As `predict_pair` answers them, in the main model's parameterisation.
-
-        Args:
-            stage: The stage.
-            at: The step.
-            patches: The views, all of which are predicted.
-            scales: A guidance scale for each.
-            guided: Whether each has both outputs; None is all.
-            half: Which of the two outputs is the only one; None is neither.
-        """
-        both = [True] * len(patches.views) if guided is None else guided
-        texts = zip(texts_of(stage, patches), both, strict=True)
-        pairs = self.alike([self.pair(*each) if is_guided else (self.embed(each[0]),) for each, is_guided in texts])
+        halves: Halves,
+        numbers: Sequence[int],
+    ) -> list[tuple[Tensor, ...]]:
+        """As `_run` says, and gradients go through it."""
+        pairs = self.pairs(texts_of(stage, patches), halves.both)
         size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
         self.largest_batch = max(self.largest_batch, min(size, len(pairs)))
-        controls = [control for control in patches.controls if control.scale != 0]
-        check_hints(controls, stage)
-        hints, factor = self.hints(stage, controls)
-        whole = list(zip(controls, hints, strict=True))
         bridge = bridge_between(self.info, stage, at)
         noisy = stage.scheduler.scale_model_input(patches.latents, at.timestep)
-        beside = self.beside(stage, patches.views) if self.info.fills_masks else None
-        found = []
-        keys = list(map(self.key, pairs))
         shown = cut(stage, patches)
-        for batch in batches_of(patches, pairs, noisy, size, keys, scales, whole, factor, beside, shown):
-            scale = batch.scale
-            halves = self.answers(stage, bridge, batch if half is None else only(batch, half), scale)
-            if len(halves) > 1 and scale > 1 and not self._guides_plainly:
-                cond, uncond = halves
-                result = cond if self.info.takes_guidance else self.guided(cond, uncond, scale)
-                # The half whose plain guidance is the model's own.
-                halves = uncond + (result - uncond) / scale, uncond
-            found.append((tuple(bridge.back(each, batch.latents) for each in halves), scale))
+        found = []
+        for number, each in enumerate(slices_of(pairs, list(map(self.key, pairs)), scales, size)):
+            part, seen = part_of(patches, each, noisy), [picture.of(each) for picture in shown]
+            wanted = Wanted(number, numbers[each], scales[each.start], halves.only, halves.guided)
+            found.append(self.batch(stage, part, pairs[each], wanted, bridge, seen))
         return found
 
     # The same without gradients.

@@ -57,6 +57,11 @@ class TransformerModel(DiffusersModel):
         """A prompt's embedding; each distinct text is encoded once."""
         return self._cached(text, None)
 
+    @property
+    def blank(self) -> str:
+        """The end of a text, of the tokenizer whose tokens the image looks at."""
+        return str(self.family.tokenized(self.pipe)[0].eos_token)
+
     def embed_negative(self, text: str) -> Embedding:
         """Encoded once, apart from the same text as a prompt where the family encodes it in another way."""
         same = type(self.family).encode_negative is Family.encode_negative

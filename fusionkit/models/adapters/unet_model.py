@@ -57,6 +57,11 @@ class UNetModel(DiffusersModel):
         first = self.readers[0]
         return text_tokens(prompt, first.tokenizer, first.convert, self.chunk_length)
 
+    @property
+    def blank(self) -> str:
+        """The first tokenizer's end of a text."""
+        return str(self.readers[0].tokenizer.eos_token)
+
     def embed_negative(self, text: str) -> Embedding:
         """A negative prompt's embedding; diffusers skips no layers of it."""
         return self._cached(text, None)
@@ -97,6 +102,10 @@ class UNetModel(DiffusersModel):
         """Pictures that the UNet can look at beside the prompt; as `Model.image_prompt` says."""
         self.turns.take(self.pipe)
         return self.image_prompts.made(adapter, encoder, pictures, plain(self.denoiser), self.device, self.dtype)
+
+    def image_layers(self, adapter: Any) -> Mapping[str, Any]:
+        """What lets the UNet's layers look at pictures, by their names."""
+        return self.image_prompts.adapter(adapter, plain(self.denoiser), self.device, self.dtype).layers
 
     def looking(self, batch: Batch) -> AbstractContextManager[None]:
         """A context in which the UNet looks at the pictures that a batch is shown."""

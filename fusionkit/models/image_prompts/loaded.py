@@ -44,13 +44,17 @@ class ImagePrompts:
         Raises:
             ModelError: Weights can't be loaded.
         """
-        if info not in self._adapters:
-            self._adapters[info] = load_adapter(info, unet, device, dtype)
-        adapter = self._adapters[info]
+        adapter = self.adapter(info, unet, device, dtype)
         key = info, encoder, tuple(map(_digest, pictures))
         if key not in self._tokens:
             self._tokens[key] = encoded(adapter, encoder, pictures, device, dtype)
         return ImagePrompt(adapter.layers, self._tokens[key], dict.fromkeys(adapter.layers, 1.0))
+
+    def adapter(self, info: AdapterInfo, unet: Any, device: torch.device, dtype: torch.dtype) -> Adapter:
+        """An adapter, loaded once."""
+        if info not in self._adapters:
+            self._adapters[info] = load_adapter(info, unet, device, dtype)
+        return self._adapters[info]
 
 
 def _digest(picture: Image) -> bytes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from fusionkit.errors import ModelError
 
@@ -23,7 +25,7 @@ class ViewMaps:
         self, views: int, sizes: Mapping[int, tuple[int, int]], asked: Callable[[], Sequence[int]] | None = None
     ) -> None:
         self.views = views
-        self._asked = asked or (lambda: range(views))
+        self._asked: Callable[[], Sequence[int]] = asked or partial(range, views)
         self.sizes = dict(sizes)
         self._sums: dict[int, Tensor] = {}
         self._counts = {level: [0] * views for level in sizes}
@@ -49,6 +51,31 @@ class ViewMaps:
             self._counts[level][number] += 1
         self._sums[level] = sums
 
+    def of(self, numbers: Sequence[int]) -> ViewMaps:
+        """Those of some views alone, to which others may add before they are put `back`."""
+        part = ViewMaps(len(numbers), self.sizes)
+        part._sums = {level: sums[list(numbers)] for level, sums in self._sums.items()}
+        part._counts = {level: [counts[number] for number in numbers] for level, counts in self._counts.items()}
+        return part
+
+    def back(self, numbers: Sequence[int], part: ViewMaps) -> None:
+        """Take over those of some views."""
+        for level, sums in part._sums.items():
+            own = self._sums.get(level, sums.new_zeros(self.views, *sums.shape[1:]))
+            # Prompts of a group may differ in their number of chunks.
+            tokens = max(own.shape[1], sums.shape[1])
+            own = pad(own, (0, 0, 0, 0, 0, tokens - own.shape[1]))
+            own[list(numbers)] = pad(sums, (0, 0, 0, 0, 0, tokens - sums.shape[1]))
+            self._sums[level] = own
+        for level, counts in part._counts.items():
+            for number, count in zip(numbers, counts, strict=True):
+                self._counts[level][number] = count
+
+    def numbers(self, rows: range) -> list[int]:
+        """The numbers of the views that are predicted in some places, from the first that is on."""
+        asked = self._asked()
+        return [asked[row % len(asked)] for row in rows]
+
     @property
     def seen(self) -> list[bool]:
         """Whether each of the P views was predicted."""
@@ -70,6 +97,13 @@ class ViewMaps:
             height, width = self.sizes[level]
             raise ModelError(f"the denoiser used no cross-attention of {width}x{height} queries, at level {level}")
         return self._sums[level] / self._sums[level].new_tensor(counts).clamp_min(1).view(-1, 1, 1, 1)
+
+
+def maps_of(
+    views: int, view_size: tuple[int, int], levels: Sequence[int], asked: Callable[[], Sequence[int]] | None = None
+) -> ViewMaps:
+    """Maps to be filled, as for `Model.capture`."""
+    return ViewMaps(views, {level: map_size(view_size, level) for level in levels}, asked)
 
 
 def map_size(view_size: tuple[int, int], level: int) -> tuple[int, int]:
