@@ -44,9 +44,8 @@ class ViewMemory:
         numbers = _AT_WORK.get()
         if len(rows) != len(numbers):
             raise PluginError(f"{len(rows)} rows are to be kept of {len(numbers)} views; expected one a view")
-        self._kept.update(
-            {(layer, number): row for number, row in zip(numbers, rows.unflatten(0, (-1, 1)), strict=True)}
-        )
+        for place, number in enumerate(numbers):
+            self._kept[layer, number] = rows[place : place + 1]
 
     def take(self, layer: str) -> Tensor:
         """The rows of the p views at work, (p, ...), which are kept no longer.

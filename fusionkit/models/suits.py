@@ -50,7 +50,7 @@ def _problems(recipe: Recipe, infos: list[ModelInfo]) -> Iterator[str]:
     if recipe.devices:
         yield from pool_problems(recipe)
         if recipe.compile:
-            yield "compile: what it is switched on and off with is a process' and no thread's; leave it out, or 'devices'"
+            yield "compile: its switches are of a process, and 'devices' are threads of one; leave out one of the two"
     if recipe.vae_tiling and infos and infos[0].vae in _WHOLE:
         yield f"vae-tiling: the {infos[0].vae} of model '{infos[0].name}' can't decode in tiles; leave it out"
 
