@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,13 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from upscaling import windows
+from experiments import markdown
+from upscaling import similarity, windows
 from worlds import WORLDS, Case, World
 
 from fusionkit import Fusion, Plugin
 from fusionkit.pictures.image import read_metadata
+from fusionkit.pictures.picture import open_picture
 from fusionkit_accdiffusion import DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_multidiffusion import MultiDiffusion
 
@@ -115,6 +118,11 @@ SAVINGS: Mapping[str, Saving] = {
         lambda world: enlarged(world, late=True, skip=True, steps=fewer(world)),
         worlds=("vista", "vista-flow"),
     ),
+    "most": Saving(
+        "late, skip, overlap late, fewer",
+        lambda world: enlarged(world, late=True, skip=True, steps=fewer(world), local=overlapping_late),
+        worlds=("vista", "vista-flow"),
+    ),
     "combined-multistep": Saving(
         "combined, multistep",
         lambda world: enlarged(world, late=True, skip=True, steps=fewer(world)),
@@ -174,15 +182,80 @@ def draw(world: World, setting: str, chosen: Sequence[Case], out: Path) -> None:
         print(f"{world.name} {setting} {case.number:3} {spent:5.1f} s", flush=True)
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What the pictures of a setting score, by the numbers of their prompts."""
+
+    passes: int
+    seconds: float
+    objects: Mapping[int, float]
+    likeness: Mapping[int, float]
+
+
+def measured(world: World, setting: str, out: Path) -> Scores:
+    """Count what there is of a setting."""
+    saving, objects, likeness, spent = SAVINGS[setting], {}, {}, []
+    for case in world.cases(1000):
+        path = file_of(out, setting, case)
+        if path.exists() and path.with_suffix(".json").exists():
+            large, first = (np.asarray(open_picture(each)) for each in (path, file_of(out, saving.first, case)))
+            objects[case.number] = float(case.count(large))
+            likeness[case.number] = similarity(large, first)
+            spent.append(json.loads(path.with_suffix(".json").read_text()))
+    if not spent:
+        return Scores(0, float("nan"), {}, {})
+    return Scores(spent[0]["passes"], statistics.median(each["seconds"] for each in spent), objects, likeness)
+
+
+def paired(some: Mapping[int, float], others: Mapping[int, float]) -> str:
+    """The mean difference over the prompts that both have, with its 95 % interval by a bootstrap over prompts."""
+    both = sorted(some.keys() & others.keys())
+    differences = np.array([some[number] - others[number] for number in both])
+    means = np.random.default_rng(0).choice(differences, (5000, len(both))).mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{differences.mean():+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def table(world: World, out: Path) -> str:
+    """The figures of a world in Markdown, differences to AccDiffusion on the same prompts."""
+    plain, rows = measured(world, "accdiffusion", out), []
+    for setting in settings_of(world):
+        found = plain if setting == "accdiffusion" else measured(world, setting, out)
+        if found.passes:
+            counts, first = list(found.objects.values()), setting == "accdiffusion"
+            one, none = (sum(each == wanted for each in counts) / len(counts) for wanted in (1, 0))
+            rows.append(
+                [
+                    SAVINGS[setting].label,
+                    str(len(counts)),
+                    f"{found.passes:,}",
+                    f"{found.passes / plain.passes:.2f}",
+                    f"{found.seconds / plain.seconds:.2f}",
+                    f"{statistics.mean(counts):.2f}",
+                    f"{one:.0%}",
+                    f"{none:.0%}",
+                    "" if first else paired(found.objects, plain.objects),
+                    f"{statistics.mean(found.likeness.values()):.2f}",
+                    "" if first else paired(found.likeness, plain.likeness),
+                ]
+            )
+    header = ["setting", "pictures", "passes", "share", "time", "objects", "exactly one", "none"]
+    return markdown([*header, "objects, minus AccDiffusion", "SSIM", "SSIM, minus AccDiffusion"], rows)
+
+
 def main() -> None:
     """Draw, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/savings"), help="folder of the pictures")
     parser.add_argument("--world", choices=WORLDS, default="vista", help="whose model draws")
     parser.add_argument("--pictures", type=int, default=40, help="how many prompts, each with its own seed")
+    parser.add_argument("--table", action="store_true", help="count what is there, and print the table")
     parser.add_argument("--only", nargs="*", choices=SAVINGS, help="settings to draw; default: all of the world")
     options = parser.parse_args()
     world, out = WORLDS[options.world], options.out / options.world
+    if options.table:
+        print(table(world, out))
+        return
     chosen = world.cases(options.pictures)
     # By tens, so that what is there when it is interrupted has all settings.
     for start in range(0, len(chosen), 10):
