@@ -95,7 +95,12 @@ class Defaults:
     @hookimpl
     def step(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> Tensor:
         """One call of the scheduler, with the fused noise, or N(0, 1) drawn for the whole canvas."""
-        noise = stage.noise("step", at=at) if fused.noise is None else fused.noise
+        noise = fused.noise
+        if noise is None:
+            # A scheduler without noise is given none to draw: of a large canvas it is most of what a step costs.
+            noise = (
+                stage.noise("step", at=at) if stage.scheduler.stochastic else latents.new_zeros(1).expand_as(latents)
+            )
         latents = latents if fused.moved is None else latents + fused.moved
         following, fused.denoised = stage.scheduler.step(fused.prediction, at.timestep, latents, noise)
         return following

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from rounding import rounding
 
 from fusionkit import StagePlan
 from fusionkit.loop.noise import generator, keyed_noise
-from fusionkit.testing import tiny_plan
+from fusionkit.models.schedulers.wrapper import DiffusersScheduler
+from fusionkit.testing import tiny_plan, tiny_run
 
 PINNED = [-0.404646, 0.786198, 0.4592, 0.449278]
 PINNED_INTEGERS = [0, 3, -2, -3, 0, 1]
@@ -70,3 +72,22 @@ def test_noise_is_standard_normal() -> None:
     noise = keyed_noise(0, "normal", shape=(200_000,))
     assert abs(float(noise.mean())) < 0.01
     assert abs(float(noise.var()) - 1) < 0.01
+
+
+@pytest.mark.parametrize(("scheduler", "drawn"), [("ddim", 0), ("dpm++-2m", 0), ("ddpm", 3), ("euler-a", 3)])
+def test_noise_of_steps_is_drawn_for_schedulers_alone_that_take_some(
+    scheduler: str, drawn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def watched(seed: int, *key: str | int, shape: Sequence[int]) -> torch.Tensor:
+        asked.append(key[-1])
+        return keyed_noise(seed, *key, shape=shape)
+
+    monkeypatch.setattr("fusionkit.loop.stage.keyed_noise", watched)
+    found = tiny_run([], scheduler=scheduler, steps=3)
+    assert asked == ["init"] + ["step"] * drawn
+    # What a deterministic scheduler is given in its place is looked at by nobody.
+    monkeypatch.setattr(DiffusersScheduler, "stochastic", True)
+    assert tiny_run([], scheduler=scheduler, steps=3).equal(found)
+    assert asked[-4:] == ["init"] + ["step"] * 3
