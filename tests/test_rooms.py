@@ -23,6 +23,7 @@ ROOMS = (
     "pictures",
     "recipe",
     "runs",
+    "starts",
     "testing",
 )
 MODULES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
@@ -200,3 +201,8 @@ def table(rows: Sequence[Sequence[str]], indent: str = "") -> str:
 def counted(number: int, noun: str) -> str:
     """`1 picture`, `2 pictures`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def quoted(path: Path) -> str:
+    """A path as a shell takes it."""
+    return f'"{path}"' if os.name == "nt" else shlex.quote(str(path))

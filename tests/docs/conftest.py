@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +8,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from click.testing import CliRunner
 from docs_pages import DOCS
 
 from fusionkit import registry
+from fusionkit.cli import main
 
 
 def script(name: str) -> ModuleType:
@@ -39,10 +40,11 @@ def pictures() -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="session")
 def example_folder(tmp_path_factory) -> Path:
-    """The example plugin, installed by pip from a copy of its folder into a folder of its own."""
+    """The example plugin, as `fusionkit new-plugin` writes it, installed by pip into a folder of its own."""
     work = tmp_path_factory.mktemp("example")
-    ignore = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", ".*_cache")
-    source = shutil.copytree(DOCS / "example_plugin", work / "source", ignore=ignore)
+    source = work / "source"
+    written = CliRunner().invoke(main, ["new-plugin", "sky-and-sea", "-o", str(source)])
+    assert written.exit_code == 0, written.output
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(work / "installed"), str(source)], check=True)
     return work / "installed"

@@ -52,7 +52,10 @@ def test_every_command_is_in_the_index_and_used_on_a_page():
 
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     used = {
-        words[1] for page in PAGES for block in blocks(page) for words in re.findall(r"(fusionkit) (\w+)", block.text)
+        words[1]
+        for page in PAGES
+        for block in blocks(page)
+        for words in re.findall(r"(fusionkit) ([\w-]+)", block.text)
     }
     for name in OURS:
         assert f"`fusionkit {name}`" in index

@@ -23,7 +23,7 @@ else:  # pytest brings it
     import tomli as tomllib
 
 LANGUAGES = {"bash", "bibtex", "console", "mermaid", "python", "text", "toml", "yaml"}
-NEEDS_EXAMPLE = {DOCS / "writing-a-plugin.md", DOCS / "example_plugin" / "README.md"}
+NEEDS_EXAMPLE = {DOCS / "writing-a-plugin.md", *(DOCS / "example_plugin").rglob("*.md")}
 TASKS = sorted((DOCS / "tasks").glob("*.md"))  # test_tasks.py looks at what they draw, too
 WITH_BLOCKS = [page for page in PAGES if any(blocks(page)) and page not in TASKS]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from warm import answered, pytests
 
 from fusionkit import Fusion, Plugin, hookimpl
 from fusionkit.recipe.recipe_file import load_recipes
+from fusionkit.starts.names import Names
+from fusionkit.starts.plugin import package_files
 
 EXAMPLE = DOCS / "example_plugin"
 
@@ -30,6 +33,19 @@ class Noted(Plugin):
         for view, prompt in zip(patches.views, patches.prompts, strict=True):
             self.prompts.setdefault(view.top, set()).add(prompt.text)
         return (yield)
+
+
+def test_the_example_is_what_new_plugin_writes():
+    written = package_files(Names("sky-and-sea"))
+    there = {path.relative_to(EXAMPLE).as_posix(): path.read_text(encoding="utf-8") for path in files_of(EXAMPLE)}
+    marks = re.compile(r"^<!-- test: .* -->\n", re.MULTILINE)  # of this repository's own tests
+    assert {name: marks.sub("", text) for name, text in there.items()} == written
+
+
+def files_of(folder: Path) -> list[Path]:
+    made = {"__pycache__", "build", "out"}
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in found if not any(p in made or p.endswith(("_cache", "-info")) for p in path.parts)]
 
 
 def test_the_plugin_is_short():
@@ -60,7 +76,8 @@ def test_views_of_a_row_get_the_prompt_of_their_side_of_the_horizon(example_inst
 
 
 def test_the_recipe_runs_from_the_command_line(example_folder, tmp_path):
-    run = fusionkit("run", str(EXAMPLE / "recipe.yaml"), "--set", "steps=1", path=example_folder, cwd=tmp_path)
+    recipe = example_folder.parent / "source" / "recipe.yaml"
+    run = fusionkit("run", str(recipe), "--set", "steps=1", path=example_folder, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sky-and-sea-1.png"]
 
@@ -73,7 +90,8 @@ def test_without_its_package_the_recipe_names_the_plugin_that_is_missing(tmp_pat
 
 
 def test_its_own_tests_pass(example_folder):
-    arguments = ["-q", "-n", "0", "-p", "no:cacheprovider", "--rootdir", str(EXAMPLE), str(EXAMPLE / "tests")]
+    source = example_folder.parent / "source"
+    arguments = ["-q", "-n", "0", "-p", "no:cacheprovider", "--rootdir", str(source), str(source / "tests")]
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what was imported before pytest
     done = answered(*arguments, work=pytests, path=[example_folder])
     assert done.returncode == 0, done.stdout

@@ -18,6 +18,9 @@ from site import getsitepackages
 
 import pytest
 
+from fusionkit.starts.names import Names
+from fusionkit.starts.plugin import hooks, package_files
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path.append(str(ROOT / "tests" / "docs"))
@@ -76,6 +79,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__"))
         for test in (ROOT / "docs" / example).glob("tests/*.py"):
             shutil.copy(test, folder)
+    for hook in hooks():
+        names = Names(f"my-{hook.replace('_', '-')}")
+        (folder / f"{names.package}.py").write_text(package_files(names, hook)[f"{names.package}/__init__.py"])
     for path in HERE.glob("*.py"):
         if not path.name.startswith("test_"):
             shutil.copy(path, folder)

@@ -1,8 +1,8 @@
 """Whether the plugin keeps to what every plugin should."""
 
-from fusionkit_sky_and_sea import SkyAndSea
-
 from fusionkit.testing import PluginContract
+
+from fusionkit_sky_and_sea import SkyAndSea
 
 
 class TestSkyAndSea(PluginContract):
