@@ -1,9 +1,9 @@
 """The front of quality against forward passes, from a comparison's folder: a table, a plot, and what can be told.
 
 The scores, and which difference of each matters, are those of `front_scores.yaml`. Settings are compared with a
-baseline by pictures of the same prompt and seed. An interval of a difference is that of other prompts and seeds: prompts
-are resampled with all their pictures, and the spread of the resampled differences is multiplied by the quantile of
-Student's t with as many degrees of freedom as there are prompts less one.
+baseline by pictures of the same prompt and seed. An interval of a difference is that of other prompts and seeds:
+prompts are resampled with all their pictures, and the spread of the resampled differences is multiplied by the quantile
+of Student's t with as many degrees of freedom as there are prompts less one.
 
 Run it:  fusionkit compare benchmarks/front.yaml --out out/front
          python benchmarks/front.py out/front --table front.md --plot front.svg

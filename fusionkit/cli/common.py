@@ -53,6 +53,7 @@ def recipe_options(command: F) -> F:
         click.option("--seed", type=Seed(), metavar="N", help="Another seed than the recipe's."),
         click.option("--size", metavar="WxH", help="Another size, in pixels, such as 1024x128."),
         click.option("--steps", type=int, metavar="N", help="Another number of steps."),
+        click.option("--preset", metavar="NAME", help="A preset, such as fast or best; what other options say wins."),
         click.option("--prompt", metavar="TEXT", help="Another prompt than the recipe's."),
         click.option(
             "--set",

@@ -57,7 +57,7 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     from fusionkit.models.prompts.plan import prompt_lines
     from fusionkit.pictures.image import output_path
     from fusionkit.pictures.inputs import notes_on
-    from fusionkit.runs.shown import described
+    from fusionkit.runs.shown import described, said_by_preset
 
     info, recipe = plan.info, plan.recipe
     width, height = recipe.window or info.window
@@ -71,6 +71,8 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
     notes = [note for each in plan.infos.values() for note in each.notes]
     lines += [["assumed" if number == 0 else "", note] for number, note in enumerate(dict.fromkeys(notes))]
     lines.append(["plugins", ", ".join(each.plugin_name for each in recipe.plugins) or "none"])
+    if plan.preset:
+        lines.append(["preset", f"{plan.preset}: {said_by_preset(plan) or 'says nothing that the recipe does not'}"])
     for stage, views in zip(plan.stages, plan.views, strict=True):
         name = f"stage {stage.index + 1}" if len(plan.stages) > 1 else "stage"
         lines.append([name, _stage(stage, views)])
@@ -153,6 +155,7 @@ def document(plan: RunPlan, recipes: Sequence[Recipe], notes: Sequence[str]) -> 
             {"name": name, "model": info.name, "kind": info.kind, "parameters": info.parameters}
             for name, info in plan.infos.items()
         ],
+        "preset": {"name": plan.preset, "set": dict(plan.by_preset)} if plan.preset else None,
         "stages": [
             {
                 "name": stage.plan.name,

@@ -49,6 +49,21 @@ def replaced_twice(hooks: Any) -> list[str]:
     return problems
 
 
+def replaced_by(kind: type[Plugin]) -> frozenset[str]:
+    """The hooks whose one answer a plugin class replaces."""
+    found = set()
+    for name, function in vars(Hookspecs).items():
+        firstresult = (getattr(function, f"{PROJECT}_spec", None) or {}).get("firstresult")
+        if firstresult and is_hookimpl(kind, name) and not getattr(getattr(kind, name), f"{PROJECT}_impl")["wrapper"]:
+            found.add(name)
+    return frozenset(found)
+
+
+def clash(kind: type[Plugin], others: Iterable[Plugin]) -> bool:
+    """Whether a plugin class replaces a hook that one of some plugins replaces."""
+    return any(replaced_by(kind) & replaced_by(type(other)) for other in others)
+
+
 def is_hookimpl(kind: type, name: str) -> bool:
     """Whether a class marks one of its own functions with `@hookimpl`; pydantic's attributes are not even looked at."""
     if name.startswith(("_", "model_")):

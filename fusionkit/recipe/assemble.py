@@ -167,10 +167,41 @@ def extended(
     # A key of no value takes out what the extended recipe says, so that its default applies; as --set does.
     for key in [key for key, node in tree.items() if node.value is None and key in base]:
         del tree[key], base[key]
+    if "preset" in tree:
+        changed = tree["plugins"].value if "plugins" in tree else None
+        parts = [f"plugins.{name}" for name in changed] if isinstance(changed, dict) else []
+        tree["preset"] = over(tree["preset"], base, [*(key for key in tree if key != "plugins" or not parts), *parts])
     changes = tree.get("plugins")
     if changes is not None and isinstance(changes.value, dict):
         tree["plugins"] = _changed(base.get("plugins", Node([], changes.place, changes.key)), changes.value)
     return {**base, **tree}
+
+
+def over(preset: Node, entries: Mapping[str, Node], said: Sequence[str]) -> Node:
+    """A preset that may replace what a recipe gives, but for what is said where the preset is named.
+
+    Args:
+        preset: Its name; what says more than that is left as it is.
+        entries: The recipe's entries.
+        said: Keys that are said beside the preset, as `--set` has them.
+    """
+    if not isinstance(preset.value, str):
+        return preset
+    from fusionkit.recipe.presets import outranked
+
+    found = entries["plugins"].value if "plugins" in entries else []
+    plugins = [
+        (name, _options(each)) for each in (found if isinstance(found, list) else []) if (name := plugin_name(each))
+    ]
+    keys = outranked(entries, plugins, said)
+    parts = {"name": preset.value, **({"over": keys} if keys else {})}
+    return Node({key: Node.of(value, preset.place) for key, value in parts.items()}, preset.place, preset.key)
+
+
+def _options(entry: Node) -> list[str]:
+    """The options that an entry of a recipe's plugins gives."""
+    inner = next(iter(entry.value.values()), None) if isinstance(entry.value, dict) else None
+    return list(inner.value) if isinstance(inner, Node) and isinstance(inner.value, dict) else []
 
 
 def parse_change(change: str, option: str = "--set") -> Change:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fusionkit.plugin import Plugin
-    from fusionkit.recipe.parts import Cache, Lora, ModelSpec, SchedulerSpec
+    from fusionkit.recipe.parts import Cache, Lora, ModelSpec, PresetChoice, SchedulerSpec
 
 WEIGHTS = (
     *("model", "models", "base", "revision", "variant", "loras", "dtype"),
@@ -51,6 +51,7 @@ class PictureFields(TypedDict, total=False):
     output: str | Path
     overwrite: bool
     preview_every: int | None
+    preset: str | PresetChoice | Mapping[str, Any] | None
 
 
 class CallFields(PictureFields, total=False):

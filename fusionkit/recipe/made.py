@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from fusionkit.errors import RecipeError
 from fusionkit.recipe.assemble import ONE_OF
+from fusionkit.plugin import kebab
+from fusionkit.recipe.presets import outranked
 from fusionkit.recipe.problems import problems_of
 from fusionkit.recipe.recipe import Recipe
 
@@ -36,4 +38,8 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     given = {name: getattr(recipe, name) for name in recipe.model_fields_set}
     for name in changes:
         given.pop(ONE_OF.get(name, ""), None)
+    if isinstance(preset := changes.get("preset"), str):
+        plugins = [(each.plugin_name, map(kebab, each.model_fields_set)) for each in recipe.plugins]
+        keys = outranked(map(kebab, given), plugins, map(kebab, changes))
+        changes = {**changes, "preset": {"name": preset, "over": keys}}
     return make_recipe(**{**given, **changes})

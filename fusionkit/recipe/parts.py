@@ -90,6 +90,34 @@ BASE = (
 Loras = Annotated[list[Lora], Field(max_length=limits.LORAS)]
 
 
+class PresetChoice(Part):
+    """A preset by its name, and the keys that it may replace though the recipe gives them.
+
+    In YAML its name alone, or `{name: fast, over: [scheduler, plugins.multidiffusion.stride]}`.
+    """
+
+    name: Name = Field(description="The preset.")
+    over: list[Name] = Field(
+        default=[],
+        description="Keys of the recipe that the preset may replace, as --set has them; where the command line names "
+        "the preset, all that it does not say itself.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        from fusionkit.recipe.presets import known_preset
+
+        told = {"name": value} if isinstance(value, str) else value
+        if isinstance(told, dict) and isinstance(told.get("name"), str):
+            known_preset(told["name"])
+        return told
+
+    @model_serializer(mode="wrap")
+    def _to_yaml(self, handler: Any) -> Any:
+        return handler(self) if self.over else self.name
+
+
 class ModelSpec(Part):
     """One model of a recipe that names several: where it is, and what is put on it.
 

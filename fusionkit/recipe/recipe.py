@@ -23,6 +23,7 @@ from fusionkit.recipe.parts import Cache as Cache
 from fusionkit.recipe.parts import Lora as Lora
 from fusionkit.recipe.parts import ModelSpec as ModelSpec
 from fusionkit.recipe.parts import Part as Part
+from fusionkit.recipe.parts import PresetChoice as PresetChoice
 from fusionkit.recipe.parts import SchedulerSpec as SchedulerSpec
 from fusionkit.recipe.problems import problems_of as problems_of
 from fusionkit.recipe.problems import shown
@@ -172,6 +173,11 @@ class Recipe(Part):
     )
     plugins: Annotated[list[SerializeAsAny[Plugin]], BeforeValidator(_parse_plugins)] = Field(
         default=[], description="The methods, in order of application: names, or names with options."
+    )
+    preset: PresetChoice | None = Field(
+        default=None,
+        description="Values for what the recipe leaves open, by a name such as fast or best: what the recipe says "
+        "wins over the preset, and that over the model's own defaults.",
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         default="auto", description="Type of the model's weights; auto is float32 on a CPU and float16 on a GPU."

@@ -22,6 +22,7 @@ from fusionkit.recipe.assemble import (
     extended,
     find_recipe,
     mapping_of,
+    over,
     own_entries,
     parse_change,
     set_option,
@@ -201,10 +202,14 @@ def _checked(
             set_option(tree, parse_change(change) if isinstance(change, str) else change)
         except RecipeError as error:
             problems += error.problems
+    said = [change.partition("=")[0].strip() if isinstance(change, str) else change[0] for change in sets]
     for key, value in options.items():
         if value is not None:
             tree[key] = Node.of(value, Place(f"--{key}"))
             tree.pop(ONE_OF.get(key, ""), None)
+            said.append(key)
+    if "preset" in said and "preset" in tree:
+        tree["preset"] = over(tree["preset"], entries, said)
     tree.setdefault("name", Node(name, Place(source), Place(source)))
     root = Node(tree, Place(source), Place(source))
     if placed is not None:

@@ -100,8 +100,9 @@ def check_file(
         add(check_loras(spec, found), (*at, "loras"))
     if complete := len(infos) == len(recipe.specs) > 0:
         add([*misfits(infos), *unused_models(recipe, infos)])
-    hooks: Manager | None = collect(lambda: Manager(recipe.plugins))
-    if complete and (whole := collect(partial(completed, recipe, next(iter(infos.values()))))) is not None:
+    whole = collect(partial(completed, recipe, next(iter(infos.values())))) if complete else None
+    hooks: Manager | None = collect(lambda: Manager((whole or recipe).plugins))
+    if whole is not None:
         recipe = whole
         info = next(iter(infos.values()))
         add(unsuitable_options(recipe, infos))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from fusionkit.errors import ModelError
 from fusionkit.loop.manager import Manager
-from fusionkit.loop.misfits import is_hookimpl
-from fusionkit.plugin import kebab
+from fusionkit.loop.misfits import clash, is_hookimpl
+from fusionkit.recipe.presets import filled
 from fusionkit.recipe.problems import problems_of
 from fusionkit.recipe.recipe import Recipe
 
@@ -33,6 +33,8 @@ class RunPlan:
         passes: For each stage, how many views go through a denoiser, with and without the prompt counted apart.
         infos: What is known of all models, by the recipe's names, the main one first.
         notes: What can be run and will hardly make what is meant, a line each.
+        preset: The name of the recipe's preset; empty without one.
+        by_preset: What that said, by keys as `--set` has them.
     """
 
     recipe: Recipe
@@ -43,6 +45,8 @@ class RunPlan:
     passes: Sequence[int]
     infos: Mapping[str, ModelInfo]
     notes: Sequence[str] = ()
+    preset: str = ""
+    by_preset: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         from fusionkit.runs.shown import plan_text
@@ -71,17 +75,27 @@ class RunPlan:
 
 
 def completed(recipe: Recipe, info: ModelInfo) -> Recipe:
-    """The recipe with the model's defaults, and its size, where the recipe is silent.
+    """The recipe with its preset, the model's defaults, and its size, where the recipe is silent; without the preset.
 
     Raises:
         ModelError: A default is none that a recipe can have.
         PluginError: A plugin that tells the size failed.
+        RecipeError: The preset says what no recipe can have.
     """
-    given = {kebab(name): getattr(recipe, name) for name in recipe.model_fields_set}
-    if "size" not in given and any(is_hookimpl(type(plugin), "default_size") for plugin in recipe.plugins):
-        given["size"] = tuple(Manager(recipe.plugins).ask("default_size", recipe=recipe, info=info))
+    return completed_by(recipe, info)[0]
+
+
+def completed_by(recipe: Recipe, info: ModelInfo) -> tuple[Recipe, Mapping[str, Any]]:
+    """The same, and what the preset said, by keys as `--set` has them."""
+    given, told = filled(recipe, info, clash)
+    plugins = given.get("plugins", ())
+    if "size" not in given and any(is_hookimpl(type(plugin), "default_size") for plugin in plugins):
+        given["size"] = tuple(Manager(plugins).ask("default_size", recipe=recipe, info=info))
     try:
-        return type(recipe).model_validate({"size": info.window, **info.defaults, **given})
+        return type(recipe).model_validate({"size": info.window, **info.defaults, **given}), told
     except ValidationError as error:
         lines = problems_of(error, Recipe)
-        raise ModelError("\n".join(f"defaults of model '{info.name}': {line}" for line in lines)) from None
+        whose = f"defaults of model '{info.name}'"
+        if told and recipe.preset is not None:
+            whose = f"preset '{recipe.preset.name}', or {whose}"
+        raise ModelError("\n".join(f"{whose}: {line}" for line in lines)) from None

@@ -14,7 +14,7 @@ from fusionkit.keeping import Shelf
 from fusionkit.loop.manager import Manager
 from fusionkit.loop.stage import Stage
 from fusionkit.plugin import Plugin
-from fusionkit.runs.plan import RunPlan, completed
+from fusionkit.runs.plan import RunPlan, completed_by
 from fusionkit.runs.shortage import shortage
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def prepare(
     from fusionkit.runs.checkpoints.snapshot import keeping_problems
     from fusionkit.runs.notes import notes_of
 
-    recipe = completed(recipe, info)
+    preset = recipe.preset.name if recipe.preset else ""
+    recipe, by_preset = completed_by(recipe, info)
     infos = infos or {"model": info}
     device = ready_device(recipe, infos) if device is None else device
     unfit = misfits(infos) + unused_models(recipe, infos) + unsuitable_options(recipe, infos)
@@ -104,7 +105,7 @@ def prepare(
         raise RecipeError(str(error).splitlines()) from error
     views, passes = zip(*counts, strict=True)
     notes = tuple(notes_of([recipe], infos, stages, hooks))
-    plan = RunPlan(recipe, info, hooks, stages, views, passes, infos, notes)
+    plan = RunPlan(recipe, info, hooks, stages, views, passes, infos, notes, preset, by_preset)
     if problems := memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=plan.largest_group):
         raise RecipeError(problems)
     return plan

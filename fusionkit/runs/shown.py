@@ -49,6 +49,14 @@ class Planned(Protocol):
         """The forward passes of each."""
 
     @property
+    def preset(self) -> str:
+        """The recipe's preset; empty without one."""
+
+    @property
+    def by_preset(self) -> Mapping[str, Any]:
+        """What it said, by keys as `--set` has them."""
+
+    @property
     def steps(self) -> int:
         """Steps of all of them."""
 
@@ -152,11 +160,19 @@ def own_name(stage: Stage) -> str:
     return "" if name == "x".join(map(str, stage.plan.size)) else name
 
 
+def said_by_preset(plan: Planned) -> str:
+    """What a plan's preset said, in a line; empty for nothing."""
+    words = {True: "added", False: "left out"}
+    named = [(key.removeprefix("plugins."), value) for key, value in plan.by_preset.items()]
+    return ", ".join(f"{key} {words[value] if isinstance(value, bool) else value}" for key, value in named)
+
+
 def _line(plan: Planned) -> str:
     models = " + ".join(info.name for info in plan.infos.values())
+    preset = f", preset {plan.preset}" if plan.preset else ""
     return (
-        f"{models}: {plan.steps:,} steps, {sum(plan.views):,} views, {plan.forward_passes:,} forward passes, about "
-        f"{in_bytes(needs_of(plan).total)} of memory"
+        f"{models}{preset}: {plan.steps:,} steps, {sum(plan.views):,} views, {plan.forward_passes:,} forward passes, "
+        f"about {in_bytes(needs_of(plan).total)} of memory"
     )
 
 
