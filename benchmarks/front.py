@@ -36,12 +36,13 @@ def main() -> None:
     parser.add_argument("--comparison", type=Path, default=HERE / "front.yaml", help="what was compared")
     parser.add_argument("--scores", type=Path, default=HERE / "front_scores.yaml", help="scores, and what matters")
     parser.add_argument("--baseline", action="append", help="a setting's title, as often as needed; default the first")
+    parser.add_argument("--without", action="append", default=[], help="leave a setting out, by its title")
     parser.add_argument("--device", default="cpu", help="where the feature network computes")
     parser.add_argument("--table", type=Path, help="write the tables there, as Markdown")
     parser.add_argument("--plot", type=Path, help="write the plot there, as SVG")
     parser.add_argument("--json", type=Path, help="write all numbers there")
     options = parser.parse_args()
-    found = measured(options.folder, options.comparison, options.scores, options.device)
+    found = measured(options.folder, options.comparison, options.scores, options.device, options.without)
     baselines = options.baseline or [next(iter(found["settings"]))]
     parts = [table(found, baseline) for baseline in baselines]
     text = "\n\n".join([summary(found), *parts])
@@ -54,7 +55,7 @@ def main() -> None:
         options.json.write_text(json.dumps(as_json(found, baselines), indent=1) + "\n", encoding="utf-8")
 
 
-def measured(path: Path, document: Path, scores: Path, device: str) -> dict[str, Any]:
+def measured(path: Path, document: Path, scores: Path, device: str, without: Sequence[str] = ()) -> dict[str, Any]:
     """Every setting's scores and passes, of the pictures that all settings have drawn.
 
     Args:
@@ -62,15 +63,17 @@ def measured(path: Path, document: Path, scores: Path, device: str) -> dict[str,
         document: The comparison's file.
         scores: The file of scores.
         device: Where the feature network computes.
+        without: Titles of settings that are left out, which need not have drawn what the others have.
     """
     comparison, folder = read_comparison(document), Folder(path)
     jobs = jobs_of(comparison)
-    drawn = complete(jobs, folder, comparison.settings)
+    chosen = [setting for setting in comparison.settings if setting.title not in without]
+    drawn = complete(jobs, folder, chosen)
     tools = Tools(comparison.features or "tinyworld", device=device, cache=path / ".front")
     reference = reference_pictures(folder, comparison, drawn.get("reference", ()))
     measures = read_scores(scores, reference, tools)
     settings: dict[str, dict[str, Any]] = {}
-    for setting in comparison.settings:
+    for setting in chosen:
         pictures = pictures_of(folder, drawn[setting.name])
         width, height = pictures[0].size
         across, down = pictures[0].crop or (width, height)
@@ -79,7 +82,7 @@ def measured(path: Path, document: Path, scores: Path, device: str) -> dict[str,
             "passes": sum(runs) / len(runs) / (width * height / across / down),
             "scores": {name: scored(measure, pictures, tools) for name, measure in measures.items()},
         }
-    count = len(drawn[comparison.settings[0].name])
+    count = len(drawn[chosen[0].name])
     return {"settings": settings, "measures": measures, "pictures": count, "windows": len(reference)}
 
 

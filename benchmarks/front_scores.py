@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import log, sqrt
 from pathlib import Path
@@ -111,11 +111,11 @@ class Difference:
 
 
 def read_scores(path: Path, reference: Sequence[Picture], tools: Tools) -> dict[str, Measure]:
-    """The scores of a file, with what they make of the reference."""
+    """The scores of a file, with what they make of the reference; `{world}` in a metric's name is the features'."""
     found: dict[str, Measure] = {}
     for name, said in yaml.safe_load(path.read_text(encoding="utf-8")).items():
         options = {key.replace("-", "_"): value for key, value in said.get("options", {}).items()}
-        metric = METRICS.load(said["metric"])(**options)
+        metric = METRICS.load(said["metric"].format(world=tools.features_name))(**options)
         described = [metric.describe(each, tools) for each in reference] if "reference" in metric.needs else []
         measure = Measure(name, said["title"], metric, said["better"], described, objects=said.get("only") == "objects")
         ((kind, amount),) = said["differs"].items()
@@ -168,5 +168,3 @@ def differences(base: Scored, other: Scored) -> Difference:
     reach = float(np.std(gaps, ddof=1)) * float(t.ppf(0.975, free)) * sqrt(base.prompts / free)
     return Difference(bad(other.value) - bad(base.value), reach, base.measure.limit(base.value))
 
-
-Found = Mapping[str, Any]

@@ -88,6 +88,13 @@ def test_rules_apply_where_all_of_their_conditions_hold(offered: Any) -> None:
     assert whole(preset="mine", plugins=["style-alignment"]).steps == 7, "the first rule that says a key decides"
 
 
+def test_the_example_of_the_docs_is_a_preset(offered: Any) -> None:
+    offered((Path(__file__).parents[2] / "docs" / "example_preset" / "night-shift.yaml").read_text())
+    drawn = whole(preset="mine")
+    assert (drawn.scheduler.name, drawn.steps) == ("dpm++-2m", 60)
+    assert drawn.dump()["plugins"][0]["multidiffusion"]["stride"] == "24x16"
+
+
 def test_a_plugin_that_would_clash_is_not_added(offered: Any) -> None:
     offered(MINE)
     moving = whole(preset="mine", plugins=["shifted-windows"])
@@ -164,7 +171,8 @@ def test_every_preset_can_be_planned_on_every_kind_of_model(name: str, model: st
     assert plan.preset == name
     assert plan.by_preset
     again = Fusion.from_recipe(Recipe.model_validate(plan.recipe.dump())).plan()
-    assert again.recipe == plan.recipe
+    assert again.recipe.dump() == plan.recipe.dump()
+    assert again.forward_passes == plan.forward_passes
 
 
 def test_a_picture_is_drawn_again_without_the_preset(tmp_path: Path) -> None:
@@ -193,10 +201,5 @@ def test_a_plan_says_what_the_preset_said() -> None:
 
 
 def test_packages_offer_presets_by_entry_points() -> None:
-    entries = [each for each in EntryPointsOf(presets.GROUP)]
-    assert ("fusionkit", "fusionkit.recipes:PRESETS") in {(each.name, each.value) for each in entries}
-
-
-def EntryPointsOf(group: str) -> list[EntryPoint]:
-
-    return list(entries_of(group))
+    assert ("fusionkit", "fusionkit.recipes:PRESETS") in {(each.name, each.value) for each in entries_of(presets.GROUP)}
+    assert set(presets.presets()) >= {"best", "fast"}
