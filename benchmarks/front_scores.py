@@ -167,4 +167,3 @@ def differences(base: Scored, other: Scored) -> Difference:
     free = base.prompts - 1
     reach = float(np.std(gaps, ddof=1)) * float(t.ppf(0.975, free)) * sqrt(base.prompts / free)
     return Difference(bad(other.value) - bad(base.value), reach, base.measure.limit(base.value))
-

@@ -15,7 +15,7 @@ from fusionkit.foreign import printable
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """List the bundled recipes and comparisons, or print one, as a start for your own.
+    """List the bundled recipes, comparisons and presets, or print one, as a start for your own.
 
     NAME may be a picture that fusionkit drew, too: the recipe inside it is printed.
 
@@ -24,10 +24,12 @@ def command(name: str | None, as_json: bool) -> None:
     """  # noqa: D301 - click wants the character
     from fusionkit.comparison.document import bundled_comparisons
     from fusionkit.recipe.assemble import bundled_recipes, find_recipe
+    from fusionkit.recipe.presets import presets
 
     comparisons = bundled_comparisons()
+    ways = {f"presets/{each}": path for each, path in presets().items()}
     if name is not None:
-        text = text_of(comparisons.get(name) or find_recipe(name))
+        text = text_of(comparisons.get(name) or ways.get(name) or find_recipe(name))
         if as_json:
             print_json({"source": name, "recipe": text})
         else:
@@ -35,12 +37,16 @@ def command(name: str | None, as_json: bool) -> None:
         return
     bundled = bundled_recipes()
     if as_json:
-        kinds = {**dict.fromkeys(bundled, "recipe"), **dict.fromkeys(comparisons, "comparison")}
-        found = {**bundled, **comparisons}
+        kinds = {
+            **dict.fromkeys(bundled, "recipe"),
+            **dict.fromkeys(comparisons, "comparison"),
+            **dict.fromkeys(ways, "preset"),
+        }
+        found = {**bundled, **comparisons, **ways}
         listed = [{"name": each, "kind": kind, "summary": summary(found[each])} for each, kind in kinds.items()]
         print_json({"recipes": listed})
         return
-    click.echo(table([[each, summary(path)] for each, path in {**bundled, **comparisons}.items()]))
+    click.echo(table([[each, summary(path)] for each, path in {**bundled, **comparisons, **ways}.items()]))
 
 
 def text_of(path: Path) -> str:

@@ -203,3 +203,12 @@ def test_a_plan_says_what_the_preset_said() -> None:
 def test_packages_offer_presets_by_entry_points() -> None:
     assert ("fusionkit", "fusionkit.recipes:PRESETS") in {(each.name, each.value) for each in entries_of(presets.GROUP)}
     assert set(presets.presets()) >= {"best", "fast"}
+
+
+def test_presets_are_listed_and_printed_with_the_recipes() -> None:
+    listed = json.loads(CliRunner().invoke(main, ["recipes", "--json"]).stdout)["recipes"]
+    found = {each["name"]: each["summary"] for each in listed if each["kind"] == "preset"}
+    assert set(found) >= {"presets/best", "presets/fast"}
+    assert all(found.values())
+    printed = CliRunner().invoke(main, ["recipes", "presets/fast"]).stdout
+    assert printed == presets.presets()["fast"].read_text()
