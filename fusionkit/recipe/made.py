@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from fusionkit.errors import RecipeError
-from fusionkit.recipe.assemble import ONE_OF
 from fusionkit.plugin import kebab
+from fusionkit.recipe.assemble import ONE_OF
 from fusionkit.recipe.presets import outranked
 from fusionkit.recipe.problems import problems_of
 from fusionkit.recipe.recipe import Recipe

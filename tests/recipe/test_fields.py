@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from fusionkit import Fusion, Plugin, Recipe, RecipeError
 from fusionkit.recipe.fields import ADAPTER, WEIGHTS, CallFields, ModelFields, PictureFields, PipeFields, RecipeFields
-from fusionkit.recipe.recipe import Cache, Lora, ModelSpec, SchedulerSpec
+from fusionkit.recipe.recipe import Cache, Lora, ModelSpec, PresetChoice, SchedulerSpec
 
-NAMES = {each.__name__: each for each in (Cache, Lora, ModelSpec, SchedulerSpec, Plugin, Path)} | {
+NAMES = {each.__name__: each for each in (Cache, Lora, ModelSpec, PresetChoice, SchedulerSpec, Plugin, Path)} | {
     "Mapping": Mapping,
     "Sequence": Sequence,
 }

@@ -63,11 +63,12 @@ def test_what_is_open_is_filled_and_what_is_said_stays(offered: Any) -> None:
     assert plain.guidance_interval == (0.0, 0.5)
     assert [each.plugin_name for each in plain.plugins] == ["multidiffusion", "guided-fusion"]
     # Three quarters of 96x64 pixels, in whole latent pixels.
-    assert plain.dump()["plugins"][0]["multidiffusion"] | {"noise": 0} == {
+    assert plain.dump()["plugins"][0]["multidiffusion"] | {"noise": 0, "later": {}} == {
         "stride": "72x48",
         "jitter": 8,
         "jitter-edges": "keep",
         "noise": 0,
+        "later": {},
     }
     assert plain.preset is None
     said = whole(preset="mine", steps=20, plugins=[{"multidiffusion": {"stride": 32}}, "variance-corrected-fusion"])
