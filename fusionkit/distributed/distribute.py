@@ -10,7 +10,7 @@ from fusionkit.distributed.pool import Pool
 from fusionkit.distributed.tasks import Load, Meet
 from fusionkit.distributed.values import Loaded, Weights
 from fusionkit.errors import ModelError, RecipeError
-from fusionkit.models.devices import pick_device
+from fusionkit.models.devices import devices_of, pick_device
 from fusionkit.models.load import check_machine
 from fusionkit.models.prompts.plan import length_problems
 from fusionkit.models.suits import pool_problems
@@ -34,6 +34,8 @@ def distribute(pool: Pool, recipe: Recipe, infos: Mapping[str, ModelInfo]) -> di
     """
     if problems := pool_problems(recipe) + check_machine(recipe, infos, download=True) + length_problems(recipe):
         raise RecipeError(problems)
+    # The canvas, and the steps, are where one device would have them.
+    device = pick_device(devices_of(recipe)[0])
     weights = pool.share(Weights(_bare(recipe, pool), dict(infos)))
     loaded: list[Mapping[str, Loaded]] = [answer.value for answer in pool.prepare(Load(weights))]
     models: dict[str, DistributedModel] = {}
@@ -41,7 +43,7 @@ def distribute(pool: Pool, recipe: Recipe, infos: Mapping[str, ModelInfo]) -> di
         each = [worker[name] for worker in loaded]
         if len({(worker.fingerprint, worker.dtype) for worker in each}) > 1:
             raise ModelError(f"model '{name}' ({info.name}) is not the same on all workers; give them one copy of it")
-        models[name] = DistributedModel(name, info, pool, weights, each, pick_device(pool.device))
+        models[name] = DistributedModel(name, info, pool, weights, each, device)
     for model in models.values():
         model.among(models)
     return models

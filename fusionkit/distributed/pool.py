@@ -22,11 +22,9 @@ class Pool(Protocol):
 
     Attributes:
         size: How many workers there are meant to be.
-        device: Where the canvas is while workers predict, as a recipe names devices.
     """
 
     size: int
-    device: str
 
     def share(self, value: Any) -> Shared:
         """Give a value to all workers, once."""
@@ -53,13 +51,14 @@ class Threads:
 
     Args:
         devices: Their names, as a recipe has them; one may be named twice.
+        make: Makes a worker of a device and a name.
     """
 
-    def __init__(self, devices: Sequence[str]) -> None:
-        self.size, self.device = len(devices), devices[0]
+    def __init__(self, devices: Sequence[str], make: Callable[[str, str], Worker] = Worker) -> None:
+        self.size = len(devices)
         self._free: SimpleQueue[Worker] = SimpleQueue()
         for number, device in enumerate(devices):
-            self._free.put(Worker(device, f"{device} ({number})"))
+            self._free.put(make(device, f"{device} ({number})"))
         self._threads = ThreadPoolExecutor(self.size, thread_name_prefix="fusionkit")
 
     def share(self, value: Any) -> Shared:

@@ -83,9 +83,10 @@ class Worker:
 
     def models(self, weights: Shared) -> Mapping[str, Model]:
         """The models of a recipe, loaded once; those of another one are let go, since two sets may not fit."""
-        return self.keep("models", weights.key, lambda: self._loaded(weights), most=1)
+        return self.keep("models", weights.key, lambda: self.load(weights), most=1)
 
-    def _loaded(self, shared: Shared) -> Mapping[str, Model]:
+    def load(self, shared: Shared) -> Mapping[str, Model]:
+        """Load the models of a recipe, while nothing else of this process loads."""
         import torch
 
         from fusionkit.models.load import load_models

@@ -219,6 +219,20 @@ class PluginContract:
             difference = max(_largest(alone, other) for other in others)
             assert difference < 1e-3, f"{kind}: the batch size changes the latents by {difference:.1e}"
 
+    def test_devices_change_nothing(self) -> None:
+        """Where two devices predict the views of a picture, the latents are the same to the last bit."""
+        fields = {**self.fields, "batch_size": 2}
+        for kind in self.kinds[:1]:
+            one, two = (
+                tiny_run([*self.before, self._plugin()], kind, self.models, **fields, **more)
+                for more in ({}, {"devices": ["cpu", "cpu"]})
+            )
+            difference = _largest(one, two)
+            assert difference == 0, (
+                f"{kind}: a second device changes the latents by {difference:.1e}; what is put on a model, or is a "
+                "loss of its predictions, may keep something from one forward pass to another: see ViewMemory"
+            )
+
     def test_unknown_options_are_refused(self) -> None:
         """A misspelt option is an error, not silence."""
         try:

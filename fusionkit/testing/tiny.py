@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -159,15 +159,30 @@ def execute_tiny(
     """Run a plan of `tiny_plan` and answer its clean latents, (1, C, H, W).
 
     Args:
-        plan: The run.
+        plan: The run; a recipe with `devices` is drawn on copies of the models on each of them.
         kind: As for `tiny_plan`.
         begun: Where it goes on, as for `execute`.
         step_ended: Told of each step, as for `execute`.
     """
     from fusionkit.runs.run import execute
 
-    models = {name: tiny_model(kind, seed) for seed, name in enumerate(plan.infos)}
+    names, devices = tuple(plan.infos), plan.recipe.devices
+    models: Mapping[str, Model] = (
+        _on_devices(kind, names, devices)
+        if devices
+        else {name: tiny_model(kind, seed) for seed, name in enumerate(names)}
+    )
     return execute(plan, next(iter(models.values())), models, begun, step_ended)
+
+
+@lru_cache
+def _on_devices(kind: Kind, names: tuple[str, ...], devices: tuple[str, ...]) -> Mapping[str, Model]:
+    """Tiny models on several devices, kept for the next run, whose workers have met other stages by then."""
+    from fusionkit.recipe.recipe import Recipe
+    from fusionkit.testing.devices import on_devices
+
+    pipes = {name: tiny_pipeline(kind, seed) for seed, name in enumerate(names)}
+    return on_devices(pipes, {name: _info(kind, seed) for seed, name in enumerate(names)}, Recipe(), devices)
 
 
 def _vae() -> Any:
