@@ -78,7 +78,10 @@ def planned(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> RunPlan:
     from fusionkit.models.load import check_machine
     from fusionkit.runs.run import prepare
 
-    if problems := check_machine(recipe):
+    problems = check_machine(recipe)
+    if recipe.devices:
+        problems.append("devices: bench takes the time of one device apart; leave them out, or give it --device")
+    if problems:
         raise RecipeError(problems)
     return prepare(recipe, next(iter(infos.values())), infos=infos)
 

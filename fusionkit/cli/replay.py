@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change the recipe, as for 'run'; nothing is compared."
 )
 @click.option("--device", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1, mps, ...")
+@click.option("--devices", metavar="NAMES", help="In its place, several that draw it together: cuda:0,cuda:1.")
 @click.option("--download", is_flag=True, help="Fetch the models that the picture names, where they are not here.")
 @click.option(
     "--save-maps",
@@ -72,6 +73,7 @@ def replayed(
     *,
     overwrite: bool,
     device: str | None,
+    devices: str | None,
     save_maps: bool,
     quiet: bool,
 ) -> tuple[Drawn, str, bool]:
@@ -87,7 +89,7 @@ def replayed(
     from fusionkit.runs.checks import check_file
 
     image, told, inputs = carrier.path, carrier.told, carrier.inputs
-    mine = {"output": output, "overwrite": overwrite, "device": device}
+    mine = {"output": output, "overwrite": overwrite, "device": device, "devices": devices}
     with pictures_beside(image.parent):
         file = aside(parse_recipe, told["recipe"], str(image), sets, mine, inputs.placed, without=OURS)
     check_one(file)

@@ -38,6 +38,10 @@ class Carried:
     tensors: tuple[Tensor, ...] = field(repr=False)
     memories: tuple[ViewMemory, ...] = field(repr=False, default=())
 
+    def kept(self) -> Carried:
+        """With copies of its tensors, which nobody changes."""
+        return replace(self, tensors=tuple(each.clone() for each in self.tensors))
+
     def alone(self) -> Carried:
         """Without the memories, for a value that is shared."""
         return replace(self, memories=())

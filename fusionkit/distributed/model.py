@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,8 @@ from fusionkit.distributed.carried import Carried, carried
 from fusionkit.distributed.departing import Departing
 from fusionkit.distributed.pool import Pool
 from fusionkit.distributed.tasks import Call, Differentiate, LoadNet, Predict, SeePictures
-from fusionkit.distributed.values import Answer, Listen, Loaded, RemoteLayers, RemoteNet, Shared
+from fusionkit.distributed.values import PLACE, Answer, Listen, Loaded, RemoteLayers, RemoteNet, Shared
+from fusionkit.errors import NumericalError
 from fusionkit.loop.finite import note_finite
 from fusionkit.loop.model import LayerPatch, ModelInfo, NetInfo, TextToken
 from fusionkit.loop.partly import chosen, spread
@@ -136,7 +138,7 @@ class DistributedModel(Predicting):
                     [] if put is None else [memory.of(own) for memory in put.memories],
                 )
             )
-        answers = self._asked(tasks)
+        answers = self._asked(stage, tasks)
         for task, answer in zip(tasks, answers, strict=True):
             for listening, maps in zip(self._listening, answer.maps, strict=True):
                 listening.maps.back(self._heard_of(listening, task.place), maps)
@@ -169,7 +171,7 @@ class DistributedModel(Predicting):
             tasks.append(
                 Differentiate(self.weights, shared, steering, self.name, at, view, number, lost, kept),
             )
-        answers = self._asked(tasks)
+        answers = self._asked(stage, tasks)
         for task, answer in zip(tasks, answers, strict=True):
             for memory, kept_now in zip(put.memories if put else (), answer.memories, strict=True):
                 memory.replace([task.number], kept_now)
@@ -296,10 +298,19 @@ class DistributedModel(Predicting):
         (answer,) = self.pool.run([Call(self.weights, self.name, method, arguments, self.vae_tiling)])
         return answer.value
 
-    def _asked(self, tasks: Sequence[Any]) -> list[Answer]:
+    def _asked(self, stage: Stage, tasks: Sequence[Any]) -> list[Answer]:
+        """The tasks' answers, what they cost counted, and what their numbers have become noted of the stage."""
+
         def done(_: int, answer: Answer) -> None:
             self.forward_passes += answer.passes
             # So that the share of the denoising that is forward passes is the share of the time that workers were busy.
             self.forward_seconds += answer.seconds / self.pool.size
 
-        return self.pool.run(tasks, done)
+        answers = self.pool.run(tasks, done)
+        for lost in (answer.lost for answer in answers if answer.lost):
+            stage.facts.note(torch.tensor(False), partial(_numerical, lost))
+        return answers
+
+
+def _numerical(lost: str, where: str) -> NumericalError:
+    return NumericalError(lost.replace(PLACE, where))

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.distributed.values import PLACE, Group, Loaded, RemoteLayers
 from fusionkit.distributed.values import Answer as Answer
-from fusionkit.distributed.values import Group, Loaded, RemoteLayers
 from fusionkit.distributed.values import Shared as Shared
 from fusionkit.distributed.values import Weights as Weights
 from fusionkit.distributed.worker import LOADING, Worker
@@ -148,7 +148,6 @@ class Predict:
     def __call__(self, worker: Worker) -> Answer:
         """Predict."""
         from fusionkit.distributed.arrived import controls_of, pictures_of, stage_of
-        from fusionkit.loop.finite import place
         from fusionkit.models.adapters.looking import cut
 
         models: dict[str, Any] = dict(worker.models(self.weights))
@@ -169,13 +168,13 @@ class Predict:
         maps = [each.of(range(each.views)) for each in self.maps]
         with _patched(worker, stage, models, self.name, group, self) as memories, _heard(model, group, maps):
             found = model.batch(stage, part, pairs[self.place], self.wanted, bridge, cut(stage, part))
-            stage.facts.wait(place(stage, self.at))
         return Answer(
             tuple(each.cpu() for each in found),
             model.forward_passes - passes,
             model.forward_seconds - seconds,
             maps,
             [each.of(self.wanted.numbers) for each in memories],
+            _lost(stage),
         )
 
 
@@ -211,7 +210,6 @@ class Differentiate:
 
         from fusionkit.distributed.arrived import controls_of, pictures_of, stage_of
         from fusionkit.distributed.carried import unpacked
-        from fusionkit.loop.finite import place
 
         models: dict[str, Any] = dict(worker.models(self.weights))
         model, known = models[self.name], stage_of(worker, self.weights, self.stage)
@@ -234,13 +232,24 @@ class Differentiate:
         passes, seconds = model.forward_passes, model.forward_seconds
         with _patched(worker, stage, models, self.name, group, self) as memories:
             found = model.gradients(stage, self.at, view, of_one)
-            stage.facts.wait(place(stage, self.at))
         return Answer(
             found.cpu(),
             model.forward_passes - passes,
             model.forward_seconds - seconds,
             memories=[each.of([self.number]) for each in memories],
+            lost=_lost(stage),
         )
+
+
+def _lost(stage: Stage) -> str:
+    """What has become of a stage's numbers: the first thing that is not finite, as `Answer` has it."""
+    from fusionkit.errors import FusionError
+
+    try:
+        stage.facts.wait(PLACE)
+    except FusionError as error:
+        return str(error)
+    return ""
 
 
 @contextmanager
@@ -271,7 +280,7 @@ def _patched(
     put = unpacked(group.put, stage, models, models[name].device, memories)
     # Asked of the first batch of a stage: it takes as long as sending the patches does.
     first: list[Any] = []
-    worker.keep("checked", (task.stage.key, name, group.whose), lambda: first.append(carried(put, models)))
+    worker.keep("checked", (task.stage.key, name, group.whose), lambda: first.append(carried(put, models).kept()))
     with models[name].with_patches(put):
         yield memories
     if first:

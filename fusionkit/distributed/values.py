@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from fusionkit.models.families.base import Over
     from fusionkit.recipe.recipe import Recipe
 
+PLACE = "<place>"
+"""Where a worker's error says what only the loop knows: which step it is."""
+
 
 @dataclass
 class Answer:
@@ -25,6 +28,7 @@ class Answer:
         seconds: Spent in the denoiser.
         maps: What was heard of the denoiser's attention.
         memories: What patches on layers keep of the views from now on.
+        lost: The first error of numbers that are not finite, with `PLACE` where the place is to be told; or empty.
     """
 
     value: Any
@@ -32,6 +36,7 @@ class Answer:
     seconds: float = 0.0
     maps: Sequence[Any] = ()
     memories: Sequence[Any] = ()
+    lost: str = ""
 
 
 @dataclass(frozen=True)
