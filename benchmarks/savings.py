@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from experiments import markdown
+from numpy.typing import NDArray
 from upscaling import similarity, windows
 from worlds import WORLDS, Case, World
 
@@ -29,6 +31,7 @@ from fusionkit.pictures.picture import open_picture
 from fusionkit_accdiffusion import DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
 from fusionkit_multidiffusion import MultiDiffusion
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "speed-upscaling.md"
 LATE = 0.7
 """The share of its steps that an enlargement takes which begins late."""
 BELOW = 0.3
@@ -106,17 +109,24 @@ SAVINGS: Mapping[str, Saving] = {
         "multistep", lambda world: enlarged(world, steps=fewer(world)), MULTISTEP, "first-multistep", ("tinyworld",)
     ),
     "guided": Saving("guided", enlarged, GUIDED, "first-guided"),
-    "combined": Saving("combined", lambda world: enlarged(world, late=True, skip=True, local=touching)),
+    "combined": Saving("late, skip, touching", lambda world: enlarged(world, late=True, skip=True, local=touching)),
     "combined-late": Saving(
-        "combined, overlap late", lambda world: enlarged(world, late=True, skip=True, local=overlapping_late)
+        "late, skip, overlap late", lambda world: enlarged(world, late=True, skip=True, local=overlapping_late)
     ),
     "combined-guided": Saving(
-        "combined, guided", lambda world: enlarged(world, late=True, skip=True), GUIDED, "first-guided"
+        "late, skip, guided", lambda world: enlarged(world, late=True, skip=True), GUIDED, "first-guided"
     ),
     "combined-fewer": Saving(
-        "combined, fewer",
+        "late, skip, fewer",
         lambda world: enlarged(world, late=True, skip=True, steps=fewer(world)),
         worlds=("vista", "vista-flow"),
+    ),
+    "quick": Saving(
+        "late, skip, fewer, guided",
+        lambda world: enlarged(world, late=True, skip=True, steps=fewer(world)),
+        GUIDED,
+        "first-guided",
+        ("vista", "vista-flow"),
     ),
     "most": Saving(
         "late, skip, overlap late, fewer",
@@ -124,7 +134,7 @@ SAVINGS: Mapping[str, Saving] = {
         worlds=("vista", "vista-flow"),
     ),
     "combined-multistep": Saving(
-        "combined, multistep",
+        "late, skip, multistep",
         lambda world: enlarged(world, late=True, skip=True, steps=fewer(world)),
         MULTISTEP,
         "first-multistep",
@@ -190,21 +200,37 @@ class Scores:
     seconds: float
     objects: Mapping[int, float]
     likeness: Mapping[int, float]
+    seam: Mapping[int, float]
+
+
+def seam_of(large: NDArray[np.uint8], window: int) -> float:
+    """The mean jump at the borders of windows that touch, as a ratio to that of all other rows and columns."""
+    values = large.astype(float)
+    at, elsewhere = [], []
+    for axis in (0, 1):
+        jumps = np.abs(np.diff(values, axis=axis)).mean((1 - axis, 2))
+        borders = np.arange(window, values.shape[axis], window) - 1
+        at.append(jumps[borders])
+        elsewhere.append(np.delete(jumps, borders))
+    return float(np.concatenate(at).mean() / np.concatenate(elsewhere).mean())
 
 
 def measured(world: World, setting: str, out: Path) -> Scores:
     """Count what there is of a setting."""
-    saving, objects, likeness, spent = SAVINGS[setting], {}, {}, []
+    saving, spent = SAVINGS[setting], []
+    objects, likeness, seam = {}, {}, {}
     for case in world.cases(1000):
         path = file_of(out, setting, case)
         if path.exists() and path.with_suffix(".json").exists():
             large, first = (np.asarray(open_picture(each)) for each in (path, file_of(out, saving.first, case)))
             objects[case.number] = float(case.count(large))
             likeness[case.number] = similarity(large, first)
+            seam[case.number] = seam_of(large, world.window)
             spent.append(json.loads(path.with_suffix(".json").read_text()))
     if not spent:
-        return Scores(0, float("nan"), {}, {})
-    return Scores(spent[0]["passes"], statistics.median(each["seconds"] for each in spent), objects, likeness)
+        return Scores(0, float("nan"), {}, {}, {})
+    seconds = statistics.median(each["seconds"] for each in spent)
+    return Scores(spent[0]["passes"], seconds, objects, likeness, seam)
 
 
 def paired(some: Mapping[int, float], others: Mapping[int, float]) -> str:
@@ -221,26 +247,29 @@ def table(world: World, out: Path) -> str:
     plain, rows = measured(world, "accdiffusion", out), []
     for setting in settings_of(world):
         found = plain if setting == "accdiffusion" else measured(world, setting, out)
-        if found.passes:
-            counts, first = list(found.objects.values()), setting == "accdiffusion"
-            one, none = (sum(each == wanted for each in counts) / len(counts) for wanted in (1, 0))
-            rows.append(
-                [
-                    SAVINGS[setting].label,
-                    str(len(counts)),
-                    f"{found.passes:,}",
-                    f"{found.passes / plain.passes:.2f}",
-                    f"{found.seconds / plain.seconds:.2f}",
-                    f"{statistics.mean(counts):.2f}",
-                    f"{one:.0%}",
-                    f"{none:.0%}",
-                    "" if first else paired(found.objects, plain.objects),
-                    f"{statistics.mean(found.likeness.values()):.2f}",
-                    "" if first else paired(found.likeness, plain.likeness),
-                ]
-            )
-    header = ["setting", "pictures", "passes", "share", "time", "objects", "exactly one", "none"]
-    return markdown([*header, "objects, minus AccDiffusion", "SSIM", "SSIM, minus AccDiffusion"], rows)
+        if not found.passes:
+            continue
+        counts = list(found.objects.values())
+        one, none = (sum(each == wanted for each in counts) / len(counts) for wanted in (1, 0))
+        row = [SAVINGS[setting].label, str(len(counts)), f"{found.passes:,}", f"{found.passes / plain.passes:.2f}"]
+        row += [f"{found.seconds / plain.seconds:.2f}", f"{statistics.mean(counts):.2f}", f"{one:.0%}", f"{none:.0%}"]
+        for some, others in ((found.likeness, plain.likeness), (found.seam, plain.seam)):
+            row += [f"{statistics.mean(some.values()):.2f}", "" if found is plain else paired(some, others)]
+        row.insert(8, "" if found is plain else paired(found.objects, plain.objects))
+        rows.append(row)
+    header = ["setting", "pictures", "passes", "share", "time", "objects", "exactly one", "none", "objects, minus"]
+    return markdown([*header, "SSIM", "SSIM, minus", "seam (1)", "seam, minus"], rows)
+
+
+def write_page(out: Path) -> None:
+    """Bring the page's tables up to date, of those worlds of which something is drawn."""
+    text = PAGE.read_text(encoding="utf-8")
+    for world in WORLDS.values():
+        if (out / world.name / "accdiffusion").is_dir():
+            marked = re.compile(rf"(<!-- drawn: {world.name} -->\n).*?(<!-- end of drawn -->)", re.DOTALL)
+            drawn = f"{table(world, out / world.name)}\n"
+            text = marked.sub(lambda found, drawn=drawn: f"{found[1]}{drawn}{found[2]}", text)
+    PAGE.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -250,9 +279,13 @@ def main() -> None:
     parser.add_argument("--world", choices=WORLDS, default="vista", help="whose model draws")
     parser.add_argument("--pictures", type=int, default=40, help="how many prompts, each with its own seed")
     parser.add_argument("--table", action="store_true", help="count what is there, and print the table")
+    parser.add_argument("--page", action="store_true", help="write the page's tables of all worlds")
     parser.add_argument("--only", nargs="*", choices=SAVINGS, help="settings to draw; default: all of the world")
     options = parser.parse_args()
     world, out = WORLDS[options.world], options.out / options.world
+    if options.page:
+        write_page(options.out)
+        return
     if options.table:
         print(table(world, out))
         return
