@@ -23,7 +23,7 @@ HEADER = [
     "ms a view",
     "outside the passes",
     "peak memory",
-    "decoding",
+    "decoding, or what else was measured",
 ]
 
 
@@ -98,6 +98,12 @@ def cells(row: Mapping[str, Any]) -> list[str]:
     if "failed" in row:
         return [row["title"], row["failed"].replace("|", "\\|"), *[""] * (len(HEADER) - 2)]
     seconds, views = row["seconds-a-step"], row["views-a-step"]
+    more = "; ".join(decoding(name, each) for name, each in row.get("decoding", {}).items())
+    if "workers" in row:
+        told = f"one process {row['alone-a-step']:.3g} s a step, latents equal in {row['dtype']}"
+        more = f"{told}; the driver's CPU {row['driver-ms-a-call']:.2g} ms a call"
+    if "of" in row and seconds is not None:
+        more = f"its {row['of']} steps: {seconds * row['of']:.3g} s; {more}"
     step = ["-", "-"] if seconds is None else [f"{seconds:.3g}", f"{1000 * seconds / views:.3g}"]
     return [
         row["title"],
@@ -105,9 +111,9 @@ def cells(row: Mapping[str, Any]) -> list[str]:
         str(views),
         str(row["batch"]),
         step[1],
-        f"{row['outside']:.1%}",
-        f"{row['memory'] / GIB:.1f} GiB",
-        "; ".join(decoding(name, each) for name, each in row.get("decoding", {}).items()),
+        f"{row['outside']:.1%}" if "outside" in row else "",
+        f"{row['memory'] / GIB:.1f} GiB" if "memory" in row else "",
+        more,
     ]
 
 

@@ -17,13 +17,17 @@ from fusionkit.models.memory import views_per_pass
 from fusionkit.models.sharing import place
 from fusionkit.models.silence import quiet_diffusers
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
+from fusionkit_gvcf import GuidedFusion
 from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_multidiffusion import MultiDiffusion
 from on_gpu.measuring import diffusers_run, run
 from on_gpu.models import Sdxl, Tiny, forget
+from on_gpu.workers import shared
 from on_gpu.z_image import ZImage
 
 Figures = dict[str, Any]
+# What the presets set for a panorama of SDXL: the scheduler, the stride in windows, and the steps.
+PRESETS = {"best": ("ddim", 0.25, 50), "fast": ("dpm++-2m", 0.75, 10)}
 
 
 @dataclass
@@ -64,6 +68,21 @@ class Subject:
         settings = {"batch_size": self.batch(7), "steps": self.steps, **options}
         size = self.pixels(4096), self.pixels(1024)
         return run({"model": self.pipe}, plugins=[MultiDiffusion()], size=size, **settings)
+
+    def preset(self, name: str) -> Figures:
+        """The same panorama as a preset draws it, of whose steps some are measured."""
+        scheduler, share, steps = PRESETS[name]
+        plugins: list[Plugin] = [MultiDiffusion(stride=self.pixels(int(1024 * share))), GuidedFusion()]
+        settings = {"batch_size": self.batch(7), "steps": self.steps, "scheduler": scheduler}
+        found = run({"model": self.pipe}, plugins=plugins, size=(self.pixels(4096), self.pixels(1024)), **settings)
+        return {**found, "of": steps}
+
+    def on_workers(self) -> Figures:
+        """MultiDiffusion at 4096x1024 in bfloat16 by two workers of half a GPU each, two windows in a pass."""
+        size = self.pixels(4096), self.pixels(1024)
+        with self.typed(torch.bfloat16):
+            found = shared(self.pipe, [MultiDiffusion()], size, batch_size=2, steps=self.steps)
+        return found if "failed" in found else {**found, "views-a-step": 7}
 
     def transformer(self, offload: str = "none", **options: Any) -> Figures:
         """The same panorama on Z-Image; SDXL's weights are given back before."""
@@ -192,6 +211,8 @@ def rows(subject: Subject) -> list[Row]:
     return [
         Row(f"{wide}", lambda: subject.panorama(decodings=both)),
         Row("diffusers' own pipeline, as many pictures of 1024x1024", beside),
+        Row("preset best, 4096x1024", lambda: subject.preset("best")),
+        Row("preset fast, 4096x1024", lambda: subject.preset("fast")),
         Row(f"{large}", lambda: subject.enlargement(decodings=both)),
         Row(f"{large}, offload: model", under(subject.offloaded, offloaded)),
         Row("MagicFusion of two models, 1024x1024", lambda: subject.blended(wide=False)),
@@ -200,6 +221,7 @@ def rows(subject: Subject) -> list[Row]:
         Row(f"{wide}, one window in a pass", lambda: subject.panorama(batch_size=1)),
         Row(f"{wide}, automatic batch size", lambda: subject.panorama(batch_size=None)),
         Row("MagicFusion of two models, 4096x1024", lambda: subject.blended(wide=True)),
+        Row(f"{wide}, bfloat16, two workers of half a GPU", subject.on_workers),
         Row(f"{wide}, compiled", under(subject.compiled, subject.panorama)),
         Row(f"Z-Image, {wide}", subject.transformer),
         Row(f"Z-Image, {wide}, offload: group", lambda: subject.transformer("group")),
