@@ -128,12 +128,13 @@ def read_scores(path: Path, reference: Sequence[Picture], tools: Tools) -> dict[
 
 def _of_blur(measure: Measure, reference: Sequence[Picture], tools: Tools, sigma: float) -> float:
     """What a blur of so many pixels does to the score of the reference's own pictures."""
+    plain = Tools(tools.features_name, device=tools.device)
     with TemporaryDirectory() as folder:
         blurred = []
         for number, picture in enumerate(reference):
             path = Path(folder) / f"{number}.png"
             Image.fromarray(cv2.GaussianBlur(picture.pixels(), (0, 0), sigma)).save(path)
-            blurred.append(measure.metric.describe(replace(picture, path=path), Tools(tools.features, device="cpu")))
+            blurred.append(measure.metric.describe(replace(picture, path=path), plain))
     score = measure.metric.score
     return abs(score(blurred, measure.reference) - score(measure.reference, measure.reference))
 
