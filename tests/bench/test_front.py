@@ -121,7 +121,7 @@ def test_the_table_and_the_plot_show_every_setting(tmp_path: Path) -> None:
         "| MD 1/4",
         "| fast & good",
     ]
-    assert lines[-1].endswith("as good |")
+    assert lines[-1].endswith(", worse by less than matters |")
     drawn = ElementTree.fromstring(plot(found, "MD 1/4"))
     texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert {"MD 1/4", "fast & good", "variance"} <= set(texts)
