@@ -6,7 +6,10 @@ prompts are resampled with all their pictures, and the spread of the resampled d
 of Student's t with as many degrees of freedom as there are prompts less one.
 
 Run it:  fusionkit compare benchmarks/front.yaml --out out/front
+         fusionkit compare benchmarks/front-more.yaml --out out/front-more
          python benchmarks/front.py out/front --table front.md --plot front.svg
+         python benchmarks/front.py out/front out/front-more --comparison benchmarks/front.yaml \\
+             --comparison benchmarks/front-more.yaml
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from fusionkit.comparison.document import read_comparison
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import jobs_of
 from fusionkit.comparison.measure import complete, pictures_of, reference_pictures
-from fusionkit.evaluation import Tools
+from fusionkit.comparison.spec import Comparison
+from fusionkit.evaluation import Picture, Tools
 
 HERE = Path(__file__).parent
 
@@ -32,8 +36,8 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Read, measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the comparison's folder")
-    parser.add_argument("--comparison", type=Path, default=HERE / "front.yaml", help="what was compared")
+    parser.add_argument("folders", type=Path, nargs="+", help="the comparisons' folders; settings that all have count")
+    parser.add_argument("--comparison", type=Path, action="append", help="what was compared, one for each folder")
     parser.add_argument("--scores", type=Path, default=HERE / "front_scores.yaml", help="scores, and what matters")
     parser.add_argument("--baseline", action="append", help="a setting's title, as often as needed; default the first")
     parser.add_argument("--without", action="append", default=[], help="leave a setting out, by its title")
@@ -42,7 +46,9 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the plot there, as SVG")
     parser.add_argument("--json", type=Path, help="write all numbers there")
     options = parser.parse_args()
-    found = measured(options.folder, options.comparison, options.scores, options.device, options.without)
+    documents = options.comparison or [HERE / "front.yaml"]
+    pairs = list(zip(options.folders, documents, strict=True))
+    found = measured(pairs, options.scores, options.device, options.without)
     baselines = options.baseline or [next(iter(found["settings"]))]
     parts = [table(found, baseline) for baseline in baselines]
     text = "\n\n".join([summary(found), *parts])
@@ -55,40 +61,60 @@ def main() -> None:
         options.json.write_text(json.dumps(as_json(found, baselines), indent=1) + "\n", encoding="utf-8")
 
 
-def measured(path: Path, document: Path, scores: Path, device: str, without: Sequence[str] = ()) -> dict[str, Any]:
-    """Every setting's scores and passes, of the pictures that all settings have drawn.
+def measured(
+    pairs: Sequence[tuple[Path, Path]], scores: Path, device: str, without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The scores and passes of the settings that all comparisons have, over the pictures that all of these have drawn.
 
     Args:
-        path: The comparison's folder.
-        document: The comparison's file.
+        pairs: Each comparison's folder and file.
         scores: The file of scores.
         device: Where the feature network computes.
         without: Titles of settings that are left out, which need not have drawn what the others have.
     """
-    comparison, folder = read_comparison(document), Folder(path)
-    jobs = jobs_of(comparison)
-    chosen = [setting for setting in comparison.settings if setting.title not in without]
-    drawn = complete(jobs, folder, chosen)
-    tools = Tools(comparison.features or "tinyworld", device=device, cache=path / ".front")
-    reference = reference_pictures(folder, comparison, drawn.get("reference", ()))
+    comparisons = [read_comparison(document) for _, document in pairs]
+    first = comparisons[0]
+    tools = Tools(first.features or "tinyworld", device=device, cache=pairs[0][0] / ".front")
+    titles = [
+        setting.title
+        for setting in first.settings
+        if setting.title not in without and all(setting.title in _titles(each) for each in comparisons)
+    ]
+    pictures: dict[str, list[Picture]] = {title: [] for title in titles}
+    runs: dict[str, list[float]] = {title: [] for title in titles}
+    reference: list[Picture] = []
+    for comparison, (path, _) in zip(comparisons, pairs, strict=True):
+        folder, jobs = Folder(path), jobs_of(comparison)
+        chosen = [setting for setting in comparison.settings if setting.title in titles]
+        drawn = complete(jobs, folder, chosen)
+        reference += reference_pictures(folder, comparison, drawn.get("reference", ()))
+        for setting in chosen:
+            pictures[setting.title] += pictures_of(folder, drawn[setting.name])
+            runs[setting.title] += [(folder.told(job) or {})["run"]["forward-passes"] for job in drawn[setting.name]]
     measures = read_scores(scores, reference, tools)
     settings: dict[str, dict[str, Any]] = {}
-    for setting in chosen:
-        pictures = pictures_of(folder, drawn[setting.name])
-        width, height = pictures[0].size
-        across, down = pictures[0].crop or (width, height)
-        runs = [(folder.told(job) or {})["run"]["forward-passes"] for job in drawn[setting.name]]
-        settings[setting.title] = {
-            "passes": sum(runs) / len(runs) / (width * height / across / down),
-            "scores": {name: scored(measure, pictures, tools) for name, measure in measures.items()},
+    for title in titles:
+        width, height = pictures[title][0].size
+        across, down = pictures[title][0].crop or (width, height)
+        settings[title] = {
+            "passes": sum(runs[title]) / len(runs[title]) / (width * height / across / down),
+            "scores": {name: scored(measure, pictures[title], tools) for name, measure in measures.items()},
         }
-    count = len(drawn[chosen[0].name])
-    return {"settings": settings, "measures": measures, "pictures": count, "windows": len(reference)}
+    counted = pictures[titles[0]]
+    numbers = {"pictures": len(counted), "prompts": len({each.prompt for each in counted}), "windows": len(reference)}
+    return {"settings": settings, "measures": measures, **numbers}
+
+
+def _titles(comparison: Comparison) -> list[str]:
+    return [setting.title for setting in comparison.settings]
 
 
 def summary(found: Mapping[str, Any]) -> str:
     """How much all of it rests on, in a line."""
-    return f"{found['pictures']} pictures a setting, {found['windows']} single windows to compare with."
+    return (
+        f"{found['pictures']} pictures a setting, of {found['prompts']} prompts; {found['windows']} single windows to "
+        "compare with."
+    )
 
 
 def table(found: Mapping[str, Any], baseline: str) -> str:
@@ -112,7 +138,7 @@ def table(found: Mapping[str, Any], baseline: str) -> str:
 def _told(base: Scored, other: Scored) -> str:
     """How much worse, with its interval and what that says: `+0.3 ± 0.2, worse`."""
     each = differences(base, other)
-    return f"{each.worse:+.2g} ± {each.reach:.2g}, {each.verdict}"
+    return f"{round(each.worse, 6):+.2g} ± {each.reach:.2g}, {each.verdict}"
 
 
 def _aim(better: str) -> str:
@@ -121,7 +147,8 @@ def _aim(better: str) -> str:
 
 def as_json(found: Mapping[str, Any], baselines: Sequence[str]) -> dict[str, Any]:
     """All numbers."""
-    answer: dict[str, Any] = {"pictures": found["pictures"], "windows": found["windows"], "settings": {}}
+    answer: dict[str, Any] = {"pictures": found["pictures"], "windows": found["windows"]}
+    answer["prompts"], answer["settings"] = found["prompts"], {}
     for title, setting in found["settings"].items():
         told = {"passes": setting["passes"], "scores": {}}
         for name, own in setting["scores"].items():

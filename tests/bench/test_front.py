@@ -112,7 +112,7 @@ def test_the_table_and_the_plot_show_every_setting(tmp_path: Path) -> None:
         title: {"passes": passes, "scores": {"variance": scored(plain, pictures(tmp_path, spread), TOOLS)}}
         for title, passes, spread in (("MD 1/4", 130, 1.0), ("fast & good", 25, 1.02))
     }
-    found = {"settings": settings, "measures": {"variance": plain}, "pictures": 12, "windows": 3}
+    found = {"settings": settings, "measures": {"variance": plain}, "pictures": 12, "prompts": 4, "windows": 3}
     lines = table(found, "MD 1/4").splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| ",
