@@ -8,8 +8,7 @@ of Student's t with as many degrees of freedom as there are prompts less one.
 Run it:  fusionkit compare benchmarks/front.yaml --out out/front
          fusionkit compare benchmarks/front-more.yaml --out out/front-more
          python benchmarks/front.py out/front --table front.md --plot front.svg
-         python benchmarks/front.py out/front out/front-more --comparison benchmarks/front.yaml \\
-             --comparison benchmarks/front-more.yaml
+         python benchmarks/front.py out/front out/front-more --comparison benchmarks/front.yaml --comparison ...
 """
 
 from __future__ import annotations
