@@ -9,7 +9,7 @@ from typing import Any
 
 from front_scores import differences
 
-WIDTH, HEIGHT, LEFT, TOP, GAP, COLUMNS = 270, 190, 46, 34, 14, 2
+WIDTH, HEIGHT, LEFT, TOP, GAP, COLUMNS = 270, 190, 54, 34, 14, 2
 COLOURS = ("#1b6ca8", "#c8553d", "#3a7d44", "#7b4ea3", "#b8860b", "#3b9c9c", "#a33b6f", "#555555", "#84a59d", "#d17a22")
 LARGEST = 3.0
 """Differences that matter up to which the plot goes; what is farther away stands at the edge."""
