@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.baselines import Baseline, Contestant, problems_of
@@ -98,8 +98,10 @@ def in_turn(contestants: Sequence[Contestant], runs: int, device: torch.device, 
             # What the recipe itself raises is known by its own words.
             named = nullcontext() if contestant is contestants[0] else guarded(f"baseline '{contestant.name}' failed")
             with named, peak_memory(device) as memory, Stopwatch(device) as clock:
+                began = process_time()
                 contestant.run(clock)
-            its_runs.append(Run(clock.total, clock.seconds, memory))
+                cpu = process_time() - began
+            its_runs.append(Run(clock.total, cpu, clock.seconds, memory))
             doing.bar.update()
     return timed
 

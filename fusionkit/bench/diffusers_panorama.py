@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.bench.baselines import Baseline, Contestant
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 PIPELINE = "StableDiffusionPanoramaPipeline"
 # The largest difference of latents, whose standard deviation is about 1, that rounding explains; by the weights' type.
 ROUNDING = {"float32": 1e-3, "float16": 0.1, "bfloat16": 0.5}
+PARTS = ("vae", "text_encoder", "tokenizer", "unet")
 # Hooks by which a method changes what the pipeline can't.
 BEYOND = ("prompt_per_patch", "noise_prediction", "step")
 
@@ -27,8 +30,9 @@ class DiffusersPanorama(Baseline):
 
     Twice: with as many views in a pass as the recipe has, and with one, which is the pipeline's default. One thing of
     the pipeline is changed: it is given the recipe's views, in the model's own latent factor and window, where it
-    assumes 8 and 64. Circular padding is off. A baseline that draws another picture is none: the clean latents of both
-    are compared before anything is timed.
+    assumes 8 and 64. Circular padding is off. diffusers has none for Stable Diffusion XL: the same pipeline is given
+    XL's UNet in a shell that tells it what XL is told beside the prompt. A baseline that draws another picture is none:
+    the clean latents of both are compared before anything is timed.
     """
 
     def problems(self, plan: RunPlan) -> list[str]:
@@ -40,7 +44,7 @@ class DiffusersPanorama(Baseline):
         recipe, stage = plan.recipe, plan.stages[0]
         reasons = {
             f"draws with one model, and the recipe has {len(plan.infos)}": len(plan.infos) > 1,
-            f"is for Stable Diffusion 1 and 2, and {plan.info.name} is another kind": plan.info.kind != "sd",
+            f"is for Stable Diffusion, and {plan.info.name} is another kind": plan.info.kind not in ("sd", "sdxl"),
             f"draws in one stage, and the recipe has {len(plan.stages)}": len(plan.stages) > 1,
             "starts from noise, and the recipe from a picture": stage.plan.picture is not None,
             "draws a strip with two ends, and the recipe a ring": bool(stage.wrap),
@@ -66,28 +70,40 @@ class DiffusersPanorama(Baseline):
 
         pipe, stage = drawing.model.pipe, noted.plan.stages[0]  # type: ignore[attr-defined]
         scheduler = getattr(diffusers, stage.scheduler.name).from_config(stage.scheduler.config)
-        parts = {**pipe.components, "scheduler": scheduler}
+        parts = {name: each for name, each in pipe.components.items() if name in PARTS}
+        shell = Shell(pipe) if noted.plan.info.kind == "sdxl" else None
+        parts |= {"scheduler": scheduler, "safety_checker": None, "feature_extractor": None}
         with quiet_diffusers():  # the pipeline is deprecated, and says so
             panorama = getattr(diffusers, PIPELINE)(**parts, requires_safety_checker=False)
+        if shell is not None:
+            panorama.unet = shell
         panorama.set_progress_bar_config(disable=True)
         (group,) = noted.plan.hooks.ask("views", stage=stage, at=stage.steps[0])
         boxes = [(each.top, each.top + each.height, each.left, each.left + each.width) for each in group.views]
+        corners = stage.told_corners(group.views)
         panorama.get_views = lambda *size, **options: boxes
         if noted.plan.recipe.vae_tiling:
             panorama.enable_vae_tiling()
         most = noted.passes.largest * sum(noted.plan.views) // noted.passes.views
-        return [self._contestant(panorama, noted, views) for views in dict.fromkeys((most, 1))]
+        return [self._contestant(panorama, noted, views, corners, shell) for views in dict.fromkeys((most, 1))]
 
-    def _contestant(self, panorama: Any, noted: Noted, views: int) -> Contestant:
+    def _contestant(
+        self, panorama: Any, noted: Noted, views: int, corners: Sequence[Sequence[int]], shell: Shell | None
+    ) -> Contestant:
         recipe, stage = noted.plan.recipe, noted.plan.stages[0]
         width, height = recipe.size
         start = (noted.start / stage.scheduler.init_noise_sigma).to(panorama.unet.dtype)
 
+        def prompts() -> dict[str, Any]:
+            if shell is None:
+                return {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
+            shell.batches = cycle([corners[first : first + views] for first in range(0, len(corners), views)])
+            return shell.told(recipe.prompt, recipe.negative_prompt, stage.told, recipe.clip_skip)
+
         def run(_: object = None, **options: Any) -> None:
             with quiet_diffusers():
                 panorama(
-                    recipe.prompt,
-                    negative_prompt=recipe.negative_prompt,
+                    **prompts(),
                     height=height,
                     width=width,
                     num_inference_steps=stage.plan.steps or recipe.steps,
@@ -115,6 +131,56 @@ class DiffusersPanorama(Baseline):
                 f"{difference:.2g}, and rounding explains {allowed:g}; leave this baseline out"
             )
         return Contestant(name, run, noted.passes, recipe.size, difference)
+
+
+class Shell:
+    """XL's UNet, called as Stable Diffusion's is: what XL is told beside the prompt is added, as XL's pipeline does.
+
+    Args:
+        pipe: A pipeline of XL's parts.
+
+    Attributes:
+        batches: The corners (top, left) in pixels of the views of each call, in the order of the calls.
+    """
+
+    batches: Iterator[Sequence[Sequence[int]]]
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe, self._unet = pipe, pipe.unet
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._unet, name)
+
+    def told(self, prompt: str, negative: str, size: tuple[int, int], clip_skip: int | None) -> dict[str, Any]:
+        """The embeddings of both prompts, as arguments of the other pipeline; their pooled halves are kept.
+
+        Args:
+            prompt: The prompt.
+            negative: The negative prompt.
+            size: (width, height) in pixels that XL is told.
+            clip_skip: As in diffusers.
+        """
+        found = self._pipe.encode_prompt(
+            prompt, device=self._unet.device, negative_prompt=negative or None, clip_skip=clip_skip
+        )
+        cond, uncond, *self._pooled = found
+        self._size = [size[1], size[0]]
+        return {"prompt_embeds": cond, "negative_prompt_embeds": uncond}
+
+    def __call__(self, latents: Tensor, timestep: Tensor, **given: Any) -> Any:
+        """The UNet's answer; of each view's rows the first is without the prompt."""
+        import torch
+
+        corners = next(self.batches)
+        halves = len(latents) // len(corners)
+        ids = [[*self._size, *corner, *self._size] for corner in corners for _ in range(halves)]
+        cond, uncond = self._pooled
+        pooled = [uncond, cond] if halves == 2 else [cond]
+        added = {
+            "text_embeds": torch.cat(pooled * len(corners)),
+            "time_ids": torch.tensor(ids, device=latents.device, dtype=latents.dtype),
+        }
+        return self._unet(latents, timestep, **{**given, "added_cond_kwargs": added})
 
 
 def plain_windows(plan: RunPlan) -> bool:

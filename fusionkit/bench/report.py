@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -18,17 +19,23 @@ if TYPE_CHECKING:
     from fusionkit.runs.plan import RunPlan
 
 
+RESAMPLES = 2000
+"""How many times the rounds are drawn for an interval."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One timed run.
 
     Args:
         seconds: All of it.
+        cpu: Seconds of the processors, of all threads of this process; they hardly grow where others keep them busy.
         parts: Seconds of each part of `PARTS`; they add up to `seconds`.
         memory: What it needed.
     """
 
     seconds: float
+    cpu: float
     parts: Mapping[str, float]
     memory: Memory
 
@@ -57,6 +64,10 @@ class Report:
         """The recipe's seconds in units of a contestant's, round by round."""
         return [mine.seconds / other.seconds for mine, other in zip(self.runs[0], self.runs[index], strict=True)]
 
+    def cpu_ratios(self, index: int) -> list[float]:
+        """The same of the processors' seconds."""
+        return [mine.cpu / other.cpu for mine, other in zip(self.runs[0], self.runs[index], strict=True)]
+
     def as_json(self) -> dict[str, Any]:
         """Everything, ready for a JSON file; seconds and bytes."""
         recipe, scheduler = self.plan.recipe, self.plan.stages[-1].scheduler
@@ -77,6 +88,7 @@ class Report:
         found: dict[str, Any] = {
             "name": contestant.name,
             "seconds": spread([run.seconds for run in runs]),
+            "cpu-seconds": spread([run.cpu for run in runs]),
             "memory": {
                 "before": spread([run.memory.before for run in runs]),
                 "growth": spread([run.memory.growth for run in runs]),
@@ -93,7 +105,8 @@ class Report:
                 for taken in ([run.parts.get(part, 0.0) for run in runs],)
             }
         if index:
-            found["recipe-takes"] = spread(self.ratios(index))
+            for key, ratios in (("recipe-takes", self.ratios(index)), ("recipe-takes-cpu", self.cpu_ratios(index))):
+                found[key] = {**spread(ratios), "mean": geometric_mean(ratios)}
         if contestant.difference is not None:
             found["latents-differ"] = contestant.difference
         return found
@@ -102,6 +115,18 @@ class Report:
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """Values with the least, the median and the most of them."""
     return {"min": min(values), "median": statistics.median(values), "max": max(values), "values": list(values)}
+
+
+def geometric_mean(ratios: Sequence[float]) -> dict[str, float | None]:
+    """The geometric mean of ratios with its 95 % interval, by resampling the rounds; None for what one can't tell."""
+    import numpy as np
+
+    from fusionkit.evaluation.intervals import bootstrap
+
+    logarithms = np.log(ratios)
+    score = bootstrap(lambda rounds, _: float(logarithms[rounds].mean()), len(ratios), RESAMPLES).score
+    values = {"value": score.value, "low": score.low, "high": score.high}
+    return {name: math.exp(value) if math.isfinite(value) else None for name, value in values.items()}
 
 
 def a_pixel(contestant: Contestant) -> float | None:

@@ -71,7 +71,7 @@ def totals(first: dict[str, Any], report: Report) -> list[list[str]]:
 
 def against(others: Sequence[dict[str, Any]]) -> list[list[str]]:
     """What the recipe was measured against."""
-    rows = [["against", "seconds", "", "recipe / this", "", "passes a pixel", "memory"]]
+    rows = [["against", "seconds", "", "recipe / this", "", "of the CPU, mean", "passes a pixel", "memory"]]
     for other in others:
         ratio = other["recipe-takes"]
         pixel = other.get("forward-passes-a-pixel")
@@ -81,11 +81,20 @@ def against(others: Sequence[dict[str, Any]]) -> list[list[str]]:
                 *seconds(other["seconds"]),
                 f"{ratio['median']:.3f}",
                 f"{ratio['min']:.3f} to {ratio['max']:.3f}",
+                mean(other["recipe-takes-cpu"]["mean"]),
                 "" if pixel is None else f"{pixel:.4g}",
                 in_bytes(other["memory"]["growth"]["median"]),
             ]
         )
     return rows
+
+
+def mean(ratio: dict[str, float | None]) -> str:
+    """A mean ratio with its interval, which a single run has not."""
+    if ratio["value"] is None:
+        return ""
+    interval = "" if ratio["low"] is None else f" ({ratio['low']:.3f} to {ratio['high']:.3f})"
+    return f"{ratio['value']:.3f}{interval}"
 
 
 def difference(other: dict[str, Any]) -> str:

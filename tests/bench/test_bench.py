@@ -82,6 +82,11 @@ def test_json_holds_every_figure_and_baselines_as_ratios(fusionkit: Run) -> None
             mine / its for mine, its in zip(subject["seconds"]["values"], other["seconds"]["values"], strict=True)
         ]
         assert found["min"] <= found["median"] <= found["max"]
+        mine, its = subject["cpu-seconds"]["values"], other["cpu-seconds"]["values"]
+        of_cpu = other["recipe-takes-cpu"]
+        assert of_cpu["values"] == [a / b for a, b in zip(mine, its, strict=True)]
+        assert of_cpu["mean"]["value"] == pytest.approx((of_cpu["values"][0] * of_cpu["values"][1]) ** 0.5)
+        assert of_cpu["mean"]["low"] <= of_cpu["mean"]["value"] <= of_cpu["mean"]["high"]
         assert re.search(rf"^{re.escape(other['name'])}{FIGURES} {FIGURES} ", ran.output, re.MULTILINE)
     assert [other["latents-differ"] < 1e-4 for other in others if "latents-differ" in other] == [True, True]
     # Who draws a recipe is taken apart; who only repeats passes, or is not watched, is not.
@@ -111,8 +116,8 @@ BAD = {
     ),
     "no baseline": (
         ["r.yaml", "--baseline", "zzz"],
-        "--baseline zzz: no baseline and no recipe 'zzz'; there are diffusers-panorama, forward-passes, single, "
-        "unmeasured, and any recipe",
+        "--baseline zzz: no baseline and no recipe 'zzz'; there are accdiffusion-order, diffusers-panorama, "
+        "forward-passes, single, unmeasured, and any recipe",
     ),
     "a baseline's misspelt key": (
         ["r.yaml", "--baseline", "r.yaml step=3"],

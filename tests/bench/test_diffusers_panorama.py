@@ -15,7 +15,7 @@ from fusionkit.bench import diffusers_panorama
 from fusionkit.bench.diffusers_panorama import DiffusersPanorama
 from fusionkit.errors import FusionError
 from fusionkit.runs.run import prepare
-from fusionkit.testing.tiny import tiny_plan
+from fusionkit.testing.tiny import Kind, tiny_plan
 from fusionkit_accdiffusion import DilatedSampling, ProgressiveUpscaling
 from fusionkit_gvcf import GuidedFusion, StyleAlignment
 from fusionkit_magicfusion import SaliencyNoiseBlending
@@ -31,11 +31,20 @@ class Twisted(Plugin):
         return replace(fused, prediction=fused.prediction * 1.05)
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpm++-2m", "unipc"])
-def test_it_draws_the_same_picture_with_any_scheduler_without_noise(scheduler: str) -> None:
-    subject = drawing(
-        StyleAlignment(alpha=0.4), MultiDiffusion(stride=48), scheduler=scheduler, negative_prompt="a lake"
-    )
+@pytest.mark.parametrize(
+    ("scheduler", "kind", "negative"),
+    [
+        ("ddim", "sd", "a lake"),
+        ("euler", "sd", "a lake"),
+        ("dpm++-2m", "sd", "a lake"),
+        ("unipc", "sd", "a lake"),
+        ("ddim", "sdxl", ""),
+        ("dpm++-2m", "sdxl", "a lake"),
+    ],
+)
+def test_it_draws_the_same_picture_with_any_scheduler_without_noise(scheduler: str, kind: Kind, negative: str) -> None:
+    plugins = StyleAlignment(alpha=0.4), MultiDiffusion(stride=48)
+    subject = drawing(*plugins, kind=kind, scheduler=scheduler, negative_prompt=negative)
     noted = subject.note()
     assert DiffusersPanorama().problems(noted.plan) == []
     contestants = DiffusersPanorama().contestants(subject, noted)
@@ -75,7 +84,6 @@ BLENDING = SaliencyNoiseBlending(models={"scene": {}, "expert": {"prompt": "a ro
                 "can't do what 'saliency-noise-blending' does (noise_prediction)",
             ],
         ),
-        (lambda: tiny_plan(kind="sdxl", scheduler="ddim"), ["is for Stable Diffusion 1 and 2, and "]),
         (
             lambda: tiny_plan(UPSCALING, size=(128, 128), scheduler="ddim"),
             [
@@ -97,12 +105,24 @@ BLENDING = SaliencyNoiseBlending(models={"scene": {}, "expert": {"prompt": "a ro
             ["needs the same windows at each step, one beside the other, each of weight 1"],
         ),
     ],
-    ids=["two models", "sdxl", "stages", "noise", "weights", "jitter"],
+    ids=["two models", "stages", "noise", "weights", "jitter"],
 )
 def test_what_it_cannot_do_is_told_before_anything_loads(plan: Any, lines: list[str]) -> None:
     found = DiffusersPanorama().problems(plan())
     assert len(found) == len(lines)
     assert all(line.startswith(start) for line, start in zip(found, lines, strict=True)), found
+
+
+def test_another_family_is_told() -> None:
+    plan = tiny_plan([MultiDiffusion(stride=48)], scheduler="ddim")
+    lines = DiffusersPanorama().problems(replace(plan, info=replace(plan.info, kind="kolors", name="k")))
+    assert lines == ["is for Stable Diffusion, and k is another kind"]
+
+
+def test_without_guidance_the_shell_tells_the_prompt_alone() -> None:
+    subject = drawing(MultiDiffusion(stride=48), kind="sdxl", scheduler="ddim", guidance_scale=1.0)
+    found = DiffusersPanorama().contestants(subject, subject.note())
+    assert all(each.difference is not None and each.difference < 1e-4 for each in found)
 
 
 def test_a_diffusers_without_the_pipeline_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
