@@ -24,6 +24,8 @@ BUILD = ROOT / "build" / "site"
 LINK = re.compile(r"(?P<picture>!?)\[(?P<text>(?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*)\]\((?P<target>[^)\s]+)\)")
 FENCE = re.compile(r"^( *)```.*?^ *```$", re.DOTALL | re.MULTILINE)
 MARKS = re.compile(r"^ *<!-- (?:test|table|command|end of table).*?-->\n", re.MULTILINE)
+SHIM = "https://unpkg.com/iframe-worker/shim"
+"""What zensical has pages of a folder ask another server for, so that they can be searched."""
 ADDRESS = os.environ.get("FUSIONKIT_REPOSITORY", "").rstrip("/")
 
 
@@ -79,7 +81,9 @@ def paged(path: Path, to: str) -> str:
 
 def rooms(diagram: re.Match[str]) -> str:
     """A diagram of the house as a table: what draws mermaid's diagrams would come from another server."""
-    titles = {name: f"{room}: {about}" for name, room, about in re.findall(r'(\w+)\["<b>(.*?)</b><br/>(.*?)"\]', diagram[1])}
+    titles = {
+        name: f"{room}: {about}" for name, room, about in re.findall(r'(\w+)\["<b>(.*?)</b><br/>(.*?)"\]', diagram[1])
+    }
     arrows: dict[str, list[str]] = {name: [] for name in titles}
     for upper, lower in re.findall(r"(\w+) --> (\w+)", diagram[1]):
         arrows[upper].append(titles[lower].partition(":")[0])
@@ -115,7 +119,10 @@ def gallery_page() -> str:
     from gallery import pictures
 
     shown = shown_on()
-    lines = ["# Gallery\n", "Every picture leads to its recipe. All are drawn by the small models that come with fusionkit.\n"]
+    lines = [
+        "# Gallery\n",
+        "Every picture leads to its recipe. All are drawn by the small models that come with fusionkit.\n",
+    ]
     lines.append('<div class="gallery" markdown="1">\n')
     files = {path.stem: path for path in (DOCS / "images").iterdir()}
     order = sorted(pictures().items(), key=lambda each: (each[0] != "hero", each[0]))
@@ -150,8 +157,28 @@ def shown_on() -> dict[Path, tuple[str, str]]:
 
 REFERENCE = {
     "Drawing": ("Fusion", "Recipe", "Result", "Gallery", "LivePreview"),
-    "Writing a plugin": ("Plugin", "Stage", "StagePlan", "Step", "Patches", "View", "Prompt", "Told", "Control", "Masked"),
-    "What hooks answer": ("Fused", "WeightedMean", "windows", "covering", "gather", "scatter", "view_noise", "view_weights"),
+    "Writing a plugin": (
+        "Plugin",
+        "Stage",
+        "StagePlan",
+        "Step",
+        "Patches",
+        "View",
+        "Prompt",
+        "Told",
+        "Control",
+        "Masked",
+    ),
+    "What hooks answer": (
+        "Fused",
+        "WeightedMean",
+        "windows",
+        "covering",
+        "gather",
+        "scatter",
+        "view_noise",
+        "view_weights",
+    ),
 }
 """The chapters of the reference; every public name that is in none of them is in the last one."""
 
@@ -163,7 +190,10 @@ def reference_page() -> str:
     names = [name for name in fusionkit.__all__ if name not in ("Field", "Wrapper", "hookimpl")]
     named = {name for chapter in REFERENCE.values() for name in chapter}
     chapters = {**REFERENCE, "All else": tuple(name for name in names if name not in named)}
-    lines = ["# Python reference\n", "What `from fusionkit import ...` gives. [Hooks](hooks.md) has a page of its own.\n"]
+    lines = [
+        "# Python reference\n",
+        "What `from fusionkit import ...` gives. [Hooks](hooks.md) has a page of its own.\n",
+    ]
     for chapter, members in chapters.items():
         lines.append(f"## {chapter}\n")
         lines += [f"::: {place_of(name)}\n" for name in members]
@@ -181,20 +211,20 @@ def place_of(name: str) -> str:
 def navigation() -> list[object]:
     """The pages in their order: those lists that docs/index.md and docs/tasks.md have, and all that they leave out."""
     index = (DOCS / "index.md").read_text(encoding="utf-8")
-    tasks: list[object] = ["tasks.md", *(f"tasks/{path.name}" for path in sorted((DOCS / "tasks").glob("*.md")))]
+    wishes = re.findall(r"\((tasks/\w+\.md)#", (DOCS / "tasks.md").read_text(encoding="utf-8"))
+    tasks: list[object] = [{"All wishes": "tasks.md"}, *dict.fromkeys(wishes)]
     nav: list[object] = [{"Home": "index.md"}, {"I want to ...": tasks}, {"Gallery": "gallery.md"}]
     seen = {"index.md", "tasks.md", "gallery.md"}
-    for heading, body in re.findall(r"^## (.+)\n(.*?)(?=^## |\Z)", index, re.DOTALL | re.MULTILINE):
+    for heading, body in re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", index, re.DOTALL | re.MULTILINE):
         linked = [link for link in re.findall(r"\]\(([\w./-]+\.md)\)", body) if (DOCS / link).exists()]
         pages = ["contributing.md" if link == "../CONTRIBUTING.md" else link for link in linked]
         pages = [page for page in dict.fromkeys(pages) if page not in seen]
         seen.update(pages)
         if pages:
             nav.append({heading: pages})
-    recipes = [path.relative_to(ROOT).with_suffix(".md").as_posix() for path in sorted((ROOT / "recipes").rglob("*.yaml"))]
     examples = [path.relative_to(DOCS).as_posix() for path in sorted(DOCS.glob("example_*/**/*.md"))]
-    nav.append({"Recipes": ["recipes/index.md", *recipes]})
-    nav.append({"Reference": [{"Python": "reference.md"}, "recorded-runs.md", *examples]})
+    # Recipes are many: their table and the gallery lead to them.
+    nav.append({"Reference": ["recipes/index.md", {"Python": "reference.md"}, "recorded-runs.md", *examples]})
     return nav
 
 
@@ -222,7 +252,8 @@ def stage(folder: Path = BUILD) -> None:
             shutil.copy(path, target)
     for name, text in made_pages():
         (pages / name).write_text(text, encoding="utf-8")
-    shutil.copy(DOCS / "site.css", pages)
+    for name in ("site.css", "site-worker.js"):
+        shutil.copy(DOCS / name, pages)
     settings = (DOCS / "zensical.toml").read_text(encoding="utf-8")
     settings = settings.replace('paths = ["."]', f"paths = [{json.dumps(ROOT.as_posix())}]")
     settings = settings.replace("[project]\n", f"[project]\nnav = {toml(navigation())}\n", 1)
@@ -243,6 +274,9 @@ def build(folder: Path = BUILD) -> None:
     stage(folder)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", "zensical.toml"]
     subprocess.run(command, cwd=folder, check=True)
+    for path in (folder / "site").rglob("*.html"):
+        worker = os.path.relpath(folder / "site" / "site-worker.js", path.parent).replace(os.sep, "/")
+        path.write_text(path.read_text(encoding="utf-8").replace(SHIM, worker), encoding="utf-8")
 
 
 if __name__ == "__main__":

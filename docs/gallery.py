@@ -43,7 +43,8 @@ def first_recipe() -> str:
 def embedded() -> frozenset[str]:
     """The bundled recipes that need no download, as all that the documentation's pictures are drawn by."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in RECIPES.glob("*.yaml")}
-    return frozenset(name for name, text in texts.items() if re.search(r"\b(vista|tinyworld)/", text))
+    worlds = re.compile(r"\b(vista|tinyworld)(/|$)")
+    return frozenset(name for name, text in texts.items() if worlds.search(name) or worlds.search(text))
 
 
 def drawn_by(function: ast.AST, seen: tuple[str, ...] = ()) -> Iterator[str]:
@@ -67,7 +68,7 @@ def pictures() -> dict[str, list[str]]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "PICTURES"
     )
     assert isinstance(made, ast.Dict)
-    found = {"hero": [first_recipe()], **dict.fromkeys(rows(), [first_recipe()])}
+    found = {"hero": [first_recipe()], **{name: [first_recipe()] for name in rows()}}
     for key, value in zip(made.keys, made.values, strict=True):
         if isinstance(key, ast.Constant) and isinstance(value, ast.Name):
             found[str(key.value)] = list(dict.fromkeys(drawn_by(functions()[value.id])))
