@@ -24,6 +24,7 @@ ROOMS = (
     "recipe",
     "runs",
     "starts",
+    "studio",
     "testing",
 )
 MODULES = (

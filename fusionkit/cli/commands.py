@@ -28,6 +28,7 @@ OURS = {
     "recipes": "List the bundled recipes, or print one.",
     "new-recipe": "Write a recipe of your own, each line explained.",
     "upscale": "Enlarge photos.",
+    "studio": "Change, draw and look at recipes in the browser.",
     "compare": "See which recipe or value is better, and what it costs.",
     "evaluate": "Score a folder of pictures.",
     "bench": "Measure what a recipe costs, and against what.",

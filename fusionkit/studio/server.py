@@ -1,0 +1,156 @@
+"""The studio's web server, for this machine alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from fusionkit.errors import FusionError, RecipeError
+from fusionkit.studio.answers import Studio
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LARGEST = 64 << 20
+"""No picture that is brought may have more bytes."""
+
+# Nothing of the page comes from elsewhere, and it asks nobody else.
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+_ASKED = ("state", "open", "check", "plan", "draw", "cancel", "again", "forget", "free", "save", "picture")
+
+Answer = Callable[["Request"], Awaitable[Response]]
+
+
+def application(studio: Studio) -> Starlette:
+    """The web application of a studio, which begins to draw what waits when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        studio.drawing.start()
+        yield
+        await run_in_threadpool(studio.drawing.close)
+
+    page = Path(str(files("fusionkit.studio") / "page"))
+
+    async def index(request: Request) -> Response:
+        return FileResponse(page / "index.html")
+
+    routes = [
+        Route("/", index),
+        Mount("/page", StaticFiles(directory=page)),
+        Route("/api/about", _about(studio)),
+        *[Route(f"/api/{name}", _asked(getattr(studio, name)), methods=["POST"]) for name in _ASKED],
+        Route("/api/upload/{name}", _upload(studio), methods=["PUT"]),
+        Route("/pictures/{name}", _file(lambda name: studio.folder.file(name))),
+        Route("/thumbnails/{name}", _file(studio.folder.thumbnail)),
+        Route("/previews/{name}", _file(lambda name: studio.folder.file(name, within=".studio/previews"))),
+        Route("/maps/{picture}/{name}", _map(studio)),
+    ]
+    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
+    return Starlette(routes=routes, middleware=[hosts, Middleware(Guarded)], lifespan=lifespan)
+
+
+class Guarded:
+    """Adds the headers that keep the page to itself, and refuses what another site's page asks for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        origin, host = headers.get(b"origin"), headers.get(b"host", b"")
+        if origin is not None and origin != b"http://" + host:
+            await PlainTextResponse("another site's page may not ask the studio", 403)(scope, receive, send)
+            return
+
+        async def answered(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                message["headers"] = [*message["headers"], *told]
+            await send(message)
+
+        await self.app(scope, receive, answered)
+
+
+def _about(studio: Studio) -> Answer:
+    async def answer(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(lambda: studio.about))
+
+    return answer
+
+
+def _asked(function: Callable[[dict[str, Any]], dict[str, Any]]) -> Answer:
+    """An answer of plain values; what its asker can mend is told in it."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            body = await request.json()
+        except ValueError:
+            return PlainTextResponse("not JSON", 400)
+        return await _told(lambda: function(body))
+
+    return answer
+
+
+def _upload(studio: Studio) -> Answer:
+    async def answer(request: Request) -> Response:
+        data = bytearray()
+        async for part in request.stream():
+            data += part
+            if len(data) > LARGEST:
+                return JSONResponse({"errors": [f"a picture has at most {LARGEST >> 20} MB"]})
+        return await _told(lambda: studio.upload(request.path_params["name"], bytes(data)))
+
+    return answer
+
+
+async def _told(work: Callable[[], dict[str, Any]]) -> Response:
+    try:
+        return JSONResponse(await run_in_threadpool(work))
+    except FusionError as error:
+        lines = error.problems if isinstance(error, RecipeError) else str(error).split("\n")
+        return JSONResponse({"errors": list(lines)})
+
+
+def _file(find: Callable[[str], Path]) -> Answer:
+    async def answer(request: Request) -> Response:
+        return await _served(lambda: find(request.path_params["name"]))
+
+    return answer
+
+
+def _map(studio: Studio) -> Answer:
+    async def answer(request: Request) -> Response:
+        picture, name = request.path_params["picture"], request.path_params["name"]
+        return await _served(
+            lambda: studio.folder.file(f"{name}.png", within=f".studio/maps/{studio.folder.file(picture).name}")
+        )
+
+    return answer
+
+
+async def _served(find: Callable[[], Path]) -> Response:
+    try:
+        return FileResponse(await run_in_threadpool(find), headers={"cache-control": "no-cache"})
+    except FusionError as error:
+        return PlainTextResponse(str(error), 404)
