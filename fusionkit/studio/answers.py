@@ -166,16 +166,17 @@ class Studio:
         return {"name": written.name}
 
     def picture(self, body: Body) -> dict[str, Any]:
-        """What a picture of the folder says of how it was made; a picture without a recipe says nothing."""
+        """The recipe and the seed that a picture of the folder carries, and what it took; None where it carries none."""
         from fusionkit.pictures.metadata import read_metadata
 
         path = self.folder.file(str(body["name"]))
         try:
             told = read_metadata(path)
         except FusionError:
-            return {"recipe": None, "maps": []}
-        shown = {name: told.get(name) for name in ("seconds", "forward-passes", "seed")}
-        return {**shown, "recipe": told["recipe"], "maps": self.folder.maps_of(path.name)}
+            return {"recipe": None, "seed": None, "seconds": None, "forward-passes": None}
+        job = next((job for job in self.jobs if job.picture == path.name), None)
+        took = (None, None) if job is None else (job.seconds, job.passes)
+        return {"recipe": told["recipe"], "seed": told.get("seed"), "seconds": took[0], "forward-passes": took[1]}
 
     def _seconds(self, model: str, window: Sequence[int], passes: int) -> float | None:
         """How long a run takes, by the latest of the same model; None where there was none."""

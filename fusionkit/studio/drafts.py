@@ -12,12 +12,14 @@ from typing import Any
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.pictures.carried import OURS, Reader, carried
 from fusionkit.recipe.assemble import assembled, extended, find_recipe, is_picture, mapping_of
+from fusionkit.recipe.beside import looked_for
 from fusionkit.recipe.document import dump_yaml, parse_yaml
 from fusionkit.recipe.nodes import Node, Place
 from fusionkit.recipe.recipe_file import RecipeFile, recipe_of
 
 SOURCE = "recipe"
 _PLACED = re.compile(rf"{SOURCE}:(\d+):\d+: ")
+_QUOTED = re.compile(r"'([^']+)'")
 _TYPED = "$yaml"
 
 DOWNLOAD = "tick 'Fetch what it names' in the studio"
@@ -100,7 +102,11 @@ class Draft:
         found = _PLACED.match(line)
         if found is None:
             return Problem((), line.removeprefix(f"{SOURCE}: "))
-        return Problem(self._pointers[int(found[1]) - 1], line[found.end() :])
+        at, said = self._pointers[int(found[1]) - 1], line[found.end() :]
+        # What is told of a plugin as a whole may name one of its entries: "box [...] of 'sun' reaches beyond ...".
+        inside = [each for each in self._pointers if each[: len(at)] == at and len(each) > len(at)]
+        named = [each for word in _QUOTED.findall(said) for each in inside if each[-1] == word]
+        return Problem(named[0] if len(named) == 1 else at, said)
 
     def _node(self, value: Any, at: Pointer) -> Node:
         self._pointers.append(at)
@@ -123,6 +129,8 @@ def opened(source: str) -> Draft:
     path = find_recipe(source)
     reader = Reader(lambda: None)
     tree = reader.placed(Node(assembled(path, read=reader), Place(source), Place(source)))
+    for node in tree.find(("plugins",)).scalars() if "plugins" in tree.value else ():
+        node.value = _found_beside(node)
     tree.value.setdefault("name", Node.of(_named(path), Place(source)))
     return Draft(_without_ours(tree.plain()), careful=bool(reader.carriers))
 
@@ -148,6 +156,14 @@ def each_seed(recipe: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]
     first = recipe.get("seed", 0)
     for seed in range(first, first + count):
         yield {**recipe, "seed": seed}
+
+
+def _found_beside(node: Node) -> Any:
+    """A value; of a file that lies beside the recipe in which it is named, and not in the working folder, its path."""
+    if not isinstance(node.value, str) or not Path(node.value).suffix:
+        return node.value
+    path = looked_for(Path(node.value), [Path(node.place.source).parent])
+    return node.value if path == Path(node.value) else str(path.resolve())
 
 
 def _named(path: Path) -> str:

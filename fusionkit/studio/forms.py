@@ -100,7 +100,7 @@ def _union(ways: Sequence[Schema], all_of_them: Sequence[Schema]) -> Control:
     if len(ways) == 1:
         return {**control(ways[0]), **_kept(ways[0]), "optional": optional}
     if all(_is_scalar(each) for each in ways):
-        known = [value for each in ways for value in each.get("enum", [])]
+        known = [value for each in ways for value in each.get("enum", [each["const"]] if "const" in each else [])]
         words = " or ".join(dict.fromkeys(type_name(dict(each)) for each in ways))
         return {"kind": "word", "choices": known, "example": words, "optional": optional}
     made = [{**control(each), "label": type_name(dict(each))} for each in ways]

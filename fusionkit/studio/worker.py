@@ -102,26 +102,28 @@ class Worker:
         return self._loaded[1]
 
     def _run(self, fusion: Fusion, recipe: Recipe, message: Mapping[str, Any]) -> Result:
-        from fusionkit.runs.live import LivePreview
+        from fusionkit.studio.watching import Watching
 
         views = fusion.plan(recipe).views
         shown = Path(message["preview"])
         shown.parent.mkdir(parents=True, exist_ok=True)
         Path(message["checkpoint"]).parent.mkdir(parents=True, exist_ok=True)
 
-        def step(stage: Any, at: Any, latents: Any) -> bool:
+        def step(stage: Any, at: Any, latents: Any) -> None:
             of_stage = views[stage.index] * (at.index + 1) / at.total
             name = f"stage {stage.index + 1} of {len(views)}, " if len(views) > 1 else ""
             done = (sum(views[: stage.index]) + of_stage) / sum(views)
             self.say("step", step=f"{name}step {at.index + 1} of {at.total}", done=done)
-            return not (self.cancelled.is_set() or self.ended.is_set())
+
+        def ends() -> bool:
+            return self.cancelled.is_set() or self.ended.is_set()
 
         try:
             return fusion.run(
                 recipe,
                 callback=step,
                 progress=False,
-                preview=LivePreview(to=shown, overwrite=True, size=384, share=0.1),
+                preview=Watching(to=shown, overwrite=True, size=384, share=0.1, ends=ends),
                 maps=True,
                 checkpoint=message["checkpoint"],
                 checkpoint_every=message["every"],

@@ -1,4 +1,4 @@
-"""A comparison's folder with its page, and a real browser that looks at it."""
+"""A comparison's folder with its page, and a tab of a real browser that looks at it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ function shown(root, at, line) {
     if (!field) continue;
     field.setAttribute("data-wrong", "");
     field.querySelector(":scope > .wrong").append(element("p", {}, line));
-    field.querySelector("input, select, textarea")?.setAttribute("aria-invalid", "true");
+    const input = document.getElementById(idOf(at.slice(0, length))) ?? field.querySelector("input, select, textarea");
+    input?.setAttribute("aria-invalid", "true");
     for (let each = field.parentElement; each && each !== root; each = each.parentElement)
       if (each.matches("details")) each.setAttribute("data-wrong-inside", "");
     return true;

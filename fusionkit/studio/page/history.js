@@ -128,12 +128,25 @@ function showTools(picture) {
   if (picture === null) return;
   const larger = enlarger();
   chosen.append(
-    element("span", { class: "name" }, picture.name),
+    element("p", { class: "name" }, picture.name, facts(picture.name)),
     button("Use its recipe", () => use(picture.name)),
     ...(larger ? [button("Draw it larger", () => drawLarger(picture.name, larger), { title: "At twice the size, and the same" })] : []),
     element("a", { class: "button", href: address("pictures", picture.name), download: picture.name }, "Download"),
   );
   if (picture.maps.length) chosen.append(maps(picture));
+}
+
+/** How a picture was made, in short; it comes a moment later. */
+function facts(name) {
+  const told = element("small", {});
+  ask("picture", { name }).then(
+    ({ recipe, seed, seconds, "forward-passes": passes }) => {
+      if (recipe === null) told.textContent = " carries no recipe";
+      else told.textContent = [` seed ${seed}`, ...(seconds ? [`${seconds.toFixed(1)} s`] : []), ...(passes ? [`${passes} passes`] : [])].join(" \u00b7 ");
+    },
+    () => {},
+  );
+  return told;
 }
 
 function maps(picture) {
