@@ -166,7 +166,7 @@ class Studio:
         return {"name": written.name}
 
     def picture(self, body: Body) -> dict[str, Any]:
-        """The recipe and the seed that a picture of the folder carries, and what it took; None where it carries none."""
+        """The recipe and the seed that a picture carries, and what it took; None where it carries none."""
         from fusionkit.pictures.metadata import read_metadata
 
         path = self.folder.file(str(body["name"]))

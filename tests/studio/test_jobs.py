@@ -34,7 +34,7 @@ def test_jobs_are_drawn_in_their_order_and_kept(folder: Folder) -> None:
     again = Jobs(folder)
     assert states(again) == [DONE, WAITING, CANCELLED]
     assert [job.resume for job in again] == [False, True, False]
-    assert [(job.picture, dict(job.recipe)) for job in again][0] == ("a.png", {"seed": 0})
+    assert next((job.picture, dict(job.recipe)) for job in again) == ("a.png", {"seed": 0})
 
 
 def test_a_job_that_ended_early_goes_on_and_one_that_is_forgotten_leaves_nothing(folder: Folder) -> None:

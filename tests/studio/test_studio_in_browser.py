@@ -1,0 +1,351 @@
+"""The studio in a real browser: the whole way from an empty page to a picture, by mouse, by keyboard and on a telephone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import Serve, Served
+from PIL import Image
+
+from fusionkit import Fusion
+from fusionkit.pictures.metadata import read_metadata
+from fusionkit.recipe.recipe_file import load_recipes
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+RECIPE = """\
+name: sky
+model: tinyworld/scenes
+prompt: a photo of the sky at noon
+size: 128x64
+steps: 2
+seed: 3
+plugins:
+  - multidiffusion: {stride: 32}
+  - guided-fusion
+"""
+
+
+@pytest.fixture(scope="module")
+def studio(browser: Browser, serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    folder = tmp_path_factory.mktemp("studio")
+    (folder / "sky.yaml").write_text(RECIPE)
+    return serve(folder)
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Page:
+    return browser.new_context().new_page()
+
+
+@pytest.fixture
+def page(tab: Page, studio: Served) -> Iterator[Page]:
+    """An empty page; in the end it must have been quiet, and have asked the studio alone."""
+    said: list[str] = []
+    asked: list[str] = []
+    handlers: dict[Any, Any] = {
+        "console": lambda message: said.append(f"{message.type}: {message.text}"),
+        "pageerror": lambda error: said.append(f"error: {error}"),
+        "request": lambda request: asked.append(request.url),
+    }
+    for name, handler in handlers.items():
+        tab.on(name, handler)
+    tab.set_viewport_size({"width": 1280, "height": 800})
+    tab.goto(studio.address)
+    tab.evaluate("localStorage.clear()")
+    load(tab, studio)
+    yield tab
+    tab.goto("about:blank")
+    for name, handler in handlers.items():
+        tab.remove_listener(name, handler)
+    assert said == []
+    assert [url for url in asked if not url.startswith((studio.address, "data:", "about:", "blob:"))] == []
+
+
+def load(page: Page, studio: Served) -> None:
+    page.goto(studio.address)
+    page.wait_for_selector("html[data-ready]")
+
+
+def choose(page: Page, name: str) -> None:
+    from playwright.sync_api import expect
+
+    page.get_by_label("Start from").select_option(label=name)
+    expect(page.locator("#plan")).to_contain_text("passes")
+
+
+def drawn(page: Page, count: int) -> None:
+    """Waits until so many pictures are there, and nothing is drawn."""
+    from playwright.sync_api import expect
+
+    expect(page.locator("#pictures button")).to_have_count(count, timeout=120_000)
+    expect(page.locator("#progress")).to_be_hidden()
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.locator("#plugins li.card").filter(has=page.locator("summary", has_text=re.compile(f"^{name}")))
+
+
+def yaml(page: Page) -> str:
+    return page.locator("#yaml-text").input_value()
+
+
+def test_from_an_empty_page_to_a_picture_and_its_replay(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator("#pictures")).to_have_text("None yet.")
+    expect(page.locator("#problems")).to_contain_text("a recipe needs a model")
+    choose(page, "sky.yaml")
+    expect(page.locator("#plan")).to_have_text(re.compile(r"^128x64 · 12 passes · \d+ MB of memory$"))
+    page.get_by_label("prompt", exact=True).fill("a photo of a desert at noon")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    drawn(page, 1)
+    path = studio.folder / "sky-3.png"
+    told = read_metadata(path)
+    assert "prompt: a photo of a desert at noon" in told["recipe"]
+    image = page.locator(".paper img").first
+    assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [128, 64]
+    expect(page.locator(".chosen .name")).to_contain_text("seed 3")
+    # Its recipe, drawn again here and by another process, makes the same picture.
+    expect(page.locator("#plan")).to_contain_text("about")
+    page.get_by_label("steps", exact=True).fill("1")
+    page.get_by_role("button", name="Use its recipe").click()
+    expect(page.get_by_label("steps", exact=True)).to_have_value("2")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    drawn(page, 2)
+    assert read_metadata(studio.folder / "sky-3-2.png")["latents"] == told["latents"]
+    assert Fusion.from_recipe(path)(progress=False).latents_hash == told["latents"]
+
+
+def test_plugins_are_cards_that_are_added_moved_and_removed(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    choose(page, "sky.yaml")
+    page.get_by_label("Add a plugin").select_option("sky-and-sea")
+    expect(page.locator("#add-about")).to_have_text(
+        "Give the views above the horizon one prompt, and the views below it another."
+    )
+    page.get_by_role("button", name="Add", exact=True).click()
+    theirs = card(page, "sky-and-sea")
+    expect(theirs).to_contain_text("of the package fusionkit-sky-and-sea")
+    theirs.get_by_label("above", exact=True).fill("a photo of the sky at dusk")
+    slider = theirs.get_by_role("slider", name="horizon, as a slider")
+    assert [slider.get_attribute(each) for each in ("min", "max")] == ["0", "1"]
+    slider.fill("0.25")
+    expect(theirs.get_by_label("horizon", exact=True)).to_have_value("0.25")
+    theirs.get_by_role("button", name="Move sky-and-sea up").click()
+    card(page, "multidiffusion").get_by_role("button", name="Remove multidiffusion").click()
+    expect(page.locator("#yaml-text")).to_have_value(re.compile("horizon: 0.25"))
+    assert yaml(page).partition("plugins:\n")[2] == (
+        "  - sky-and-sea:\n      above: a photo of the sky at dusk\n      horizon: 0.25\n  - guided-fusion\n"
+    )
+
+
+def test_mistakes_are_at_their_controls(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    choose(page, "sky.yaml")
+    steps = page.get_by_label("steps", exact=True)
+    steps.fill("0")
+    card(page, "multidiffusion").locator("summary").click()
+    page.get_by_label("jitter", exact=True).fill("-1")
+    expect(page.locator("#plan")).to_have_text("2 things are to mend")
+    expect(steps).to_have_attribute("aria-invalid", "true")
+    expect(steps).to_have_accessible_description(re.compile("'steps' must be at least 1, not 0"))
+    expect(page.get_by_label("jitter", exact=True)).to_have_accessible_description(re.compile("must be at least 0"))
+    expect(card(page, "multidiffusion").locator("details")).to_have_attribute("data-wrong-inside", "")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(steps).to_be_focused()
+    steps.fill("2")
+    page.get_by_label("jitter", exact=True).fill("")
+    expect(page.locator("#plan")).to_contain_text("12 passes")
+    assert page.locator("[aria-invalid]").count() == 0
+
+
+def drag(page: Page, *shares: tuple[float, float]) -> None:
+    """Drags the pointer over the picture, by shares of it."""
+    box = page.locator(".layer").bounding_box()
+    assert box is not None
+    for number, (x, y) in enumerate(shares):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        if number == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def test_boxes_and_masks_are_drawn_on_the_picture(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    choose(page, "sky.yaml")
+    page.get_by_label("Add a plugin").select_option("regions")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("A name for a new entry of boxes").fill("left")
+    page.get_by_label("A name for a new entry of boxes").press("Enter")
+    drag(page, (0, 0), (0.3, 0.5), (0.5, 1))
+    page.locator("[id='at-plugins.2.regions.boxes.left.prompt']").fill("a photo of a desert at noon")
+    expect(page.locator("#yaml-text")).to_have_value(re.compile(r"box:\n +- 0\n +- 0\n +- 64\n +- 64\n"))
+    expect(page.locator(".boxes .box")).to_have_text("left")
+    page.get_by_label("A name for a new entry of masks").fill("right")
+    page.get_by_role("button", name="Add to masks").click()
+    page.get_by_role("button", name="Paint").click()
+    drag(page, (0.75, 0.2), (0.75, 0.9))
+    page.get_by_role("button", name="Take it").click()
+    expect(page.locator("[id='at-plugins.2.regions.masks.right.mask']")).to_have_value("mask-right.png")
+    page.locator("[id='at-plugins.2.regions.masks.right.prompt']").fill("a photo of the sea at noon")
+    with Image.open(studio.folder / "mask-right.png") as mask:
+        assert mask.size == (128, 64)
+        assert [mask.convert("L").getpixel(at) for at in ((96, 32), (20, 32))] == [255, 0]
+    expect(page.locator("#plan")).to_contain_text("passes")
+    before = page.locator("#pictures button").count()
+    page.get_by_role("button", name="Draw", exact=True).click()
+    drawn(page, before + 1)
+    page.get_by_label("Map over the picture").select_option("regions")
+    assert page.locator("img.map").evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+
+
+def test_one_of_nine_is_picked_and_drawn_larger(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    choose(page, "sky.yaml")
+    page.get_by_label("size", exact=True).fill("64x64")
+    page.get_by_label("steps", exact=True).fill("1")
+    expect(page.locator("#plan")).to_contain_text("64x64")
+    before = page.locator("#pictures button").count()
+    page.get_by_role("button", name="9 variants").click()
+    drawn(page, before + 9)
+    page.get_by_role("button", name="sky-7.png").click()
+    expect(page.get_by_role("img", name="The picture sky-7.png")).to_be_visible()
+    page.get_by_role("button", name="Draw it larger").click()
+    drawn(page, before + 10)
+    with Image.open(studio.folder / "sky-7-2.png") as larger, Image.open(studio.folder / "sky-7.png") as picked:
+        assert (picked.size, larger.size) == ((64, 64), (128, 128))
+    expect(card(page, "progressive-upscaling").get_by_label("times", exact=True)).to_have_value("2")
+
+
+def test_the_recipe_is_read_and_saved_as_yaml(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    page.locator("summary", has_text="YAML").click()
+    text = page.get_by_label("The recipe as YAML")
+    text.fill("model: tinyworld/scenes\nsteps: 1\nsteps: 2\n")
+    page.get_by_role("button", name="Use this text").click()
+    expect(page.locator("#yaml-problems")).to_have_text("line:3:1: 'steps' is given twice")
+    text.fill("name: mine\nextends: sky.yaml\nsteps: 5\n")
+    page.get_by_role("button", name="Use this text").click()
+    expect(page.get_by_label("steps", exact=True)).to_have_value("5")
+    expect(page.locator("#plugins li")).to_have_count(2)
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#yaml-said")).to_have_text("saved as mine.yaml")
+    assert load_recipes(studio.folder / "mine.yaml")[0].steps == 5
+    page.get_by_label("Start from").select_option(label="mine.yaml")
+    page.locator("#load-file").set_input_files({"name": "x.yaml", "mimeType": "text/yaml", "buffer": RECIPE.encode()})
+    expect(page.get_by_label("steps", exact=True)).to_have_value("2")
+
+
+def test_a_telephone_and_a_keyboard_are_enough(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    page.set_viewport_size({"width": 400, "height": 800})
+    before = page.locator("#pictures button").count()
+
+    def tab_to(label: str) -> None:
+        for _ in range(120):
+            page.keyboard.press("Tab")
+            if page.evaluate(NAME) == label:
+                return
+        raise AssertionError(f"no way to '{label}' by Tab")
+
+    tab_to("Start from")
+    while page.evaluate("document.activeElement.selectedOptions[0].label") != "sky.yaml":
+        page.keyboard.press("ArrowDown")
+    expect(page.locator("#plan")).to_contain_text("12 passes")
+    tab_to("steps")
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("1")
+    tab_to("guided-fusion")
+    page.keyboard.press("Tab")
+    assert page.evaluate(NAME) == "Move guided-fusion up"
+    page.keyboard.press("Enter")
+    expect(page.locator("#plugins summary").first).to_contain_text("guided-fusion")
+    expect(page.locator("#plan")).to_contain_text("6 passes")
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    page.keyboard.press("ControlOrMeta+Enter")
+    drawn(page, before + 1)
+    assert page.locator("#draw").bounding_box()["y"] < 800, "what draws is always there"
+    nameless = page.evaluate(
+        "name => [...document.querySelectorAll('input, select, textarea, button, summary, a')]"
+        ".filter(each => each.checkVisibility() && !eval(name)(each)).map(each => each.outerHTML)",
+        f"(element => {NAME_OF})",
+    )
+    assert nameless == []
+
+
+NAME_OF = """(element.getAttribute('aria-label') ?? element.labels?.[0]?.firstChild?.textContent
+    ?? element.firstChild?.textContent ?? '').trim()"""
+NAME = f"(element => {NAME_OF})(document.activeElement)"
+
+
+def test_a_reload_of_the_page_loses_nothing(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    choose(page, "sky.yaml")
+    page.get_by_label("steps", exact=True).fill("400")
+    expect(page.locator("#plan")).to_contain_text("2,400 passes")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.locator("#step")).to_contain_text("of 400")
+    expect(page.get_by_role("img", name="A preview of what is being drawn")).to_be_visible()
+    load(page, studio)
+    expect(page.get_by_label("steps", exact=True)).to_have_value("400")
+    expect(page.locator("#step")).to_contain_text("of 400")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#jobs li")).to_contain_text("cancelled at")
+    page.get_by_role("button", name="Forget").click()
+    expect(page.locator("#jobs li")).to_have_count(0)
+    page.get_by_role("button", name="Free the model's memory").click()
+    expect(page.locator("#free")).to_be_hidden()
+
+
+def test_a_stranger_can_ask_nothing(studio: Served) -> None:
+    import urllib.error
+    import urllib.request
+
+    def code(path: str, **headers: str) -> int:
+        request = urllib.request.Request(f"{studio.address}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert code("/") == 200
+    assert code("/", Host="evil.example") == 400
+    assert code("/api/about", Origin="http://evil.example") == 403
+    for path in (
+        "/pictures/..%2F..%2Fetc%2Fpasswd",
+        "/pictures/sky.yaml",
+        "/previews/..%2Fstudio.lock",
+        "/page/../server.py",
+    ):
+        assert code(path) == 404, path
+
+
+def test_the_folder_is_one_studio_s(studio: Served) -> None:
+    from warm import answered
+
+    second = answered("studio", str(studio.folder), "--port", "0", "--no-browser")
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == f"another studio is open on '{studio.folder}'; close it, or give another folder\n"
+    port = studio.address.rpartition(":")[2]
+    taken = answered("studio", str(studio.folder.parent / "other"), "--port", port, "--no-browser")
+    assert (taken.returncode, taken.stderr.startswith(f"port {port} can't be opened: ")) == (1, True)
+
+
+def test_what_the_studio_writes_is_in_its_folder(studio: Served) -> None:
+    assert {each.name for each in Path(studio.folder).iterdir() if not each.name.endswith((".png", ".yaml"))} == {
+        ".studio"
+    }
