@@ -17,6 +17,7 @@ ROOMS = (
     "comparison",
     "distributed",
     "doctor",
+    "drawing",
     "evaluation",
     "loop",
     "models",

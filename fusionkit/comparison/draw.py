@@ -12,9 +12,8 @@ from fusionkit.bench.measure import peak_memory, quick_collections
 from fusionkit.comparison.claims import Claims
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
-from fusionkit.errors import Cancelled, FusionError, RecipeError
+from fusionkit.drawing.drawn import run_of, told_of
 from fusionkit.fusion import Fusion
-from fusionkit.models.devices import device_name
 from fusionkit.pictures.image import metadata_of
 from fusionkit.pictures.result import Result
 from fusionkit.runs.bars import progress_bar
@@ -93,42 +92,14 @@ def draw_one(
         wanted: Asked whether the picture is to be written: another process may have drawn it where this one slept.
     """
     device = next(iter(fusion.models_for(job.recipe).values())).device
-    with peak_memory(device) as memory, told_of(job):
+    with peak_memory(device) as memory, told_of(job.where):
         began = process_time()
         result = fusion.run(job.recipe, callback=callback, progress=False)
         in_processors = process_time() - began
-    run = {
-        "seconds": round(result.seconds, 4),
-        # Of all of its threads; it does not grow when somebody else keeps the machine busy.
-        "cpu-seconds": round(in_processors, 4),
-        "denoising-seconds": round(result.denoising_seconds, 4),
-        "forward-share": round(result.forward_share, 4),
-        "forward-passes": result.forward_passes,
-        "peak-memory": memory.peak,
-        "warm": warm,
-        "device": device_name(device),
-    }
+    run = run_of(result, in_processors, memory.peak, warm, device)
     if wanted():
         folder.save(result.image, job, {**metadata_of(result), "run": run})
     return result
-
-
-@contextmanager
-def told_of(job: Job) -> Iterator[None]:
-    """Say of an error within the block which setting and picture it was.
-
-    Raises:
-        FusionError: The error, of its own kind, with their names before it.
-    """
-    try:
-        yield
-    except Cancelled:
-        raise
-    except FusionError as error:
-        where = f"setting '{job.setting.name}', picture {job.file}"
-        if isinstance(error, RecipeError):
-            raise RecipeError(f"{where}: {line}" for line in error.problems) from error
-        raise type(error)(f"{where}: {error}") from error
 
 
 class Progress:
@@ -170,6 +141,11 @@ class Progress:
         if self._bar is not None:
             self._bar.total -= self._planned(job)
             self._bar.refresh()
+
+    def drawn(self, job: Job) -> None:
+        """Note a picture that was drawn elsewhere."""
+        if self._bar is not None:
+            self._bar.update(self._planned(job))
 
     @contextmanager
     def picture(self, job: Job) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from fusionkit.comparison.spec import Comparison, Setting
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.pictures.finished import fingerprint_of
-from fusionkit.recipe.fields import ADAPTER, WEIGHTS
+from fusionkit.recipe.fields import weights_of
 from fusionkit.recipe.recipe import Recipe
 from fusionkit.runs.checks import Checked, check_file
 from fusionkit.runs.plan import completed
@@ -37,6 +37,11 @@ class Job:
         return f"{self.setting_folder}/{self.stem}.png"
 
     @property
+    def where(self) -> str:
+        """What errors about it begin with."""
+        return f"setting '{self.setting.name}', picture {self.file}"
+
+    @property
     def setting_folder(self) -> str:
         """The folder of its setting's pictures, inside the comparison's."""
         return "reference" if self.setting.name == "reference" else f"pictures/{self.setting.name}"
@@ -59,7 +64,7 @@ class Job:
     @property
     def weights(self) -> str:
         """Which loaded models can draw it: jobs with equal ones share them."""
-        return repr([getattr(self.recipe, name) for name in (*WEIGHTS, *ADAPTER)])
+        return weights_of(self.recipe)
 
 
 def jobs_of(comparison: Comparison, checked: Mapping[str, Checked] | None = None) -> list[Job]:

@@ -25,6 +25,11 @@ ADAPTER = ("clip_skip",)
 """What is decided beside them, and can be said of a pipeline that is loaded already."""
 
 
+def weights_of(recipe: Any) -> str:
+    """Which loaded models can draw a recipe: recipes of equal ones can share them."""
+    return repr([getattr(recipe, name) for name in (*WEIGHTS, *ADAPTER)])
+
+
 class _FromTheRecipe:
     def __repr__(self) -> str:
         return "..."
