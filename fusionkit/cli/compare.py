@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from fusionkit.cli.workers import workers_options
+
 
 class PartType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
     """`1/2`: the first of two parts; of an array of jobs that begins at 0, `0/2`."""
@@ -53,6 +55,7 @@ class PartType(click.ParamType):  # type: ignore[type-arg]  # generic in newer r
     type=PartType(),
     help="Share the drawing with other processes that have the same folder: this is part K of N.",
 )
+@workers_options
 @click.option("--show", is_flag=True, help="Draw nothing more: measure what every setting has drawn, and show it.")
 @click.option("--replace", "clear", is_flag=True, help="Delete another comparison that is in the folder.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no tables; print the page's path and nothing else.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any
 import click
 
 from fusionkit.cli.common import aside, counted, say_notes, table
+from fusionkit.cli.drawing import drawing
+from fusionkit.cli.workers import Share, asked_workers
 from fusionkit.comparison.claims import Claim, Claims
 from fusionkit.comparison.document import find_comparison, read_comparison
-from fusionkit.comparison.draw import draw
 from fusionkit.comparison.folder import KEPT, Folder
 from fusionkit.comparison.jobs import Job, checked_settings, jobs_of, notes_of_settings
 from fusionkit.comparison.measure import Measured, Told, check_metrics, measure
@@ -30,13 +31,25 @@ SHOWN = 10
 
 
 def compare(
-    recipes: Sequence[str], *, part: tuple[int, int] | None, show: bool, clear: bool, quiet: bool, **options: Any
+    recipes: Sequence[str],
+    *,
+    part: tuple[int, int] | None,
+    show: bool,
+    clear: bool,
+    quiet: bool,
+    workers: int | None,
+    cluster: str | None,
+    share: Share | None,
+    open_cluster: bool,
+    **options: Any,
 ) -> None:
     """Read, check, draw, measure and show."""
     comparison, name = asked(recipes, **options)
     folder = Folder(options["out"] or Path("out", "compare", name))
     checked = aside(checked_settings, comparison)
     jobs = jobs_of(comparison, checked)
+    asked_for = [job.recipe for job in {job.setting.name: job for job in jobs}.values()]
+    helped = asked_workers(workers, cluster, share, open_cluster, asked_for)
     tools = make_tools(comparison, folder, options["weights"], options["device"])
     problems: list[str] = folder.problems(jobs, replace=clear)
     if clear and (show or part):
@@ -52,7 +65,8 @@ def compare(
             tell_lost(folder, jobs, show)
             if not show:
                 folder.claim(comparison.title, jobs)
-                drawn = draw_here(folder, in_order_of(jobs, *part or (1, 1)), claims, quiet)
+                with drawing(helped, folder, jobs, claims, quiet, alone=part is None) as some:
+                    drawn = draw_here(folder, in_order_of(jobs, *part or (1, 1)), claims, some, quiet)
                 if drawn is None:
                     who = claims.holder(finishing(jobs))
                     click.echo(f"{progress_of(folder, jobs)}; {who.who if who else 'another process'} measures them")
@@ -91,17 +105,16 @@ def clear_away(folder: Folder, claims: Claims) -> None:
     tell_kept(folder.clear())
 
 
-def draw_here(folder: Folder, jobs: Sequence[Job], claims: Claims, quiet: bool) -> int | None:
+def draw_here(
+    folder: Folder, jobs: Sequence[Job], claims: Claims, draw: Callable[[Sequence[Job]], int], quiet: bool
+) -> int | None:
     """Draw what nobody else draws; how many that were, or None where another process sees all drawn."""
 
     def waits(count: int, holder: Claim) -> None:
         if not quiet:
             click.echo(f"waiting for {counted(count, 'picture')} that others draw, such as {holder.who}", err=True)
 
-    def some(missing: Sequence[Job]) -> int:
-        return aside(draw, folder, missing, claims, progress=not quiet)
-
-    return draw_together(folder, jobs, claims, some, waits)
+    return draw_together(folder, jobs, claims, draw, waits)
 
 
 def claimed_by(jobs: Sequence[Job]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fusionkit.cli.as_json import json_option, of_run, print_json
 from fusionkit.cli.common import aside, given, recipe_options, tell_notes
 from fusionkit.cli.keeping import keeping, keeping_options
 from fusionkit.cli.many import many_options, prompts_in, sheet_of, spread
+from fusionkit.cli.workers import Share, asked_workers, only_views, workers_options
 
 
 @click.command("run", short_help="Make the picture of a recipe.")
@@ -49,6 +51,7 @@ from fusionkit.cli.many import many_options, prompts_in, sheet_of, spread
 )
 @keeping_options
 @many_options
+@workers_options
 @click.option("-q", "--quiet", is_flag=True, help="Print the path of each picture and nothing else.")
 @json_option
 def command(
@@ -64,6 +67,10 @@ def command(
     prompts: str | None,
     pick: str | None,
     preview: Path | None,
+    workers: int | None,
+    cluster: str | None,
+    share: Share | None,
+    open_cluster: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -87,6 +94,9 @@ def command(
         options["prompt"] = prompts_in(prompts)
     asked = given(recipe, sets, output=output, **options)
     file = spread(asked.file, seeds, pick)
+    helped = asked_workers(workers, cluster, share, open_cluster, file.recipes)
+    followed = {"--preview": preview, "--preview-every": file.recipes[0].preview_every, "--resume": resume}
+    share = only_views(followed, share) if helped is not None else None
     checked = aside(check_file, file, skip_existing=skip_existing)
     check_kept(file, asked.carriers)
     check_preview(preview, file, asked.carriers)
@@ -98,9 +108,14 @@ def command(
     together = as_batched(asked.carriers, file)
     say = (lambda _: None) if as_json else click.echo
     kept = keeping(checkpoint_every, resume)
-    drawn = make_pictures(
-        file, quiet, save_maps, *together, skip_existing=skip_existing, keeping=kept, say=say, preview=preview
-    )
+    how: dict[str, Any] = {"skip_existing": skip_existing, "say": say}
+    told: dict[str, Any] = {}
+    if helped is None:
+        drawn = make_pictures(file, quiet, save_maps, *together, keeping=kept, preview=preview, **how)
+    else:
+        from fusionkit.cli.on_workers import make_on
+
+        drawn, told = make_on(replace(helped, share=share), file, quiet, save_maps, together, kept, preview, how)
     sheet = None
     if (seeds is not None or prompts is not None) and pick is None and len(drawn) > 1:
         several = len(asked.file.recipes) > 1 and len(drawn) > len(asked.file.recipes)
@@ -109,4 +124,4 @@ def command(
         if not quiet:
             say(f"{sheet}\n  all {len(drawn)} on one sheet; --pick NUMBER draws one of them")
     if as_json:
-        print_json(of_run(drawn, notes, sheet))
+        print_json({**of_run(drawn, notes, sheet), **told})

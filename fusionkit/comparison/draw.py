@@ -19,10 +19,13 @@ from fusionkit.pictures.result import Result
 from fusionkit.runs.bars import progress_bar
 
 if TYPE_CHECKING:
+    from fusionkit.distributed.pool import Pool
     from fusionkit.loop.stage import Stage, Step
 
 
-def draw(folder: Folder, jobs: Sequence[Job], claims: Claims, *, progress: bool = True) -> int:
+def draw(
+    folder: Folder, jobs: Sequence[Job], claims: Claims, *, progress: bool = True, pool: Pool | None = None
+) -> int:
     """Draw the pictures that are not there yet and that nobody else draws, and return how many that were.
 
     Args:
@@ -30,6 +33,7 @@ def draw(folder: Folder, jobs: Sequence[Job], claims: Claims, *, progress: bool 
         jobs: The pictures, those that are there among them, in the order in which they are drawn.
         claims: Who draws what.
         progress: Whether to show a progress bar, with the time left.
+        pool: Workers that share the views of each picture; None draws here alone.
 
     Raises:
         FusionError: A run failed, or a picture can't be written.
@@ -38,11 +42,11 @@ def draw(folder: Folder, jobs: Sequence[Job], claims: Claims, *, progress: bool 
     with Progress(missing, shown=progress and bool(missing)) as bar:
         # One model after the other: two may not fit.
         return sum(
-            draw_group(folder, list(group), claims, bar) for _, group in groupby(missing, lambda job: job.weights)
+            draw_group(folder, list(group), claims, bar, pool) for _, group in groupby(missing, lambda job: job.weights)
         )
 
 
-def draw_group(folder: Folder, jobs: Sequence[Job], claims: Claims, bar: Progress) -> int:
+def draw_group(folder: Folder, jobs: Sequence[Job], claims: Claims, bar: Progress, pool: Pool | None = None) -> int:
     """Draw those pictures of one model that nobody else draws, and return how many that were.
 
     Args:
@@ -50,6 +54,7 @@ def draw_group(folder: Folder, jobs: Sequence[Job], claims: Claims, bar: Progres
         jobs: The pictures.
         claims: Who draws what.
         bar: Is told how far they are.
+        pool: As for `draw`.
     """
     fusion, drawn = None, 0
     with quick_collections():
@@ -58,7 +63,7 @@ def draw_group(folder: Folder, jobs: Sequence[Job], claims: Claims, bar: Progres
                 bar.leave_out(job)
                 continue
             if fusion is None:
-                fusion = Fusion.from_recipe(job.recipe)
+                fusion = Fusion.from_recipe(job.recipe, pool=pool)
                 fusion.models_for(job.recipe)
             with bar.picture(job) as callback:
                 draw_one(folder, job, fusion, callback, warm=drawn > 0, wanted=lambda job=job: claims.holds(job.file))

@@ -43,6 +43,7 @@ class RayPool:
 
     Attributes:
         size: How many workers there are meant to be.
+        device: Where the canvas is while workers predict: this process' own GPU where there is one.
         repeated: Tasks that were given again, since their worker died or was late.
         given: Calls.
 
@@ -71,6 +72,7 @@ class RayPool:
         self._told = told or _note
         self._how: dict[str, Any] = {"ahead": ahead, "attempts": attempts, "backups": backups}
         self._patience = patience
+        self.device = "cpu" if device == "cpu" else "auto"
         self.repeated = self.given = 0
         self._calls: dict[Any, Call] = {}
         self._crew: Crew | None = None
