@@ -38,19 +38,22 @@ class Crew:
         make: Starts a worker.
         size: How many there are to be.
         attempts: How many in a row may die before they have begun.
+        told: Told in one line of those.
 
     Attributes:
         hands: The workers that are there, by their actors.
         starting: Those that are on their way, by what they will answer.
+        versions: Those of this process, with which theirs must agree.
         lost: How many have died.
         answers: What the ones that are there have answered to what all do first.
     """
 
-    def __init__(self, make: Callable[[], Any], size: int, attempts: int) -> None:
-        self._make, self._attempts = make, attempts
+    def __init__(self, make: Callable[[], Any], size: int, attempts: int, told: Callable[[str], None]) -> None:
+        self._make, self._attempts, self._told = make, attempts, told
         self._first: Sequence[Task] = ()
         self._died_early = 0
-        self._versions = alike(all_versions())
+        self._unready: list[Hand] = []
+        self.versions = alike(all_versions())
         self.hands: dict[Any, Hand] = {}
         self.starting: dict[Any, Hand] = {}
         self.answers: dict[Any, list[Answer]] = {}
@@ -65,8 +68,9 @@ class Crew:
 
     def first(self, tasks: Sequence[Task]) -> None:
         """Have all workers do tasks before anything else, and those that start later, too."""
-        everybody = [*self.hands.values(), *self.starting.values()]
+        everybody = [*self.hands.values(), *self.starting.values(), *self._unready]
         self._first = tasks
+        self._unready.clear()
         self.hands.clear()
         self.starting.clear()
         self.answers.clear()
@@ -89,13 +93,15 @@ class Crew:
         try:
             hand.about, answers = ray.get(ref)
         except RayTaskError as error:
+            self._unready.append(hand)  # alive, and ready for what may be asked of all instead
             raise cause_of(error) from None
         except ActorUnschedulableError as error:
             raise FusionError(f"no machine of the cluster has room for a worker: {one_line(error)}") from None
         except LOST as error:
             self._died(error)
             return
-        if different := differing(self._versions, hand.about["versions"]):
+        if different := differing(self.versions, hand.about["versions"]):
+            self._unready.append(hand)
             raise FusionError(f"worker {hand.name} has {different}; install the same versions on all machines")
         self._died_early = 0
         self.hands[hand.worker], self.answers[hand.worker] = hand, answers
@@ -111,6 +117,7 @@ class Crew:
             raise FusionError(
                 f"{self._attempts} workers in a row died while they {what}; memory may be short: fewer need less of it"
             ) from None
+        self._told("a worker died before it was ready; another one is started")
         self.start()
 
     def gone(self, hand: Hand) -> None:
@@ -127,7 +134,7 @@ class Crew:
 
     def close(self) -> None:
         """End all workers at once."""
-        for hand in [*self.hands.values(), *self.starting.values()]:
+        for hand in [*self.hands.values(), *self.starting.values(), *self._unready]:
             with suppress(RayError, ValueError):
                 ray.kill(hand.worker)
         self.hands.clear()

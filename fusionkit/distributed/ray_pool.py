@@ -78,7 +78,7 @@ class RayPool:
         self._crew: Crew | None = None
         try:
             make, self.size = maker(size, device, gpus)
-            self._crew = Crew(make, self.size, attempts)
+            self._crew = Crew(make, self.size, attempts, self._told)
         except BaseException:
             self.close()
             raise
@@ -124,7 +124,11 @@ class RayPool:
             Exception: As the task raised it.
         """
         self.crew.first([task])
-        self._gather()
+        try:
+            self._gather()
+        except Exception:
+            self.crew.first([])
+            raise
         return [answers[0] for answers in self.crew.answers.values()]
 
     def ready(self) -> int:

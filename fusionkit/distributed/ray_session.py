@@ -66,6 +66,8 @@ def open_session(cluster: str | None, size: int, *, insecure: bool = False) -> b
         RecipeError: Ray is not installed, or the cluster can't be used: why, and what instead.
     """
     check_ray()
+    # Read whenever an error arrives that nobody waits for any more, such as that of a task that was done twice.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         return False
     if cluster is None:
@@ -87,6 +89,7 @@ def _start(size: int) -> None:
     with _environment({**_QUIET, **_ALONE, **token}):
         import ray
 
+        _read_again()
         with _quiet_start(), _kept_to_loopback():
             cores = max(size, own_cores())
             ray.init("local", num_cpus=cores, include_dashboard=False, **_SAYS_NOTHING)
@@ -100,6 +103,7 @@ def _join(cluster: str, insecure: bool) -> None:
     with _environment(_QUIET):
         import ray
 
+        _read_again()
         try:
             with _quiet_start():
                 context: Any = ray.init(cluster, **_SAYS_NOTHING)
@@ -154,6 +158,15 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
         for name, had in before.items():
             if had is None:
                 os.environ.pop(name, None)
+
+
+def _read_again() -> None:
+    """Have Ray read from the environment who it answers; it may have been imported before, or used with others."""
+    from ray import _raylet
+
+    with suppress(AttributeError):
+        _raylet.Config.initialize("")
+        _raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.distributed.values import PLACE, Group, Loaded, RemoteLayers
 from fusionkit.distributed.values import Answer as Answer
@@ -133,6 +133,9 @@ class Predict:
         memories: What patches on layers keep of them.
     """
 
+    noun: ClassVar[str] = "view"
+    verb: ClassVar[str] = "predicted"
+
     weights: Shared
     stage: Shared
     group: Shared
@@ -144,6 +147,11 @@ class Predict:
     bridge: Bridge
     maps: Sequence[Any] = field(default=(), repr=False)
     memories: Sequence[Any] = field(default=(), repr=False)
+
+    @property
+    def count(self) -> int:
+        """How many views these are."""
+        return len(self.part.views)
 
     def __call__(self, worker: Worker) -> Answer:
         """Predict."""
