@@ -55,8 +55,7 @@ class Begin:
     def __call__(self, worker: Worker) -> Answer:
         """Take one."""
         speed = worker.keep("speed", str(self.folder), self._free, most=1)
-        worker.keep("current", "speed", list).clear()
-        worker.keep("current", "speed", list).append(speed)
+        current(worker)[:] = [speed]
         return Answer(speed)
 
     def _free(self) -> float:
@@ -69,6 +68,11 @@ class Begin:
         raise RuntimeError("more workers than speeds")
 
 
+def current(worker: Worker) -> list[float]:
+    """A worker's speed at present."""
+    return worker.keep("current", "speed", lambda: [1.0])
+
+
 @dataclass(frozen=True)
 class View:
     """One view: it travels there, takes its time, and another one travels back."""
@@ -77,7 +81,7 @@ class View:
 
     def __call__(self, worker: Worker) -> Answer:
         """Sleep; the answer's seconds are by how much longer than was asked."""
-        (speed,) = worker.keep("current", "speed", list)
+        (speed,) = current(worker)
         asked, began = SECONDS / speed, time.perf_counter()
         time.sleep(asked)
         return Answer(self.latents + 1, 1, time.perf_counter() - began - asked)

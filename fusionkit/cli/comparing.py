@@ -49,7 +49,7 @@ def compare(
     checked = aside(checked_settings, comparison)
     jobs = jobs_of(comparison, checked)
     asked_for = [job.recipe for job in {job.setting.name: job for job in jobs}.values()]
-    helped = asked_workers(workers, cluster, share, open_cluster, asked_for)
+    helped = asked_workers(workers, cluster, open_cluster, share, recipes=asked_for)
     tools = make_tools(comparison, folder, options["weights"], options["device"])
     problems: list[str] = folder.problems(jobs, replace=clear)
     if clear and (show or part):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +11,7 @@ import click
 
 from fusionkit.cli.common import aside
 from fusionkit.cli.scores import list_metrics, notes, scores_table
+from fusionkit.cli.workers import asked_workers, pool_options
 from fusionkit.errors import Cancelled, FusionError, RecipeError
 from fusionkit.foreign import printable
 
@@ -58,6 +59,7 @@ T = TypeVar("T")
     is_flag=True,
     help="Open what the pictures' own recipes name, such as a model's folder. Downloads nothing.",
 )
+@pool_options
 @click.option("--json", metavar="FILE", type=click.Path(path_type=Path), help="Write everything measured as JSON.")
 @click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="Write everything measured as CSV.")
 @click.option("--overwrite", is_flag=True, help="Replace these files where they exist.")
@@ -104,6 +106,9 @@ def measure(
     device: str,
     cache: Path | None,
     trust: bool,
+    workers: int | None,
+    cluster: str | None,
+    open_cluster: bool,
     **outputs: Any,
 ) -> Report:
     """Evaluate a folder as the command line says; everything that is wrong with that is said at once.
@@ -126,6 +131,7 @@ def measure(
             problems.extend(str(error).splitlines())
             return None
 
+    helped = collected(lambda: asked_workers(workers, cluster, open_cluster, device=device))
     size = None if crop is None else collected(lambda: crop_size(crop))
     local = collected(lambda: weight_files(weights)) or {}
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
@@ -154,8 +160,8 @@ def measure(
         if not chosen:
             raise RecipeError([f"{name}: {reason}" for name, reason in left_out.items()])
     try:
-        with progress(quiet) as bar:
-            evaluation = evaluate(pictures, chosen, tools, compared, bar)
+        with progress(quiet) as bar, nullcontext() if helped is None else helped.pool(device) as pool:
+            evaluation = evaluate(pictures, chosen, tools, compared, bar, pool=pool)
     except KeyboardInterrupt:
         raise Cancelled("interrupted; nothing was written") from None
     return Report(evaluation, chosen, pictures, folder, reference, tools.features_name, left_out)

@@ -52,7 +52,7 @@ def make_on(
     Returns:
         The pictures, in the recipes' order, and what a JSON document tells of the workers.
     """
-    with workers.pool(file.recipes) as pool:
+    with workers.pool(file.recipes[0].device) as pool:
         if workers.shares(len(file.recipes), pool.size) == "pictures":
             fusion = Fusion.from_recipe(file.recipes[0])
             drawn = make_pictures_on(pool, file, fusion, quiet, save_maps, *together, **how)

@@ -94,7 +94,7 @@ def command(
         options["prompt"] = prompts_in(prompts)
     asked = given(recipe, sets, output=output, **options)
     file = spread(asked.file, seeds, pick)
-    helped = asked_workers(workers, cluster, share, open_cluster, file.recipes)
+    helped = asked_workers(workers, cluster, open_cluster, share, recipes=file.recipes)
     followed = {"--preview": preview, "--preview-every": file.recipes[0].preview_every, "--resume": resume}
     share = only_views(followed, share) if helped is not None else None
     checked = aside(check_file, file, skip_existing=skip_existing)

@@ -37,14 +37,19 @@ class _Count(click.ParamType):  # type: ignore[type-arg]  # generic in newer rel
 
 
 def workers_options(command: F) -> F:
+    """The options of a command whose pictures, or their views, several processes or machines can share."""
+    decorate = click.option(
+        "--share",
+        type=click.Choice(["pictures", "views"]),
+        help="What workers share: whole pictures, by default where there are enough, or each picture's views.",
+    )
+    return pool_options(decorate(command))
+
+
+def pool_options(command: F) -> F:
     """The options of a command whose work several processes, or machines, can share; see docs/workers.md."""
     for decorate in (
         click.option("--open-cluster", is_flag=True, help="Use a cluster even if it asks for no token."),
-        click.option(
-            "--share",
-            type=click.Choice(["pictures", "views"]),
-            help="What workers share: whole pictures, by default where there are enough, or each picture's views.",
-        ),
         click.option(
             "--cluster",
             metavar="ADDRESS",
@@ -78,18 +83,17 @@ class Workers:
     insecure: bool = False
 
     @contextmanager
-    def pool(self, recipes: Sequence[Recipe]) -> Iterator[RayPool]:
+    def pool(self, device: str) -> Iterator[RayPool]:
         """Within the block the workers are there; they are ended with it.
 
         Args:
-            recipes: What they are for.
+            device: What they compute on, as a recipe names it.
 
         Raises:
             RecipeError: Ray is not there, or the cluster can't be used, or there is no room for so many.
         """
         from fusionkit.distributed.ray_pool import RayPool
 
-        device = next((recipe.device for recipe in recipes), "auto")
         pool = RayPool(self.count or None, cluster=self.cluster, device=device, insecure=self.insecure, told=_told)
         try:
             yield pool
@@ -102,16 +106,23 @@ class Workers:
 
 
 def asked_workers(
-    workers: int | None, cluster: str | None, share: Share | None, open_cluster: bool, recipes: Sequence[Recipe] = ()
+    workers: int | None,
+    cluster: str | None,
+    open_cluster: bool,
+    share: Share | None = None,
+    *,
+    recipes: Sequence[Recipe] = (),
+    device: str = "auto",
 ) -> Workers | None:
     """What the options ask for; None where they ask for no workers.
 
     Args:
         workers: `--workers`.
         cluster: `--cluster`.
-        share: `--share`.
         open_cluster: `--open-cluster`.
+        share: `--share`.
         recipes: What the workers are for.
+        device: What they compute on, where there are no recipes.
 
     Raises:
         RecipeError: They make no sense together, or with the recipes, or Ray is not installed; all problems.
@@ -126,14 +137,13 @@ def asked_workers(
     problems = []
     if open_cluster and cluster is None:
         problems.append("--open-cluster: is about a cluster; give --cluster, too")
+    for name in dict.fromkeys([device, *(recipe.device for recipe in recipes)]):
+        if ":" in name:
+            problems.append(f"{_flag(workers)}: each worker has a device of its own; write '{name}' without its number")
     for recipe in recipes:
         if recipe.devices:
             problems.append(
                 f"{_flag(workers)}: recipe '{recipe.name}' has devices of its own; leave out one of the two"
-            )
-        elif ":" in recipe.device:
-            problems.append(
-                f"{_flag(workers)}: each worker has a device of its own; write '{recipe.device}' without its number"
             )
     try:
         from fusionkit.distributed.ray_session import check_ray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import os
@@ -162,8 +163,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 def _read_again() -> None:
     """Have Ray read from the environment who it answers; it may have been imported before, or used with others."""
-    from ray import _raylet
-
+    _raylet: Any = importlib.import_module("ray._raylet")
     with suppress(AttributeError):
         _raylet.Config.initialize("")
         _raylet.AuthenticationTokenLoader.instance().reset_cache()

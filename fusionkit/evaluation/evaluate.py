@@ -16,6 +16,9 @@ from fusionkit.evaluation.needs import grouped, named
 from fusionkit.foreign import guarded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fusionkit.distributed.pool import Pool
     from fusionkit.evaluation.picture import Picture
     from fusionkit.evaluation.tools import Tools
 
@@ -87,6 +90,7 @@ def evaluate(
     progress: Progress | None = None,
     *,
     strata: Strata = None,
+    pool: Pool | None = None,
 ) -> Evaluation:
     """Score a set of pictures by some metrics, each score with its 95 % interval.
 
@@ -97,6 +101,7 @@ def evaluate(
         reference: The set to compare with, for the metrics that do.
         progress: Called after each picture, and after each resample of an interval.
         strata: For each picture the group that it is of, for the intervals; None groups by prompt where all are known.
+        pool: Workers that describe the pictures, for which no features are kept; None does so here.
 
     Raises:
         RecipeError: A metric can't score these pictures; all problems, before anything is computed.
@@ -106,8 +111,8 @@ def evaluate(
         raise RecipeError(problems)
     referring = [metric for metric in metrics if "reference" in metric.needs]
     total = len(pictures) + (len(reference) if referring else 0)
-    described = _describe(pictures, metrics, tools, progress, 0, total)
-    compared = _describe(reference if referring else (), referring, tools, progress, len(pictures), total)
+    described = _describe(pictures, metrics, tools, progress, 0, total, pool)
+    compared = _describe(reference if referring else (), referring, tools, progress, len(pictures), total, pool)
 
     reference_strata = prompts_of(reference)
     if strata is None:
@@ -194,25 +199,48 @@ def _describe(
     progress: Progress | None,
     done: int,
     total: int,
+    pool: Pool | None = None,
 ) -> dict[str, list[Any]]:
     """What every metric says of every picture; picture by picture, so that each file is decoded once."""
+    if pool is not None:
+        from fusionkit.evaluation.on_workers import describe_on
+
+        def told(count: int) -> None:
+            if progress is not None:
+                progress(done + count, total, "pictures")
+
+        return describe_on(pool, pictures, metrics, tools, told)
     described: dict[str, list[Any]] = {metric.metric_name: [] for metric in metrics}
     for index, picture in enumerate(pictures, 1):
-        for metric in metrics:
-            found = _asked(metric, "describe", picture, picture, tools)
-            described[metric.metric_name].append(_as_number(found))
+        for name, found in described_by(metrics, picture, tools, picture.path).items():
+            described[name].append(found)
         if progress is not None:
             progress(done + index, total, "pictures")
     return described
 
 
-def _asked(metric: Metric, method: str, picture: Picture | None, *args: Any) -> Any:
+def described_by(metrics: Sequence[Metric], picture: Picture, tools: Tools, path: Path) -> dict[str, Any]:
+    """What metrics say of one picture, by their names.
+
+    Args:
+        metrics: The metrics.
+        picture: The picture.
+        tools: What they share.
+        path: What the picture is called in messages.
+
+    Raises:
+        PluginError: A metric failed.
+    """
+    return {metric.metric_name: _as_number(_asked(metric, "describe", path, picture, tools)) for metric in metrics}
+
+
+def _asked(metric: Metric, method: str, path: Path | None, *args: Any) -> Any:
     """Call a metric's method; what somebody else's code raises becomes one line that says whose it is.
 
     Raises:
         PluginError: The metric failed.
     """
-    at = f" of {picture.path}" if picture is not None else ""
+    at = f" of {path}" if path is not None else ""
     try:
         with guarded(f"metric '{metric.metric_name}' failed in {method}{at}"):
             return getattr(metric, method)(*args)

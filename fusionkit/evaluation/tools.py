@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.foreign import guarded
@@ -53,6 +53,17 @@ class Tools:
         self._refusals: dict[str, list[str]] = {}
         self._pooled: dict[str, NDArray[np.float64]] = {}
         self._keys: dict[tuple[Path, int, int], str] = {}
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What makes the same tools elsewhere, on another device; features that were kept stay here.
+
+        Raises:
+            RecipeError: The feature network is an object, which can't be sent.
+        """
+        if not isinstance(self._asked, str):
+            raise RecipeError([f"features '{self._asked.name}' are an object, which workers can't be sent; name them"])
+        return {"features": self._asked, "weights": self.weights, "download": self.download}
 
     @cached_property
     def device(self) -> str:
