@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.errors import PluginError, RecipeError
+from fusionkit.evaluation.asking import asked, described_by
 from fusionkit.evaluation.intervals import Sampled, Score, Strata, bootstrap, groups_of, mean, taken
 from fusionkit.evaluation.libraries import missing
 from fusionkit.evaluation.metric import Metric
 from fusionkit.evaluation.needs import grouped, named
-from fusionkit.foreign import guarded
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fusionkit.distributed.pool import Pool
     from fusionkit.evaluation.picture import Picture
     from fusionkit.evaluation.tools import Tools
@@ -77,9 +74,7 @@ def metric_problems(
     Raises:
         PluginError: The metric fails where it checks.
     """
-    return missing(metric.libraries) or list(
-        dict.fromkeys(_asked(metric, "problems", None, pictures, reference, tools))
-    )
+    return missing(metric.libraries) or list(dict.fromkeys(asked(metric, "problems", None, pictures, reference, tools)))
 
 
 def evaluate(
@@ -129,7 +124,7 @@ def evaluate(
             strata=strata,
             reference_strata=reference_strata,
         )
-        values = [_number(metric, "each", _asked(metric, "each", None, found)) for found in described[name]]
+        values = [_number(metric, "each", asked(metric, "each", None, found)) for found in described[name]]
         if _are_numbers(described[name]) or not all(map(isnan, values)):
             each[name] = values
         for note in _notes(metric, scores[name].score, described[name], each.get(name, ()), pictures):
@@ -219,39 +214,8 @@ def _describe(
     return described
 
 
-def described_by(metrics: Sequence[Metric], picture: Picture, tools: Tools, path: Path) -> dict[str, Any]:
-    """What metrics say of one picture, by their names.
-
-    Args:
-        metrics: The metrics.
-        picture: The picture.
-        tools: What they share.
-        path: What the picture is called in messages.
-
-    Raises:
-        PluginError: A metric failed.
-    """
-    return {metric.metric_name: _as_number(_asked(metric, "describe", path, picture, tools)) for metric in metrics}
-
-
-def _asked(metric: Metric, method: str, path: Path | None, *args: Any) -> Any:
-    """Call a metric's method; what somebody else's code raises becomes one line that says whose it is.
-
-    Raises:
-        PluginError: The metric failed.
-    """
-    at = f" of {path}" if path is not None else ""
-    try:
-        with guarded(f"metric '{metric.metric_name}' failed in {method}{at}"):
-            return getattr(metric, method)(*args)
-    except PluginError as error:
-        if error.__cause__ is not None and (lines := missing(metric.libraries)):
-            raise PluginError("\n".join(f"metric '{metric.metric_name}' {line}" for line in lines)) from error
-        raise
-
-
 def _scored(metric: Metric, described: Sequence[Any], reference: Sequence[Any]) -> float:
-    return _number(metric, "score", _asked(metric, "score", None, described, reference))
+    return _number(metric, "score", asked(metric, "score", None, described, reference))
 
 
 def _number(metric: Metric, method: str, answer: Any) -> float:
@@ -267,11 +231,6 @@ def _number(metric: Metric, method: str, answer: Any) -> float:
         raise PluginError(
             f"metric '{metric.metric_name}' answered a {kind} in {method}, which takes a number"
         ) from None
-
-
-def _as_number(found: Any) -> Any:
-    """A number as a float, whatever library's it is; anything else as it is."""
-    return float(found) if isinstance(found, Real) or getattr(found, "ndim", None) == 0 else found
 
 
 def _are_numbers(described: Sequence[Any]) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.distributed.values import Answer
+from fusionkit.evaluation.asking import described_by
 
 if TYPE_CHECKING:
     from fusionkit.distributed.pool import Pool
@@ -47,7 +48,6 @@ class Describe:
 
     def __call__(self, worker: Worker) -> Answer:
         """Describe it; the answer is what each metric says, by its name."""
-        from fusionkit.evaluation.evaluate import described_by
         from fusionkit.evaluation.tools import Tools
 
         tools = worker.keep("tools", repr(self.tools), lambda: Tools(**self.tools, device=worker.device), most=1)

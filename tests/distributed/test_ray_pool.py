@@ -7,8 +7,10 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,6 +20,7 @@ from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import jobs_of
 from fusionkit.comparison.spec import compared
 from fusionkit.errors import FusionError, RecipeError
+from fusionkit.evaluation import Tools, evaluate, make_metrics, read_pictures
 from fusionkit.pictures.image import metadata_of, read_metadata
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'fusionkit[ray]'")
@@ -215,6 +218,26 @@ def test_a_comparison_that_loses_a_worker_and_is_interrupted_goes_on_to_equal_ta
         assert ours.pop("run")["worker"]
         assert theirs == ours
         assert opened(Path("one", job.file)) == opened(Path("many", job.file))
+
+
+def test_pictures_are_described_as_in_one_process(pool: RayPool, tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        Image.fromarray(numbers.integers(0, 256, (64, 128, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    pictures = read_pictures(tmp_path, crop=(64, 64))
+    metrics, progress = make_metrics(["variance", "style-loss"]), list[tuple[int, int, str]]()
+    here, there = (
+        evaluate(pictures, metrics, Tools("tinyworld"), (), told, pool=some)
+        for some, told in ((None, None), (pool, lambda *each: progress.append(each)))
+    )
+    assert there.each == here.each
+    assert there.scores == here.scores
+    assert progress[:3] == [(1, 3, "pictures"), (2, 3, "pictures"), (3, 3, "pictures")]
+    broken = replace(pictures[0], crop=None)
+    for some in (None, pool):
+        with pytest.raises(FusionError) as failed:
+            evaluate([broken], make_metrics(["style-loss"]), Tools("tinyworld"), pool=some)
+        assert str(failed.value).splitlines()
 
 
 def opened(path: Path) -> bytes:
