@@ -2,8 +2,8 @@
 
 Run it:  python benchmarks/devices.py [--steps 2] [--workers 1,2,4] [--to FILE] [RECIPE...]
 
-Recipes of embedded models are drawn with them, all others on tiny models of their kind, as the tests do. The devices are
-threads of the CPU, so that the kernels are the same. Steps are few: what differs would differ in the first.
+Recipes of embedded models are drawn with them, all others on tiny models of their kind, as the tests do. The devices
+are threads of the CPU, so that the kernels are the same. Steps are few: what differs would differ in the first.
 """
 
 from __future__ import annotations

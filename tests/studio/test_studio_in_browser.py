@@ -1,4 +1,4 @@
-"""The studio in a real browser: the whole way from an empty page to a picture, by mouse, by keyboard and on a telephone."""
+"""The studio in a real browser: from an empty page to a picture, by mouse, by keyboard and on a telephone."""
 
 from __future__ import annotations
 
