@@ -14,12 +14,13 @@ from torch import Tensor
 from fusionkit.distributed.carried import Carried, carried
 from fusionkit.distributed.departing import Departing
 from fusionkit.distributed.pool import Pool
-from fusionkit.distributed.tasks import Call, Differentiate, LoadNet, Predict, SeePictures
+from fusionkit.distributed.tasks import Call, Decode, Differentiate, LoadNet, Predict, SeePictures
 from fusionkit.distributed.values import PLACE, Answer, Listen, Loaded, RemoteLayers, RemoteNet, Shared
 from fusionkit.errors import NumericalError
 from fusionkit.loop.finite import note_finite
 from fusionkit.loop.model import LayerPatch, ModelInfo, NetInfo, TextToken
 from fusionkit.loop.partly import chosen, spread
+from fusionkit.loop.room import IN_MEMORY, Room
 from fusionkit.loop.stage import ImagePrompt, Patches, Stage, Step
 from fusionkit.loop.told import scales_of
 from fusionkit.loop.view_maps import ViewMaps, maps_of
@@ -285,9 +286,10 @@ class DistributedModel(Predicting):
         """Scaled latents as the autoencoder decodes them."""
         return self._tensor("pixels", latents.cpu())
 
-    def decode(self, latents: Tensor, wrap: Wrap = "") -> Image:
-        """Scaled latents as a picture."""
-        picture: Image = self._call("decode", latents.cpu(), wrap)
+    def decode(self, latents: Tensor, wrap: Wrap = "", room: Room = IN_MEMORY) -> Image:
+        """Scaled latents as a picture, which is where `room` says if that is where the worker is, too."""
+        (answer,) = self.pool.run([Decode(self.weights, self.name, latents.cpu(), wrap, room, self.vae_tiling)])
+        picture: Image = answer.value
         return picture
 
     def _tensor(self, method: str, *arguments: Any) -> Tensor:

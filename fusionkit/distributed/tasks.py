@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from fusionkit.distributed.carried import Carried
     from fusionkit.loop.model import NetInfo
+    from fusionkit.loop.room import Room
     from fusionkit.loop.stage import Patches, Stage, Step
+    from fusionkit.loop.views import Wrap
     from fusionkit.models.adapters.batches import Wanted
     from fusionkit.models.noising import Bridge
 
@@ -58,7 +60,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Call:
-    """One method, or attribute, of one model, on one worker: `encode`, `decode`.
+    """One method, or attribute, of one model, on one worker: `encode`, `text_tokens`.
 
     Args:
         weights: The models.
@@ -81,6 +83,36 @@ class Call:
         value = getattr(model, self.method)
         value = value(*self.arguments) if callable(value) else value
         return Answer(value.cpu() if hasattr(value, "cpu") else value)
+
+
+@dataclass(frozen=True)
+class Decode:
+    """A picture of latents, by one worker.
+
+    Args:
+        weights: The models.
+        name: Which of them.
+        latents: (1, C, H, W) on the CPU.
+        wrap: Along which axes they are a ring.
+        room: Where the picture is, where the worker has that place.
+        vae_tiling: Whether it is decoded in tiles.
+    """
+
+    weights: Shared
+    name: str
+    latents: Tensor = field(repr=False)
+    wrap: Wrap
+    room: Room
+    vae_tiling: bool
+
+    def __call__(self, worker: Worker) -> Answer:
+        """Decode it."""
+        from fusionkit.loop.room import IN_MEMORY
+
+        model = worker.models(self.weights)[self.name]
+        model.vae_tiling = self.vae_tiling
+        there = self.room.folder is not None and self.room.folder.is_dir()
+        return Answer(model.decode(self.latents, self.wrap, self.room if there else IN_MEMORY))
 
 
 @dataclass(frozen=True)
