@@ -12,6 +12,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,10 @@ def fusions(recipe: Recipe, photo: Path, workers: Sequence[int]) -> tuple[Recipe
     if all(spec.model in embedded_models() for spec in recipe.specs.values()):
         many = {count: Fusion.from_recipe(recipe, device="auto", devices=["cpu"] * count) for count in workers}
         return recipe, Fusion.from_recipe(recipe), many
-    one, recipe = tiny(recipe, photo)
-    pipes = {name: getattr(model, "pipe") for name, model in one.models_for(recipe).items()}  # noqa: B009
+    made_once, recipe = tiny(recipe, photo)
+    pipes = {name: getattr(model, "pipe") for name, model in made_once.models_for(recipe).items()}  # noqa: B009
+    # Weights that lie at other addresses, as those of a mapped file do, may be multiplied by other kernels.
+    one = Fusion.from_pipes(deepcopy(pipes))
     made = {
         count: Fusion(one.infos, lambda r, count=count: on_devices(pipes, one.infos, r, ["cpu"] * count), recipe)  # type: ignore[misc]
         for count in workers
