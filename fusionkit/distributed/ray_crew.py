@@ -111,6 +111,8 @@ class Crew:
         self._died_early += 1
         if "No module named" in str(error):
             raise FusionError(f"a machine has other packages than this one: {one_line(error)}") from None
+        if "creation task" in str(error):  # it did not die of a signal, nor of memory
+            raise FusionError(f"a worker can't start: {one_line(error)}") from None
         if self._died_early >= self._attempts:
             self._died_early = 0
             what = "loaded the models" if self._first else "started"

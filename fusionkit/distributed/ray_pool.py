@@ -36,7 +36,7 @@ class RayPool:
         gpus: GPUs of a worker, which may be a part of one; None gives each as much as there is for all.
         ahead: How many calls a worker has at a time: with 2 the next one travels while one is computed.
         attempts: How many workers may die of one task before it counts as the task's fault.
-        patience: Seconds to wait for a worker where none is left.
+        patience: Seconds to wait for a worker where none is left, and for one that is stuck before it is replaced.
         backups: Whether late tasks are done twice.
         insecure: Whether a cluster may be used that asks for no token.
         told: Told in one line what happens to workers; None prints it to standard error.
@@ -75,6 +75,7 @@ class RayPool:
         self.device = "cpu" if device == "cpu" else "auto"
         self.repeated = self.given = 0
         self._calls: dict[Any, Call] = {}
+        self._in_vain: dict[Any, float] = {}
         self._crew: Crew | None = None
         try:
             make, self.size = maker(size, device, gpus)
@@ -194,6 +195,7 @@ class RayPool:
                 self.crew.arrived(ref)
             elif ref in self._calls:  # not if its worker was lost with another one
                 self._answer(ref, sharing, tasks, answered)
+        self._end_stuck(sharing, tasks)
 
     def _answer(self, ref: Any, sharing: Sharing, tasks: Sequence[Task], answered: Done) -> None:
         import ray
@@ -218,6 +220,16 @@ class RayPool:
             for number, answer in zip(call.numbers, found, strict=True):
                 if number in new:
                     answered(number, answer)
+
+    def _end_stuck(self, sharing: Sharing, tasks: Sequence[Task]) -> None:
+        """Replace workers that have been at something for `patience` seconds since nobody waits for it any more."""
+        now = time.perf_counter()
+        for hand in list(self.crew.hands.values()):
+            if not hand.calls or sharing.waits_for(hand.calls[0]):
+                self._in_vain.pop(hand.worker, None)
+            elif now - self._in_vain.setdefault(hand.worker, now) > self._patience:
+                del self._in_vain[hand.worker]
+                self._lose(hand, sharing, tasks)
 
     def _lose(self, hand: Hand, sharing: Sharing, tasks: Sequence[Task]) -> None:
         """A worker is gone: what it had is done again, and another one is started."""

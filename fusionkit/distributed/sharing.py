@@ -160,6 +160,10 @@ class Sharing:
         self._waiting.extendleft(reversed(again))
         return again
 
+    def waits_for(self, call: Call) -> bool:
+        """Whether an answer of a call would tell anything that is not known yet."""
+        return call in self._calls and not self._left.isdisjoint(call.numbers)
+
     def over(self, call: Call) -> None:
         """Note that a worker has done with a call, whatever came of it."""
         if call in self._calls:

@@ -203,8 +203,8 @@ def test_a_comparison_that_loses_a_worker_and_is_interrupted_goes_on_to_equal_ta
     jobs = jobs_of(compared([str(recipe)], vary=["guidance-scale=1,3"], seeds="0-2", metrics=["variance"]))
     folder = Folder(tmp_path / "many")
     folder.claim(json.loads(Path("one/comparison.json").read_text())["title"], jobs)
-    with pytest.raises(KeyboardInterrupt):
-        draw_on(Troubled(pool, trouble), folder, jobs, progress=False)
+    with pytest.raises(KeyboardInterrupt), folder.claims() as claims:
+        draw_on(Troubled(pool, trouble), folder, jobs, claims, progress=False)
     assert sum(map(folder.has, jobs)) in (2, 3)  # the third may be on its way to the disk
     assert len(told) == 1
     assert "picture" in told[0]
