@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import CanvasError
+from fusionkit.loop.room import IN_MEMORY, Room
 from fusionkit.loop.stage import Patches, Stage, Step
 from fusionkit.loop.views import View
 
@@ -18,15 +19,25 @@ if TYPE_CHECKING:
 _TINY = 2.0**-126  # the least normal float32
 
 
-def gather(canvas: Tensor, views: Sequence[View]) -> Tensor:
+def gather(canvas: Tensor, views: Sequence[View], room: Room = IN_MEMORY) -> Tensor:
     """The views of a canvas (1, ..., H, W), as (P, ..., h, w); zeros where a view reaches over a border.
 
     A view of a ring goes on at the other edge.
-    """
-    import torch
 
+    Args:
+        canvas: The canvas.
+        views: P views of one size.
+        room: Where they are put.
+    """
+    if not room.on_disk:
+        import torch
+
+        return torch.stack(list(_gathered(canvas, views)))
+    return room.joined((each[None] for each in _gathered(canvas, views)), len(views))
+
+
+def _gathered(canvas: Tensor, views: Sequence[View]) -> Iterator[Tensor]:
     height, width = canvas.shape[-2:]
-    patches = []
     for view in views:
         parts = view.parts((height, width))
         whole = canvas[0, ..., parts[0][0][0], parts[0][0][1]] if len(parts) == 1 else None
@@ -34,8 +45,7 @@ def gather(canvas: Tensor, views: Sequence[View]) -> Tensor:
             whole = canvas.new_zeros(*canvas.shape[1:-2], view.height, view.width)
             for (rows, columns), (own_rows, own_columns) in parts:
                 whole[..., own_rows, own_columns] = canvas[0, ..., rows, columns]
-        patches.append(whole)
-    return torch.stack(patches)
+        yield whole
 
 
 def crop_pixels(picture: Tensor, views: Sequence[View], factor: int) -> Tensor:
@@ -69,7 +79,7 @@ def weight_map(patches: Patches, like: Tensor) -> Tensor:
     """The group's weights, (P, 1, h, w), on the device and in the type of `like`."""
     shape = (len(patches.views), 1, *patches.size)
     if patches.weights is None:
-        return like.new_ones(shape)
+        return like.new_ones(1).expand(shape)
     return patches.weights.to(like).expand(shape)
 
 
@@ -112,41 +122,52 @@ class WeightedMean:
     Args:
         groups: The groups of views, with their weights and shares.
         like: A canvas (1, C, H, W) that gives size, type and device.
+        room: Where what is fused is put.
     """
 
-    def __init__(self, groups: Sequence[Patches], like: Tensor) -> None:
-        import torch
-
+    def __init__(self, groups: Sequence[Patches], like: Tensor, room: Room = IN_MEMORY) -> None:
         self.groups = groups
         self.like = like
+        self._room = room
         one = like[:, :1]
-        effective, reached = [], torch.zeros_like(one)
-        for patches in groups:
-            weights = weight_map(patches, like)
-            total = scatter(weights, patches.views, torch.zeros_like(one))
-            effective.append(patches.share * weights / gather(total, patches.views).clamp_min(_TINY))
-            reached += patches.share * (total > 0)
-        self.coverage = reached
-        self.effective = [
-            e / gather(reached, patches.views).clamp_min(_TINY) for e, patches in zip(effective, groups, strict=True)
-        ]
+        # Of each group its weights in all, where they are; of every pixel the shares that reach it.
+        self._totals: list[Tensor] = []
+        self.coverage = one.new_zeros(one.shape)
+        self._weights = [weight_map(patches, like) for patches in groups]
+        for patches, weights in zip(groups, self._weights, strict=True):
+            total = scatter(weights, patches.views, one.new_zeros(one.shape))
+            self._totals.append(total)
+            self.coverage += patches.share * (total > 0)
+
+    @property
+    def effective(self) -> list[Tensor]:
+        """Each group's effective weights, (P, 1, h, w)."""
+        import torch
+
+        return [torch.stack(list(self._effective(number))) for number in range(len(self.groups))]
+
+    def _effective(self, number: int) -> Iterator[Tensor]:
+        """Those of one group, view by view, (1, h, w): all together are a part of a canvas, which may be large."""
+        patches, total = self.groups[number], self._totals[number]
+        for view, weights in zip(patches.views, self._weights[number], strict=True):
+            (own,) = gather(total, [view])
+            (reached,) = gather(self.coverage, [view])
+            yield patches.share * weights / own.clamp_min(_TINY) / reached.clamp_min(_TINY)
 
     def __call__(self, values: Sequence[Tensor]) -> Tensor:
         """Fuse one tensor (P, C, h, w) a group into a canvas (1, C, H, W)."""
-        import torch
-
-        fused = torch.zeros_like(self.like)
-        for value, effective, patches in zip(values, self.effective, self.groups, strict=True):
-            scatter(value * effective, patches.views, fused)
+        fused = self._room.empty(self.like.shape, self.like).zero_()
+        for number, (value, patches) in enumerate(zip(values, self.groups, strict=True)):
+            for own, weights, view in zip(value, self._effective(number), patches.views, strict=True):
+                scatter((own * weights)[None], [view], fused)
         return fused
 
     def norm(self) -> Tensor:
         """sqrt(sum_i e_i^2): the standard deviation that averaging leaves of unit-variance noise, (1, 1, H, W)."""
-        import torch
-
-        total = torch.zeros_like(self.like[:, :1])
-        for effective, patches in zip(self.effective, self.groups, strict=True):
-            scatter(effective.square(), patches.views, total)
+        total = self.like.new_zeros(1, 1, *self.like.shape[-2:])
+        for number, patches in enumerate(self.groups):
+            for weights, view in zip(self._effective(number), patches.views, strict=True):
+                scatter(weights.square()[None], [view], total)
         return total.sqrt()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fusionkit.loop.hookspecs import hookimpl
+from fusionkit.loop.room import scaled
 from fusionkit.loop.stage import Fused, Masked, Patches, Prompt, Stage, StagePlan, Step
 from fusionkit.loop.told import by_model, passes_of, prompts_of
 from fusionkit.loop.views import covering
@@ -61,7 +62,7 @@ class Defaults:
     def init_latents(self, stage: Stage, noise: Tensor) -> Tensor:
         """The noise at the standard deviation that the scheduler starts from; or what comes before, noised."""
         if stage.plan.strength is None:
-            return noise * stage.scheduler.init_noise_sigma
+            return scaled(noise, stage.scheduler.init_noise_sigma, stage.room)
         from fusionkit.loop.ring import resized
 
         assert stage.previous is not None, "asked for in stages alone that have one before them"
@@ -89,8 +90,9 @@ class Defaults:
         """The weighted mean of the predictions; no noise of its own."""
         from fusionkit.loop.canvas import WeightedMean
 
-        like = groups[0].prediction.new_zeros(stage.shape)
-        return Fused(WeightedMean(groups, like)([patches.prediction for patches in groups]))
+        like = groups[0].prediction.new_zeros(1).expand(stage.shape)
+        mean = WeightedMean(groups, like, stage.room)
+        return Fused(mean([patches.prediction for patches in groups]))
 
     @hookimpl
     def step(self, stage: Stage, at: Step, latents: Tensor, fused: Fused) -> Tensor:

@@ -71,7 +71,7 @@ def denoise(stage: Stage, hooks: Manager, begun: Begun | None = None, step_ended
                 latents = ask("noised_back", shape=stage.shape, at=at, latents=latents)
             groups = ask_views(stage, at, hooks)
             for patches in groups:
-                patches.latents = gather(latents, patches.views)  # (P, C, h, w)
+                patches.latents = gather(latents, patches.views, stage.room)  # (P, C, h, w)
                 patches.prompts = ask_prompts(stage, at, patches, hooks)
                 patches.prediction = ask("noise_prediction", shape=patches.latents.shape, at=at, patches=patches)
                 check_filled(stage, patches)

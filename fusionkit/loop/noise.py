@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from fusionkit.loop.room import IN_MEMORY, Room
+
 if TYPE_CHECKING:
     import torch
 
@@ -18,8 +20,6 @@ def generator(seed: int, *key: str | int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
-def keyed_noise(seed: int, *key: str | int, shape: Sequence[int]) -> torch.Tensor:
-    """N(0, 1) noise of a shape, float32 on the CPU, the same for the same seed and key."""
-    import torch
-
-    return torch.randn(tuple(shape), generator=generator(seed, *key), dtype=torch.float32)
+def keyed_noise(seed: int, *key: str | int, shape: Sequence[int], room: Room = IN_MEMORY) -> torch.Tensor:
+    """N(0, 1) noise of a shape, float32 on the CPU, the same for the same seed and key, wherever it is put."""
+    return room.empty(shape).normal_(generator=generator(seed, *key))

@@ -5,7 +5,7 @@ Importing this needs no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -60,6 +60,31 @@ class Room:
         # The tensor holds the file's memory, and with it the file.
         return torch.frombuffer(mapped(self.folder, size), dtype=dtype).reshape(tuple(shape))
 
+    def joined(self, parts: Iterable[Tensor], count: int) -> Tensor:
+        """Tensors one after the other along their first axis, of which all together have `count`; each as it comes.
+
+        Raises:
+            FusionError: The disk has no room for it.
+        """
+        import torch
+
+        if self.folder is None:
+            return torch.cat(list(parts))
+        whole: Tensor | None = None
+        begin = 0
+        for part in parts:
+            whole = self.empty((count, *part.shape[1:]), part) if whole is None else whole
+            whole[begin : begin + len(part)] = part
+            begin += len(part)
+        assert whole is not None, "of nothing there is no shape"
+        return whole
+
+    def copy(self, tensor: Tensor) -> Tensor:
+        """A copy of a tensor, with its strides, in which libraries add up numbers."""
+        if not self.on_disk or not tensor.is_contiguous():
+            return tensor.clone()
+        return self.empty(tensor.shape, tensor).copy_(tensor)
+
     def picture(self, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Callable[[], Image]]:
         """A picture in RGB that is to be drawn: its pixels, (H, W, 3), and what makes the picture once they are.
 
@@ -79,6 +104,13 @@ class Room:
 
         picture = PictureOnDisk(size, self.folder)
         return picture.pixels, lambda: picture
+
+
+def scaled(tensor: Tensor, by: float, room: Room) -> Tensor:
+    """A tensor times a number."""
+    import torch
+
+    return torch.mul(tensor, by, out=room.empty(tensor.shape, tensor)) if room.on_disk else tensor * by
 
 
 IN_MEMORY = Room()

@@ -370,7 +370,8 @@ class Stage:
             shape: Shape of the draw; None is the canvas.
             at: The step, for noise that differs from step to step.
         """
-        drawn = keyed_noise(self.recipe.seed, *self._key(purpose, at), shape=self.shape if shape is None else shape)
+        shape = self.shape if shape is None else shape
+        drawn = keyed_noise(self.recipe.seed, *self._key(purpose, at), shape=shape, room=self.room)
         return drawn.to(self.device, self.dtype)
 
     def integers(self, purpose: str, count: int, low: int, high: int, at: Step | None = None) -> list[int]:

@@ -29,6 +29,8 @@ _DECODER_MAPS = 8
 _RESIDENT = {"none": 1.0, "model": 0.8, "group": 0.15, "sequential": 0.05}
 LARGEST_BATCH = 32
 """Views in one forward pass, at most, where the recipe does not say."""
+# Of a picture in memory: the 8-bit pixels, and Pillow's own four bytes.
+_PICTURE = 7
 # Canvases that are alive at one time: latents, prediction, noise, clean estimate, a scheduler's history, and views.
 _CANVASES = 24
 
@@ -89,6 +91,17 @@ def estimate_memory(
         # The VAE of most models is kept in float32, and so is the picture.
         decode=_DECODER_MAPS * 4 * info.vae_channels * decoded + 4 * 3 * pixels,
     )
+
+
+def kept_bytes(info: ModelInfo, recipe: Recipe, stages: Sequence[StagePlan], with_canvas: bool = True) -> int:
+    """What a run keeps that may be in files in place of memory: its canvas, and its picture, if decoded in tiles."""
+    pixels = _pixels(stages)
+    canvas = _CANVASES * 4 * info.channels * pixels // info.factor**2 if with_canvas else 0
+    return canvas + (_PICTURE * pixels if recipe.vae_tiling else 0)
+
+
+def _pixels(stages: Sequence[StagePlan]) -> int:
+    return max(width * height for width, height in (stage.size for stage in stages))
 
 
 def _family(info: ModelInfo) -> Family:

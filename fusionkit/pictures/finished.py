@@ -19,7 +19,7 @@ from fusionkit.pictures.tiff import tiles_are_whole
 if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
 
-OF_THE_MACHINE = ("device", "devices", "batch-size", "offload", "compile", "channels-last", "name")
+OF_THE_MACHINE = ("device", "devices", "batch-size", "offload", "canvas", "compile", "channels-last", "name")
 """Where and how fast a picture is computed; the picture is the same."""
 
 _LONGEST_RECIPE = 100_000

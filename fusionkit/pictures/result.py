@@ -71,10 +71,10 @@ class Result:
     @property
     def latents_hash(self) -> str:
         """SHA-256 of the latents' bytes, to tell whether two runs gave exactly the same."""
-        return hashlib.sha256(self.latents.contiguous().numpy().tobytes()).hexdigest()
+        return hashlib.sha256(memoryview(self.latents.contiguous().numpy()).cast("B")).hexdigest()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the picture, with recipe, seed, versions and the latents' hash inside where the format is PNG.
+        """Write the picture, with recipe, seed, versions and the latents' hash inside.
 
         Args:
             path: The file; its folder is made. An existing file is kept and a number is added to the new one's name.

@@ -53,6 +53,7 @@ class PictureFields(TypedDict, total=False):
     seed: int
     batch_size: int | None
     vae_tiling: bool
+    canvas: Literal["auto", "memory", "disk"]
     output: str | Path
     overwrite: bool
     preview_every: int | None

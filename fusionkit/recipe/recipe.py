@@ -200,6 +200,11 @@ class Recipe(Part):
         default=None, description="Skips most of a transformer's layers in steps that change little."
     )
     vae_tiling: bool = Field(default=False, description="Decodes the picture in tiles, to need less memory.")
+    canvas: Literal["auto", "memory", "disk"] = Field(
+        default="auto",
+        description="Where the picture, and on a CPU the canvas, are: in memory, or in temporary files beside the "
+        "picture; auto: in files where they take more than half of the free memory.",
+    )
     compile: bool = Field(default=False, description="Compiles the denoiser: a slow start, then quicker steps.")
     channels_last: bool = Field(default=False, description="Keeps the denoiser's weights in channels-last order.")
     batch_size: Count | None = Field(

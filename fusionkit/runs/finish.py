@@ -45,7 +45,7 @@ def finished(
     """
     began = time.perf_counter()
     model = next(iter(models.values()))
-    kept = latents.float().cpu().clone()  # a plain tensor, no longer one of inference mode
+    kept = plan.stages[-1].room.copy(latents.float().cpu())  # a plain tensor, no longer one of inference mode
     recipe = plan.recipe.model_copy(update={"vae_tiling": True}) if tiled else plan.recipe
     before, model.vae_tiling = model.vae_tiling, model.vae_tiling or tiled
     try:

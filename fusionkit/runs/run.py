@@ -50,6 +50,7 @@ def prepare(
         PluginError: A plugin does not fit the hooks.
     """
     from fusionkit.loop.denoise import check_coverage
+    from fusionkit.loop.in_strips import InStrips
     from fusionkit.models.compatibility import misfits, mixing_problems
     from fusionkit.models.load import ready_device
     from fusionkit.models.memory import memory_problems, models_beside
@@ -60,6 +61,7 @@ def prepare(
     from fusionkit.recipe.sizes import size_problems, step_problems
     from fusionkit.runs.checkpoints.snapshot import keeping_problems
     from fusionkit.runs.notes import notes_of
+    from fusionkit.runs.room import room_of
 
     preset = recipe.preset.name if recipe.preset else ""
     recipe, by_preset = completed_by(recipe, info)
@@ -81,15 +83,18 @@ def prepare(
     ):
         raise RecipeError(problems)
 
+    room = room_of(recipe, info, plans, device)
     memory: Shelf = {}
     shared: dict[str, Any] = {"memory": memory, "infos": infos, "hooks": hooks}
-    shared["finished"] = plans[-1].frame_at(recipe.size)
+    shared["room"], shared["finished"] = room, plans[-1].frame_at(recipe.size)
     stages = []
     for index, stage_plan in enumerate(plans):
         steps = stage_plan.steps or recipe.steps
         across, down = (min(sides) for sides in zip(recipe.window or info.window, stage_plan.size, strict=True))
         tokens = window_tokens(info, (across, down))
         scheduler = make_scheduler(info, recipe.scheduler, steps, device, stage_plan.skipped(steps), tokens)
+        if room.on_disk and getattr(scheduler, "is_local", False):
+            scheduler = InStrips(scheduler, room)
         stages.append(Stage(stage_plan, index, recipe, info, scheduler, **shared))
     problems = mixing_problems(infos, stages[0].scheduler)
     problems += [line for stage in stages for lines in hooks.ask("check", stage=stage) for line in lines]

@@ -306,7 +306,7 @@ class DiffusersModel(Predicting, PictureModel):
         scales: Sequence[float],
         halves: Halves,
         numbers: Sequence[int],
-    ) -> list[tuple[Tensor, ...]]:
+    ) -> Iterator[tuple[Tensor, ...]]:
         """As `_run` says, and gradients go through it."""
         pairs = self.pairs(texts_of(stage, patches), halves.both)
         size = stage.recipe.batch_size or self.batch_size or self._automatic_batch(patches.size)
@@ -314,12 +314,10 @@ class DiffusersModel(Predicting, PictureModel):
         bridge = bridge_between(self.info, stage, at)
         noisy = stage.scheduler.scale_model_input(patches.latents, at.timestep)
         shown = cut(stage, patches)
-        found = []
         for number, each in enumerate(slices_of(pairs, list(map(self.key, pairs)), scales, size)):
             part, seen = part_of(patches, each, noisy), [picture.of(each) for picture in shown]
             wanted = Wanted(number, numbers[each], scales[each.start], halves.only, halves.guided)
-            found.append(self.batch(stage, part, pairs[each], wanted, bridge, seen))
-        return found
+            yield self.batch(stage, part, pairs[each], wanted, bridge, seen)
 
     # The same without gradients.
     _run = torch.inference_mode()(_halves)

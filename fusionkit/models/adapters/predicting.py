@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from fusionkit.loop.finite import note_finite
@@ -54,9 +53,8 @@ class Predicting(ABC):
             return spread(patches, group.latents)
         scales = scales_of(stage, at, group, guidance_scale, guidance_interval)
         both = [self.info.passes(scale) > 1 for scale in scales]
-        guided = torch.cat(
-            [each for (each,) in self._run(stage, at, group, scales, Halves(both, guided=True), patches.asked)]
-        )
+        found = self._run(stage, at, group, scales, Halves(both, guided=True), patches.asked)
+        guided = stage.room.joined((each for (each,) in found), len(group.views))
         if any(both):
             note_finite(stage, guided, f"the guidance at scale {max(scales):g}", "use a smaller guidance-scale")
         return spread(patches, guided)
@@ -83,7 +81,7 @@ class Predicting(ABC):
         else:
             scales = scales_of(stage, at, group, guidance_scale, (0.0, 1.0))
         halves = Halves([True] * len(scales))
-        cond, uncond = together(self._run(stage, at, group, scales, halves, patches.asked))
+        cond, uncond = together(list(self._run(stage, at, group, scales, halves, patches.asked)))
         return spread(patches, cond), spread(patches, uncond)
 
     def predict_with(self, stage: Stage, at: Step, patches: Patches, guidance_scale: float | None = None) -> Tensor:
@@ -99,9 +97,8 @@ class Predicting(ABC):
             return spread(patches, group.latents)
         scales = scales_of(stage, at, group, scale)
         halves = Halves([True] * len(scales), only=half)
-        return spread(
-            patches, torch.cat([each for (each,) in self._run(stage, at, group, scales, halves, patches.asked)])
-        )
+        found = self._run(stage, at, group, scales, halves, patches.asked)
+        return spread(patches, stage.room.joined((each for (each,) in found), len(group.views)))
 
     @abstractmethod
     def _run(
@@ -112,8 +109,8 @@ class Predicting(ABC):
         scales: Sequence[float],
         halves: Halves,
         numbers: Sequence[int],
-    ) -> list[tuple[Tensor, ...]]:
-        """Batch by batch, in the views' order, the outputs, each (p, C, h, w), float32, without gradients.
+    ) -> Iterable[tuple[Tensor, ...]]:
+        """Batch by batch, in the views' order, as they are asked for, the outputs, each (p, C, h, w), float32, without gradients.
 
         As `predict_pair` answers them, in the main model's parameterisation: the conditional output, and the
         unconditional one where a view has both; or the guided one alone, or one half, as `halves` asks.

@@ -129,6 +129,11 @@ class DiffusersScheduler:
         return bool(self.config.get("thresholding") or self.config.get("clip_sample"))
 
     @property
+    def is_local(self) -> bool:
+        """Whether a step looks at each pixel by itself: not where it thresholds, or draws noise of its own twice."""
+        return not self.config.get("thresholding") and self._tried[2] <= 1
+
+    @property
     def stochastic(self) -> bool:
         """Whether any step of the schedule draws noise."""
         return self._tried[0]
@@ -139,20 +144,23 @@ class DiffusersScheduler:
         return self._tried[1]
 
     @cached_property
-    def _tried(self) -> tuple[bool, int | None]:
-        """Whether noise is drawn, and where numbers end: the schedule on a fresh scheduler with one latent pixel."""
+    def _tried(self) -> tuple[bool, int | None, int]:
+        """Whether noise is drawn, where numbers end, and how often a step draws at most.
+
+        Found by taking the schedule's steps on a fresh scheduler, with one latent pixel.
+        """
         scheduler = self._fresh("cpu")
-        latents, draws = torch.full((1, 1, 1, 1), self.init_noise_sigma), 0
+        latents, draws, most = torch.full((1, 1, 1, 1), self.init_noise_sigma), 0, 0
         with GivenNoise(torch.ones_like(latents)) as given, quiet_diffusers():
             for index, timestep in enumerate(scheduler.timesteps[self._first :]):
                 given.draws = 0
                 self._prepared(scheduler, latents, timestep)
                 options = _step_options(scheduler, self._options)
                 latents = scheduler.step(torch.full_like(latents, 0.1), timestep, latents, **options).prev_sample
-                draws += given.draws
+                draws, most = draws + given.draws, max(most, given.draws)
                 if not latents.isfinite().all():
-                    return draws > 0, index
-        return draws > 0, None
+                    return draws > 0, index, most
+        return draws > 0, None, most
 
     def scale_model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """The latents as the model expects them; may be called any number of times before a step."""

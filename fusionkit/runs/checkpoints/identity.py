@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fusionkit.plugin import Plugin
     from fusionkit.recipe.recipe import Recipe
 
-FREE = ("name", "device", "devices", "offload", "vae-tiling", "batch-size", "compile", "channels-last")
+FREE = ("name", "device", "devices", "offload", "canvas", "vae-tiling", "batch-size", "compile", "channels-last")
 """Keys of `Recipe.dump` that change how a picture is computed, and not which one."""
 
 FREE_TO_DECODE = (*FREE, "dtype")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fusionkit.loop.room import IN_MEMORY, Room
 from fusionkit.runs.checkpoints.annotations import field_names, is_record
 
 _DEPTH = 50
@@ -31,13 +32,15 @@ class Packer:
 
     Args:
         device: Of the canvas; tensors that are elsewhere come back on the CPU.
+        room: Where the copies of large tensors are.
 
     Attributes:
         tensors: The copies, by names that the packed values refer to.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, room: Room = IN_MEMORY) -> None:
         self.device = device
+        self.room = room
         self.tensors: dict[str, Tensor] = {}
 
     def pack(self, value: Any, where: str = "it", records: Mapping[str, type] | None = None, depth: int = 0) -> Any:
@@ -81,7 +84,7 @@ class Packer:
     def _tensor(self, value: Tensor, where: str) -> dict[str, Any]:
         if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
             raise Unwritable(f"'{where}' is a tensor of another kind than safetensors holds")
-        packed: dict[str, Any] = {"tensor": self._add(value.detach().clone())}
+        packed: dict[str, Any] = {"tensor": self._add(self.room.copy(value.detach()))}
         if not value.is_contiguous() and 0 not in value.stride():
             packed["strides"] = list(value.stride())
         if value.device != self.device:

@@ -46,7 +46,7 @@ def take(stage: Stage, done: int, latents: Tensor, plugins: Sequence[Plugin]) ->
     """
     from fusionkit.runs.checkpoints.packing import Packer
 
-    packer = Packer(latents.device)
+    packer = Packer(latents.device, stage.room)
     content = {
         "latents": packer.pack(latents),
         "previous": packer.pack(stage.previous),
