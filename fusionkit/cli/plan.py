@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.command("plan", short_help="Show the stages, views, forward passes and memory of a run.")
 @click.argument("recipe", metavar="RECIPE")
 @recipe_options
+@click.option("--time", is_flag=True, help="Load the model, time one batch of views, and say what all of them take.")
 @json_option
-def command(recipe: str, sets: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Show what a recipe would do: stages, views, forward passes, coverage and memory, before anything is loaded.
+def command(recipe: str, sets: tuple[str, ...], time: bool, as_json: bool, **options: Any) -> None:
+    """Show what a recipe would do: stages, views, forward passes, coverage, memory and disk, before anything is loaded.
 
     RECIPE is a file, the name of a bundled recipe (see 'fusionkit recipes'), a picture that carries one, or
     - for standard input.
@@ -37,22 +38,30 @@ def command(recipe: str, sets: tuple[str, ...], as_json: bool, **options: Any) -
     tell_of(asked.carriers, file, asked.opened)
 
     from fusionkit.runs.run import prepare
+    from fusionkit.runs.timing import timed
 
     try:
         plan = aside(prepare, file.recipes[0], next(iter(infos.values())), infos=infos, to_look_at=True)
     except FusionError as error:
         raise RecipeError(file.located(line) for line in str(error).splitlines()) from error
     try:
+        seconds = aside(timed, plan) if time else None
         if as_json:
-            print_json(aside(document, plan, file.recipes, notes))
+            print_json(aside(document, plan, file.recipes, notes, seconds))
         else:
-            click.echo(aside(describe, plan, file.recipes))
+            click.echo(aside(describe, plan, file.recipes, seconds))
     except ModelError as error:  # a prompt that is too long
         raise RecipeError([file.located(f"'prompt': {error}")]) from error
 
 
-def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
-    """The plan of the first of a file's recipes, which differ in their prompts alone, in lines."""
+def describe(plan: RunPlan, recipes: Sequence[Recipe], seconds: float | None = None) -> str:
+    """The plan of the first of a file's recipes, which differ in their prompts alone, in lines.
+
+    Args:
+        plan: The plan.
+        recipes: The file's recipes.
+        seconds: What its forward passes will take, where that was measured.
+    """
     from fusionkit.models.encoders import encoder_notes
     from fusionkit.models.prompts.plan import prompt_lines
     from fusionkit.pictures.image import output_path
@@ -84,6 +93,9 @@ def describe(plan: RunPlan, recipes: Sequence[Recipe]) -> str:
         passes += f" for {sum(plan.views):,} views"
     lines.append(["passes", passes + (f"; for each of {len(recipes)} pictures" if len(recipes) > 1 else "")])
     lines.append(["memory", memory(plan)])
+    lines.append(["disk", disk(plan)])
+    if seconds is not None:
+        lines.append(["time", f"about {duration(seconds)} of forward passes, by one batch that was timed here"])
     for number, each in enumerate(recipes, 1):
         path = output_path(each.model_copy(update={"size": recipe.size}), number)
         lines.append(["output" if number == 1 else "", str(path)])
@@ -129,6 +141,28 @@ def memory(plan: RunPlan) -> str:
     return f"about {in_bytes(needs.total)} ({parted}){least}"
 
 
+def disk(plan: RunPlan) -> str:
+    """What a run takes on the disk, at most."""
+    import shutil
+
+    from fusionkit.pictures.files import existing, in_bytes
+    from fusionkit.pictures.image import output_path
+
+    needs, there = plan.disk, existing(output_path(plan.recipe).parent)
+    parts = [f"up to {in_bytes(needs.picture)} for the picture"]
+    if needs.meanwhile:
+        parts.append(f"{in_bytes(needs.meanwhile)} while it is drawn, for canvas and pixels in files")
+    free = shutil.disk_usage(there).free
+    return ", and ".join(parts) + (f"; more than the {in_bytes(free)} that are free" if needs.total > free else "")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 48 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def _stage(stage: Stage, views: int) -> str:
     from fusionkit.runs.shown import besides, own_name
 
@@ -141,7 +175,9 @@ def _stage(stage: Stage, views: int) -> str:
     return "; ".join([told, *besides(stage)])
 
 
-def document(plan: RunPlan, recipes: Sequence[Recipe], notes: Sequence[str]) -> dict[str, Any]:
+def document(
+    plan: RunPlan, recipes: Sequence[Recipe], notes: Sequence[str], seconds: float | None = None
+) -> dict[str, Any]:
     """The plan of the first of a file's recipes, and where all of their pictures go, as JSON has it."""
     from fusionkit.models.encoders import encoder_notes
     from fusionkit.pictures.image import output_path
@@ -179,6 +215,8 @@ def document(plan: RunPlan, recipes: Sequence[Recipe], notes: Sequence[str]) -> 
             "decoding": int(needs.decode),
             "total": int(needs.total),
         },
+        "disk": {"picture": plan.disk.picture, "meanwhile": plan.disk.meanwhile, "total": plan.disk.total},
+        "seconds": seconds,
         "outputs": [
             str(output_path(each.model_copy(update={"size": recipe.size}), number))
             for number, each in enumerate(recipes, 1)

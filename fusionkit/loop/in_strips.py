@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fusionkit.loop.scheduler import Scheduler
 
-_STRIP = 2**20
+STRIP = 2**20
 """Numbers of a canvas that a step is taken of together, roughly."""
 
 
@@ -31,7 +31,7 @@ class InStrips:
         strip: How many numbers of the canvas are looked at together, roughly.
     """
 
-    def __init__(self, scheduler: Scheduler, room: Room, strip: int = _STRIP) -> None:
+    def __init__(self, scheduler: Scheduler, room: Room, strip: int = STRIP) -> None:
         self._whole: Any = scheduler
         self._room = room
         self._strip = strip

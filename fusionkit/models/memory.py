@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from fusionkit.loop.in_strips import STRIP
 from fusionkit.loop.model import ModelInfo
 from fusionkit.loop.ring import MARGIN
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from fusionkit.loop.stage import StagePlan
     from fusionkit.models.families import Family
     from fusionkit.recipe.recipe import Recipe
+
+IN_STRIPS = (".tif", ".tiff", ".dzi")
+"""Pictures that are written strip by strip."""
 
 GIB = 2**30
 # The estimate is rough, so that only a run that needs clearly more than there is gets refused.
@@ -63,15 +67,18 @@ def estimate_memory(
     stages: Sequence[StagePlan],
     beside: Sequence[ModelInfo] = (),
     most: int | None = None,
+    *,
+    on_disk: bool = False,
 ) -> MemoryEstimate:
     """A rough estimate of a run's peak memory, in bytes.
 
     Weights are parameters times the size of their type. A forward pass is what the model's family says of one view,
     times the views in a batch, of which there are at `most` as many as in the largest group; decoding is a multiple of
     the decoder's last feature map.
-    Each of the models `beside` it adds its denoiser's weights. The multiples were measured on a CPU in float32: the
-    estimate is 0 to 20% above the tensors alive at the peak. Not counted: torch itself (about 0.3 GB, more with CUDA),
-    buffers of convolution libraries, and what plugins keep.
+    Decoding in tiles keeps the ends of a row of them, and the picture, unless that is in a file and is written from
+    there. Each of the models `beside` it adds its denoiser's weights. `on_disk`, canvas and picture are in files. The
+    multiples were measured on a CPU in float32: the estimate is 0 to 20% above the tensors alive at the peak. Not
+    counted: torch itself (about 0.3 GB, more with CUDA), buffers of convolution libraries, and what plugins keep.
     """
     from fusionkit.models.devices import devices_of, pick_device, pick_dtype
 
@@ -84,13 +91,26 @@ def estimate_memory(
     pixels = max(width * height for width, height in (stage.size for stage in stages))
     whole = max(_with_margins(stage, info.factor) for stage in stages)
     decoded = min(whole, info.window[0] * info.window[1]) if recipe.vae_tiling else whole
+    canvas = _CANVASES * 4 * info.channels * pixels // info.factor**2
+    if on_disk:
+        canvas = min(canvas, _CANVASES * 4 * STRIP) + 8 * pixels // info.factor**2
+    picture = 4 * 3 * pixels
+    if recipe.vae_tiling:
+        # The last rows of the tiles above, a quarter of them, in floats; they overlap by as much.
+        row = 4 * info.window[1] * max(stage.size[0] for stage in stages)
+        picture = row + (0 if on_disk and in_strips(recipe) else _PICTURE * pixels)
     return MemoryEstimate(
         weights=int(_parameters(info, beside, recipe.offload) * itemsize * _RESIDENT[recipe.offload]),
-        canvas=_CANVASES * 4 * info.channels * pixels // info.factor**2,
+        canvas=canvas,
         forward=batch * _family(info).view_bytes(info, view, itemsize) * info.passes(recipe.guidance_scale) // 2,
         # The VAE of most models is kept in float32, and so is the picture.
-        decode=_DECODER_MAPS * 4 * info.vae_channels * decoded + 4 * 3 * pixels,
+        decode=_DECODER_MAPS * 4 * info.vae_channels * decoded + picture,
     )
+
+
+def in_strips(recipe: Recipe) -> bool:
+    """Whether a recipe's picture is written without being in memory as a whole."""
+    return recipe.output.suffix.lower() in IN_STRIPS
 
 
 def kept_bytes(info: ModelInfo, recipe: Recipe, stages: Sequence[StagePlan], with_canvas: bool = True) -> int:
@@ -164,6 +184,7 @@ def memory_problems(
     beside: Sequence[ModelInfo] = (),
     canvas_only: bool,
     most: int | None = None,
+    on_disk: bool = False,
 ) -> list[str]:
     """Why a run can't fit into this machine's memory, in one line; none where it may.
 
@@ -174,16 +195,20 @@ def memory_problems(
         beside: The other models that have weights of their own.
         canvas_only: Compare the canvas alone, which no option makes smaller, in place of everything.
         most: The number of views in the largest group, where it is known.
+        on_disk: Whether canvas and picture are in files.
     """
     from fusionkit.pictures.image import in_bytes
 
-    needs, room = estimate_memory(info, recipe, stages, beside, most), room_for(recipe)
+    needs = estimate_memory(info, recipe, stages, beside, most, on_disk=on_disk)
+    room = room_for(recipe)
     needed = needs.canvas if canvas_only else needs.total
     if needed <= room * (1 if canvas_only else _DOUBT):
         return []
     width, height = max((stage.size for stage in stages), key=lambda size: size[0] * size[1])
     advice = [] if recipe.vae_tiling or needs.decode < needs.forward else ["'vae-tiling: true'"]
     advice += ["a smaller batch-size"] if needs.forward > room else []
+    advice += ["'canvas: disk'"] if not on_disk and (recipe.vae_tiling or canvas_only) else []
+    advice += ["an output in .tif or .dzi"] if recipe.vae_tiling and not in_strips(recipe) else []
     return [
         f"size {width}x{height} needs about {in_bytes(needed)} of memory, and there are {in_bytes(room)}; "
         f"use {', '.join([*advice, 'a smaller size'])}"

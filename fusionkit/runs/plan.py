@@ -14,6 +14,7 @@ from fusionkit.loop.misfits import clash, is_hookimpl
 from fusionkit.recipe.presets import filled
 from fusionkit.recipe.problems import problems_of
 from fusionkit.recipe.recipe import Recipe
+from fusionkit.runs.room import NOTHING, Disk
 
 if TYPE_CHECKING:
     from fusionkit.loop.model import ModelInfo
@@ -35,6 +36,7 @@ class RunPlan:
         notes: What can be run and will hardly make what is meant, a line each.
         preset: The name of the recipe's preset; empty without one.
         by_preset: What that said, by keys as `--set` has them.
+        disk: What it takes on the disk.
     """
 
     recipe: Recipe
@@ -47,6 +49,7 @@ class RunPlan:
     notes: Sequence[str] = ()
     preset: str = ""
     by_preset: Mapping[str, Any] = field(default_factory=dict)
+    disk: Disk = NOTHING
 
     def __repr__(self) -> str:
         from fusionkit.runs.shown import plan_text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, count
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def prepare(
     from fusionkit.recipe.sizes import size_problems, step_problems
     from fusionkit.runs.checkpoints.snapshot import keeping_problems
     from fusionkit.runs.notes import notes_of
-    from fusionkit.runs.room import room_of
+    from fusionkit.runs.room import disk_needs, disk_problems, room_of
 
     preset = recipe.preset.name if recipe.preset else ""
     recipe, by_preset = completed_by(recipe, info)
@@ -75,15 +76,18 @@ def prepare(
     if problems := size_problems(recipe, info) + cost_problems(recipe, info.window) + unfit:
         raise RecipeError(problems)
     plans = hooks.ask("plan_stages", recipe=recipe, info=info)
+    room = room_of(recipe, info, plans, device)
+    fits = partial(memory_problems, info, recipe, plans, beside=beside, canvas_only=to_look_at, on_disk=room.on_disk)
+    needs = disk_needs(room, recipe, info, plans, with_canvas=str(device).startswith("cpu"))
     # How many views a group has is not known yet; one needs the least.
     if (
         problems := size_problems(recipe, info, plans) + step_problems(recipe, plans)
         or cost_problems(recipe, info.window, plans)
-        or memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=1)
+        or fits(most=1)
+        or ([] if to_look_at else disk_problems(room, needs))
     ):
         raise RecipeError(problems)
 
-    room = room_of(recipe, info, plans, device)
     memory: Shelf = {}
     shared: dict[str, Any] = {"memory": memory, "infos": infos, "hooks": hooks}
     shared["room"], shared["finished"] = room, plans[-1].frame_at(recipe.size)
@@ -110,8 +114,8 @@ def prepare(
         raise RecipeError(str(error).splitlines()) from error
     views, passes = zip(*counts, strict=True)
     notes = tuple(notes_of([recipe], infos, stages, hooks))
-    plan = RunPlan(recipe, info, hooks, stages, views, passes, infos, notes, preset, by_preset)
-    if problems := memory_problems(info, recipe, plans, beside=beside, canvas_only=to_look_at, most=plan.largest_group):
+    plan = RunPlan(recipe, info, hooks, stages, views, passes, infos, notes, preset, by_preset, needs)
+    if problems := fits(most=plan.largest_group):
         raise RecipeError(problems)
     return plan
 

@@ -151,7 +151,8 @@ def needs_of(plan: Planned) -> MemoryEstimate:
     from fusionkit.models.memory import estimate_memory, models_beside
 
     beside = models_beside(plan.infos, plan.recipe)
-    return estimate_memory(plan.info, plan.recipe, [stage.plan for stage in plan.stages], beside, plan.largest_group)
+    stages, on_disk = [stage.plan for stage in plan.stages], plan.stages[0].room.on_disk
+    return estimate_memory(plan.info, plan.recipe, stages, beside, plan.largest_group, on_disk=on_disk)
 
 
 def own_name(stage: Stage) -> str:

@@ -110,7 +110,9 @@ class Predicting(ABC):
         halves: Halves,
         numbers: Sequence[int],
     ) -> Iterable[tuple[Tensor, ...]]:
-        """Batch by batch, in the views' order, as they are asked for, the outputs, each (p, C, h, w), float32, without gradients.
+        """Batch by batch, in the views' order, the outputs, each (p, C, h, w), float32, without gradients.
+
+        A batch may be predicted when it is asked for, so that not all outputs are in memory at once.
 
         As `predict_pair` answers them, in the main model's parameterisation: the conditional output, and the
         unconditional one where a view has both; or the guided one alone, or one half, as `halves` asks.
