@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-# What is smaller than this stays in memory: files have their price.
-_LEAST = 2**20
-
 
 @dataclass(frozen=True)
 class Room:
@@ -28,9 +25,11 @@ class Room:
 
     Args:
         folder: Of their temporary files, which are gone when the run has ended, however it ends; None: in memory.
+        least: Bytes; what is smaller stays in memory, since files have their price.
     """
 
     folder: Path | None = None
+    least: int = 2**20
 
     @property
     def on_disk(self) -> bool:
@@ -53,7 +52,7 @@ class Room:
         dtype = dtype or (torch.float32 if like is None else like.dtype)
         size = prod(shape) * dtype.itemsize
         elsewhere = like is not None and like.device.type != "cpu"
-        if self.folder is None or elsewhere or size < _LEAST:
+        if self.folder is None or elsewhere or size < self.least:
             return torch.empty(tuple(shape), dtype=dtype, device=None if like is None else like.device)
         from fusionkit.pictures.on_disk import mapped
 
