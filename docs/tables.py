@@ -347,6 +347,24 @@ def gpu() -> str:
     return table()
 
 
+def side_by_side() -> str:
+    """What recipes take beside the same work done otherwise, as `fusionkit bench --json` has measured it."""
+    lines, about = [], {}
+    for path in sorted((DOCS.parent / "benchmarks" / "side-by-side").glob("*.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        about = told["about"]
+        for other in told["contestants"][1:]:
+            takes, of_cpu = other["recipe-takes"], other["recipe-takes-cpu"]["mean"]
+            cells = [told["recipe"]["name"], other["name"].replace("forward-passes", "forward passes alone, the floor")]
+            cells.append(f"{of_cpu['value']:.2f} ({of_cpu['low']:.2f} to {of_cpu['high']:.2f})")
+            cells.append(f"{takes['mean']['value']:.2f} ({takes['mean']['low']:.2f} to {takes['mean']['high']:.2f})")
+            lines.append([*cells, str(told["runs"])])
+    versions = ", ".join(f"{name} {about['versions'][name]}" for name in ("python", "torch", "diffusers"))
+    machine = f"{about['device']}, {about['dtype']}, {about['threads']} thread; {versions}.\n\n"
+    header = ["recipe", "against", "of the processors' time", "of the time", "rounds"]
+    return machine + rows(header, lines)
+
+
 def weights() -> str:
     """The files of the embedded model: parameters and size."""
     from fusionkit.models.embedded import embedded_models
@@ -393,6 +411,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "model": model,
     "recipe": recipe,
     "schedulers": schedulers,
+    "side by side": side_by_side,
     "single files": single_files,
     "vista-vocabulary": vista_vocabulary,
     "vocabulary": vocabulary,
