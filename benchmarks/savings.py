@@ -201,6 +201,7 @@ class Scores:
     objects: Mapping[int, float]
     likeness: Mapping[int, float]
     seam: Mapping[int, float]
+    detail: Mapping[int, float]
 
 
 def seam_of(large: NDArray[np.uint8], window: int) -> float:
@@ -218,7 +219,7 @@ def seam_of(large: NDArray[np.uint8], window: int) -> float:
 def measured(world: World, setting: str, out: Path) -> Scores:
     """Count what there is of a setting."""
     saving, spent = SAVINGS[setting], []
-    objects, likeness, seam = {}, {}, {}
+    objects, likeness, seam, detail = {}, {}, {}, {}
     for case in world.cases(1000):
         path = file_of(out, setting, case)
         if path.exists() and path.with_suffix(".json").exists():
@@ -226,20 +227,37 @@ def measured(world: World, setting: str, out: Path) -> Scores:
             objects[case.number] = float(case.count(large))
             likeness[case.number] = similarity(large, first)
             seam[case.number] = seam_of(large, world.window)
+            detail[case.number] = detail_of(large)
             spent.append(json.loads(path.with_suffix(".json").read_text()))
     if not spent:
-        return Scores(0, float("nan"), {}, {}, {})
+        return Scores(0, float("nan"), {}, {}, {}, {})
     seconds = statistics.median(each["seconds"] for each in spent)
-    return Scores(spent[0]["passes"], seconds, objects, likeness, seam)
+    return Scores(spent[0]["passes"], seconds, objects, likeness, seam, detail)
+
+
+def detail_of(large: NDArray[np.uint8]) -> float:
+    """The logarithm of the mean jump from a pixel to the next, along both axes: less of it is less grain, or detail."""
+    return float(np.log(np.mean([np.abs(np.diff(large.astype(float), axis=axis)).mean() for axis in (0, 1)])))
+
+
+def ratio(some: Mapping[int, float], others: Mapping[int, float]) -> str:
+    """The geometric mean of a ratio, of logarithms, over the prompts that both have, with its interval."""
+    value, low, high = np.exp(differing(some, others))
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def paired(some: Mapping[int, float], others: Mapping[int, float]) -> str:
-    """The mean difference over the prompts that both have, with its 95 % interval by a bootstrap over prompts."""
+    """The mean difference over the prompts that both have, with its interval."""
+    value, low, high = differing(some, others)
+    return f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def differing(some: Mapping[int, float], others: Mapping[int, float]) -> NDArray[np.float64]:
+    """The mean difference over the prompts that both have, and its 95 % interval by a bootstrap over prompts."""
     both = sorted(some.keys() & others.keys())
     differences = np.array([some[number] - others[number] for number in both])
     means = np.random.default_rng(0).choice(differences, (5000, len(both))).mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{differences.mean():+.2f} ({low:+.2f} to {high:+.2f})"
+    return np.array([differences.mean(), *np.quantile(means, [0.025, 0.975])])
 
 
 def table(world: World, out: Path) -> str:
@@ -255,10 +273,11 @@ def table(world: World, out: Path) -> str:
         row += [f"{found.seconds / plain.seconds:.2f}", f"{statistics.mean(counts):.2f}", f"{one:.0%}", f"{none:.0%}"]
         for some, others in ((found.likeness, plain.likeness), (found.seam, plain.seam)):
             row += [f"{statistics.mean(some.values()):.2f}", "" if found is plain else paired(some, others)]
+        row.append("" if found is plain else ratio(found.detail, plain.detail))
         row.insert(8, "" if found is plain else paired(found.objects, plain.objects))
         rows.append(row)
     header = ["setting", "pictures", "passes", "share", "time", "objects", "exactly one", "none", "objects, minus"]
-    return markdown([*header, "SSIM", "SSIM, minus", "seam (1)", "seam, minus"], rows)
+    return markdown([*header, "SSIM", "SSIM, minus", "seam (1)", "seam, minus", "detail, of AccDiffusion's"], rows)
 
 
 def write_page(out: Path) -> None:

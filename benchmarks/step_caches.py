@@ -93,8 +93,8 @@ class Network:
 
 
 NETWORKS = (
-    Network("vista/flow, a transformer", "vista-flow", [*PLAIN, *FIRST, *TAYLOR], BLOCKS, "transformer"),
     Network("vista/scenes, a UNet", "vista", [*PLAIN, *TAYLOR], DEEP),
+    Network("vista/flow, a transformer", "vista-flow", [*PLAIN, *FIRST, *TAYLOR], BLOCKS, "transformer"),
 )
 
 
@@ -158,7 +158,7 @@ def measured(network: Network, pictures: int) -> dict[str, dict[str, list[float]
             latents, seconds = drawn(setting)
             found[setting.title]["seconds"].append(seconds)
             found[setting.title]["difference"].append(float((latents - best).std() / best.std()))
-        print(network.title, case.number, flush=True)
+        print(table({network.title: found}), flush=True)
     return found
 
 
@@ -169,7 +169,7 @@ def table(found: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> s
         whole = statistics.median(next(iter(settings.values()))["seconds"])
         for name, values in settings.items():
             share, differs = statistics.median(values["seconds"]) / whole, values["difference"]
-            spread = 1.96 * statistics.stdev(differs) / len(differs) ** 0.5
+            spread = 1.96 * statistics.stdev(differs) / len(differs) ** 0.5 if len(differs) > 1 else float("nan")
             rows.append([title, name, f"{share:.2f}", f"{statistics.mean(differs):.3f} ± {spread:.3f}"])
     return markdown(["model", "setting", "time", "difference to 100 steps"], rows)
 
