@@ -116,8 +116,6 @@ class Drawing:
         state = {"done": DONE, "cancelled": CANCELLED, "failed": FAILED}[kind]
         extra = {"done": 1.0} if state == DONE else {}
         self.jobs.update(job, state=state, step="", **message, **extra)
-        if state == DONE:
-            self.jobs.preview(job).unlink(missing_ok=True)
         return True
 
     def _lost(self, job: Job, process: subprocess.Popen[str]) -> None:

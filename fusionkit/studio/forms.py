@@ -98,18 +98,15 @@ def _shape(schema: Schema) -> Control:
 def _union(ways: Sequence[Schema], all_of_them: Sequence[Schema]) -> Control:
     optional = len(ways) < len(all_of_them)
     if len(ways) == 1:
-        return {**control(ways[0]), **_kept(ways[0]), "optional": optional}
+        only = control(ways[0])
+        # The option's own help and default count.
+        return {**{name: each for name, each in only.items() if name not in ("help", "default")}, "optional": optional}
     if all(_is_scalar(each) for each in ways):
         known = [value for each in ways for value in each.get("enum", [each["const"]] if "const" in each else [])]
         words = " or ".join(dict.fromkeys(type_name(dict(each)) for each in ways))
         return {"kind": "word", "choices": known, "example": words, "optional": optional}
     made = [{**control(each), "label": type_name(dict(each))} for each in ways]
     return {"kind": "either", "ways": made, "optional": optional}
-
-
-def _kept(way: Schema) -> Control:
-    """A single way's own help counts only where it has one: the option's is told already."""
-    return {} if way.get("description") else {"help": ""}
 
 
 def _array(schema: Schema) -> Control:

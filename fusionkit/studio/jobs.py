@@ -79,6 +79,8 @@ class Jobs:
             if job.is_open:
                 job.resume = job.resume or job.state == DRAWING
                 self._write(job, state=WAITING, step="")
+            else:
+                self.preview(job).unlink(missing_ok=True)
         self._forget_the_oldest()
 
     def __iter__(self) -> Iterator[Job]:

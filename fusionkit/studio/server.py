@@ -58,8 +58,10 @@ def application(studio: Studio) -> Starlette:
         *[Route(f"/api/{name}", _asked(getattr(studio, name)), methods=["POST"]) for name in _ASKED],
         Route("/api/upload/{name}", _upload(studio), methods=["PUT"]),
         Route("/pictures/{name}", _file(lambda name: studio.folder.file(name))),
-        Route("/thumbnails/{name}", _file(studio.folder.thumbnail)),
-        Route("/previews/{name}", _file(lambda name: studio.folder.file(name, within=".studio/previews"))),
+        Route("/thumbnails/{name}", _file(studio.folder.thumbnail, changes=True)),
+        Route(
+            "/previews/{name}", _file(lambda name: studio.folder.file(name, within=".studio/previews"), changes=True)
+        ),
         Route("/maps/{picture}/{name}", _map(studio)),
     ]
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
@@ -132,9 +134,9 @@ async def _told(work: Callable[[], dict[str, Any]]) -> Response:
         return JSONResponse({"errors": list(lines)})
 
 
-def _file(find: Callable[[str], Path]) -> Answer:
+def _file(find: Callable[[str], Path], *, changes: bool = False) -> Answer:
     async def answer(request: Request) -> Response:
-        return await _served(lambda: find(request.path_params["name"]))
+        return await _served(lambda: find(request.path_params["name"]), changes)
 
     return answer
 
@@ -149,8 +151,14 @@ def _map(studio: Studio) -> Answer:
     return answer
 
 
-async def _served(find: Callable[[], Path]) -> Response:
+async def _served(find: Callable[[], Path], changes: bool = False) -> Response:
+    """A file; one that may be replaced meanwhile is read at once, so that its length is its own."""
+    headers = {"cache-control": "no-cache"}
     try:
-        return FileResponse(await run_in_threadpool(find), headers={"cache-control": "no-cache"})
+        path = await run_in_threadpool(find)
+        if changes:
+            kind = f"image/{path.suffix[1:]}"
+            return Response(await run_in_threadpool(path.read_bytes), headers=headers, media_type=kind)
+        return FileResponse(path, headers=headers)
     except FusionError as error:
         return PlainTextResponse(str(error), 404)

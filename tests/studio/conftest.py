@@ -9,6 +9,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,10 +77,12 @@ def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serve(third_party: Path) -> Iterator[Serve]:
     """Opens a studio of a folder."""
     opened: list[Served] = []
+    stack = ExitStack()
 
     def serve(folder: Path) -> Served:
         port = free_port()
-        process = Warm(command, ["studio", str(folder), "--port", str(port), "--no-browser"], path=[third_party])
+        arguments = ["studio", str(folder), "--port", str(port), "--no-browser"]
+        process = stack.enter_context(Warm(command, arguments, path=[third_party]))
         served = Served(folder, f"http://127.0.0.1:{port}", process)
         opened.append(served)
         end = time.monotonic() + 60
@@ -92,13 +95,13 @@ def serve(third_party: Path) -> Iterator[Serve]:
                 assert time.monotonic() < end
                 time.sleep(0.05)
 
-    yield serve
-    for served in opened:
-        if served.process.poll() is None:
-            served.process.send_signal(2)
-            served.process.communicate()
-            assert served.process.returncode == 0
-        served.process.kill()
+    with stack:
+        yield serve
+        for served in opened:
+            if served.process.poll() is None:
+                served.process.send_signal(2)
+                served.process.communicate()
+                assert served.process.returncode == 0
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class Anything(Plugin):
     share: float = Field(default=0.5, ge=0, le=1, description="How much.\n\nIn more words.")
     count: Annotated[int, Field(gt=0, lt=9)] = 3
     kind: Literal["a", "b"] = "a"
-    picture: Path | None = None
+    picture: Path | None = Field(default=None, description="Which.")
     factor: float | Literal["auto"] = "auto"
     names: list[str] = []
     parts: dict[str, Part] = {}
@@ -73,6 +73,7 @@ def test_each_kind_of_option_has_its_control(made: dict[str, dict[str, Any]]) ->
     assert made["kind"]["choices"] == ["a", "b"]
     assert made["factor"]["choices"] == ["auto"]
     assert (made["picture"]["optional"], made["share"]["optional"]) == (True, False)
+    assert (made["picture"]["help"], made["picture"]["default"]) == ("Which.", None)
     assert [(each["name"], each["kind"]) for each in parts["item"]["fields"]] == [
         ("box", "numbers"),
         ("prompt", "text"),

@@ -1,4 +1,4 @@
-"""The studio in a real browser: from an empty page to a picture, by mouse, by keyboard and on a telephone."""
+"""The studio in a real browser: the whole way from an empty page to a picture, also by keyboard alone."""
 
 from __future__ import annotations
 
@@ -205,7 +205,12 @@ def test_boxes_and_masks_are_drawn_on_the_picture(page: Page, studio: Served) ->
     page.get_by_role("button", name="Draw", exact=True).click()
     drawn(page, before + 1)
     page.get_by_label("Map over the picture").select_option("regions")
-    assert page.locator("img.map").evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+    overlay, picture, legend = (page.locator(each).bounding_box() for each in (".map", ".paper", ".legend"))
+    assert overlay is not None
+    assert picture is not None
+    assert legend is not None
+    assert overlay["width"] == pytest.approx(picture["width"], abs=1)
+    assert overlay["height"] == pytest.approx(picture["height"] + legend["height"], abs=2)
 
 
 def test_one_of_nine_is_picked_and_drawn_larger(page: Page, studio: Served) -> None:
@@ -213,7 +218,6 @@ def test_one_of_nine_is_picked_and_drawn_larger(page: Page, studio: Served) -> N
 
     choose(page, "sky.yaml")
     page.get_by_label("size", exact=True).fill("64x64")
-    page.get_by_label("steps", exact=True).fill("1")
     expect(page.locator("#plan")).to_contain_text("64x64")
     before = page.locator("#pictures button").count()
     page.get_by_role("button", name="9 variants").click()
@@ -286,7 +290,7 @@ def test_a_telephone_and_a_keyboard_are_enough(page: Page, studio: Served) -> No
 
 
 NAME_OF = """(element.getAttribute('aria-label') ?? element.labels?.[0]?.firstChild?.textContent
-    ?? element.firstChild?.textContent ?? '').trim()"""
+    ?? (element.firstChild?.textContent || element.textContent)).trim()"""
 NAME = f"(element => {NAME_OF})(document.activeElement)"
 
 

@@ -10,12 +10,14 @@ let zoomed = false;
 let mode = null;
 
 const image = element("img", { alt: "", hidden: true, draggable: "false" });
-const map = element("img", { alt: "", class: "map", hidden: true, draggable: "false" });
+const map = element("img", { alt: "", class: "map", draggable: "false" });
+const overlay = element("div", { class: "overlay", hidden: true }, map);
+const legend = element("div", { class: "legend", hidden: true }, element("img", { alt: "" }));
 const nothing = element("p", { class: "nothing" }, "The picture will be here.");
 const boxes = element("div", { class: "boxes" });
 const layer = element("div", { class: "layer" });
-const paper = element("div", { class: "paper" }, image, map, nothing, boxes, layer);
-const frame = element("div", { class: "frame", role: "group", "aria-label": "The picture", tabindex: "0" }, paper);
+const paper = element("div", { class: "paper" }, image, overlay, nothing, boxes, layer);
+const frame = element("div", { class: "frame", role: "group", "aria-label": "The picture", tabindex: "0" }, paper, legend);
 const modes = element("div", { class: "modes", role: "toolbar", "aria-label": "Drawing on the picture", hidden: true });
 const boxesButton = button("Boxes", () => {
   boxesShown = !boxesShown;
@@ -51,18 +53,35 @@ export function show(address, words = "") {
 
 /** Lays a map over the picture; null takes it off. */
 export function showMap(address, strength = 0.6) {
-  map.hidden = address === null;
-  if (address !== null && map.getAttribute("src") !== address) map.src = address;
-  map.style.opacity = strength;
+  overlay.hidden = address === null;
+  if (address !== null && map.getAttribute("src") !== address) map.src = legend.firstChild.src = address;
+  overlay.style.opacity = strength;
+  fit();
 }
 
 image.addEventListener("load", fit);
+map.addEventListener("load", fit);
+
+/** How high a map's legend is below the picture, in parts of its width; null where it is no picture with a legend below. */
+function legendOf() {
+  if (!map.naturalWidth || !image.naturalWidth) return null;
+  const below = map.naturalHeight / map.naturalWidth - image.naturalHeight / image.naturalWidth;
+  return below > -0.005 ? Math.max(0, below) : null;
+}
 
 function fit() {
-  const [width, height] = mode === null && !image.hidden && image.naturalWidth ? [image.naturalWidth, image.naturalHeight] : size;
+  const below = overlay.hidden ? 0 : legendOf();
+  // A map that is laid out in another way is shown by itself.
+  const alone = below === null && map.naturalWidth > 0;
+  overlay.classList.toggle("alone", alone);
+  const seen = alone ? map : image;
+  const [width, height] = mode === null && !image.hidden && seen.naturalWidth ? [seen.naturalWidth, seen.naturalHeight] : size;
   paper.style.aspectRatio = `${width} / ${height}`;
   const real = mode === null && !image.hidden ? Math.max(size[0], width) : size[0];
   paper.style.width = zoomed ? `${real}px` : `min(100%, calc(62vh * ${width / height}))`;
+  legend.hidden = !below;
+  legend.style.width = paper.style.width;
+  legend.style.aspectRatio = `1 / ${below}`;
   frame.classList.toggle("zoomed", zoomed);
 }
 

@@ -46,8 +46,11 @@ export async function refresh() {
   try {
     const found = await ask("state");
     if (mine !== asked) return;
+    const ended = (state) => state.jobs.filter((job) => job.state === "done").length;
+    const more = ended(found) !== ended(state);
     state = found;
     showState();
+    if (more) document.dispatchEvent(new CustomEvent("drawn"));
   } catch {
     // The page says that the studio does not answer.
   }

@@ -192,6 +192,8 @@ async function begin() {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) drawNow(1);
   });
   document.addEventListener("files", offerStarts);
+  // What a run takes is known better after one.
+  document.addEventListener("drawn", check);
   onReplace(() => {
     showFields();
     showPlugins();
