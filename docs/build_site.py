@@ -9,6 +9,7 @@ repository is a link where FUSIONKIT_REPOSITORY names the repository's address, 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -92,12 +93,12 @@ def rooms(diagram: re.Match[str]) -> str:
 
 
 def recipe_page(path: Path) -> str:
-    """A recipe's page: what it is for, its command, and the whole of it."""
+    """A recipe's page, or a preset's: what it is for, its command, and the whole of it."""
     text = path.read_text(encoding="utf-8")
-    head = text.splitlines()
-    command = head[0].removeprefix("# Run it:").strip()
-    about = " ".join(line.lstrip("# ") for line in head[1:] if line.startswith("#")) if head[1:] else ""
-    about = about if text.startswith("# Run it:") else ""
+    first, *others = text.splitlines()
+    command = re.sub(r"^# \w+ it:\s*", "", first)
+    comments = [line.lstrip("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), others)]
+    about = " ".join(comments)
     return f"# {path.stem}\n\n{about}\n\n```bash\n{command}\n```\n\n```yaml\n{text}```\n"
 
 

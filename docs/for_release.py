@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
-LINK = re.compile(r"(?P<before>(?P<picture>!?)\[[^\]]*\]\()(?P<target>[^)\s]+)\)")
+LINK = re.compile(r'(?P<before>(?P<picture>!?)\[[^\]]*\]\(|(?P<image><img src="))(?P<target>[^)"\s]+)(?P<after>[)"])')
 FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 COMMENT = re.compile(r"^<!--.*?-->\n", re.MULTILINE)
 
@@ -46,8 +46,8 @@ def readme(text: str, address: str, tag: str) -> str:
         path = target.partition("#")[0]
         if not (ROOT / path).exists():
             raise SystemExit(f"README.md links to {target}, which does not exist")
-        kind = "raw" if found["picture"] else "tree" if (ROOT / path).is_dir() else "blob"
-        return f"{found['before']}{address}/{kind}/{tag}/{target})"
+        kind = "raw" if found["picture"] or found["image"] else "tree" if (ROOT / path).is_dir() else "blob"
+        return f"{found['before']}{address}/{kind}/{tag}/{target}{found['after']}"
 
     parts = FENCE.split(text)
     # Comments are for this repository's own tests.

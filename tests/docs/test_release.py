@@ -32,7 +32,8 @@ def release() -> ModuleType:
 def test_the_readme_of_a_release_has_whole_links_to_files_that_are_there(release: ModuleType) -> None:
     whole = release.readme(text("README.md"), ADDRESS, "v1.2.3")
     assert "<!--" not in whole
-    ours = [target for target in re.findall(r"\]\(([^)\s]+)\)", whole) if not target.startswith("#")]
+    linked = re.findall(r'(?:\]\(|src=")([^)"\s]+)', whole)
+    ours = [target for target in linked if not target.startswith("#")]
     assert all(target.startswith("https://") for target in ours)
     places = [re.fullmatch(rf"{ADDRESS}/(raw|blob|tree)/v1\.2\.3/([^#]+)(#.*)?", each) for each in ours]
     found = [place for place in places if place is not None]
