@@ -26,6 +26,7 @@ LONG = (
     "test_style.py",
     "test_docs_pages.py",
     "test_first_party.py",
+    "test_ray_pool.py",
     "test_vista_training.py",
     "test_vista_specials.py",
 )

@@ -43,6 +43,7 @@ class RayPool:
 
     Attributes:
         size: How many workers there are meant to be.
+        patience: As it was given.
         device: Where the canvas is while workers predict: this process' own GPU where there is one.
         repeated: Tasks that were given again, since their worker died or was late.
         given: Calls.
@@ -71,7 +72,7 @@ class RayPool:
 
         self._told = told or _note
         self._how: dict[str, Any] = {"ahead": ahead, "attempts": attempts, "backups": backups}
-        self._patience = patience
+        self.patience = patience
         self.device = "cpu" if device == "cpu" else "auto"
         self.repeated = self.given = 0
         self._calls: dict[Any, Call] = {}
@@ -227,18 +228,18 @@ class RayPool:
         for hand in list(self.crew.hands.values()):
             if not hand.calls or sharing.waits_for(hand.calls[0]):
                 self._in_vain.pop(hand.worker, None)
-            elif now - self._in_vain.setdefault(hand.worker, now) > self._patience:
+            elif now - self._in_vain.setdefault(hand.worker, now) > self.patience:
                 del self._in_vain[hand.worker]
-                self._lose(hand, sharing, tasks)
+                self._lose(hand, sharing, tasks, "does not answer")
 
-    def _lose(self, hand: Hand, sharing: Sharing, tasks: Sequence[Task]) -> None:
+    def _lose(self, hand: Hand, sharing: Sharing, tasks: Sequence[Task], how: str = "died") -> None:
         """A worker is gone: what it had is done again, and another one is started."""
         self._calls = {ref: call for ref, call in self._calls.items() if call.hand is not hand}
         self.crew.gone(hand)
         again = sharing.lost(hand)
         self.repeated += len(again)
         repeated = f"{counted([tasks[number] for number in again])} again" if again else "another one is started"
-        self._told(f"worker {hand.name} died; {repeated}")
+        self._told(f"worker {hand.name} {how}; {repeated}")
 
     def _gather(self) -> None:
         """Until all workers are there, or some of them for a while.
@@ -264,9 +265,9 @@ class RayPool:
         import ray
 
         ready, _ = ray.wait(list(refs), num_returns=1, timeout=_LOOK)
-        if not ready and not self.crew.hands and time.perf_counter() - self.crew.alone_since > self._patience:
+        if not ready and not self.crew.hands and time.perf_counter() - self.crew.alone_since > self.patience:
             raise FusionError(
-                f"no worker has come for {self._patience:g} s, of the {self.size} that were asked for; "
+                f"no worker has come for {self.patience:g} s, of the {self.size} that were asked for; "
                 "the machines may be full, or out of reach"
             )
         found: Sequence[Any] = ready

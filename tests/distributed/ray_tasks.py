@@ -125,9 +125,9 @@ class Lent(RayPool):
         """It is lent."""
 
 
-def kill(pool: RayPool, count: int) -> list[int]:
-    """Kill so many of a pool's workers, and return their processes."""
+def kill(pool: RayPool, count: int, how: int = 9) -> list[int]:
+    """Kill so many of a pool's workers, or send them another signal, and return their processes."""
     pids = [worker["pid"] for worker in pool.workers][:count]
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, how)
     return pids

@@ -122,9 +122,8 @@ def test_an_error_is_raised_as_it_is_and_the_workers_go_on(pool: RayPool, told: 
 
 def test_a_stuck_worker_is_helped_and_the_first_answer_counts(pool: RayPool) -> None:
     pool.run([Say(number, 0.02) for number in range(8)])
-    (pid,) = [worker["pid"] for worker in pool.workers][:1]
     before = pool.repeated
-    os.kill(pid, signal.SIGSTOP)
+    (pid,) = kill(pool, 1, signal.SIGSTOP)
     try:
         answers = [answer.value for answer in pool.run([Say(number, 0.02) for number in range(20)])]
     finally:
@@ -134,6 +133,18 @@ def test_a_stuck_worker_is_helped_and_the_first_answer_counts(pool: RayPool) -> 
     assert pid not in {each for _, each in answers}
     # It has still to say what nobody waits for any more, and is then as good as any.
     assert pid in {answer.value[1] for answer in pool.run([Say(number, 0.05) for number in range(60)])}
+
+
+def test_a_worker_that_is_stuck_in_vain_is_replaced(pool: RayPool, told: list[str]) -> None:
+    (pid,) = kill(pool, 1, signal.SIGSTOP)
+    patience, pool.patience = pool.patience, 0.5
+    try:
+        for _ in range(2):  # the first run ends, and leaves it behind
+            pool.run([Say(number, 0.02) for number in range(50)])
+    finally:
+        pool.patience = patience
+    assert [line.partition(";")[0].partition(":")[2] for line in told] == [f"{pid} does not answer"]
+    assert pid not in {worker["pid"] for worker in pool.workers}
 
 
 def test_versions_must_be_alike(pool: RayPool) -> None:
