@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from time import process_time
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def draw_group(folder: Folder, jobs: Sequence[Job], claims: Claims, bar: Progres
                 fusion = Fusion.from_recipe(job.recipe, pool=pool)
                 fusion.models_for(job.recipe)
             with bar.picture(job) as callback:
-                draw_one(folder, job, fusion, callback, warm=drawn > 0, wanted=lambda job=job: claims.holds(job.file))
+                draw_one(folder, job, fusion, callback, warm=drawn > 0, wanted=partial(claims.holds, job.file))
             claims.end(job.file)
             drawn += 1
     return drawn

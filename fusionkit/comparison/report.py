@@ -12,7 +12,7 @@ from typing import Any
 
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
-from fusionkit.comparison.measure import Measured, common_device, costs
+from fusionkit.comparison.measure import Measured, common_device, costs, device_of
 from fusionkit.comparison.page import make_thumbnails, write_page
 from fusionkit.comparison.spec import Comparison
 from fusionkit.evaluation import Metric, Score
@@ -85,7 +85,7 @@ def report_of(
     about = versions([plugin for setting in comparison.settings for plugin in setting.recipe.plugins])
     return {
         "title": comparison.title,
-        "about": {**about, "command": command, "notes": list(notes)},
+        "about": {**about, "device": drawn_on(measured), "command": command, "notes": list(notes)},
         "metrics": [
             {"name": each.metric_name, "title": each.title, "better": each.better, "unit": each.unit}
             for each in metrics
@@ -112,6 +112,11 @@ def report_of(
             if job.setting is not comparison.reference
         ],
     }
+
+
+def drawn_on(measured: Mapping[str, Measured]) -> str:
+    """What has drawn the pictures of all settings."""
+    return ", ".join(dict.fromkeys(device_of(run) for found in measured.values() for run in found.runs))
 
 
 def score_rows(
