@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from fusionkit.distributed.carried import Carried, carried
 from fusionkit.distributed.departing import Departing
 from fusionkit.distributed.pool import Pool
-from fusionkit.distributed.tasks import Call, Decode, Differentiate, LoadNet, Predict, SeePictures
+from fusionkit.distributed.tasks import Call, Decode, DecodeTile, Differentiate, LoadNet, Predict, SeePictures
 from fusionkit.distributed.values import PLACE, Answer, Listen, Loaded, RemoteLayers, RemoteNet, Shared
 from fusionkit.errors import NumericalError
 from fusionkit.loop.finite import note_finite
@@ -35,9 +35,12 @@ from fusionkit.models.patching import names_like
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from fusionkit.models.adapters.tiles import Cut
     from fusionkit.models.families.base import Over
 
 _SLICINGS = 64
+# Tiles that are decoded at once, for each worker.
+_TILES = 4
 
 
 @dataclass(frozen=True)
@@ -272,7 +275,7 @@ class DistributedModel(Predicting):
         layers: RemoteLayers = answer.value[0]
         return ImagePrompt(layers, answer.value[1].to(self.device), dict.fromkeys(layers, 1.0))
 
-    # Pictures: each on one worker. Where tiles are to be decoded by all, `decode` is the place.
+    # Pictures: each on one worker, but tiles are decoded by all.
 
     def encode(self, image: Image, wrap: Wrap = "") -> Tensor:
         """A picture as scaled latents, as of every model."""
@@ -287,10 +290,20 @@ class DistributedModel(Predicting):
         return self._tensor("pixels", latents.cpu())
 
     def decode(self, latents: Tensor, wrap: Wrap = "", room: Room = IN_MEMORY) -> Image:
-        """Scaled latents as a picture, which is where `room` says if that is where the worker is, too."""
-        (answer,) = self.pool.run([Decode(self.weights, self.name, latents.cpu(), wrap, room, self.vae_tiling)])
-        picture: Image = answer.value
-        return picture
+        """Scaled latents as a picture: its tiles, where there are any, by all workers, or else the whole by one."""
+        cut: Cut | None = self._call("cut", latents.cpu(), wrap) if self.vae_tiling else None
+        if cut is None:
+            (answer,) = self.pool.run([Decode(self.weights, self.name, latents.cpu(), wrap, room, self.vae_tiling)])
+            picture: Image = answer.value
+            return picture
+        with torch.inference_mode():
+            return replace(cut, latents=cut.latents.cpu()).drawn(self._tiles, room)
+
+    def _tiles(self, tiles: Sequence[Tensor]) -> Iterator[Tensor]:
+        # Of a wide canvas, no more at once than keep everybody at work.
+        for begin in range(0, len(tiles), each := _TILES * self.pool.size):
+            tasks = [DecodeTile(self.weights, self.name, tile.clone()) for tile in tiles[begin : begin + each]]
+            yield from (answer.value for answer in self.pool.run(tasks))
 
     def _tensor(self, method: str, *arguments: Any) -> Tensor:
         found: Tensor = self._call(method, *arguments)

@@ -116,6 +116,26 @@ class Decode:
 
 
 @dataclass(frozen=True)
+class DecodeTile:
+    """One tile of a canvas (`Cut.latents`) through a model's autoencoder.
+
+    Args:
+        weights: The models.
+        name: Which of them.
+        tile: The VAE's latents, on the CPU.
+    """
+
+    weights: Shared
+    name: str
+    tile: Tensor = field(repr=False)
+
+    def __call__(self, worker: Worker) -> Answer:
+        """Decode it."""
+        model: Any = worker.models(self.weights)[self.name]
+        return Answer(model.decoded_tile(self.tile).cpu())
+
+
+@dataclass(frozen=True)
 class LoadNet:
     """Load a ControlNet for a model, so that what is wrong with it is told where it is asked for."""
 

@@ -69,7 +69,7 @@ def test_each_kind_of_autoencoder_is_cut_as_it_cuts_itself(make: Callable[[], An
         decoded = {number: decode_tile(vae, tile.clone()) for number, tile in reversed(list(enumerate(tiles)))}
         yield from (decoded[number] for number in range(len(tiles)))
 
-    for top, left, piece in blended(vae, tiling, latents, decode):
+    for top, left, piece in blended(type(vae), tiling, latents, decode):
         ours[..., top : top + piece.shape[-2], left : left + piece.shape[-1]] = piece
     assert ours.equal(theirs)
     assert asked == tiling.count(13, 17) > 4

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,17 +17,14 @@ from fusionkit.loop.ring import MARGIN, closed, continued
 from fusionkit.loop.room import IN_MEMORY, Room
 from fusionkit.loop.views import Wrap
 from fusionkit.models.adapters.moments import scaled, unscaled
-from fusionkit.models.adapters.tiles import Placed, Tiling, blended, decode_tile, tiling_of
+from fusionkit.models.adapters.tiles import DECODED, Cut, decode_tile, tiling_of
 from fusionkit.models.fingerprint import fingerprint
 from fusionkit.models.guard import at_work
 from fusionkit.models.sharing import Turns
 from fusionkit.models.silence import quiet_diffusers
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL.Image import Image
-
-_DECODED = "the picture as the VAE decodes it"
 
 
 class PictureModel(ABC):
@@ -95,47 +91,44 @@ class PictureModel(ABC):
             NumericalError: The picture has values that are not finite.
         """
         check_finite(latents, "the canvas that is to be decoded", "nothing can be drawn of it")
-        with self._vae() as vae:
-            if (tiling := self._tiling(vae, latents, wrap)) is not None:
-                picture = self._decoded_in_tiles(vae, tiling, latents, wrap, room)
-            else:
+        if (cut := self.cut(latents, wrap)) is not None:
+            with self._vae() as vae, self._at_work("vae"):
+                picture = cut.drawn(lambda tiles: (decode_tile(vae, tile) for tile in tiles), room)
+        else:
+            with self._vae() as vae:
                 image = self._decoded(vae, latents, wrap)
-                check_finite(image, _DECODED, wider_type(vae.dtype))
-                picture = self.postprocess(image.float())
+                check_finite(image, DECODED, wider_type(vae.dtype))
+            picture = self.postprocess(image.float())
         self.pipe.maybe_free_model_hooks()
         self.turns.release()
         return picture
 
-    def _tiling(self, vae: Any, latents: Tensor, wrap: Wrap) -> Tiling | None:
-        """How latents are decoded in tiles; None where all of the picture is decoded, or looked at, together."""
-        if not self.vae_tiling or self.looks_at_pictures or (tiling := tiling_of(vae, self.info.factor)) is None:
+    @torch.inference_mode()
+    def cut(self, latents: Tensor, wrap: Wrap = "") -> Cut | None:
+        """Latents as they are decoded in tiles; None where all of the picture is decoded, or looked at, together.
+
+        Args:
+            latents: The latents, (1, C, H, W), scaled.
+            wrap: Along which axes they are a ring.
+        """
+        if not self.vae_tiling or self.looks_at_pictures:
             return None
+        tiling = tiling_of(self.pipe.vae, self.info.factor)
         axes = list(zip("yx", latents.shape[-2:], strict=True))
         height, width = (side + 2 * MARGIN * (axis in wrap) for axis, side in axes)
         short = any(axis in wrap and side < MARGIN for axis, side in axes)
-        return tiling if tiling.cuts(height, width) and not short else None
+        if tiling is None or not tiling.cuts(height, width) or short:
+            return None
+        with self._vae() as vae:
+            beyond = continued(unscaled(vae, latents.to(self.device)), wrap, MARGIN).to(vae.dtype)
+        beyond = beyond[:, :, None] if _of_videos(self.pipe.vae) else beyond
+        return Cut(tiling, beyond, type(self.pipe.vae), self.pipe.image_processor, self.info.factor, wrap)
 
-    def _decoded_in_tiles(self, vae: Any, tiling: Tiling, latents: Tensor, wrap: Wrap, room: Room) -> Image:
-        factor = self.info.factor
-        pixels, picture = room.picture((latents.shape[-1] * factor, latents.shape[-2] * factor))
-        placed = Placed(pixels, self._in_bytes, wrap, MARGIN * factor)
-        beyond = continued(unscaled(vae, latents.to(self.device)), wrap, MARGIN).to(vae.dtype)
-        with self._at_work("vae"):
-            for top, left, piece in blended(
-                vae, tiling, beyond[:, :, None] if _of_videos(vae) else beyond, self._tiles
-            ):
-                check_finite(piece, _DECODED, wider_type(vae.dtype))
-                placed.put(top, left, piece)
-        placed.close()
-        return picture()
-
-    def _tiles(self, tiles: Sequence[Tensor]) -> Iterator[Tensor]:
-        """A row's tiles, decoded; another place for the work is to change this alone."""
-        for tile in tiles:
-            yield decode_tile(self.pipe.vae, tile)
-
-    def _in_bytes(self, piece: Tensor) -> NDArray[np.uint8]:
-        return np.asarray(self.postprocess(piece.float()))
+    @torch.inference_mode()
+    def decoded_tile(self, tile: Tensor) -> Tensor:
+        """One tile of a `Cut`, decoded; a function of it alone."""
+        with self._vae() as vae, self._at_work("vae"):
+            return decode_tile(vae, tile.to(self.device))
 
     @property
     def looks_at_pictures(self) -> bool:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from fusionkit.loop.ring import closed, faded
+from fusionkit.loop.finite import check_finite, wider_type
+from fusionkit.loop.ring import MARGIN, closed, faded
+from fusionkit.loop.room import Room
 from fusionkit.loop.views import Wrap
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
 DecodeTiles = Callable[[Sequence[Tensor]], Iterator[Tensor]]
 """Decodes tiles of latents (1, C, h, w), each on its own, and answers them in their order: here, or on many devices."""
@@ -113,13 +116,62 @@ def _one_tile(vae: Any) -> Iterator[None]:
 _OVERLAPS = ("tile_overlap_factor", "tile_sample_stride_height", "tile_sample_stride_width")
 
 
-def blended(vae: Any, tiling: Tiling, latents: Tensor, decode: DecodeTiles) -> Iterator[tuple[int, int, Tensor]]:
+@dataclass(frozen=True)
+class Cut:
+    """A canvas that is to be decoded in tiles, wherever these are decoded: all that is needed beside them.
+
+    Args:
+        tiling: Of `tiling_of`.
+        latents: The VAE's latents in its type, (1, C, H, W) or (1, C, 1, H, W), continued where they are a ring.
+        blender: The autoencoder's class, whose functions blend.
+        processor: Diffusers' image processor, which makes 8-bit pixels of decoded ones.
+        factor: Pixels of the picture along one side of a latent pixel.
+        wrap: Along which axes it is a ring.
+    """
+
+    tiling: Tiling
+    latents: Tensor = field(repr=False)
+    blender: Any
+    processor: Any = field(repr=False)
+    factor: int
+    wrap: Wrap = ""
+
+    def drawn(self, decode: DecodeTiles, room: Room) -> Image:
+        """The picture, in a room.
+
+        Raises:
+            NumericalError: It has values that are not finite.
+        """
+        height, width = (
+            self.factor * (side - 2 * MARGIN * (axis in self.wrap))
+            for axis, side in zip("yx", self.latents.shape[-2:], strict=True)
+        )
+        pixels, picture = room.picture((width, height))
+        placed = Placed(pixels, self._in_bytes, self.wrap, MARGIN * self.factor)
+        for top, left, piece in blended(self.blender, self.tiling, self.latents, decode):
+            check_finite(piece, DECODED, wider_type(piece.dtype))
+            placed.put(top, left, piece)
+        placed.close()
+        return picture()
+
+    def _in_bytes(self, piece: Tensor) -> NDArray[np.uint8]:
+        import numpy as np
+
+        (drawn,) = self.processor.postprocess(piece.float(), output_type="pil")
+        return np.asarray(drawn)
+
+
+DECODED = "the picture as the VAE decodes it"
+"""What errors call it."""
+
+
+def blended(blender: Any, tiling: Tiling, latents: Tensor, decode: DecodeTiles) -> Iterator[tuple[int, int, Tensor]]:
     """The decoded canvas, piece by piece: where each begins, (top, left) in pixels, and itself, (1, 3, h, w).
 
     Each value is the one that `tiled_decode` of the same latents has at that place, to the last bit.
 
     Args:
-        vae: Its functions blend.
+        blender: The autoencoder's class; its functions blend.
         tiling: Of `tiling_of`.
         latents: The VAE's latents, (1, C, H, W) or (1, C, 1, H, W).
         decode: Decodes the tiles of a row.
@@ -131,8 +183,8 @@ def blended(vae: Any, tiling: Tiling, latents: Tensor, decode: DecodeTiles) -> I
         left: Tensor | None = None
         for column, decoded in enumerate(decode(tiling.columns(latents, top))):
             # As `AutoencoderKL.tiled_decode` does it: with the tile above first, in place.
-            tile = vae.blend_v(above[column], decoded, high) if row else decoded
-            tile = tile if left is None else vae.blend_h(left, tile, wide)
+            tile = blender.blend_v(None, above[column], decoded, high) if row else decoded
+            tile = tile if left is None else blender.blend_h(None, left, tile, wide)
             left, end = (tile.narrow(dim, -min(n, tile.shape[dim]), min(n, tile.shape[dim])).clone()
                          for dim, n in ((-1, wide), (-2, high)))  # fmt: skip
             ends.append(end)
