@@ -22,6 +22,7 @@ from fusionkit.loop.noise import keyed_noise
 from fusionkit.loop.room import IN_MEMORY, Room
 from fusionkit.loop.stage import Patches, Stage
 from fusionkit.models.adapters.moments import unscaled
+from fusionkit.models.adapters.pictures import PictureModel
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.pictures.image import save_image
 from fusionkit.runs.run import prepare
@@ -50,7 +51,7 @@ def decoding(how: str) -> None:
     """A picture of 16,384 x 256 pixels, by diffusers' tiles or by ours, and written: 48 MiB in floats."""
     pipe = tiny_pipeline()
     model, latents = wrap_pipeline(pipe, vae_tiling=True), keyed_noise(0, "a", shape=(1, 4, 32, 2048))
-    model.decode(latents[..., :24, :24])
+    save_image(model.decode(latents[..., :24, :24]), Path("small.tif"), {"recipe": "x"})
 
     @torch.inference_mode()
     def theirs() -> Any:
@@ -61,7 +62,7 @@ def decoding(how: str) -> None:
         picture = model.decode(latents, "", Room(Path.cwd()))
         return save_image(picture, Path("a.tif"), {"recipe": "x"}).name, picture.size
 
-    within(32 * MIB, theirs if how == "theirs" else ours)
+    within(40 * MIB, theirs if how == "theirs" else ours)
 
 
 def stepping(how: str) -> None:
@@ -92,12 +93,17 @@ def groups_of(stage: Stage, latents: Any) -> list[Patches]:
 
 
 def picture(how: str) -> None:
-    """A picture that is 32,768 pixels wide, by the embedded model: the whole way, after a small one."""
+    """A picture that is 32,768 pixels wide, by the embedded model: the whole way, after a small one.
+
+    `old` decodes as before: diffusers' own tiles, all of them in memory.
+    """
+    if how == "old":
+        PictureModel.cut = lambda *_: None  # type: ignore[method-assign,assignment]
     options: dict[str, Any] = {"steps": 2, "guidance_scale": 1, "scheduler": "dpm++-2m", "vae_tiling": True}
     fusion = Fusion.from_recipe(
         Recipe(model="vista/scenes", prompt="a rocky coast at dawn", plugins=["shifted-windows"], **options)
     )
-    for name, size, canvas in (("small", (1280, 128), "disk"), ("wide", (32768, 128), how)):
+    for name, size, canvas in (("small", (1280, 64), "disk"), ("wide", (32768, 64), "disk")):
 
         def draw(name: str = name, size: tuple[int, int] = size, canvas: str = canvas) -> Any:
             result = fusion(size=size, canvas=canvas, output=f"{name}.tif", progress=False)  # type: ignore[arg-type]
