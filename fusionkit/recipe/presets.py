@@ -49,9 +49,10 @@ def _checked_keys(values: Mapping[str, Any]) -> Mapping[str, Any]:
 class Rule(Part):
     """Values that apply together, and when they do: where every condition holds."""
 
-    with_: list[str] = Field(default=[], alias="with", description="Plugins, of which the recipe has at least one.")
+    with_: list[str] = Field(default=[], alias="with", description="Plugins, all of which the recipe has.")
     without: list[str] = Field(default=[], description="Plugins, of which it has none.")
-    unless: list[str] = Field(default=[], description="Keys, none of which the recipe says.")
+    unless: list[str] = Field(default=[], description="Keys, none of which are said beside the preset.")
+    open: list[str] = Field(default=[], description="Keys, none of which the recipe gives, wherever it does.")
     predicts: list[str] = Field(
         default=[], description="What the model predicts: epsilon, v_prediction, sample or flow_prediction."
     )
@@ -172,15 +173,20 @@ class _Work:
         self.said = set(fields) - over
         self.told: dict[str, Any] = {}
         self.plugins: list[Plugin] = list(fields.get(PLUGINS, ()))
+        options = (
+            f"{PLUGINS}.{each.plugin_name}.{kebab(name)}" for each in self.plugins for name in each.model_fields_set
+        )
+        self.given = {*fields, *options}
 
     def follow(self, rule: Rule, name: str) -> None:
         """Take what a rule says, if it applies."""
         there = {plugin.plugin_name for plugin in self.plugins}
         own_steps = int(self.info.defaults.get("steps", 50))
         applies = (
-            not (rule.with_ and there.isdisjoint(rule.with_))
+            there.issuperset(rule.with_)
             and there.isdisjoint(rule.without)
             and self.said.isdisjoint(rule.unless)
+            and self.given.isdisjoint(rule.open)
             and (not rule.predicts or self.info.prediction_type in rule.predicts)
             and own_steps >= rule.own_steps_from
         )

@@ -96,6 +96,30 @@ def test_the_example_of_the_docs_is_a_preset(offered: Any) -> None:
     assert drawn.dump()["plugins"][0]["multidiffusion"]["stride"] == "24x16"
 
 
+def test_a_rule_may_ask_for_several_plugins_and_for_keys_that_nobody_gave(offered: Any) -> None:
+    offered(
+        "summary: x\nrules:\n  - with: [multidiffusion, guided-fusion]\n    open: [plugins.multidiffusion.stride]\n"
+        "    set: {steps: 5}\n"
+    )
+    both = ["multidiffusion", "guided-fusion"]
+    assert whole(preset="mine", plugins=both).steps == 5
+    assert whole(preset="mine", plugins=both[:1]).steps == 30
+    given = make_recipe(model="m", plugins=[{"multidiffusion": {"stride": 32}}, "guided-fusion"])
+    assert completed(changed(given, {"preset": "mine"}), EPSILON).steps == 30, "it is given, though farther inside"
+
+
+def test_an_enlargement_keeps_its_scheduler_and_its_own_strength() -> None:
+    plain = Fusion.from_recipe("accdiffusion-tinyworld", preset="fast").plan()
+    assert plain.by_preset == {
+        "plugins.progressive-upscaling.strength": 0.7,
+        "plugins.dilated-sampling.skip-below": 0.3,
+    }
+    assert plain.forward_passes < 0.65 * Fusion.from_recipe("accdiffusion-tinyworld").plan().forward_passes
+    given = {"progressive-upscaling": {"strength": 0.5}}
+    recipe = Recipe(model="tinyworld/scenes", plugins=[given, "dilated-sampling"], size=(128, 128), prompt="the sea")
+    assert list(Fusion.from_recipe(recipe, preset="fast").plan().by_preset) == ["plugins.dilated-sampling.skip-below"]
+
+
 def test_a_plugin_that_would_clash_is_not_added(offered: Any) -> None:
     offered(MINE)
     moving = whole(preset="mine", plugins=["shifted-windows"])
@@ -195,10 +219,10 @@ def test_a_plan_says_what_the_preset_said() -> None:
     result = CliRunner().invoke(main, ["plan", "panorama-tinyworld", "--preset", "fast", "--json"])
     told = json.loads(result.stdout)["preset"]
     assert told["name"] == "fast"
-    assert told["set"]["plugins.multidiffusion.stride"] == 48
+    assert told["set"]["plugins.multidiffusion.stride"] == 32
     lines = CliRunner().invoke(main, ["plan", "panorama-tinyworld", "--preset", "fast"]).stdout.splitlines()
     (line,) = (each for each in lines if each.startswith("preset"))
-    assert "multidiffusion.stride 48" in line
+    assert "multidiffusion.stride 32" in line
 
 
 def test_packages_offer_presets_by_entry_points() -> None:
