@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 
 from fusionkit.plugin import kebab
 from fusionkit.recipe import limits
+from fusionkit.recipe.offered import known_preset
 from fusionkit.recipe.problems import shown
 from fusionkit.recipe.values import Name, Number, OptionalName, Source
 
@@ -106,8 +107,6 @@ class PresetChoice(Part):
     @model_validator(mode="before")
     @classmethod
     def _from_yaml(cls, value: Any) -> Any:
-        from fusionkit.recipe.presets import known_preset
-
         told = {"name": value} if isinstance(value, str) else value
         if isinstance(told, dict) and isinstance(told.get("name"), str):
             known_preset(told["name"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -15,16 +14,16 @@ from pydantic import AfterValidator, Field, ValidationError
 from fusionkit.errors import FusionError, RecipeError, did_you_mean
 from fusionkit.plugin import Plugin, kebab
 from fusionkit.recipe.document import read_yaml
+from fusionkit.recipe.offered import known_preset as known_preset
+from fusionkit.recipe.offered import presets as presets
 from fusionkit.recipe.parts import Part
-from fusionkit.recipe.problems import problems_of, shown
+from fusionkit.recipe.problems import problems_of
 from fusionkit.recipe.values import Count
-from fusionkit.registry import load, tables
+from fusionkit.registry import load
 
 if TYPE_CHECKING:
     from fusionkit.recipe.recipe import Recipe
 
-GROUP = "fusionkit.presets"
-"""The entry point group of presets: each entry point is a mapping from names to paths of YAML files."""
 PLUGINS = "plugins"
 SHARE = "share-of-window"
 _MAY_SET = frozenset(
@@ -101,30 +100,6 @@ class Filled(NamedTuple):
 
     fields: dict[str, Any]
     told: dict[str, Any]
-
-
-def presets() -> dict[str, Path]:
-    """The files of all presets that the installed packages offer, by name."""
-    return {name: Path(each) for name, each in sorted(tables(GROUP)[0].items())}
-
-
-def known_preset(name: str) -> str:
-    """The name of a preset that there is.
-
-    Raises:
-        ValueError: There is none, or several packages offer it.
-    """
-    found, refused, broken = tables(GROUP)
-    if name in found:
-        return name
-    if name in refused:
-        raise ValueError(f"is '{name}', which {refused[name]}")
-    hint = did_you_mean(name, found) or f"; there {_are(sorted(found))}"
-    raise ValueError(f"is {shown(name)}, and there is no such preset{hint}{''.join(f' ({line})' for line in broken)}")
-
-
-def _are(names: Sequence[str]) -> str:
-    return f"are {', '.join(names)}" if names else "is none"
 
 
 def read_preset(name: str) -> Preset:

@@ -18,6 +18,7 @@ from fusionkit.loop.model import ModelInfo
 from fusionkit.pictures.carried import read_recipe as read_carried
 from fusionkit.recipe import Recipe, presets
 from fusionkit.recipe.made import changed, make_recipe
+from fusionkit.recipe.offered import GROUP
 from fusionkit.recipe.presets import filled, outranked, read_preset
 from fusionkit.recipe.recipe_file import read_recipe
 from fusionkit.registry import tables
@@ -226,7 +227,7 @@ def test_a_plan_says_what_the_preset_said() -> None:
 
 
 def test_packages_offer_presets_by_entry_points() -> None:
-    assert ("fusionkit", "fusionkit.recipes:PRESETS") in {(each.name, each.value) for each in entries_of(presets.GROUP)}
+    assert ("fusionkit", "fusionkit.recipes:PRESETS") in {(each.name, each.value) for each in entries_of(GROUP)}
     assert set(presets.presets()) >= {"best", "fast"}
 
 
