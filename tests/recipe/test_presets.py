@@ -17,8 +17,8 @@ from fusionkit.loop.misfits import clash
 from fusionkit.loop.model import ModelInfo
 from fusionkit.pictures.carried import read_recipe as read_carried
 from fusionkit.recipe import Recipe, presets
+from fusionkit.recipe import offered as catalogue
 from fusionkit.recipe.made import changed, make_recipe
-from fusionkit.recipe.offered import GROUP
 from fusionkit.recipe.presets import filled, outranked, read_preset
 from fusionkit.recipe.recipe_file import read_recipe
 from fusionkit.registry import tables
@@ -35,7 +35,7 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def offer(text: str) -> None:
         path = tmp_path / "mine.yaml"
         path.write_text(text)
-        monkeypatch.setattr(presets, "tables", lambda group: ({**tables(group)[0], "mine": path}, {}, []))
+        monkeypatch.setattr(catalogue, "tables", lambda group: ({**tables(group)[0], "mine": path}, {}, []))
 
     return offer
 
@@ -227,7 +227,9 @@ def test_a_plan_says_what_the_preset_said() -> None:
 
 
 def test_packages_offer_presets_by_entry_points() -> None:
-    assert ("fusionkit", "fusionkit.recipes:PRESETS") in {(each.name, each.value) for each in entries_of(GROUP)}
+    assert ("fusionkit", "fusionkit.recipes:PRESETS") in {
+        (each.name, each.value) for each in entries_of(catalogue.GROUP)
+    }
     assert set(presets.presets()) >= {"best", "fast"}
 
 
