@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,13 @@ class CopyingWorker(Worker):
         pipes: The pipelines, by the models' names.
         device: As of every worker.
         name: Likewise.
+        get: Likewise.
     """
 
-    def __init__(self, pipes: Mapping[str, Any], device: str, name: str) -> None:
-        super().__init__(device, name)
+    def __init__(
+        self, pipes: Mapping[str, Any], device: str, name: str, get: Callable[[Any], Any] | None = None
+    ) -> None:
+        super().__init__(device, name, get)
         self._pipes = pipes
 
     def load(self, weights: Shared) -> Mapping[str, Model]:

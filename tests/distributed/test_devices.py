@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,22 @@ import torch
 from torch import Tensor
 
 from fusionkit import Fusion, LayerPatch, Patches, Plugin, Stage, Wrapper, hookimpl
+from fusionkit.distributed.distribute import distribute
 from fusionkit.distributed.pool import Threads
+from fusionkit.distributed.values import Answer, Shared
 from fusionkit.errors import NumericalError, PluginError, RecipeError
 from fusionkit.layers import ViewMemory
-from fusionkit.testing import tiny_pipeline, tiny_run
+from fusionkit.runs.run import execute
+from fusionkit.testing import tiny_pipeline, tiny_plan, tiny_run
+from fusionkit.testing.devices import CopyingWorker
 from fusionkit.testing.tiny import _on_devices
 from fusionkit_accdiffusion import PatchContentPrompts, ProgressiveUpscaling
+from fusionkit_fouriscale import FouriScale, FouriScaleGuidance
 from fusionkit_gvcf import GuidedFusion, StyleAlignment
 from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_multidiffusion import MultiDiffusion, Ring
 from fusionkit_regions import Regions
+from fusionkit_syncdiffusion import SyncDiffusion
 
 TWO = {"devices": ["cpu", "cpu"]}
 LAYER = "mid_block.attentions.0.transformer_blocks.0.attn1"
@@ -136,6 +144,45 @@ def _keep(memory: ViewMemory, forward: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _give(memory: ViewMemory, *_: Any, **__: Any) -> Any:
     return memory.take(LAYER)
+
+
+class Apart(Threads):
+    """Threads whose tasks, answers and shared values are pickled, as those of other processes are."""
+
+    def share(self, value: Any) -> Shared:
+        return replace(super().share(value), ref=pickle.dumps(value))
+
+    def run(self, tasks: Iterable[Any], done: Any = None) -> list[Answer]:
+        sent: list[Any] = [pickle.loads(pickle.dumps(each)) for each in tasks]
+        return [pickle.loads(pickle.dumps(answer)) for answer in super().run(sent, done)]
+
+
+class Squares(SyncDiffusion, name="sync-diffusion"):
+    """With the mean squared difference."""
+
+    def unlikeness(self, stage: Stage, picture: Tensor, anchor: Tensor) -> Tensor:
+        return 100 * (picture - anchor).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("plugins", "names"),
+    [
+        ([MultiDiffusion(stride=16), Squares(), Puts(make=scaled)], ("model",)),
+        (
+            [MultiDiffusion(stride=16), SaliencyNoiseBlending(models={"one": {}, "two": {"prompt": "sea"}})],
+            ("one", "two"),
+        ),
+        ([ProgressiveUpscaling(), PatchContentPrompts(levels=(1,)), FouriScale(), FouriScaleGuidance()], ("model",)),
+    ],
+)
+def test_everything_that_travels_can_be_pickled(plugins: list[Plugin], names: tuple[str, ...]) -> None:
+    fields: Any = {"size": (128, 64), "steps": 2, "batch_size": 2, "prompt": "a hill"}
+    plan = tiny_plan(plugins, models=names, **fields)
+    pipes = {name: tiny_pipeline("sd", seed) for seed, name in enumerate(names)}
+    pool = Apart(["cpu", "cpu"], partial(CopyingWorker, pipes, get=pickle.loads))
+    models = distribute(pool, plan.recipe, plan.infos)
+    assert execute(plan, models[names[0]], models).equal(tiny_run(plugins, models=names, **fields))
+    pool.close()
 
 
 def test_an_error_on_a_device_is_the_one_of_one_device() -> None:
