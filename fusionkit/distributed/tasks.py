@@ -331,13 +331,17 @@ def _patched(
     if group.put is None:
         yield []
         return
+    import torch
+
     from fusionkit.distributed.carried import carried, check_unchanged, unpacked
     from fusionkit.loop.view_memory import ViewMemory
 
     memories = [ViewMemory() for _ in task.memories]
     for memory, kept in zip(memories, task.memories, strict=True):
         memory.replace([], kept)
-    put = unpacked(group.put, stage, models, models[name].device, memories)
+    # Where gradients are to go through them, no tensors of inference mode.
+    with torch.inference_mode(isinstance(task, Predict)):
+        put = unpacked(group.put, stage, models, models[name].device, memories)
     # Asked of the first batch of a stage: it takes as long as sending the patches does.
     first: list[Any] = []
     worker.keep("checked", (task.stage.key, name, group.whose), lambda: first.append(carried(put, models).kept()))
