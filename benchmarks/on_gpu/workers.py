@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from fusionkit import Fusion, Plugin
+from fusionkit.models.silence import quiet_loading
 from fusionkit.recipe.made import make_recipe
 from on_gpu.measuring import PROMPT
 from on_gpu.models import forget
@@ -49,7 +50,8 @@ def shared(pipe: Any, plugins: Sequence[Plugin], size: tuple[int, int], **fields
     device = pipe.unet.device
     on_gpu, dtype = device.type == "cuda", str(pipe.unet.dtype).removeprefix("torch.")
     with TemporaryDirectory() as folder:
-        pipe.save_pretrained(folder)
+        with quiet_loading():
+            pipe.save_pretrained(folder)
         told: Mapping[str, Any] = {"model": folder, "prompt": PROMPT, "size": size, "dtype": dtype, "plugins": plugins}
         told = {**told, "scheduler": "ddim", "guidance_scale": 7.5, "device": device.type, **fields}
         latents, alone, _, _ = drawn(told)
