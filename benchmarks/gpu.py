@@ -1,8 +1,8 @@
 """fusionkit on a GPU: its tests there, and what SDXL and Z-Image cost at full size, with random weights.
 
-Nothing is downloaded. Needs `fusionkit/`, `plugins/`, `benchmarks/` and `tests/gpu/` and no network; fusionkit need
-not be installed. The figures go into a file after each measurement, and from there into docs/performance.md. What does
-not fit into the memory, or into the time, is told as such, and the rest goes on.
+Nothing is downloaded. Needs `fusionkit/`, `plugins/`, `recipes/`, `benchmarks/` and `tests/gpu/` and no network;
+fusionkit need not be installed. The figures go into a file after each measurement, and from there into
+docs/performance.md. What does not fit into the memory, or into the time, is told as such, and the rest goes on.
 
 Run it:  python benchmarks/gpu.py
          python benchmarks/gpu.py --tiny --device cpu
@@ -70,7 +70,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="a tiny model in SDXL's place: tries this command itself")
     parser.add_argument("--steps", type=int, default=6, help="sampling steps of a panorama")
     parser.add_argument("--only", default="", help="those measurements alone whose title has this text")
-    parser.add_argument("--without", default="\n", metavar="TEXT", help="not those whose title has this text")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="TEXT", help="not those whose title has this text"
+    )
     parser.add_argument("--no-tests", action="store_true", help="measure alone")
     parser.add_argument("--table", action="store_true", help="print the table of the file, and measure nothing")
     parser.add_argument("--list-wheels", action="store_true", help="list what the GPU's machine lacks")
@@ -121,7 +123,7 @@ def measurements(options: argparse.Namespace, device: Any, deadline: float, foun
     subject = Subject(make, device, options.steps)
     failed = False
     for row in rows(subject):
-        if options.only not in row.title or options.without in row.title:
+        if options.only not in row.title or any(text in row.title for text in options.without):
             continue
         began = perf_counter()
         try:

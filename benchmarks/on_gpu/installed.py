@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 import tempfile
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
+
+import fusionkit
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def as_installed(root: Path = ROOT) -> str | None:
-    """Put a folder with fusionkit's metadata on the path, unless it is installed.
+    """Put a folder with fusionkit's metadata on the path, unless it is installed; its recipes can be found either way.
 
     Args:
         root: The folder of `pyproject.toml`.
@@ -28,6 +31,9 @@ def as_installed(root: Path = ROOT) -> str | None:
     Returns:
         That folder, for `PYTHONPATH` of other processes; None where fusionkit is installed.
     """
+    if find_spec("fusionkit.recipes") is None:
+        # Beside the package in a checkout, and in it where it is installed.
+        fusionkit.__path__.append(str(root))
     if entry_points(group=SCHEDULERS):
         return None
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -16,18 +16,17 @@ from fusionkit.models.inspect import info_of_pipeline
 from fusionkit.models.memory import views_per_pass
 from fusionkit.models.sharing import place
 from fusionkit.models.silence import quiet_diffusers
+from fusionkit.recipe.made import make_recipe
+from fusionkit.runs.plan import completed
 from fusionkit_accdiffusion import ControlNet, DilatedSampling, PatchContentPrompts, ProgressiveUpscaling
-from fusionkit_gvcf import GuidedFusion
 from fusionkit_magicfusion import SaliencyNoiseBlending
 from fusionkit_multidiffusion import MultiDiffusion
-from on_gpu.measuring import diffusers_run, run
+from on_gpu.measuring import PROMPT, diffusers_run, run
 from on_gpu.models import Sdxl, Tiny, forget
 from on_gpu.workers import shared
 from on_gpu.z_image import ZImage
 
 Figures = dict[str, Any]
-# What the presets set for a panorama of SDXL: the scheduler, the stride in windows, and the steps.
-PRESETS = {"best": ("ddim", 0.25, 50), "fast": ("dpm++-2m", 0.75, 10)}
 
 
 @dataclass
@@ -71,11 +70,11 @@ class Subject:
 
     def preset(self, name: str) -> Figures:
         """The same panorama as a preset draws it, of whose steps some are measured."""
-        scheduler, share, steps = PRESETS[name]
-        plugins: list[Plugin] = [MultiDiffusion(stride=self.pixels(int(1024 * share))), GuidedFusion()]
-        settings = {"batch_size": self.batch(7), "steps": self.steps, "scheduler": scheduler}
-        found = run({"model": self.pipe}, plugins=plugins, size=(self.pixels(4096), self.pixels(1024)), **settings)
-        return {**found, "of": steps}
+        size = self.pixels(4096), self.pixels(1024)
+        told = completed(make_recipe(prompt=PROMPT, size=size, preset=name), info_of_pipeline(self.pipe))
+        fields = {each: getattr(told, each) for each in ("scheduler", "guidance_scale", "guidance_interval")}
+        settings = {"batch_size": self.batch(7), "steps": self.steps, "size": size, **fields}
+        return {**run({"model": self.pipe}, plugins=told.plugins, **settings), "of": told.steps}
 
     def on_workers(self) -> Figures:
         """MultiDiffusion at 4096x1024 in bfloat16 by two workers of half a GPU each, two windows in a pass."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAVELS = ("fusionkit", "plugins", "benchmarks", "tests/gpu")
+TRAVELS = ("fusionkit", "plugins", "recipes", "benchmarks", "tests/gpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,22 +35,26 @@ def run(there: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_measurement_gives_its_figures(elsewhere: Path) -> None:
-    from on_gpu.workers import lacking
-
     out = elsewhere / "out" / "gpu.json"
-    quick = ("--tiny", "--device", "cpu", "--steps", "3", "--no-tests", "--without", "compiled")
+    quick = (
+        "--tiny",
+        "--device",
+        "cpu",
+        "--steps",
+        "3",
+        "--no-tests",
+        "--without",
+        "compiled",
+        "--without",
+        "two workers",
+    )
     done = run(elsewhere, *quick, "--json", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     found = json.loads(out.read_text())
     rows = {row["title"]: row for row in found["rows"]}
-    assert len(rows) == len(found["rows"]) == 16
-    failed = {title: row["failed"] for title, row in rows.items() if "failed" in row}
-    shared = "MultiDiffusion, 4096x1024, bfloat16, two workers of half a GPU"
-    lacks = lacking()
-    assert failed == ({shared: lacks} if lacks else {})
-    if lacks:
-        del rows[shared]
+    assert len(rows) == len(found["rows"]) == 15
+    assert not any("failed" in row for row in rows.values())
     wide, large = rows["MultiDiffusion, 4096x1024"], rows["AccDiffusion v2, 4096x4096"]
     # Seven windows, twice with guidance, in three steps; and they fit into one pass.
     assert (wide["views-a-step"], wide["batch"], wide["passes"], wide["size"]) == (7, 7, 42, "256x64")
@@ -67,19 +71,29 @@ def test_every_measurement_gives_its_figures(elsewhere: Path) -> None:
     assert rows["MagicFusion of two models, 4096x1024"]["passes"] == 2 * wide["passes"]
     beside = rows["diffusers' own pipeline, as many pictures of 1024x1024"]
     assert (beside["passes"], beside["batch"]) == (wide["passes"], wide["batch"])
-    # A window's area is predicted four times at a quarter of a window apart, and a little more than once at three.
+    # A window's area is predicted four times at a quarter of a window apart, and twice at half of one.
     best, fast = rows["preset best, 4096x1024"], rows["preset fast, 4096x1024"]
-    assert (best["views-a-step"], fast["views-a-step"], best["of"], fast["of"]) == (13, 5, 50, 10)
+    assert (best["views-a-step"], fast["views-a-step"], best["of"], fast["of"]) == (13, 7, 50, 10)
     assert f"| its 10 steps: {10 * fast['seconds-a-step']:.3g} s; whole: " in done.stdout
-    for title, row in rows.items():
+    for row in rows.values():
         assert 0 < row["seconds-a-step"] < 10
-        if title == shared:
-            assert row["equal"]
-            assert row["calls"] >= 3 * 4
-            continue
         assert 0 < row["outside"] < 1
         assert row["memory"] > 2**20
     assert f"| {1000 * wide['seconds-a-step'] / 7:.3g} |" in done.stdout
+
+
+def test_without_ray_there_are_no_workers_and_that_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    from on_gpu import workers
+    from on_gpu.report import cells
+
+    monkeypatch.setattr(workers, "find_spec", lambda name: None if name == "ray" else workers)
+    found = workers.shared(None, [], (64, 64))
+    assert found == {"failed": "skipped: ray is not installed; pip install 'fusionkit[ray]'"}
+    assert cells({"title": "two", **found})[:2] == ["two", found["failed"]]
+    there = {"workers": 2, "seconds-a-step": 0.5, "alone-a-step": 0.25, "driver-ms-a-call": 3, "dtype": "bfloat16"}
+    row = cells({"title": "two", "views-a-step": 7, "batch": 2, **there})
+    assert row[1:5] == ["0.5", "7", "2", "71.4"]
+    assert row[7] == "one process 0.25 s a step, latents equal in bfloat16; the driver's CPU 3 ms a call"
 
 
 def test_what_there_is_no_time_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
