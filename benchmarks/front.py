@@ -117,27 +117,23 @@ def summary(found: Mapping[str, Any]) -> str:
 
 
 def table(found: Mapping[str, Any], baseline: str) -> str:
-    """Every setting's scores, and how much worse than the baseline's they are, with intervals."""
-    settings, measures = found["settings"], found["measures"]
-    header = ["", "passes", *(f"{each.title} ({_aim(each.better)})" for each in measures.values())]
-    rows = [["a difference that matters", "", *(each.matters for each in measures.values())]]
-    base = settings[baseline]
-    for title, setting in sorted(settings.items(), key=lambda each: -each[1]["passes"]):
-        cells = [title, f"{setting['passes']:.0f}"]
-        for name in measures:
-            cell = f"{setting['scores'][name].value:.3g}"
-            cells.append(
-                cell if title == baseline else f"{cell}; {_told(base['scores'][name], setting['scores'][name])}"
-            )
-        rows.append(cells)
-    lines = [header, ["---"] * len(header), *rows]
+    """Every score of every setting, how much worse than the baseline's it is with the interval, and what that says."""
+    settings = dict(sorted(found["settings"].items(), key=lambda each: -each[1]["passes"]))
+    lines = [["", "matters", *settings], ["---"] * (2 + len(settings))]
+    lines.append(["passes a window area", "", *(f"{each['passes']:.0f}" for each in settings.values())])
+    for name, measure in found["measures"].items():
+        cells = [f"{measure.title} ({_aim(measure.better)})", measure.matters]
+        for title, setting in settings.items():
+            own, base = setting["scores"][name], settings[baseline]["scores"][name]
+            cells.append(f"{own.value:.3g}" if title == baseline else f"{own.value:.3g}: {_told(base, own)}")
+        lines.append(cells)
     return f"### Against {baseline}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _told(base: Scored, other: Scored) -> str:
-    """How much worse, with its interval and what that says: `+0.3 ± 0.2, worse`."""
+    """What can be told, and how much worse it is with its interval: `worse, +0.3 ± 0.2`."""
     each = differences(base, other)
-    return f"{round(each.worse, 6):+.2g} ± {each.reach:.2g}, {each.verdict}"
+    return f"{each.verdict}, {round(each.worse, 6):+.2g} ± {each.reach:.2g}"
 
 
 def _aim(better: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import log, sqrt
+from math import log, nan, sqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +19,6 @@ from scipy.stats import t
 from fusionkit.evaluation import Metric, Picture, Tools
 from fusionkit.evaluation.registry import METRICS
 
-OBJECTS = ("sun", "moon", "balloon", "balloons", "boat", "house", "windmill", "tree", "lighthouse")
 RESAMPLES = 200
 
 
@@ -140,8 +139,8 @@ def _of_blur(measure: Measure, reference: Sequence[Picture], tools: Tools, sigma
 
 
 def names_object(prompt: str | None) -> bool:
-    """Whether a prompt names one of the things that the embedded worlds know."""
-    return any(word in OBJECTS for word in (prompt or "").split())
+    """Whether a prompt names a thing, as those of the embedded worlds do: "... at noon with a red boat"."""
+    return " with " in (prompt or "")
 
 
 def scored(measure: Measure, pictures: Sequence[Picture], tools: Tools) -> Scored:
@@ -166,5 +165,6 @@ def differences(base: Scored, other: Scored) -> Difference:
     bad = base.measure.badness
     gaps = [bad(b) - bad(a) for a, b in zip(base.resampled.tolist(), other.resampled.tolist(), strict=True)]
     free = base.prompts - 1
-    reach = float(np.std(gaps, ddof=1)) * float(t.ppf(0.975, free)) * sqrt(base.prompts / free)
+    spread = float(np.std(gaps, ddof=1)) if free else nan  # one prompt says nothing of others
+    reach = spread * float(t.ppf(0.975, max(1, free))) * sqrt(base.prompts / max(1, free))
     return Difference(bad(other.value) - bad(base.value), reach, base.measure.limit(base.value))
