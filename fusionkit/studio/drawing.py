@@ -114,8 +114,8 @@ class Drawing:
             self.jobs.update(job, kept=False, preview=seen, **message)
             return False
         state = {"done": DONE, "cancelled": CANCELLED, "failed": FAILED}[kind]
-        extra = {"done": 1.0} if state == DONE else {}
-        self.jobs.update(job, state=state, step="", **message, **extra)
+        done = 1.0 if state == DONE else job.done
+        self.jobs.update(job, state=state, step="", done=done, **message)
         return True
 
     def _lost(self, job: Job, process: subprocess.Popen[str]) -> None:
