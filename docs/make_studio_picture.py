@@ -1,6 +1,6 @@
 """Takes the documentation's picture of the studio, in the browser that this machine has.
 
-Run it:  fusionkit run panorama --seeds 4-6 -o FOLDER/
+Run it:  fusionkit run panorama --seeds 4-6 --set steps=8 -o FOLDER/
          python docs/make_studio_picture.py FOLDER
 
 It opens the studio of the folder, picks `panorama-4.png`, and writes `docs/images/studio.webp`.
@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
         page.locator("#plugins summary", has_text="style-alignment").click()
         page.evaluate("scrollTo(0, 0)")
         with Image.open(BytesIO(page.screenshot())) as seen:
-            seen.convert("RGB").save(IMAGES / "studio.webp", quality=82, method=6)
+            seen.convert("RGB").save(IMAGES / "studio.webp", quality=76, method=6)
         browser.close()
         studio.terminate()
     click.echo(IMAGES / "studio.webp")

@@ -10,7 +10,7 @@ from command_line import CHECKPOINTS, Run
 
 CONTROLLED = "  - progressive-upscaling\n  - controlnet: {model: tinyworld/canny}"
 COMMANDS = (
-    *("run", "validate", "plan", "recipes", "upscale", "compare", "evaluate", "bench"),
+    *("run", "validate", "plan", "recipes", "upscale", "studio", "compare", "evaluate", "bench"),
     *("plugins", "models", "schema", "replay", "decode", "doctor", "vista"),
 )
 HEAVY = ("torch", "numpy", "diffusers", "transformers", "cv2", "PIL")

@@ -55,6 +55,7 @@ PICTURE = (".png", ".jpg", ".webp")
 OTHERWISE = {
     "hero": None,  # the README's first command
     "tinyworld-scenes": "python -m fusionkit_tinyworld.evaluate --sheet docs/images/tinyworld-scenes.jpg",
+    "studio": "python docs/make_studio_picture.py FOLDER",
     "upscaling": "python benchmarks/upscaling.py --sheet upscaling",
     "enlarged": "python benchmarks/upscaling.py --world vista --sheet enlarged",
     "dilated-sampling": "python benchmarks/upscaling.py --sheet dilated-sampling",
