@@ -16,7 +16,7 @@ RECIPE: dict[str, Any] = {
     "model": "tinyworld/scenes",
     "prompt": "a photo of the sky at noon",
     "size": "128x64",
-    "steps": 40,
+    "steps": 16,
     "plugins": [{"multidiffusion": {"stride": 32}}],
 }
 
