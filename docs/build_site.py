@@ -38,6 +38,7 @@ def sources() -> dict[Path, str]:
         found[path] = path.relative_to(ROOT).with_suffix(".md").as_posix()
     found[ROOT / "README.md"] = "index.md"
     found[ROOT / "CONTRIBUTING.md"] = "contributing.md"
+    found[ROOT / "CHANGELOG.md"] = "changelog.md"
     found[ROOT / "tests" / "golden" / "README.md"] = "recorded-runs.md"
     return found
 
@@ -108,7 +109,7 @@ def recipes_page() -> str:
     for path in sorted((ROOT / "recipes").rglob("*.yaml")):
         second = path.read_text(encoding="utf-8").splitlines()[1].lstrip("# ").replace("|", "\\|")
         name = path.relative_to(ROOT / "recipes").with_suffix("").as_posix()
-        lines.append(f"| [`{name}`]({name}.md) | {second} |")
+        lines.append(f"| [`{name}`](recipes/{name}.md) | {second} |")
     return "\n".join(lines) + "\n"
 
 
@@ -225,7 +226,17 @@ def navigation() -> list[object]:
             nav.append({heading: pages})
     examples = [path.relative_to(DOCS).as_posix() for path in sorted(DOCS.glob("example_*/**/*.md"))]
     # Recipes are many: their table and the gallery lead to them.
-    nav.append({"Reference": ["recipes/index.md", {"Python": "reference.md"}, "recorded-runs.md", *examples]})
+    nav.append(
+        {
+            "Reference": [
+                {"Recipes": "all-recipes.md"},
+                {"Python": "reference.md"},
+                "changelog.md",
+                "recorded-runs.md",
+                *examples,
+            ]
+        }
+    )
     return nav
 
 
@@ -266,7 +277,7 @@ def stage(folder: Path = BUILD) -> None:
 def made_pages() -> Iterator[tuple[str, str]]:
     """The pages that no file of the repository is, by their places."""
     yield "gallery.md", gallery_page()
-    yield "recipes/index.md", recipes_page()
+    yield "all-recipes.md", recipes_page()
     yield "reference.md", reference_page()
 
 
