@@ -135,8 +135,8 @@ def _on_one_line(value: Any) -> str:
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style, yaml.width, yaml.allow_unicode = True, 2**30, True
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.width, yaml.allow_unicode, yaml.sort_base_mapping_type_on_output = 2**30, True, False
+    yaml.default_flow_style = True  # type: ignore[assignment]  # its type is said to be that of its default
     # A document of its own would end in a mark, and a mapping in a list may lose its braces.
     yaml.dump({_KEY: value}, stream := StringIO())
     return stream.getvalue().strip().removeprefix(f"{{{_KEY}: ").removesuffix("}")
