@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fusionkit.bench.measure import peak_memory
 from fusionkit.distributed.values import Answer
+from fusionkit.distributed.worker import LOADING
 from fusionkit.drawing.drawn import Drawn, pinned, run_of, told_of
 from fusionkit.errors import OutOfMemory
 from fusionkit.fusion import Fusion
@@ -127,7 +128,7 @@ def brush_of(worker: Worker, recipe: Recipe) -> Brush:
     def make() -> Brush:
         import torch
 
-        with torch.inference_mode(False):
+        with LOADING, torch.inference_mode(False):
             fusion = Fusion.from_recipe(_there(recipe, worker))
             fusion.models_for(fusion.recipe)
         return Brush(fusion)
