@@ -24,6 +24,8 @@ LOOPBACK = "127.0.0.1"
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # By itself it puts workers behind all else that the machine does, and the command waits for them.
+    "RAY_worker_niceness": "0",
 }
 # Ray's own name of what keeps it to the loopback device, as it does by itself on macOS and Windows.
 _ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
