@@ -91,6 +91,8 @@ def test_everybody_works_and_answers_come_in_their_order(pool: RayPool) -> None:
     assert [number for number, _ in answers] == list(range(60))
     assert {pid for _, pid in answers} == {worker["pid"] for worker in pool.workers}
     assert pool.given < 60  # several of them in one call
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, worker["pid"]) for worker in pool.workers} == {here}
 
 
 def test_nobody_else_can_reach_a_session_of_this_machine(pool: RayPool) -> None:
