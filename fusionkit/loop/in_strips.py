@@ -48,7 +48,8 @@ class InStrips:
             scaled: Tensor = self._whole.scale_model_input(latents, timestep)
             return scaled
         each = max(1, self._strip * len(latents) // latents.numel())
-        parts = (self._whole.scale_model_input(part, timestep) for part in latents.split(each))
+        places = range(0, len(latents), each)
+        parts = (self._whole.scale_model_input(latents[at : at + each], timestep) for at in places)
         return self._room.joined(parts, len(latents))
 
     def step(
