@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 
-class Hook(click.ParamType):
-    """A hook for which there is a plugin to begin with; the templates are looked at only when one is asked for."""
+def known_hook(ctx: click.Context, param: click.Parameter, given: str) -> str:
+    """A hook for which there is a plugin to begin with, as Python spells it.
 
-    name = "hook"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The hook's name, as Python spells it."""
-        from fusionkit.errors import did_you_mean
-        from fusionkit.starts.plugin import hooks
-
-        name = str(value).replace("-", "_")
-        if name not in (known := hooks()):
-            self.fail(
-                f"there is no plugin to begin with for '{value}'{did_you_mean(name, known)}; {listed()}", param, ctx
-            )
-        return name
-
-
-def listed() -> str:
-    """The hooks for which there is one, in a sentence."""
+    Raises:
+        BadParameter: There is none; a near name is suggested.
+    """
+    from fusionkit.errors import did_you_mean
     from fusionkit.starts.plugin import hooks
 
-    return f"there are {', '.join(hooks())}"
+    name = given.replace("-", "_")
+    if name not in (known := hooks()):
+        hint = did_you_mean(name, known)
+        line = f"there is no plugin to begin with for '{given}'{hint}; there are {', '.join(known)}"
+        raise click.BadParameter(line, ctx, param)
+    return name
 
 
 @click.command("new-plugin", short_help="Write a package with a plugin of your own, to begin with.")
 @click.argument("name")
 @click.option(
     "--hook",
-    type=Hook(),
+    callback=known_hook,
     default="prompt_per_patch",
     show_default=True,
     metavar="HOOK",

@@ -136,7 +136,7 @@ def _on_one_line(value: Any) -> str:
 
     yaml = YAML(typ="safe", pure=True)
     yaml.width, yaml.allow_unicode, yaml.sort_base_mapping_type_on_output = 2**30, True, False
-    yaml.default_flow_style = True  # type: ignore[assignment]  # its type is said to be that of its default
+    yaml.default_flow_style = True
     # A document of its own would end in a mark, and a mapping in a list may lose its braces.
     yaml.dump({_KEY: value}, stream := StringIO())
     return stream.getvalue().strip().removeprefix(f"{{{_KEY}: ").removesuffix("}")
