@@ -135,7 +135,8 @@ def _on_one_line(value: Any) -> str:
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe", pure=True)
-    yaml.width, yaml.allow_unicode, yaml.sort_base_mapping_type_on_output = 2**30, True, False
+    yaml.width, yaml.allow_unicode = 2**30, True
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # said to be of its default's type
     yaml.default_flow_style = True
     # A document of its own would end in a mark, and a mapping in a list may lose its braces.
     yaml.dump({_KEY: value}, stream := StringIO())
