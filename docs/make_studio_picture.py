@@ -45,8 +45,6 @@ def main(folder: Path) -> None:
         page.get_by_role("button", name=PICTURE, exact=True).click(timeout=60_000)
         page.get_by_role("button", name="Use its recipe").click()
         expect(page.locator("#plan")).to_contain_text("passes", timeout=120_000)
-        page.locator("#plugins summary", has_text="style-alignment").click()
-        page.evaluate("scrollTo(0, 0)")
         with Image.open(BytesIO(page.screenshot())) as seen:
             seen.convert("RGB").save(IMAGES / "studio.webp", quality=76, method=6)
         browser.close()
