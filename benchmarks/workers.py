@@ -65,7 +65,7 @@ class Begin:
             except FileExistsError:
                 continue
             return speed
-        raise RuntimeError("more workers than speeds")
+        raise RuntimeError("a worker died, and another one took its place: measure again")
 
 
 def current(worker: Worker) -> list[float]:
