@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 TILE = 256
 """Pixels along one side of a tile."""
 
+# Bytes of tiles that are packed together; the library's own default is 256 MB.
+_BUFFER = 2**24
 _XMP = 700
 # Of EXIF what TIFF itself has: who, with which camera, when. Make, Model, DateTime, Artist, Copyright.
 _OF_TIFF = (0x010F, 0x0110, 0x0132, 0x013B, 0x8298)
@@ -44,6 +46,7 @@ def write_tiff(image: Image, file: BinaryIO, text: str) -> None:
             # As for PNG: drawn pictures hold noise, in which searching long finds little.
             compressionargs={"level": 1},
             predictor=True,
+            buffersize=_BUFFER,
             description=text or None,
             software="fusionkit",
             metadata=None,
