@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/papers"), help="folder of the comparisons")
     parser.add_argument("--enlarged", type=Path, default=Path("out/upscaling-vista"), help="folder of the enlargements")
     parser.add_argument("--seeds", help="other seeds than the comparisons', such as 0-4")
-    parser.add_argument("--part", help="draw a part only, such as 1/2; another process draws the others")
+    parser.add_argument("--part", help="where to begin, such as 1/2; other processes draw with it")
     parser.add_argument("--page", action="store_true", help="draw nothing; write the page from what is drawn")
     options = parser.parse_args()
     experiments = {name: Experiment(name, options.out, options.seeds) for name in EXPERIMENTS}
