@@ -50,10 +50,11 @@ def test_every_page_can_be_reached_from_the_readme():
     assert set(PAGES) <= seen
 
 
-PICTURE = (".png", ".jpg", ".webp")
+PICTURE = (".png", ".jpg", ".webp", ".svg")
 # What makes a picture that docs/make_pictures.py does not.
 OTHERWISE = {
     "hero": None,  # the README's first command
+    "front": "python benchmarks/front.py out/front --plot docs/images/front.svg",
     "tinyworld-scenes": "python -m fusionkit_tinyworld.evaluate --sheet docs/images/tinyworld-scenes.jpg",
     "studio": "python docs/make_studio_picture.py FOLDER",
     "upscaling": "python benchmarks/upscaling.py --sheet upscaling",
