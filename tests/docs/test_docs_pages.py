@@ -11,6 +11,7 @@ from types import ModuleType
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 from docs_pages import DOCS, PAGES, ROOT, Block, blocks, commands
 
@@ -113,9 +114,16 @@ def check_console(block: Block, module: ModuleType) -> None:
 
 
 def check_yaml(block: Block, module: ModuleType) -> None:
-    """A recipe or comparison: written where its first line says, and validated, or only read where that is skipped."""
+    """A recipe or comparison: written where its first line says, and validated, or only read where that is skipped.
+
+    What has rules is a preset, and read as one.
+    """
+    from fusionkit.recipe.presets import Preset
     from fusionkit.recipe.recipe_file import load_recipes
 
+    if "rules" in (found := yaml.safe_load(block.text)):
+        assert Preset.model_validate(found).rules
+        return
     first = block.text.partition("\n")[0]
     named = re.match(r"# Run it:  fusionkit (?:run|compare) (.+)$", first)
     path = Path(named[1].strip() if named else f"block{block.line}.yaml")
