@@ -92,9 +92,14 @@ async function drawNow(count) {
   }
 }
 
+/** Only what was opened last counts. */
+let opening = 0;
+
 async function open(what) {
+  const mine = ++opening;
   try {
     const { recipe, careful } = await ask("open", what);
+    if (mine !== opening) return false;
     byId("careful").dataset.asked = careful ? "1" : "";
     replace(recipe, careful);
     tell(byId("yaml-problems"), []);
