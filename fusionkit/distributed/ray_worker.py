@@ -29,6 +29,8 @@ class RayWorker(Worker):
         Raises:
             Exception: As a task raises it, such that it can be sent.
         """
+        import torch  # noqa: F401 - it takes seconds, for which no task shall look late
+
         try:
             return self.hello(), [self.do(task) for task in tasks]
         except Exception as error:  # noqa: BLE001 - it is raised again, on the other side

@@ -87,7 +87,7 @@ def nothing_told(told: list[str]) -> None:
 
 def test_everybody_works_and_answers_come_in_their_order(pool: RayPool) -> None:
     assert pool.ready() == 2
-    answers = [answer.value for answer in pool.run([Say(number, 0.02) for number in range(60)])]
+    answers = [answer.value for answer in pool.run([Say(number, 0.05) for number in range(60)])]
     assert [number for number, _ in answers] == list(range(60))
     assert {pid for _, pid in answers} == {worker["pid"] for worker in pool.workers}
     assert pool.given < 60  # several of them in one call
