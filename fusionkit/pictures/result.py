@@ -71,7 +71,7 @@ class Result:
     @property
     def latents_hash(self) -> str:
         """SHA-256 of the latents' bytes, to tell whether two runs gave exactly the same."""
-        return hashlib.sha256(memoryview(self.latents.contiguous().numpy()).cast("B")).hexdigest()
+        return hashlib.sha256(self.latents.contiguous().numpy().data.cast("B")).hexdigest()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the picture, with recipe, seed, versions and the latents' hash inside.

@@ -18,4 +18,5 @@ def test_every_package_is_in_the_distribution() -> None:
     assert set(re.findall(r'"([\w.]+)"', listed[1])) == core | plugins | {
         "fusionkit.recipes",
         "fusionkit.recipes.papers",
+        "fusionkit.recipes.presets",
     }

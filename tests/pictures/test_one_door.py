@@ -15,7 +15,15 @@ KNOWN = {
     "fusionkit/bench/measure.py: Path('/proc/self/clear_refs').write_text('5')": "a switch of the kernel's",
     "fusionkit/comparison/draw.py: folder.save(result.image, job, {**metadata_of(result), 'run': run})": "calls it",
     "fusionkit/comparison/page/thumbnails.py: small.save(data, 'WEBP', quality=80)": "into memory",
-    "fusionkit/comparison/written.py: open(self._list(), 'ab', buffering=0)": "a list that only grows, a line at once",
+    "fusionkit/comparison/on_workers.py: folder.save(result.image, job, {**metadata_of(result), 'run': "
+    "dict(drawn.run)})": "calls it",
+    "fusionkit/comparison/written.py: open(self.folder / self._own, 'ab', buffering=0)": "a list that only grows",
+    "fusionkit/evaluation/on_workers.py: copy.write_bytes(self.files[path])": "a worker's temporary folder",
+    "fusionkit/pictures/deep_zoom.py: tile.save(folder / f'{column}_{row}.jpg', quality=_QUALITY)": "a temporary "
+    "folder, which gets its name when it is whole",
+    "fusionkit/starts/plugin.py: (whole / name).write_text(text, encoding='utf-8', newline='\\n')": "likewise",
+    "fusionkit/studio/drawing.py: (self.folder.own / 'worker.log').open('a', encoding='utf-8')": "a log that grows",
+    "fusionkit/studio/folder.py: image.save(written, 'WEBP', quality=85)": "into memory",
     "fusionkit/evaluation/tools.py: np.save(file, found)": "what it is given to write into",
     "fusionkit/pictures/gallery.py: each.save(output_path(each.recipe.model_copy(update={'output': output}), number), "
     "overwrite=overwrite)": "a picture of a run, which calls it",
