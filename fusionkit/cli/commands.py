@@ -33,7 +33,7 @@ OURS = {
     "evaluate": "Score a folder of pictures.",
     "bench": "Measure what a recipe costs, and against what.",
     "plugins": "List the installed plugins, or show one.",
-    "new-plugin": "Write a package with a plugin of your own.",
+    "new-plugin": "Write a package with a plugin of your own, to begin with.",
     "models": "List the embedded models and ControlNets.",
     "schema": "Print the JSON schema of recipes, for editors.",
     "replay": "Make a picture again and compare.",

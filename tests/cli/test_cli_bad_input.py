@@ -213,7 +213,7 @@ def test_more_pixels_than_a_format_holds(fusionkit: Run) -> None:
     ran = fusionkit("run", "r.yaml", "--set", "size=16384x128", "-o", "out/a.webp")
     assert (ran.code, ran.err) == (
         2,
-        "--output: output 'out/a.webp': WEBP holds at most 16383 pixels a side, not 16384\n",
+        "--output: output 'out/a.webp': WEBP holds at most 16383 pixels a side, not 16384; use .tif or .dzi\n",
     )
 
 

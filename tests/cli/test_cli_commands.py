@@ -80,7 +80,7 @@ def test_the_list_says_of_each_command_what_the_command_says(fusionkit: Run) -> 
     assert set(ours) == set(commands.OURS)
     for name, line in commands.OURS.items():
         assert commands.load(name).short_help == line
-        assert ours[name].value == ELSEWHERE.get(name, f"fusionkit.cli.{name}:command")
+        assert ours[name].value == ELSEWHERE.get(name, f"fusionkit.cli.{name.replace('-', '_')}:command")
 
 
 def test_a_list_imports_no_command_and_nothing_that_reads_entry_points() -> None:

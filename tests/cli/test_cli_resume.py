@@ -10,6 +10,7 @@ import pytest
 import torch
 from command_line import RECIPE, Install, Run
 
+from fusionkit.models.adapters import pictures
 from fusionkit.pictures.image import read_metadata
 
 FAILS = """
@@ -95,6 +96,7 @@ def test_what_is_only_to_be_decoded_is(fusionkit: Run, monkeypatch: pytest.Monke
     fusionkit("run", "r.yaml", "-q", "-o", "whole.png", "--set", "vae-tiling=true")
     with monkeypatch.context() as patched:
         patched.setattr(AutoencoderKL, "decode", exhausted)
+        patched.setattr(pictures, "decode_tile", exhausted)
         assert fusionkit("run", "r.yaml", "-q").code == 1
     assert os.listdir("out") == ["r-0.checkpoint.safetensors"]
     ran = fusionkit("decode", "out/r-0.checkpoint.safetensors", "-q", "--set", "vae-tiling=true")

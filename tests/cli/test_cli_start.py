@@ -10,8 +10,8 @@ from command_line import CHECKPOINTS, Run
 
 CONTROLLED = "  - progressive-upscaling\n  - controlnet: {model: tinyworld/canny}"
 COMMANDS = (
-    *("run", "validate", "plan", "recipes", "upscale", "studio", "compare", "evaluate", "bench"),
-    *("plugins", "models", "schema", "replay", "decode", "doctor", "vista"),
+    *("run", "validate", "plan", "recipes", "new-recipe", "upscale", "studio", "compare", "evaluate", "bench"),
+    *("plugins", "new-plugin", "models", "schema", "replay", "decode", "doctor", "vista"),
 )
 HEAVY = ("torch", "numpy", "diffusers", "transformers", "cv2", "PIL")
 
@@ -82,9 +82,11 @@ def test_a_misspelt_command(fusionkit: Run) -> None:
 def test_recipes_are_listed_and_printed(fusionkit: Run) -> None:
     from fusionkit.comparison.document import bundled_comparisons
     from fusionkit.recipe.assemble import bundled_recipes
+    from fusionkit.recipe.presets import presets
 
     listed = fusionkit("recipes").out.splitlines()
-    assert [line.split()[0] for line in listed] == [*bundled_recipes(), *bundled_comparisons()]
+    offered = [f"presets/{name}" for name in presets()]
+    assert [line.split()[0] for line in listed] == [*bundled_recipes(), *bundled_comparisons(), *offered]
     assert all(len(line.split()) > 5 for line in listed)
     assert fusionkit("recipes", "panorama").out == bundled_recipes()["panorama"].read_text()
     ran = fusionkit("recipes", "panoramma")

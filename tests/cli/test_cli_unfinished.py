@@ -13,6 +13,7 @@ import torch
 from command_line import RECIPE, Install, Run
 from PIL import Image
 
+from fusionkit.models.adapters import pictures
 from fusionkit.pictures.image import read_metadata
 
 HEAD = """
@@ -141,6 +142,7 @@ def test_a_picture_too_large_to_decode_is_decoded_in_tiles(fusionkit: Run, monke
         assert np.array_equal(np.asarray(one), np.asarray(other))
 
     monkeypatch.setattr(AutoencoderKL, "decode", exhausted)
+    monkeypatch.setattr(pictures, "decode_tile", exhausted)
     ran = fusionkit("run", "r.yaml", "-q", "-o", "none.png")
     assert ran.code == 1
     assert ran.out == ""
