@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -80,9 +80,9 @@ def test_noise_of_steps_is_drawn_for_schedulers_alone_that_take_some(
 ) -> None:
     asked = []
 
-    def watched(seed: int, *key: str | int, shape: Sequence[int]) -> torch.Tensor:
+    def watched(seed: int, *key: str | int, **options: Any) -> torch.Tensor:
         asked.append(key[-1])
-        return keyed_noise(seed, *key, shape=shape)
+        return keyed_noise(seed, *key, **options)
 
     monkeypatch.setattr("fusionkit.loop.stage.keyed_noise", watched)
     found = tiny_run([], scheduler=scheduler, steps=3)

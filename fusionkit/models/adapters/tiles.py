@@ -95,7 +95,8 @@ def decode_tile(vae: Any, tile: Tensor) -> Tensor:
 
     with _one_tile(vae):
         # The hook is offload's: it brings the weights to the device.
-        decoded: Tensor = apply_forward_hook(lambda own: own.tiled_decode(tile, return_dict=False)[0])(vae)
+        hooked: Any = apply_forward_hook
+        decoded: Tensor = hooked(lambda own: own.tiled_decode(tile, return_dict=False)[0])(vae)
     return decoded
 
 
