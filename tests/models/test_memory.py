@@ -120,7 +120,7 @@ def test_a_canvas_larger_than_the_memory_is_refused_before_anything_else(monkeyp
     assert machine_memory(torch.device("cpu")) == psutil.virtual_memory().total
     # A machine so small that a canvas within all other limits is too large for it.
     room = 64 * 2**20
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=room))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=room, available=room))
     width = room // 1024 // 4 * 4
     for to_look_at in (False, True):
         with pytest.raises(RecipeError, match=f"^size {width}x64 needs about .* of memory, and there") as e:

@@ -96,8 +96,10 @@ def test_a_picture_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path)
 
 
 def test_a_name_without_a_known_format(tmp_path: Path, picture: Image.Image) -> None:
-    with pytest.raises(RecipeError, match=r"a picture's name ends in \.png, \.jpg, \.jpeg, \.webp"):
-        save_image(picture, tmp_path / "a.tiff", {})
+    with pytest.raises(
+        RecipeError, match=r"a picture's name ends in \.png, \.jpg, \.jpeg, \.webp, \.tif, \.tiff, \.dzi"
+    ):
+        save_image(picture, tmp_path / "a.gif", {})
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path, picture: Image.Image) -> None:

@@ -184,6 +184,7 @@ def test_a_recipe_that_is_written_down_reads_back_the_same() -> None:
         "device": "auto",
         "offload": "none",
         "vae-tiling": False,
+        "canvas": "auto",
         "compile": False,
         "channels-last": False,
     }

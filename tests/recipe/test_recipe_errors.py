@@ -65,7 +65,10 @@ MISTAKES = {
         "output: out/{recip}.png",
         "r.yaml:1:9: 'output' has no name '{recip}'; did you mean 'recipe'?",
     ),
-    "output format": ("output: out/a.gif", "r.yaml:1:9: 'output' must end in .png, .jpg, .jpeg, .webp, not '.gif'"),
+    "output format": (
+        "output: out/a.gif",
+        "r.yaml:1:9: 'output' must end in .png, .jpg, .jpeg, .webp, .tif, .tiff, .dzi, not '.gif'",
+    ),
     "output template": (
         "output: out/{seed.png",
         "r.yaml:1:9: 'output' is no path template: expected '}' before end of string",
