@@ -1,9 +1,10 @@
 """Draws every bundled recipe on one device and on several, and compares latents and pictures bit for bit.
 
-Run it:  python benchmarks/devices.py [--steps 2] [--workers 1,2,4] [--to FILE] [RECIPE...]
+Run it:  python benchmarks/devices.py [--steps 2] [--workers 1,2,4] [--ray 2] [--to FILE] [RECIPE...]
 
 Recipes of embedded models are drawn with them, all others on tiny models of their kind, as the tests do. The devices
-are threads of the CPU, so that the kernels are the same. Steps are few: what differs would differ in the first.
+are threads of the CPU, so that the kernels are the same; with --ray, processes. A process loads what it computes with,
+so that then recipes of embedded models alone are drawn. Steps are few: what differs would differ in the first.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,16 @@ from fusionkit.recipe.recipe_file import load_recipes  # noqa: E402
 from fusionkit.testing.devices import on_devices  # noqa: E402
 
 
-def fusions(recipe: Recipe, photo: Path, workers: Sequence[int]) -> tuple[Recipe, Fusion, dict[int, Fusion]]:
+def is_embedded(recipe: Recipe) -> bool:
+    """Whether all of its models come with fusionkit."""
+    return all(spec.model in embedded_models() for spec in recipe.specs.values())
+
+
+def fusions(recipe: Recipe, photo: Path, workers: Sequence[int], pool: Any) -> tuple[Recipe, Fusion, dict[int, Fusion]]:
     """The recipe that is drawn, on one device, and by so many workers."""
-    if all(spec.model in embedded_models() for spec in recipe.specs.values()):
+    if pool is not None:
+        return recipe, Fusion.from_recipe(recipe), {pool.size: Fusion.from_recipe(recipe, pool=pool)}
+    if is_embedded(recipe):
         many = {count: Fusion.from_recipe(recipe, device="auto", devices=["cpu"] * count) for count in workers}
         return recipe, Fusion.from_recipe(recipe), many
     made_once, recipe = tiny(recipe, photo)
@@ -50,9 +59,9 @@ def fusions(recipe: Recipe, photo: Path, workers: Sequence[int]) -> tuple[Recipe
     return recipe, one, made
 
 
-def compared(name: str, photo: Path, workers: Sequence[int], steps: int) -> dict[str, Any]:
+def compared(name: str, photo: Path, workers: Sequence[int], steps: int, pool: Any = None) -> dict[str, Any]:
     """What came of one recipe."""
-    whole, one, many = fusions(load_recipes(name)[0], photo, workers)
+    whole, one, many = fusions(load_recipes(name)[0], photo, workers, pool)
     size = whole.batch_size or 2
     for count in (steps, 4, whole.steps):
         recipe = changed(whole, {"steps": count, "batch_size": size})
@@ -71,24 +80,36 @@ def compared(name: str, photo: Path, workers: Sequence[int], steps: int) -> dict
     return found
 
 
+def _pool(size: int | None) -> Any:
+    if size is None:
+        return nullcontext()
+    from fusionkit.distributed.ray_pool import RayPool
+
+    return RayPool(size, device="cpu")
+
+
 @click.command()
 @click.option("--steps", default=2)
 @click.option("--workers", default="1,2,4")
+@click.option("--ray", type=int, help="So many workers on Ray, in place of threads.")
 @click.option("--to", type=click.Path(path_type=Path))
 @click.argument("names", nargs=-1)
-def main(steps: int, workers: str, to: Path | None, names: Sequence[str]) -> None:
+def main(steps: int, workers: str, ray: int | None, to: Path | None, names: Sequence[str]) -> None:
     """Compare, recipe by recipe; the exit status tells whether all are equal."""
     from tempfile import TemporaryDirectory
 
     warnings.simplefilter("ignore")
-    counts = [int(each) for each in workers.split(",")]
+    counts = [int(each) for each in workers.split(",")] if ray is None else [ray]
+    names = names or list(bundled_recipes())
+    if ray is not None:
+        names = [name for name in names if is_embedded(load_recipes(name)[0])]
     failed = 0
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, _pool(ray) as pool:
         photo = Path(folder, "photo.png")
         Image.linear_gradient("L").resize((128, 128)).convert("RGB").save(photo)
-        for name in names or bundled_recipes():
+        for name in names:
             try:
-                found = compared(name, photo, counts, steps)
+                found = compared(name, photo, counts, steps, pool)
             except Exception as error:  # noqa: BLE001 - it is told, and the next recipe drawn
                 found = {"recipe": name, "error": f"{type(error).__name__}: {error}"}
             failed += "error" in found or not all(found[str(count)] for count in counts)
