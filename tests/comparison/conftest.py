@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from browsers import browser as browser
 from page_example import Open, Write, draw, make_report
 
 from fusionkit.comparison.page import make_thumbnails, write_page

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,21 +8,10 @@ from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
-from docs_pages import DOCS
+from docs_pages import DOCS, script
 
 from fusionkit import registry
 from fusionkit.cli import main
-
-
-def script(name: str) -> ModuleType:
-    """A script of the folder docs, as a module."""
-    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

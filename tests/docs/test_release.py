@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 
 import pytest
-from docs_pages import ROOT
+from docs_pages import ROOT, script
 from ruamel.yaml import YAML
 
 if sys.version_info >= (3, 11):
@@ -24,8 +24,6 @@ def text(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def release() -> ModuleType:
-    from conftest import script
-
     return script("for_release")
 
 

@@ -12,8 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
-from browsers import browser as browser
-from docs_pages import DOCS, PAGES, ROOT
+from docs_pages import DOCS, PAGES, ROOT, script
 
 import fusionkit
 
@@ -26,8 +25,6 @@ pytest.importorskip("mkdocstrings")
 
 @pytest.fixture(scope="module")
 def builder() -> ModuleType:
-    from conftest import script
-
     return script("build_site")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import Serve, Served
 from PIL import Image
+from studio_served import Serve, Served
 
 from fusionkit import Fusion
 from fusionkit.pictures.metadata import read_metadata

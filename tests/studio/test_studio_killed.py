@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from conftest import Serve
+from studio_served import Serve
 
 from fusionkit.pictures.metadata import read_metadata
 
