@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -126,6 +127,7 @@ def test_a_plugin_that_is_broken_says_why_and_hides_no_other(
     finally:
         monkeypatch.undo()
         forget()
+        sys.modules.pop("fusionkit_sky_and_sea", None)
     assert "plugin 'bad' of package 'bad' can't be imported" in found["bad"]["broken"]
     sky = found["sky-and-sea"]
     assert (sky["package"], sky["broken"]) == ("fusionkit-sky-and-sea", None)
