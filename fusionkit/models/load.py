@@ -114,17 +114,15 @@ def check_machine(recipe: Recipe, infos: Mapping[str, ModelInfo] | None = None, 
         infos: What is known of its models, by name; None leaves out whether its LoRAs fit them.
         download: Fetch LoRAs from the hub, to look into them.
     """
-    problems = [
-        line
-        for name, spec in recipe.specs.items()
-        for line in check_loras(spec, (infos or {}).get(name), download=download)
-    ]
+    problems: list[str] = []
     devices = []
     for name in dict.fromkeys(devices_of(recipe)):
         try:
             devices.append(pick_device(name))
         except RecipeError as error:
-            problems = [*error.problems, *problems]
+            problems += error.problems
+    for name, spec in recipe.specs.items():
+        problems += check_loras(spec, (infos or {}).get(name), download=download)
     if recipe.offload != "none" and any(device.type == "cpu" for device in devices):
         problems.append(f"offload '{recipe.offload}' moves weights to a GPU when they are needed; there is none in use")
     return problems

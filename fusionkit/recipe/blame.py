@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from fusionkit.recipe.assemble import plugin_name
+from fusionkit.recipe.assemble import ONE_OF, plugin_name
 from fusionkit.recipe.nodes import Node
 
 
@@ -26,8 +26,9 @@ def blamed(tree: Node, problem: str) -> Node:
         if word in entries:
             own = tree.place.source
             return _option(entries[word], keys, problem, own if entries[word].place.source != own else "")
-        if (name := "loras" if word == "LoRA" else word) in keys:
-            return keys[name]
+        for name in ("loras" if word == "LoRA" else word, ONE_OF.get(word, word)):
+            if name in keys:
+                return keys[name]
     return _given_later(keys, problem) or tree
 
 

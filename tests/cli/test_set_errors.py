@@ -66,6 +66,14 @@ def test_the_change_is_blamed(fusionkit: Run, recipe: str, change: str, said: st
     assert line.startswith(f"--set {change.partition('=')[0]}: {said}")
 
 
+def test_devices_that_are_not_there_are_told_in_their_order(fusionkit: Run) -> None:
+    Path("r.yaml").write_text(ONE)
+    ran = fusionkit("run", "r.yaml", "-q", "--devices", "cuda:76,cuda:77")
+    assert ran.code == 2
+    told = [line.partition("; ")[0] for line in ran.err.splitlines()]
+    assert told == [f"--devices: device 'cuda:{number}' is not there" for number in (76, 77)]
+
+
 def test_all_of_several_are_told_at_once(fusionkit: Run) -> None:
     Path("r.yaml").write_text(ONE)
     changes = ["steps=many", "plugins.style-alignment.alpha=7", "seed=x"]
