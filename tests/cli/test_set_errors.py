@@ -67,7 +67,7 @@ def test_the_change_is_blamed(fusionkit: Run, recipe: str, change: str, said: st
 
 
 def test_devices_that_are_not_there_are_told_in_their_order(fusionkit: Run) -> None:
-    Path("r.yaml").write_text(ONE)
+    Path("r.yaml").write_text(ONE.replace("a hill", "the sea"))
     ran = fusionkit("run", "r.yaml", "-q", "--devices", "cuda:76,cuda:77")
     assert ran.code == 2
     told = [line.partition("; ")[0] for line in ran.err.splitlines()]
