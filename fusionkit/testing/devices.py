@@ -12,7 +12,7 @@ import torch
 from fusionkit.distributed.distribute import distribute
 from fusionkit.distributed.pool import Threads
 from fusionkit.distributed.values import Shared
-from fusionkit.distributed.worker import Worker
+from fusionkit.distributed.worker import LOADING, Worker
 
 if TYPE_CHECKING:
     from fusionkit.distributed.model import DistributedModel
@@ -43,7 +43,7 @@ class CopyingWorker(Worker):
         given = self.fetch(weights)
         options = {"vae_tiling": given.recipe.vae_tiling, "clip_skip": given.recipe.clip_skip}
         # What is copied in inference mode computes in another way, by a few last bits.
-        with torch.inference_mode(False):
+        with LOADING, torch.inference_mode(False):
             return wrap_pipelines(deepcopy(dict(self._pipes)), given.infos, **options)
 
 

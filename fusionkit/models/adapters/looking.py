@@ -146,10 +146,9 @@ def layer_patches(denoiser: Any, rows: Looking, made: dict[Any, Any]) -> dict[st
 
 def _joined(parts: Sequence[Any]) -> Any:
     """One processor of diffusers that looks at several pictures, each by the weights of its own."""
-    from accelerate import init_empty_weights
-
     first = parts[0]
-    with init_empty_weights():
+    # Without numbers, which are the parts'; accelerate's way holds for all threads at once, this one for its own.
+    with torch.device("meta"):
         made = type(first)(
             hidden_size=first.hidden_size,
             cross_attention_dim=first.cross_attention_dim,
