@@ -1,10 +1,10 @@
 """Draws every bundled recipe on one device and on several, and compares latents and pictures bit for bit.
 
-Run it:  python benchmarks/devices.py [--steps 2] [--workers 1,2,4] [--ray 2] [--to FILE] [RECIPE...]
+Run it:  python benchmarks/devices.py [--steps 2] [--workers 1,2,4] [--ray] [--to FILE] [RECIPE...]
 
-Recipes of embedded models are drawn with them, all others on tiny models of their kind, as the tests do. The devices
-are threads of the CPU, so that the kernels are the same; with --ray, processes. A process loads what it computes with,
-so that then recipes of embedded models alone are drawn. Steps are few: what differs would differ in the first.
+Recipes of embedded models are drawn with them, all others on tiny models of their kind, which are saved into a folder
+and loaded from there as any model is. The devices are threads on the CPU, so that the kernels are the same; with --ray,
+processes. Steps are few: what differs would differ in the first.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext
-from copy import deepcopy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ from fusionkit.recipe import Recipe  # noqa: E402
 from fusionkit.recipe.assemble import bundled_recipes  # noqa: E402
 from fusionkit.recipe.made import changed  # noqa: E402
 from fusionkit.recipe.recipe_file import load_recipes  # noqa: E402
-from fusionkit.testing.devices import on_devices  # noqa: E402
 
 
 def is_embedded(recipe: Recipe) -> bool:
@@ -41,27 +39,34 @@ def is_embedded(recipe: Recipe) -> bool:
     return all(spec.model in embedded_models() for spec in recipe.specs.values())
 
 
-def fusions(recipe: Recipe, photo: Path, workers: Sequence[int], pool: Any) -> tuple[Recipe, Fusion, dict[int, Fusion]]:
-    """The recipe that is drawn, on one device, and by so many workers."""
-    if pool is not None:
-        return recipe, Fusion.from_recipe(recipe), {pool.size: Fusion.from_recipe(recipe, pool=pool)}
+def drawable(recipe: Recipe, photo: Path, folder: Path) -> Recipe:
+    """The recipe itself where its models are embedded, and otherwise on tiny models that are saved in a folder."""
     if is_embedded(recipe):
-        many = {count: Fusion.from_recipe(recipe, device="auto", devices=["cpu"] * count) for count in workers}
-        return recipe, Fusion.from_recipe(recipe), many
-    made_once, recipe = tiny(recipe, photo)
-    pipes = {name: getattr(model, "pipe") for name, model in made_once.models_for(recipe).items()}  # noqa: B009
-    # Weights that lie at other addresses, as those of a mapped file do, may be multiplied by other kernels.
-    one = Fusion.from_pipes(deepcopy(pipes))
-    made = {
-        count: Fusion(one.infos, lambda r, count=count: on_devices(pipes, one.infos, r, ["cpu"] * count), recipe)  # type: ignore[misc]
+        return recipe
+    made, recipe = tiny(recipe, photo)
+    for name, model in made.models_for(recipe).items():
+        getattr(model, "pipe").save_pretrained(folder / name)  # noqa: B009
+    names = list(made.infos)
+    fields = {name: getattr(recipe, name) for name in recipe.model_fields_set}
+    if len(names) == 1:
+        return Recipe(**fields, model=str(folder / names[0]))
+    return Recipe(**fields, models={name: str(folder / name) for name in names})
+
+
+def fusions(recipe: Recipe, workers: Sequence[int], pools: Mapping[int, Any]) -> dict[int, Fusion]:
+    """The same recipe on so many workers: threads, or the pools that there are."""
+    return {
+        count: Fusion.from_recipe(recipe, pool=pools[count])
+        if pools
+        else Fusion.from_recipe(recipe, device="auto", devices=["cpu"] * count)
         for count in workers
     }
-    return recipe, one, made
 
 
-def compared(name: str, photo: Path, workers: Sequence[int], steps: int, pool: Any = None) -> dict[str, Any]:
+def compared(name: str, folder: Path, workers: Sequence[int], steps: int, pools: Mapping[int, Any]) -> dict[str, Any]:
     """What came of one recipe."""
-    whole, one, many = fusions(load_recipes(name)[0], photo, workers, pool)
+    whole = drawable(load_recipes(name)[0], folder / "photo.png", folder / name)
+    one, many = Fusion.from_recipe(whole), fusions(whole, workers, pools)
     size = whole.batch_size or 2
     for count in (steps, 4, whole.steps):
         recipe = changed(whole, {"steps": count, "batch_size": size})
@@ -80,36 +85,36 @@ def compared(name: str, photo: Path, workers: Sequence[int], steps: int, pool: A
     return found
 
 
-def _pool(size: int | None) -> Any:
-    if size is None:
-        return nullcontext()
+@contextmanager
+def pools_of(workers: Sequence[int]) -> Iterator[dict[int, Any]]:
+    """Pools of so many processes each, on a Ray of this machine's own."""
     from fusionkit.distributed.ray_pool import RayPool
+    from fusionkit.distributed.ray_session import end_session, open_session
 
-    return RayPool(size, device="cpu")
+    open_session(None, sum(workers))
+    with ExitStack() as stack:
+        stack.callback(end_session)
+        yield {count: stack.enter_context(RayPool(count, device="cpu")) for count in workers}
 
 
 @click.command()
 @click.option("--steps", default=2)
 @click.option("--workers", default="1,2,4")
-@click.option("--ray", type=int, help="So many workers on Ray, in place of threads.")
+@click.option("--ray", is_flag=True, help="Workers are processes on Ray, in place of threads.")
 @click.option("--to", type=click.Path(path_type=Path))
 @click.argument("names", nargs=-1)
-def main(steps: int, workers: str, ray: int | None, to: Path | None, names: Sequence[str]) -> None:
+def main(steps: int, workers: str, ray: bool, to: Path | None, names: Sequence[str]) -> None:
     """Compare, recipe by recipe; the exit status tells whether all are equal."""
     from tempfile import TemporaryDirectory
 
     warnings.simplefilter("ignore")
-    counts = [int(each) for each in workers.split(",")] if ray is None else [ray]
-    names = names or list(bundled_recipes())
-    if ray is not None:
-        names = [name for name in names if is_embedded(load_recipes(name)[0])]
+    counts = [int(each) for each in workers.split(",")]
     failed = 0
-    with TemporaryDirectory() as folder, _pool(ray) as pool:
-        photo = Path(folder, "photo.png")
-        Image.linear_gradient("L").resize((128, 128)).convert("RGB").save(photo)
-        for name in names:
+    with TemporaryDirectory() as folder, pools_of(counts) if ray else nullcontext({}) as pools:
+        Image.linear_gradient("L").resize((128, 128)).convert("RGB").save(Path(folder, "photo.png"))
+        for name in names or list(bundled_recipes()):
             try:
-                found = compared(name, photo, counts, steps, pool)
+                found = compared(name, Path(folder), counts, steps, pools)
             except Exception as error:  # noqa: BLE001 - it is told, and the next recipe drawn
                 found = {"recipe": name, "error": f"{type(error).__name__}: {error}"}
             failed += "error" in found or not all(found[str(count)] for count in counts)
