@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -53,48 +55,44 @@ def drawable(recipe: Recipe, photo: Path, folder: Path) -> Recipe:
     return Recipe(**fields, models={name: str(folder / name) for name in names})
 
 
-def fusions(recipe: Recipe, workers: Sequence[int], pools: Mapping[int, Any]) -> dict[int, Fusion]:
-    """The same recipe on so many workers: threads, or the pools that there are."""
-    return {
-        count: Fusion.from_recipe(recipe, pool=pools[count])
-        if pools
-        else Fusion.from_recipe(recipe, device="auto", devices=["cpu"] * count)
-        for count in workers
-    }
+@dataclass(frozen=True)
+class Drawn:
+    """What of a picture must be the same, whoever has drawn it."""
+
+    latents: str
+    pixels: str
+    passes: int
 
 
-def compared(name: str, folder: Path, workers: Sequence[int], steps: int, pools: Mapping[int, Any]) -> dict[str, Any]:
-    """What came of one recipe."""
-    whole = drawable(load_recipes(name)[0], folder / "photo.png", folder / name)
-    one, many = Fusion.from_recipe(whole), fusions(whole, workers, pools)
-    size = whole.batch_size or 2
+def drawn(fusion: Fusion, recipe: Recipe) -> Drawn:
+    """Draw, and keep what is compared."""
+    result = fusion.run(recipe, progress=False)
+    return Drawn(result.latents_hash, sha256(result.image.tobytes()).hexdigest(), result.forward_passes)
+
+
+def few_steps(whole: Recipe, steps: int) -> Recipe:
+    """The recipe with so many steps, or with as few as its plugins can do with; its batches are pinned."""
+    alone = Fusion.from_recipe(whole)
     for count in (steps, 4, whole.steps):
-        recipe = changed(whole, {"steps": count, "batch_size": size})
+        recipe = changed(whole, {"steps": count, "batch_size": whole.batch_size or 2})
         try:
-            plan = one.plan(recipe)
+            alone.plan(recipe)
         except RecipeError:
             continue
         break
-    result = one.run(recipe, progress=False)
-    found: dict[str, Any] = {"recipe": name, "steps": recipe.steps, "views": sum(plan.views)}
-    for count, fusion in many.items():
-        fields = {"devices": ("cpu",) * count, "device": "auto"} if fusion.recipe.devices else {}
-        other = fusion.run(recipe.model_copy(update=fields), progress=False)
-        same = other.latents_hash == result.latents_hash, other.image.tobytes() == result.image.tobytes()
-        found[str(count)] = all(same) and other.forward_passes == result.forward_passes
-    return found
+    return recipe
 
 
 @contextmanager
-def pools_of(workers: Sequence[int]) -> Iterator[dict[int, Any]]:
-    """Pools of so many processes each, on a Ray of this machine's own."""
+def workers_of(count: int, ray: bool) -> Iterator[Callable[[Recipe], Fusion]]:
+    """Makes the models of a recipe on so many workers."""
+    if not ray:
+        yield lambda recipe: Fusion.from_recipe(recipe, device="auto", devices=["cpu"] * count)
+        return
     from fusionkit.distributed.ray_pool import RayPool
-    from fusionkit.distributed.ray_session import end_session, open_session
 
-    open_session(None, sum(workers))
-    with ExitStack() as stack:
-        stack.callback(end_session)
-        yield {count: stack.enter_context(RayPool(count, device="cpu")) for count in workers}
+    with RayPool(count, device="cpu") as pool:
+        yield lambda recipe: Fusion.from_recipe(recipe, pool=pool)
 
 
 @click.command()
@@ -108,21 +106,33 @@ def main(steps: int, workers: str, ray: bool, to: Path | None, names: Sequence[s
     from tempfile import TemporaryDirectory
 
     warnings.simplefilter("ignore")
-    counts = [int(each) for each in workers.split(",")]
+    alone: dict[str, tuple[Recipe, Drawn]] = {}
     failed = 0
-    with TemporaryDirectory() as folder, pools_of(counts) if ray else nullcontext({}) as pools:
-        Image.linear_gradient("L").resize((128, 128)).convert("RGB").save(Path(folder, "photo.png"))
-        for name in names or list(bundled_recipes()):
-            try:
-                found = compared(name, Path(folder), counts, steps, pools)
-            except Exception as error:  # noqa: BLE001 - it is told, and the next recipe drawn
-                found = {"recipe": name, "error": f"{type(error).__name__}: {error}"}
-            failed += "error" in found or not all(found[str(count)] for count in counts)
-            line = json.dumps(found)
-            click.echo(line)
-            if to is not None:
-                with to.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+
+    def tell(found: dict[str, Any]) -> None:
+        click.echo(line := json.dumps(found))
+        if to is not None:
+            with to.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    with TemporaryDirectory() as folder:
+        photo = Path(folder, "photo.png")
+        Image.linear_gradient("L").resize((128, 128)).convert("RGB").save(photo)
+        for number, count in enumerate(int(each) for each in workers.split(",")):
+            with workers_of(count, ray) as made:
+                for name in names or list(bundled_recipes()):
+                    try:
+                        if number == 0:
+                            recipe = few_steps(drawable(load_recipes(name)[0], photo, Path(folder, name)), steps)
+                            alone[name] = recipe, drawn(Fusion.from_recipe(recipe), recipe)
+                        recipe, expected = alone[name]
+                        fusion = made(recipe)
+                        equal = drawn(fusion, fusion.recipe) == expected
+                        tell({"recipe": name, "workers": count, "steps": recipe.steps, "equal": equal})
+                    except Exception as error:  # noqa: BLE001 - it is told, and the next recipe drawn
+                        equal = False
+                        tell({"recipe": name, "workers": count, "error": f"{type(error).__name__}: {error}"})
+                    failed += not equal
     if failed:
         raise click.exceptions.Exit(1)
 
