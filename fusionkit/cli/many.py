@@ -64,15 +64,19 @@ def spread(file: RecipeFile, seeds: str | None, pick: str | None) -> RecipeFile:
         recipes = [_numbered(each, number) for number, each in enumerate(_named_apart(recipes), 1)]
     if pick is not None:
         recipes = [recipes[number - 1] for number in _picked(pick, len(recipes))]
+        if len(recipes) == 1 and not _varies(output := file.recipes[0].output):
+            # One picture alone has the name that it was given.
+            recipes = [_with_output(recipes[0], output)]
     return replace(file, recipes=recipes)
 
 
-def sheet_of(pictures: Sequence[tuple[Path, Recipe]], columns: int | None) -> Path:
+def sheet_of(pictures: Sequence[tuple[Path, Recipe]], columns: int | None, output: Path) -> Path:
     """Write the contact sheet of pictures beside them, and return where it is.
 
     Args:
         pictures: Their files, and the recipes that drew them, in the order of their numbers.
         columns: How many stand side by side; None chooses.
+        output: Where they go, as it was asked for; the sheet is named after it, or else after the recipe.
     """
     from fusionkit.pictures.deep_zoom import copy_of
     from fusionkit.pictures.image import output_path, save_image
@@ -87,7 +91,8 @@ def sheet_of(pictures: Sequence[tuple[Path, Recipe]], columns: int | None) -> Pa
     ]
     images = [open_picture(copy_of(path)) for path, _ in pictures]
     path, recipe = pictures[0]
-    named = output_path(recipe.model_copy(update={"output": Path("{recipe}-sheet.png")}))
+    stem = "{recipe}" if _varies(output) else output.stem
+    named = output_path(_with_output(recipe, Path(f"{stem}-sheet.png")))
     sheet = contact_sheet(list(zip(images, lines, strict=True)), columns)
     to = path.with_name(named.name)
     return save_image(sheet, to, {}, overwrite=recipe.overwrite and not is_read(recipe, to))
@@ -129,6 +134,11 @@ def _numbered(recipe: Recipe, number: int) -> Recipe:
     """The recipe whose output has its number filled in: of a few that are picked, it stays."""
     text = _INDEX.sub(lambda found: format(number, found[1] or ""), str(recipe.output))
     return _with_output(recipe, Path(text))
+
+
+def _varies(output: Path) -> bool:
+    """Whether an output's name says something of the picture, such as its seed."""
+    return "{" in str(output)
 
 
 def _with_output(recipe: Recipe, output: Path) -> Recipe:

@@ -120,7 +120,7 @@ def command(
     if (seeds is not None or prompts is not None) and pick is None and len(drawn) > 1:
         several = len(asked.file.recipes) > 1 and len(drawn) > len(asked.file.recipes)
         columns = len(drawn) // len(asked.file.recipes) if several else None
-        sheet = sheet_of([(each.path, each.recipe) for each in drawn], columns)
+        sheet = sheet_of([(each.path, each.recipe) for each in drawn], columns, asked.file.recipes[0].output)
         if not quiet:
             say(f"{sheet}\n  all {len(drawn)} on one sheet; --pick NUMBER draws one of them")
     if as_json:

@@ -46,6 +46,15 @@ def test_prompts_of_a_file_with_each_seed(fusionkit: Run) -> None:
     assert fusionkit(*again, "--skip-existing", "--pick", "3-4").out == "out/r-5-3.png\nout/r-7-4.png\n"
 
 
+def test_a_name_of_ones_own(fusionkit: Run) -> None:
+    again = ("run", "r.yaml", "--seeds", "4-5", "-q", *SKETCH, "-o", "a.png")
+    assert fusionkit(*again).out == "a-4.png\na-5.png\n"
+    assert Path("a-sheet.png").is_file()
+    # One alone is called what it was told to be called.
+    assert fusionkit(*again, "--pick", "2").out == "a.png\n"
+    assert read_metadata(Path("a.png"))["seed"] == 5
+
+
 def test_a_picture_in_other_seeds(fusionkit: Run) -> None:
     assert fusionkit("run", "r.yaml", "-q", *SKETCH, "-o", "liked.png").code == 0
     assert fusionkit("run", "liked.png", "-q", "--seeds", "1-2").out == "liked-1.png\nliked-2.png\n"
