@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from fusionkit import Field, Masked, PicturePath, Plugin, Stage, StageCache, StagePlan, StageState, Step, hookimpl
 from fusionkit.errors import FusionError
@@ -14,21 +14,14 @@ from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.pictures.picture import open_picture, picture_problems, picture_size
 from fusionkit.recipe import Number, refuse_bool
 from fusionkit_pictures.beginnings import beginning_problems, begun, own_size
-from fusionkit_pictures.masks import Box, Mask, mask_on, region_of, softened
+from fusionkit_pictures.masks import Mask, edges_of, mask_on, region_of, softened
+from fusionkit_regions.parts import Sides
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
     from fusionkit.loop.model import ModelInfo
-
-Pixels = Annotated[int, BeforeValidator(refuse_bool), Field(ge=0)]
-
-
-def _not_empty(box: Box) -> Box:
-    if min(box[2:]) < 1:
-        raise ValueError(f"a box is [left, top, width, height], and none of {list(box[2:])} may be 0")
-    return box
 
 
 @dataclass
@@ -52,9 +45,10 @@ class Inpaint(Plugin):
     mask: PicturePath | None = Field(
         default=None, description="A picture of the same size, white where it is drawn anew and black where it stays."
     )
-    box: Annotated[tuple[Pixels, Pixels, Pixels, Pixels], AfterValidator(_not_empty)] | None = Field(
+    box: Sides | None = Field(
         default=None,
-        description="In place of a mask: left, top, width and height of what is drawn anew, in the picture's pixels.",
+        description="In place of a mask: left, top, width and height of what is drawn anew, in the picture's pixels, or "
+        "in shares of it such as [0, 0, 1, 0.4].",
     )
     softness: Annotated[int, BeforeValidator(refuse_bool)] = Field(
         default=16,
@@ -100,9 +94,11 @@ class Inpaint(Plugin):
             return
         size = width, height = picture_size(self.from_)
         if self.box is not None:
-            left, top, across, down = self.box
-            if left + across > width or top + down > height:
+            left, top, right, bottom = edges_of(self.box, size)
+            if min(left, top) < 0 or right > width or bottom > height:
                 yield f"box {list(self.box)} reaches beyond the picture of {width}x{height}; move or narrow it"
+            elif left == right or top == bottom:
+                yield f"box {list(self.box)} covers no pixel of the picture of {width}x{height}; make it larger"
         elif self.mask is not None and not (wrong := picture_problems(self.mask, "mask")):
             if (other := picture_size(self.mask)) != size:
                 yield f"mask '{self.mask}' has {other[0]}x{other[1]} pixels, and the picture {width}x{height}"

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit.pictures.picture import open_picture
+from fusionkit_regions.parts import in_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
@@ -16,8 +19,6 @@ if TYPE_CHECKING:
 
     from fusionkit import Stage
     from fusionkit.loop.views import Wrap
-
-Box = tuple[int, int, int, int]
 
 # Of a mask picture: what is brighter is drawn anew, as in diffusers.
 _HALF = 127
@@ -37,12 +38,24 @@ class Mask:
     latents: Tensor = field(repr=False)
 
 
-def region_of(size: tuple[int, int], box: Box | None, picture: Path | None) -> NDArray[np.bool_]:
+def edges_of(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A box's left, top, right and bottom edges in whole pixels of a picture, however it is written.
+
+    Args:
+        box: Left, top, width and height, in pixels or in shares of the picture.
+        size: (width, height) of the picture.
+    """
+    width, height = (1, 1) if in_pixels(tuple(box)) else size
+    left, top, across, down = box
+    return round(left * width), round(top * height), round((left + across) * width), round((top + down) * height)
+
+
+def region_of(size: tuple[int, int], box: Sequence[float] | None, picture: Path | None) -> NDArray[np.bool_]:
     """Where a picture is drawn anew, (height, width) booleans, without a border.
 
     Args:
         size: (width, height) of the picture.
-        box: Left, top, width and height, in its pixels.
+        box: Left, top, width and height, in its pixels or in shares of it.
         picture: In place of the box: a mask picture of the same size.
 
     Raises:
@@ -53,9 +66,9 @@ def region_of(size: tuple[int, int], box: Box | None, picture: Path | None) -> N
     if picture is not None:
         return np.asarray(open_picture(picture).convert("L")) > _HALF
     assert box is not None, "one of both is given"
-    left, top, width, height = box
+    left, top, right, bottom = edges_of(box, size)
     region = np.zeros((size[1], size[0]), bool)
-    region[top : top + height, left : left + width] = True
+    region[max(0, top) : bottom, max(0, left) : right] = True
     return region
 
 

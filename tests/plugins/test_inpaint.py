@@ -271,6 +271,15 @@ def test_of_a_mask_half_is_the_border(tmp_path: Path) -> None:
     assert region_of((16, 16), None, tmp_path / "clear.png").sum() == 16
 
 
+def test_a_box_in_shares_of_the_picture() -> None:
+    region = region_of((64, 40), (0.25, 0.1, 0.5, 0.3), None)
+    assert np.array_equal(region, region_of((64, 40), (16, 4, 32, 12), None))
+    assert (region.sum(), region[4:16, 16:48].all()) == (12 * 32, True)
+    # A third ends where the next one begins.
+    thirds = [region_of((64, 40), (start / 3, 0, 1 / 3, 1), None) for start in range(3)]
+    assert (sum(thirds) == 1).all()
+
+
 def test_what_makes_no_sense_is_told_before_anything_loads(tmp_path: Path) -> None:
     picture = drawing(tmp_path / "picture.png", (64, 64))
     tiny = drawing(tmp_path / "small.png", (5, 7))
@@ -283,6 +292,9 @@ def test_what_makes_no_sense_is_told_before_anything_loads(tmp_path: Path) -> No
         ({"mask": black}, f"mask '{black}' is black everywhere; make white what is to be drawn anew"),
         ({"mask": tmp_path / "none.png"}, f"mask '{tmp_path}/none.png' does not exist"),
         ({"box": (40, 0, 32, 8)}, "box [40, 0, 32, 8] reaches beyond the picture of 64x64; move or narrow it"),
+        ({"box": (-8, 0, 32, 8)}, "box [-8, 0, 32, 8] reaches beyond the picture of 64x64; move or narrow it"),
+        ({"box": (0.5, 0, 0.6, 1)}, "box [0.5, 0, 0.6, 1] reaches beyond the picture of 64x64; move or narrow it"),
+        ({"box": (0, 0, 1, 0.001)}, "box [0, 0, 1, 0.001] covers no pixel of the picture of 64x64; make it larger"),
     ]
     for given, line in cases:
         with pytest.raises(RecipeError) as caught:
@@ -302,7 +314,7 @@ def test_what_makes_no_sense_is_told_before_anything_loads(tmp_path: Path) -> No
     for given, said in [
         ({}, "takes either a 'mask' or a 'box'"),
         ({"box": BOX, "mask": black}, "has both a 'mask' and a 'box'; leave one of them out"),
-        ({"box": (0, 0, 0, 8)}, "none of [0, 8] may be 0"),
+        ({"box": (0, 0, 0, 8)}, "none of [0, 8] may be 0 or less"),
         ({"box": BOX, "strength": 1.5}, "less than or equal to 1"),
         ({"box": BOX, "strength": 0}, "greater than 0"),
     ]:
