@@ -122,8 +122,14 @@ class Inpaint(Plugin):
         """What stays says what is where, unless more is drawn anew than one scene is high."""
         if not self._holds(stage):
             return False
-        rows = region_of(picture_size(self.from_), self.box, self.mask).any(axis=1).nonzero()[0]
-        return not stage.is_high((rows[-1] + 1 - rows[0]) / picture_size(self.from_)[1] * stage.canvas[0])
+        import numpy as np
+        from PIL import Image
+
+        # What is cut off the picture, to have the canvas' shape, is not drawn.
+        region = np.uint8(region_of(picture_size(self.from_), self.box, self.mask)) * np.uint8(255)
+        lies = stage.cut(stage.laid(Image.fromarray(region), smooth=False))
+        rows = np.asarray(lies).any(axis=1).nonzero()[0]
+        return not len(rows) or not stage.is_high((rows[-1] + 1 - rows[0]) / stage.factor)
 
     @hookimpl
     def masked(self, stage: Stage) -> Masked:

@@ -137,6 +137,16 @@ def test_a_picture_to_begin_with_holds_the_composition_unless_little_of_it_is_le
     assert len(notes(plugin("controlnet", model="vista/canny", from_=photo, scale=0))) == 1
 
 
+def test_of_a_picture_that_is_cropped_counts_what_is_on_the_canvas(tmp_path: Path) -> None:
+    tall = tmp_path / "tall.png"
+    Image.new("RGB", (64, 256), "grey").save(tall)
+    # Its middle quarter is all of a square canvas, and of the uppermost nothing is there.
+    (line, _) = notes(plugin("inpaint", from_=tall, box=(0, 0.375, 1, 0.25)))
+    assert "no plugin keeps one composition" in line
+    (line,) = notes(plugin("inpaint", from_=tall, box=(0, 0, 1, 0.25)))
+    assert "is cropped" in line
+
+
 def test_regions_hold_it_that_divide_the_height(photo: Path) -> None:
     def of(*boxes: tuple[float, float, float, float], **said: Any) -> list[str]:
         told = said or {"prompt": "a poster of the sky"}
