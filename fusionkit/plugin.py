@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -59,6 +59,15 @@ class Plugin(BaseModel):
         None where it can't say: then one that answers `noise_prediction` may ask any, and others ask none.
         """
         return None
+
+    @property
+    def networks(self) -> Mapping[str, int]:
+        """How many weights each network has that it loads beside the recipe's models and keeps, by the network's name.
+
+        For estimates of memory before anything loads: what is not known yet is left out. Two plugins that name one
+        network share it.
+        """
+        return {}
 
     def steers(self, stage: Any, at: Any, patches: Any) -> Collection[str]:
         """What it adds to a group at a step of a stage that steers the prediction: "controls" and "image_prompts".

@@ -59,6 +59,7 @@ class ControlNetInfo:
         variant: Of its weights' files, where there are no plain ones.
         class_name: Of diffusers.
         unet_channels: Width of the tokens that it adds to, of a transformer's; 0 of a UNet's.
+        parameters: How many weights it has; 0 of one on the hub that is not on this machine.
     """
 
     source: str
@@ -71,6 +72,7 @@ class ControlNetInfo:
     variant: str | None = None
     class_name: str = UNETS
     unet_channels: int = 0
+    parameters: int = 0
 
     def misfit(self, model: ModelInfo) -> str:
         """Why it can't steer a model, in one line; empty where it can."""
@@ -135,6 +137,7 @@ def inspect_controlnet(source: str) -> ControlNetInfo:
         raise ModelError(f"{what}: 'conditioning_embedding_out_channels' of config.json must be a list, not null")
     if config.block_out_channels is None:
         raise ModelError(f"{what}: its configuration does not tell 'block_out_channels'")
+    variant, parameters = _weights(source, where, path.parent)
     return ControlNetInfo(
         source=source,
         where=where,
@@ -143,7 +146,8 @@ def inspect_controlnet(source: str) -> ControlNetInfo:
         cross_attention_dim=config.token_width,
         block_out_channels=tuple(config.block_out_channels),
         factor=2 ** (len(config.conditioning_embedding_out_channels or range(4)) - 1),
-        variant=_variant(source, where, path.parent),
+        variant=variant,
+        parameters=parameters,
     )
 
 
@@ -167,6 +171,7 @@ def _of_transformer(
     )
     if problems := list(family.controlnet_problems(told)):
         raise ModelError("\n".join(f"{what} {problem}" for problem in problems))
+    variant, parameters = _weights(source, where, path.parent)
     return ControlNetInfo(
         source=source,
         where=where,
@@ -175,7 +180,8 @@ def _of_transformer(
         cross_attention_dim=next((int(told[key]) for key in family.widths if told.get(key)), 0),
         block_out_channels=(),
         factor=0,
-        variant=_variant(source, where, path.parent),
+        variant=variant,
+        parameters=parameters,
         class_name=str(content["_class_name"]),
         unet_channels=family.width(told),
     )
@@ -193,7 +199,7 @@ def load_controlnet(info: NetInfo, device: torch.device, dtype: torch.dtype) -> 
     what = f"controlnet '{info.source}'"
     folder = _folder(info)  # may ask the hub, as what follows may not
     with loading(what):
-        variant = _variant(info.source, folder, folder)
+        variant, _ = _weights(info.source, folder, folder)
         diffusers: Any = import_module("diffusers")
         net = load_part(getattr(diffusers, info.class_name), folder, variant, dtype, what)
         return net.to(device).eval().requires_grad_(False)
@@ -241,8 +247,10 @@ def _locate(source: str) -> Path | str:
     return source
 
 
-def _variant(source: str, where: Path | str, folder: Path) -> str | None:
-    """Which variant of a ControlNet's weights to read, their files checked; for the hub, as far as its cache tells.
+def _weights(source: str, where: Path | str, folder: Path) -> tuple[str | None, int]:
+    """Which variant of a ControlNet's weights to read, and how many these are, their files checked.
+
+    For the hub, as far as its cache tells: 0 of weights that are not there.
 
     Raises:
         ModelError: There are no safetensors weights, or they are damaged.
@@ -252,12 +260,12 @@ def _variant(source: str, where: Path | str, folder: Path) -> str | None:
     variant = None if None in found or not found else found[0]
     if len(found) > 1 and variant is not None:
         raise ModelError(f"{what} has no plain weights, and several variants: {', '.join(map(str, found))}; keep one")
-    if found and weights_of(folder, stem, variant, what) is not None:
-        return variant
+    if found and (weights := weights_of(folder, stem, variant, what)) is not None:
+        return variant, weights.parameters
     files = list(folder.glob("*"))
     if isinstance(where, str):
         files = hub_listing(where, revision=folder.name)
         if not files or any(file.suffix == ".safetensors" for file in files):
-            return None
+            return None, 0
     pickled = any(file.suffix in PICKLES for file in files)
     raise ModelError(f"{what} {PICKLE_ADVICE if pickled else 'has no .safetensors weights'}")

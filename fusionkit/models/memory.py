@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from fusionkit.foreign import guarded
 from fusionkit.loop.in_strips import STRIP
 from fusionkit.loop.model import ModelInfo
 from fusionkit.loop.ring import MARGIN
@@ -44,7 +45,7 @@ class MemoryEstimate:
     """Bytes that a run needs where it computes, by what needs them.
 
     Args:
-        weights: The model's weights, in their type.
+        weights: The weights of the models and of plugins' networks, in their type.
         canvas: Latents and what is computed of them.
         forward: One forward pass, conditional and unconditional together.
         decode: Turning the largest stage's latents into a picture.
@@ -74,7 +75,8 @@ def estimate_memory(
 
     Weights are parameters times the size of their type. A forward pass is what the model's family says of one view,
     times the views in a batch, of which there are at `most` as many as in the largest group; decoding is a multiple of
-    the decoder's last feature map.
+    the decoder's last feature map. Networks that plugins load beside the models are on the device,
+    whatever is offloaded.
     Decoding in tiles keeps the ends of a row of them, and the picture, unless that is in a file and is written from
     there. Each of the models `beside` it adds its denoiser's weights. `on_disk`, canvas and picture are in files. The
     multiples were measured on a CPU in float32: the estimate is 0 to 20% above the tensors alive at the peak. Not
@@ -99,8 +101,9 @@ def estimate_memory(
         # The last rows of the tiles above, a quarter of them, in floats; they overlap by as much.
         row = 4 * info.window[1] * max(stage.size[0] for stage in stages)
         picture = row + (0 if on_disk and in_strips(recipe) else _PICTURE * pixels)
+    resident = _parameters(info, beside, recipe.offload) * _RESIDENT[recipe.offload] + sum(_networks(recipe).values())
     return MemoryEstimate(
-        weights=int(_parameters(info, beside, recipe.offload) * itemsize * _RESIDENT[recipe.offload]),
+        weights=int(resident * itemsize),
         canvas=canvas,
         forward=batch * _family(info).view_bytes(info, view, itemsize) * info.passes(recipe.guidance_scale) // 2,
         # The VAE of most models is kept in float32, and so is the picture.
@@ -151,6 +154,19 @@ def _parameters(info: ModelInfo, beside: Sequence[ModelInfo], offload: str) -> i
     # Under offload only the denoiser at work is on the device.
     there = beside if offload == "none" else ()
     return main + sum(each.denoiser_parameters or _family(each).parameters * 3 // 4 for each in there)
+
+
+def _networks(recipe: Recipe) -> dict[str, int]:
+    """The weights of each network that a recipe's plugins load beside its models, by name.
+
+    Raises:
+        PluginError: Somebody's plugin can't say.
+    """
+    found: dict[str, int] = {}
+    for plugin in recipe.plugins:
+        with guarded(f"plugin '{plugin.plugin_name}' failed in 'networks'"):
+            found.update({str(name): int(count) for name, count in plugin.networks.items()})
+    return found
 
 
 def machine_memory(device: torch.device) -> int:

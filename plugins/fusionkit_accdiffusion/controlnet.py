@@ -86,6 +86,14 @@ class ControlNet(Plugin, name="controlnet"):
 
     _control = StageCache(Control)
 
+    @property
+    def networks(self) -> dict[str, int]:
+        """The ControlNet, unless nothing can be known of it, which `check` tells."""
+        try:
+            return {f"controlnet {self.model}": inspect_controlnet(self.model).parameters} if self.scale else {}
+        except ModelError:
+            return {}
+
     @hookimpl
     def check(self, stage: Stage) -> list[str]:
         """A ControlNet, a picture or weights of an annotator that can't be used, and a span that holds no step."""

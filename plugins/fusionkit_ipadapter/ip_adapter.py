@@ -144,6 +144,19 @@ class IPAdapter(Plugin, name="ip-adapter"):
         return set()
 
     @property
+    def networks(self) -> dict[str, int]:
+        """The adapter, of a file that is here; its encoder is let go once it has seen the pictures."""
+        from fusionkit.errors import ModelError
+        from fusionkit.models.image_prompts.adapter import called, find_adapter, read_adapter
+
+        try:
+            path = None if blocks.is_zero(self.scale) else find_adapter(self.adapter, self.weight_name)
+            name = called(self.adapter, self.weight_name)
+            return {} if path is None else {name: read_adapter(self.adapter, self.weight_name, path).parameters}
+        except ModelError:
+            return {}
+
+    @property
     def pictures(self) -> tuple[Path, ...]:
         """Their paths."""
         return self.picture if isinstance(self.picture, tuple) else (self.picture,)

@@ -47,8 +47,8 @@ class Inpaint(Plugin):
     )
     box: Sides | None = Field(
         default=None,
-        description="In place of a mask: left, top, width and height of what is drawn anew, in the picture's pixels, or "
-        "in shares of it such as [0, 0, 1, 0.4].",
+        description="In place of a mask: left, top, width and height of what is drawn anew, in the picture's pixels, "
+        "or in shares of it such as [0, 0, 1, 0.4].",
     )
     softness: Annotated[int, BeforeValidator(refuse_bool)] = Field(
         default=16,

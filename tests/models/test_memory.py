@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,18 +11,22 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_models import CHECKPOINTS, info_of, plain, stage_on
 from torch.profiler import ProfilerActivity, profile
 
-from fusionkit import Fusion
-from fusionkit.errors import RecipeError
+from fusionkit import Fusion, Plugin
+from fusionkit.errors import PluginError, RecipeError
 from fusionkit.loop.stage import Patches, StagePlan
 from fusionkit.loop.views import View
 from fusionkit.models.inspect import inspect_model
 from fusionkit.models.load import load_pipeline, wrap_pipeline
 from fusionkit.models.memory import GIB, estimate_memory, machine_memory, memory_problems, views_per_pass
 from fusionkit.recipe import Recipe
+from fusionkit.recipe.made import make_recipe
 from fusionkit.runs.run import prepare
+from fusionkit.testing import tiny_controlnet, tiny_pipeline
+from fusionkit.testing.tiny_adapter import save_tiny_adapter
 
 
 def peak(work: Callable[[], Any]) -> int:
@@ -76,6 +81,34 @@ def test_parts() -> None:
     assert tiled.decode < estimate.decode / 4
     assert unguided.forward * 2 == estimate.forward
     assert half.forward * 2 == estimate.forward
+
+
+class Broken(Plugin):
+    """Somebody's plugin that can't say what it loads."""
+
+    @property
+    def networks(self) -> dict[str, int]:
+        raise ZeroDivisionError("no number")
+
+
+def test_networks_of_plugins_are_counted_once_each(tmp_path: Path) -> None:
+    info = info_of("sd")
+    tiny_controlnet().save_pretrained(tmp_path / "net")
+    adapter = save_tiny_adapter(tmp_path / "adapter", tiny_pipeline("sd").unet)
+    steered = {"controlnet": {"model": str(tmp_path / "net"), "from": "hint.png"}}
+    shown = {"ip-adapter": {"adapter": str(adapter), "picture": "a.png"}}
+
+    def weights(*plugins: Any) -> int:
+        recipe = make_recipe(model=str(CHECKPOINTS / "tiny-sd"), device="cpu", size=(64, 64), plugins=list(plugins))
+        return estimate_memory(info, recipe, [StagePlan((64, 64))]).weights // 4 - info.parameters
+
+    assert weights(steered) == weights(steered, steered) == tiny_controlnet().num_parameters()
+    held = sum(tensor.numel() for tensor in load_file(adapter).values())
+    assert weights(shown, steered, shown) == weights(steered) + held
+    missing = {"controlnet": {"model": str(tmp_path / "none"), "from": "hint.png"}}
+    assert weights(missing, {"controlnet": {**steered["controlnet"], "scale": 0}}) == 0
+    with pytest.raises(PluginError, match="plugin 'broken' failed in 'networks': ZeroDivisionError: no number"):
+        weights(Broken())
 
 
 def test_a_batch_holds_no_more_views_than_there_are() -> None:

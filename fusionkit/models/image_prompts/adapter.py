@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +38,7 @@ class AdapterInfo:
         image_width: How many numbers the encoder's answer has, or one of its tokens.
         token_width: How many numbers a token has that the layers look at.
         widths: Those of the layers' features, in diffusers' order.
+        parameters: How many weights it has.
     """
 
     source: str
@@ -45,6 +47,7 @@ class AdapterInfo:
     image_width: int
     token_width: int
     widths: tuple[int, ...]
+    parameters: int = 0
 
     def misfits(self, model: ModelInfo) -> Iterator[str]:
         """Why it can't be used with a model, one line each, that read on from its name."""
@@ -125,7 +128,8 @@ def _info(source: str, name: str | None, path: Path, shapes: Shapes) -> AdapterI
         raise ModelError(f"{what} is a FaceID adapter, which looks at faces through insightface; use one without")
     kind, image_width, token_width = _projected(projection, what)
     widths = tuple(_of_layers(layers, token_width, what))
-    return AdapterInfo(source, path, kind, image_width, token_width, widths)
+    parameters = sum(map(prod, shapes.values()))
+    return AdapterInfo(source, path, kind, image_width, token_width, widths, parameters)
 
 
 def _of_faces(projection: Shapes, layers: Shapes) -> bool:
