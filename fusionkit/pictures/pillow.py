@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # It tells of damaged files by logging, too, which prints where nobody listens.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
+OPENED_AT_MOST = 2 * 89_478_485
+"""Pixels of the largest picture that Pillow opens for a program that does not ask it for larger ones."""
+
 # First bytes of what people take for pictures and Pillow can't name.
 _STRANGERS = {
     b"%PDF": "PDF",

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from fusionkit.errors import RecipeWarning
 from fusionkit.loop.stage import SCENE, Stage
+from fusionkit.models.memory import IN_STRIPS
 from fusionkit.pictures.picture import picture_size
+from fusionkit.pictures.pillow import OPENED_AT_MOST
 from fusionkit.recipe.prompt_syntax import parse, prompt_notes
 from fusionkit.recipe.said import prompts_of
 
@@ -48,7 +50,7 @@ def notes_of(
         PluginError: A plugin failed, or asks for more of a stage than is there.
     """
     taken = [f"{where}: {note}" for where, text in prompts_of(recipes) for note in prompt_notes(text)]
-    of_stages = [*composition_notes(stages, hooks), *picture_notes(stages)]
+    of_stages = [*composition_notes(stages, hooks), *picture_notes(stages), *output_notes(recipes[0], stages)]
     return list(dict.fromkeys([*taken, *of_stages, *word_notes(recipes, infos)]))
 
 
@@ -86,6 +88,17 @@ def picture_notes(stages: Sequence[Stage]) -> list[str]:
     own = f"leave 'size' out and add exact-size: {{from: {path}}}"
     instead = own if len(stages) == 1 else "begin with it in one stage (image-to-image), or use 'fusionkit upscale'"
     return [f"picture '{path}' of {across}x{down} pixels is {' and '.join(lost)}; to keep all of it, {instead}"]
+
+
+def output_notes(recipe: Recipe, stages: Sequence[Stage]) -> list[str]:
+    """A line where a picture is so large that many programs can't open its file, and there is another kind of file."""
+    (width, height), suffix = stages[-1].frame, recipe.output.suffix.lower()
+    if width * height <= OPENED_AT_MOST or suffix in IN_STRIPS:
+        return []
+    return [
+        f"output '{recipe.output}': the picture has {width * height / 1e6:,.0f} megapixels, and programs that read by "
+        f"Pillow refuse more than {OPENED_AT_MOST / 1e6:.0f}; use .tif or .dzi, which are read in parts"
+    ]
 
 
 def word_notes(recipes: Sequence[Recipe], infos: Mapping[str, ModelInfo]) -> list[str]:

@@ -18,6 +18,7 @@ from fusionkit.errors import FusionError
 from fusionkit.loop.manager import Manager
 from fusionkit.models.embedded import embedded_models
 from fusionkit.models.inspect import inspect_model
+from fusionkit.pictures.pillow import OPENED_AT_MOST
 from fusionkit.recipe import PromptText
 from fusionkit.recipe.assemble import bundled_recipes
 from fusionkit.recipe.made import make_recipe
@@ -145,6 +146,17 @@ def test_of_a_picture_that_is_cropped_counts_what_is_on_the_canvas(tmp_path: Pat
     assert "no plugin keeps one composition" in line
     (line,) = notes(plugin("inpaint", from_=tall, box=(0, 0, 1, 0.25)))
     assert "is cropped" in line
+
+
+def test_a_file_that_many_programs_refuse_to_open_is_named() -> None:
+    assert 2 * (Image.MAX_IMAGE_PIXELS or 0) == OPENED_AT_MOST
+    huge = {"size": (1_500_000, 128)}
+    (line,) = notes(**huge, output="a.png")
+    assert line == (
+        "output 'a.png': the picture has 192 megapixels, and programs that read by Pillow refuse more than 179; "
+        "use .tif or .dzi, which are read in parts"
+    )
+    assert notes(**huge, output="a.dzi") == notes(size=(1_300_000, 128), output="a.png") == []
 
 
 def test_regions_hold_it_that_divide_the_height(photo: Path) -> None:
