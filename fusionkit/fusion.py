@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from fusionkit.runs.notes import warn_of
 from fusionkit.runs.observers import Watched
 from fusionkit.runs.plan import RunPlan
 from fusionkit.runs.run import execute, prepare
+from fusionkit.runs.sources import of_pipes, of_recipe
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -139,27 +140,8 @@ class Fusion:
             ModelError: A pipeline is of no known kind.
             RecipeError: An option is unknown or has a wrong value, or there is no pipeline.
         """
-        from fusionkit.models.inspect import info_of_pipeline
-        from fusionkit.models.load import wrap_pipelines
-
-        if shared := [name for name in ("pool", "devices") if options.pop(name, None) is not None]:  # type: ignore[misc]
-            raise RecipeError(
-                f"{name}: a pipeline is on one device and can't be sent to others; name the model, and give it to "
-                f"Fusion.from_pretrained or from_recipe"
-                for name in shared
-            )
-        if not pipes:
-            raise RecipeError(["from_pipes needs a pipeline"])
-        recipe = make_recipe(plugins=list(plugins), **options)
-        if given := [name for name in WEIGHTS if name in recipe.model_fields_set]:
-            raise RecipeError(f"{name} is decided by the pipeline; set it there, before from_pipe" for name in given)
-
-        infos = {name: info_of_pipeline(pipe) for name, pipe in pipes.items()}
-
-        def load(recipe: Recipe) -> Mapping[str, Model]:
-            return wrap_pipelines(pipes, infos, vae_tiling=recipe.vae_tiling, clip_skip=recipe.clip_skip)
-
-        return cls(infos, load, recipe)
+        made = of_pipes(pipes, plugins, options)
+        return cls(made.infos, made.load, made.recipe)
 
     @classmethod
     @takes(RecipeFields)
@@ -183,23 +165,9 @@ class Fusion:
             RecipeError: The recipe has errors; all of them.
             ModelError: Its model can't be found or is of no known kind.
         """
-        from fusionkit.pictures.carried import carried, read_recipe
-        from fusionkit.runs.checks import inspected
-
-        careful, how = False, None if download else "download=True fetches it"
-        with ExitStack() as stack:
-            if not isinstance(recipe, Recipe):
-                file, carriers = read_recipe(recipe, begin=lambda: stack.enter_context(carried(how)))
-                recipe, careful = file.recipes[0], bool(carriers)
-            recipe = changed(recipe, changes)
-            if not recipe.specs:
-                raise RecipeError(
-                    ["a recipe needs a model: a hub id, a folder, a .safetensors file, or an embedded name"]
-                )
-            infos = {name: inspected(spec) for name, spec in recipe.specs.items()}
-        fusion = cls(infos, lambda r: _loaded(r, infos, pool), recipe)
-        if careful:
-            fusion._care = lambda: carried(how)
+        made = of_recipe(recipe, download, pool, changes)
+        fusion = cls(made.infos, made.load, made.recipe)
+        fusion._care = made.care
         return fusion
 
     @takes(CallFields)
@@ -414,15 +382,3 @@ class Fusion:
     def _device(self) -> Any:
         """Where the models are; None before they are loaded."""
         return next(iter(self._models.values())).device if self._models else None
-
-
-def _loaded(recipe: Recipe, infos: Mapping[str, ModelInfo], pool: Pool | None) -> Mapping[str, Model]:
-    """The models of a recipe: on its device, on each of its devices, or on a pool's workers."""
-    from fusionkit.models.load import load_models
-
-    if pool is None and not recipe.devices:
-        return load_models(recipe, infos)
-    from fusionkit.distributed.distribute import distribute
-    from fusionkit.distributed.pool import Threads
-
-    return distribute(pool or Threads(recipe.devices or ()), recipe, infos)

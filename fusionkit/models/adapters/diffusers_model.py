@@ -1,9 +1,9 @@
-"""A diffusers pipeline as the loop uses it: predictions in batches, guidance, and prompts that are encoded once."""
+"""A diffusers pipeline as the loop uses it: predictions in batches, with guidance, gradients and what steers them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,8 +16,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from fusionkit.errors import ModelError
 from fusionkit.loop.canvas import crop_pixels, gather
-from fusionkit.loop.finite import check_finite, note_finite, smaller_numbers, wider_type
-from fusionkit.loop.model import LayerPatch, ModelInfo, NetInfo, TextToken
+from fusionkit.loop.finite import note_finite, smaller_numbers, wider_type
+from fusionkit.loop.model import LayerPatch, ModelInfo, NetInfo
 from fusionkit.loop.partly import chosen, spread
 from fusionkit.loop.stage import Control, ImagePrompt, Patches, Stage, Step
 from fusionkit.loop.told import scales_of
@@ -37,8 +37,8 @@ from fusionkit.models.adapters.batches import (
     texts_of,
 )
 from fusionkit.models.adapters.looking import cut
-from fusionkit.models.adapters.pictures import PictureModel
 from fusionkit.models.adapters.predicting import Predicting
+from fusionkit.models.adapters.prompts import PromptedModel
 from fusionkit.models.adapters.steering import check_hints
 from fusionkit.models.attention import heard
 from fusionkit.models.controlnet import load_controlnet
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from fusionkit.models.families.base import Over
 
 
-class DiffusersModel(Predicting, PictureModel):
+class DiffusersModel(Predicting, PromptedModel):
     """What all families share; a subclass says how a prompt and a view become the denoiser's arguments.
 
     Args:
@@ -77,17 +77,15 @@ class DiffusersModel(Predicting, PictureModel):
         clip_skip: int | None = None,
         turns: Turns | None = None,
     ) -> None:
-        super().__init__(pipe, info, vae_tiling=vae_tiling, turns=turns)
+        super().__init__(pipe, info, vae_tiling=vae_tiling, clip_skip=clip_skip, turns=turns)
         self.family = FAMILIES[info.kind]
         self.batch_size = batch_size
-        self.clip_skip = clip_skip
         self.forward_passes = 0
         self.forward_seconds = 0.0
         self.largest_batch = self.most_views = 0
         # How many rows of the batch at work are conditional; they come first. For those who watch the attention: 0
         # where another adapter is at work with the same denoiser.
         self.conditional_rows = 0
-        self._embeddings: dict[tuple[str, int | None], Embedding] = {}
         self.batches: dict[tuple[int, int], int] = {}
         self._controlnets: dict[NetInfo, Any] = {}
         self._patches = LayerPatches()
@@ -174,27 +172,6 @@ class DiffusersModel(Predicting, PictureModel):
         return nullcontext()
 
     @abstractmethod
-    def encode_prompt(self, text: str, clip_skip: int | None) -> Embedding:
-        """The text encoder's answer to one prompt, each tensor with a first axis of 1."""
-
-    @abstractmethod
-    def text_tokens(self, prompt: str) -> list[TextToken]:
-        """A prompt's tokens, with their places in the text that the image looks at."""
-
-    @property
-    @abstractmethod
-    def blank(self) -> str:
-        """A token that says nothing, as a prompt has it."""
-
-    def embedded(self, prompt: str) -> Tensor:
-        """A prompt as the denoiser's image looks at it, (1, L, D)."""
-        return self.embed(prompt)[0]
-
-    @abstractmethod
-    def embed_negative(self, text: str) -> Embedding:
-        """A negative prompt's embedding."""
-
-    @abstractmethod
     def conditions(
         self, stage: Stage, views: Sequence[View], embeddings: Sequence[Embedding], scale: float
     ) -> dict[str, Any]:
@@ -214,45 +191,9 @@ class DiffusersModel(Predicting, PictureModel):
     ) -> Mapping[str, Any]:
         """What ControlNets add, as arguments of the denoiser."""
 
-    @abstractmethod
-    def alike(self, pairs: Sequence[Pair]) -> list[Pair]:
-        """The embeddings of a group's views, made of one length as far as some must be."""
-
-    @abstractmethod
-    def key(self, pair: Pair) -> Hashable:
-        """Which views may share a forward pass: those with one key."""
-
     def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
         """The guided output of its two halves, in the model's own parameterisation, as the family guides."""
         return self.family.guided(cond, uncond, scale)
-
-    def embed(self, text: str) -> Embedding:
-        """A prompt's embedding; each distinct text is encoded once."""
-        return self._cached(text, self.clip_skip)
-
-    def forget_prompts(self) -> None:
-        """Encode every text anew when it is next needed."""
-        self._embeddings.clear()
-
-    def pairs(self, texts: Sequence[tuple[str, str]], both: Sequence[bool]) -> list[Pair]:
-        """The embeddings of a group's views, made of one length as far as some must be.
-
-        Args:
-            texts: Each view's prompt and negative prompt.
-            both: Whether each is told both.
-        """
-        asked = list(zip(texts, both, strict=True))
-        told = list(dict.fromkeys(asked))
-        made = self.alike([self.pair(*each) if is_guided else (self.embed(each[0]),) for each, is_guided in told])
-        found = dict(zip(told, made, strict=True))
-        return [found[each] for each in asked]
-
-    def slices(
-        self, texts: Sequence[tuple[str, str]], both: Sequence[bool], scales: Sequence[float], size: int
-    ) -> list[slice]:
-        """Which neighbouring views of a group share a forward pass, `size` at most; as for `pairs`."""
-        pairs = self.pairs(texts, both)
-        return slices_of(pairs, [self.key(pair) for pair in pairs], scales, size)
 
     def batch(
         self,
@@ -337,10 +278,6 @@ class DiffusersModel(Predicting, PictureModel):
     def _guides_plainly(self) -> bool:
         return self.family.guides_plainly and not self.info.takes_guidance
 
-    def pair(self, prompt: str, negative: str) -> Pair:
-        """A view's two embeddings, both of one length where they must be."""
-        return self.embed(prompt), self.embed_negative(negative)
-
     def answers(self, stage: Stage, bridge: Bridge, batch: Batch, scale: float) -> tuple[Tensor, ...]:
         """The denoiser's answers to the halves of a batch, each (P, C, h, w), float32, as it gives them."""
         views, embeddings, inputs, controls = batch.rows()
@@ -404,17 +341,6 @@ class DiffusersModel(Predicting, PictureModel):
         """What errors call it: `model 'scene'`, or `the model` where there is one."""
         names = [name for name, model in stage.models.items() if model is self]
         return f"model '{names[0]}'" if names and len(stage.models) > 1 else "the model"
-
-    @torch.inference_mode()
-    def _cached(self, text: str, clip_skip: int | None) -> Embedding:
-        key = text, clip_skip
-        if key not in self._embeddings:
-            with self._at_work("text encoder or tokenizer"):
-                embedding = self.encode_prompt(text, clip_skip)
-            for part in embedding:
-                check_finite(part, f"the text encoder's answer to '{text:.40}'", wider_type(part.dtype))
-            self._embeddings[key] = embedding
-        return self._embeddings[key]
 
 
 def _guided(halves: tuple[Tensor, ...], scale: float) -> Tensor:
