@@ -54,7 +54,8 @@ class Group(Generic[T]):
 
         Raises:
             RecipeError: No package offers the name.
-            PluginError: Several packages do, or it can't be imported, or it is no subclass of the base.
+            PluginError: Several packages do, or it can't be imported, or it is no subclass of the base, or lacks one
+                of its methods.
         """
         entries = self.entries.get(name)
         if entries is None:
@@ -68,6 +69,8 @@ class Group(Generic[T]):
             found = entry.load()
         if not (isinstance(found, type) and issubclass(found, self.base)):
             raise PluginError(f"{whose} is {found!r}, not a subclass of {public(self.base)}")
+        if lacking := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
+            raise PluginError(f"{whose} does not implement {lacking}, as each {public(self.base)} must")
         own = getattr(found, f"{self.noun}_name", name)
         if own != name:
             raise PluginError(f"{whose} calls itself '{own}': its entry point and its class must have one name")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fusionkit.cli.common import aside
-from fusionkit.cli.scores import list_metrics, notes, scores_table
+from fusionkit.cli.scores import each_table, list_metrics, notes, scores_table
 from fusionkit.cli.workers import asked_workers, pool_options
 from fusionkit.errors import Cancelled, FusionError, RecipeError
 from fusionkit.foreign import printable
@@ -60,12 +60,13 @@ T = TypeVar("T")
     help="Open what the pictures' own recipes name, such as a model's folder. Downloads nothing.",
 )
 @pool_options
+@click.option("--each", is_flag=True, help="Print each picture's own values too, the best by the first metric first.")
 @click.option("--json", metavar="FILE", type=click.Path(path_type=Path), help="Write everything measured as JSON.")
 @click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="Write everything measured as CSV.")
 @click.option("--overwrite", is_flag=True, help="Replace these files where they exist.")
 @click.option("--list", "listing", is_flag=True, help="List the metrics with what they need, and their options.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes.")
-def command(folder: Path | None, listing: bool, quiet: bool, **options: Any) -> None:
+def command(folder: Path | None, listing: bool, each: bool, quiet: bool, **options: Any) -> None:
     """Score the pictures of a folder, each score with its 95 % interval.
 
     Pictures that fusionkit wrote tell by themselves what made them. Without --metrics everything is measured that needs
@@ -78,6 +79,8 @@ def command(folder: Path | None, listing: bool, quiet: bool, **options: Any) -> 
         raise click.UsageError("Missing argument 'DIR', the folder of pictures; or give --list.")
     report = aside(measure, folder, quiet, **options)
     click.echo(scores_table(report.metrics, report.evaluation))
+    if each:
+        click.echo(f"\n{each_table(report)}")
     if not quiet:
         for line in notes(report):
             click.echo(printable(line))

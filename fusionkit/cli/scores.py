@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf, isnan
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.cli.common import table
+from fusionkit.foreign import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +23,28 @@ def scores_table(metrics: Sequence[Metric], evaluation: Evaluation) -> str:
         value = " ".join([rounded(score.value), *([metric.unit] if metric.unit else [])])
         rows.append([metric.metric_name, value, interval(score), better(metric), str(score.count)])
     return table(rows)
+
+
+def each_table(report: Report) -> str:
+    """Each picture's own values, one row a picture, the best by the first metric that has a better side first."""
+    each = report.evaluation.each
+    metrics = [metric for metric in report.metrics if metric.metric_name in each]
+    order = list(range(len(report.pictures)))
+    if ranking := next((metric for metric in metrics if metric.better != "none"), None):
+        values = each[ranking.metric_name]
+        order.sort(key=lambda index: _rank(values[index], ranking))
+    rows = [["picture", *(metric.metric_name for metric in metrics)]]
+    for index in order:
+        name = printable(report.pictures[index].path.name)
+        rows.append([name, *(rounded(each[metric.metric_name][index]) for metric in metrics)])
+    return table(rows) if metrics else "none of these metrics has a value for each picture"
+
+
+def _rank(value: float, metric: Metric) -> float:
+    """Lower for better values; those that are not known come last."""
+    if isnan(value):
+        return inf
+    return {"higher": -value, "closer-to-1": abs(value - 1)}.get(metric.better, value)
 
 
 def interval(score: Score) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from fusionkit.errors import ModelError
 from fusionkit.registry import Group
 
 if TYPE_CHECKING:
@@ -56,25 +57,28 @@ class Features(ABC):
         """Activations of several layers, each (n, C, h, w), of crops (n, h, w, 3).
 
         Raises:
-            NotImplementedError: The network does not offer them.
+            ModelError: The network does not offer them.
         """
-        raise NotImplementedError(f"features '{self.name}' have no maps")
+        raise self._lacking("have no maps")
 
     def perceptual_distance(self, some: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
         """How differently two crops look, (n,), for n pairs of crops (n, h, w, 3): LPIPS (arXiv 1801.03924).
 
         Raises:
-            NotImplementedError: The network does not offer it.
+            ModelError: The network does not offer it.
         """
-        raise NotImplementedError(f"features '{self.name}' have no perceptual distance")
+        raise self._lacking("have no perceptual distance")
 
     def class_scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
         """What the network takes crops (n, h, w, 3) for, (n, classes): their softmax are the probabilities.
 
         Raises:
-            NotImplementedError: The network does not offer it.
+            ModelError: The network does not offer it.
         """
-        raise NotImplementedError(f"features '{self.name}' tell no classes apart")
+        raise self._lacking("tell no classes apart")
+
+    def _lacking(self, what: str) -> ModelError:
+        return ModelError(f"features '{self.name}' {what}; --features names another network")
 
 
 def resized(crops: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:

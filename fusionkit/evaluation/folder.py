@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.evaluation.layout import ADVICE, window_of
-from fusionkit.evaluation.needs import sized
 from fusionkit.evaluation.picture import Picture, upright_size
 from fusionkit.foreign import told
 from fusionkit.pictures.picture import has_more
@@ -48,7 +47,7 @@ def read_pictures(
             is never asked for what a picture names; a model that is in its local cache will do.
 
     Raises:
-        RecipeError: No such folder, no pictures in it, unreadable ones, or pictures of different sizes; all problems.
+        RecipeError: No such folder, no pictures in it, or unreadable ones; all problems.
     """
     folder, partner = Path(folder), None if partner is None else Path(partner)
     problems = [] if partner is None or partner.is_dir() else [no_folder(partner)]
@@ -65,8 +64,6 @@ def read_pictures(
                 problems += found.problems
             else:
                 sizes[path] = found
-    if line := _sizes_problem(folder, sizes):
-        problems.append(line)
     if problems:
         raise RecipeError(problems)
     return [_picture(path, sizes[path], crop, stride, partner, trust) for path in paths]
@@ -131,25 +128,6 @@ def _decoded_size(path: Path) -> tuple[int, int] | RecipeError:
         return upright_size(path, decode=True)
     except RecipeError as error:
         return error
-
-
-def _sizes_problem(folder: Path, sizes: dict[Path, tuple[int, int]]) -> str:
-    """One line where the pictures are not of one size: each size with its number and its first picture."""
-    by_size: dict[tuple[int, int], list[Path]] = {}
-    for path, size in sizes.items():
-        by_size.setdefault(size, []).append(path)
-    if len(by_size) < 2:
-        return ""
-    common_first = sorted(by_size.items(), key=lambda each: -len(each[1]))
-    shown = [f"{_several(paths)} of {sized(size)}" for size, paths in common_first[:4]]
-    more = f", and {len(by_size) - 4} more sizes" if len(by_size) > 4 else ""
-    return f"folder '{folder}' holds pictures of different sizes: {', '.join(shown)}{more}"
-
-
-def _several(paths: Sequence[Path]) -> str:
-    more = len(paths) - 2
-    names = [each.name for each in paths[:2]]
-    return " and ".join(names) if more < 1 else f"{', '.join(names)} and {more} more"
 
 
 def _picture(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -50,6 +51,8 @@ class Metric(Part):
     `prompt`; `views`: where the windows of the last stage were; `crop`: the size that the model was trained at;
     and of the feature network `features` (of whole crops), `feature-maps`, `perceptual-distance` and `class-scores`."""
     unit: ClassVar[str] = ""
+    any_size: ClassVar[bool] = False
+    """Whether the pictures of a set may be of several sizes, as where each is looked at by itself, whole."""
     least: ClassVar[int] = 1
     """The fewest pictures, of the set and of the reference, that give a score."""
     resamples: ClassVar[int] = 500
@@ -80,16 +83,16 @@ class Metric(Part):
     def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:
         """Why these pictures can't be scored, one line each, without the metric's name; nothing is computed yet.
 
-        The base checks `needs` and `least`; a subclass adds its own lines to these.
+        The base checks `needs`, `least` and `any_size`; a subclass adds its own lines to these.
         """
-        return unmet(self.needs, self.least, pictures, reference, tools)
+        return unmet(self.needs, self.least, pictures, reference, tools, any_size=self.any_size)
 
+    @abstractmethod
     def describe(self, picture: Picture, tools: Tools) -> Any:
         """What `score` needs of one picture: a number, or an array such as the features of its crops, (n, D).
 
         Where it is a number, it is the picture's own value of the metric; NaN says that this picture has none.
         """
-        raise NotImplementedError(f"metric '{self.metric_name}' does not implement describe")
 
     def each(self, described: Any) -> float:
         """The picture's own value, from what `describe` answered; NaN where only a set has one."""

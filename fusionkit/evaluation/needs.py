@@ -23,7 +23,15 @@ NEEDS = frozenset({"reference", "partner", "prompt", "views", "crop", *FEATURE_N
 _SHOWN = 3
 
 
-def unmet(needs: Collection[str], least: int, pictures: Pictures, reference: Pictures, tools: Tools) -> list[str]:
+def unmet(
+    needs: Collection[str],
+    least: int,
+    pictures: Pictures,
+    reference: Pictures,
+    tools: Tools,
+    *,
+    any_size: bool = False,
+) -> list[str]:
     """Why a metric can't score these pictures, one line each, as far as its class variables tell.
 
     Args:
@@ -32,6 +40,7 @@ def unmet(needs: Collection[str], least: int, pictures: Pictures, reference: Pic
         pictures: The set.
         reference: What it is compared with.
         tools: The feature network.
+        any_size: Whether the pictures of a set may be of several sizes.
     """
     both = [("", pictures)]
     problems: list[str] = []
@@ -43,6 +52,8 @@ def unmet(needs: Collection[str], least: int, pictures: Pictures, reference: Pic
         if len(each) < least:
             fewest = "1 picture" if least == 1 else f"{least} pictures"
             problems.append(f"needs at least {fewest}{where}; there {_are(len(each))}")
+    if not any_size:
+        problems += [line for where, each in both for line in _one_size(each, where)]
     if "partner" in needs:
         problems += _partners(pictures)
     if "crop" in needs:
@@ -58,6 +69,16 @@ def unmet(needs: Collection[str], least: int, pictures: Pictures, reference: Pic
         asked = [method for need, method in FEATURE_NEEDS.items() if need in needs]
         problems = [line for method in asked for line in tools.features_problems(method)]
     return problems
+
+
+def _one_size(pictures: Pictures, where: str) -> list[str]:
+    """One line where the pictures are not of one size: each size with its first pictures, the most frequent first."""
+    by_size = grouped(pictures, lambda each: sized(each.size))
+    if len(by_size) < 2:
+        return []
+    common_first = sorted(by_size.items(), key=lambda each: -len(each[1]))
+    shown = _listed(f"{size} ({named(each, most=2)})" for size, each in common_first)
+    return [f"needs pictures of one size; there are {shown}{where}"]
 
 
 def _partners(pictures: Pictures) -> list[str]:
@@ -125,9 +146,9 @@ def grouped(pictures: Pictures, key: Callable[[Picture], str]) -> dict[str, list
     return found
 
 
-def named(pictures: Pictures) -> str:
+def named(pictures: Pictures, most: int = _SHOWN) -> str:
     """The first few pictures by name, and how many more there are: `a.png, b.png, c.png and 7 more`."""
-    return _listed(each.path.name for each in pictures)
+    return _listed((each.path.name for each in pictures), most)
 
 
 def sized(size: tuple[int, int] | None) -> str:
@@ -135,10 +156,10 @@ def sized(size: tuple[int, int] | None) -> str:
     return "unknown" if size is None else f"{size[0]}x{size[1]}"
 
 
-def _listed(words: Iterable[str]) -> str:
+def _listed(words: Iterable[str], most: int = _SHOWN) -> str:
     every = list(words)
-    more = len(every) - _SHOWN
-    return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(every) - most
+    return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _are(number: int) -> str:

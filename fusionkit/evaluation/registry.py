@@ -6,4 +6,4 @@ from fusionkit.evaluation.features import FEATURES as FEATURES
 from fusionkit.evaluation.metric import Metric
 from fusionkit.registry import Group
 
-METRICS = Group("fusionkit.metrics", "metric", Metric)
+METRICS: Group[Metric] = Group("fusionkit.metrics", "metric", Metric)  # type: ignore[type-abstract]

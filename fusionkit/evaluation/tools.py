@@ -130,12 +130,10 @@ class Tools:
             features = self.features
             width, height = features.size
             crops = np.zeros((1, height, width, 3), np.uint8)
-            with guarded(f"features '{self.features_name}' failed in {method}", but=NotImplementedError):
+            with guarded(f"features '{self.features_name}' failed in {method}"):
                 getattr(features, method)(*[crops] * (2 if method == "perceptual_distance" else 1))
         except FusionError as error:
             return str(error).splitlines()
-        except NotImplementedError as error:
-            return [f"{error}; --features names another network"]
         return []
 
     def pooled(self, picture: Picture, step: int | None = None) -> NDArray[np.float64]:

@@ -5,6 +5,8 @@ Importing this package loads no array library: metrics are listed by `fusionkit 
 
 from __future__ import annotations
 
+from fusionkit_metrics.blur import Blur
+from fusionkit_metrics.clip_iqa import CLIPIQA
 from fusionkit_metrics.clip_score import CLIPScore
 from fusionkit_metrics.coherence import IntraLPIPS, StyleLoss
 from fusionkit_metrics.coverage import Coverage
@@ -13,6 +15,7 @@ from fusionkit_metrics.giqa import GIQADiversity, GIQAQuality
 from fusionkit_metrics.inception import InceptionFeatures
 from fusionkit_metrics.inception_score import InceptionScore
 from fusionkit_metrics.kid import KID
+from fusionkit_metrics.noise import Noise
 from fusionkit_metrics.seam import Seam
 from fusionkit_metrics.sharpness import Grain, Sharpness
 from fusionkit_metrics.ssim import SSIM
@@ -20,9 +23,11 @@ from fusionkit_metrics.streaks import Streaks
 from fusionkit_metrics.variance import Variance, VarianceRatio
 
 __all__ = [
+    "CLIPIQA",
     "FID",
     "KID",
     "SSIM",
+    "Blur",
     "CLIPScore",
     "Coverage",
     "GIQADiversity",
@@ -31,6 +36,7 @@ __all__ = [
     "InceptionFeatures",
     "InceptionScore",
     "IntraLPIPS",
+    "Noise",
     "Seam",
     "Sharpness",
     "Streaks",

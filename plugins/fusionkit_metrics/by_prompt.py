@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import chain
 from math import exp, isnan, nan
@@ -38,9 +39,9 @@ class ByPrompt(Metric):
             problems.append(f"needs the prompts of the pictures in the reference; it has none of {without[0]!r}")
         return problems
 
+    @abstractmethod
     def logarithms(self, picture: Picture) -> Sequence[float]:
         """The logarithms of what there is of it in parts of a picture that count alike, such as its crops."""
-        raise NotImplementedError(f"metric '{self.metric_name}' does not implement logarithms")
 
     def describe(self, picture: Picture, tools: Tools) -> Any:
         """The mean logarithm over the picture's parts, and a number that stands for its prompt."""

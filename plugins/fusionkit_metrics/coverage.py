@@ -30,6 +30,7 @@ class Coverage(Metric):
 
     title: ClassVar[str] = "coverage"
     better: ClassVar[Better] = "closer-to-1"
+    any_size: ClassVar[bool] = True
 
     block: Count = Field(default=8, ge=2, description="Side in pixels of the smallest hole.")
     tolerance: int = Field(

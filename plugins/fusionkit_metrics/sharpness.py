@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from math import log
 from typing import TYPE_CHECKING, ClassVar
@@ -35,9 +36,9 @@ class _Fine(ByPrompt):
         crops = luminance(picture.crops())
         return [log(energy(crop, factor, *self._ranks()) + ROUNDING) for crop in crops]
 
+    @abstractmethod
     def _ranks(self) -> tuple[float, float]:
         """Which pixels count, as shares of the crop: from the flattest, 0, to the steepest, 1."""
-        raise NotImplementedError
 
 
 class Sharpness(_Fine):

@@ -31,6 +31,7 @@ class SSIM(Metric, name="ssim"):
     # Two runs that should agree want 1; two seeds that should differ do not.
     better: ClassVar[Better] = "none"
     needs: ClassVar[frozenset[str]] = frozenset({"partner"})
+    any_size: ClassVar[bool] = True
     libraries: ClassVar[Mapping[str, str]] = TORCHMETRICS
 
     def problems(self, pictures: Sequence[Picture], reference: Sequence[Picture], tools: Tools) -> list[str]:

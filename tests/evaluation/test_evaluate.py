@@ -179,6 +179,17 @@ def test_crops_that_do_not_fit_are_refused(tmp_path, tools):
     ]
 
 
+def test_pictures_of_different_sizes_are_named_with_their_sizes(tmp_path, tools):
+    noisy(tmp_path, [1, 2, 3, 4])
+    for index, width in enumerate((48, 64, 80)):
+        (noisy(tmp_path / "other", [1], size=(width, 16)) / "a.png").rename(tmp_path / f"{'wxy'[index]}.png")
+    pictures = read_pictures(tmp_path)
+    assert check(pictures, [Brightness()], tools) == [
+        "brightness: needs pictures of one size; there are 32x16 (a.png, b.png and 2 more), 48x16 (w.png), "
+        "64x16 (x.png) and 1 more"
+    ]
+
+
 def test_partners_that_are_missing_or_differ_in_size_are_named(tmp_path, tools):
     noisy(tmp_path / "y", [1, 2, 3], size=(32, 20))
     pictures = read_pictures(noisy(tmp_path / "x", [1, 2, 3, 4, 5]), partner=tmp_path / "y")

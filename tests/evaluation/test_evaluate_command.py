@@ -25,6 +25,7 @@ class Grey(Metric):
 
     better = "higher"
     unit = "levels"
+    any_size = True
     gain: float = 1.0
 
     def describe(self, picture, tools):
@@ -149,6 +150,32 @@ def test_pictures_of_other_formats_are_told(fusionkit):
     )
 
 
+def test_each_picture_has_a_row_the_best_first(fusionkit):
+    noisy(Path("x"), [20, 0, 40, 10])
+    Path("w").write_text("weights")
+    eyes = ("--features", "eyes", "--weights", "eyes=w", "--crop", "16x16", "--each", "-q")
+    ran = fusionkit("evaluate", "x", "--metrics", "seen,grey", *eyes)
+    assert [line.split() for line in ran.out.splitlines()[3:]] == [
+        [], ["picture", "seen", "grey"],
+        ["c.png", "40", "40"], ["a.png", "20", "20"], ["d.png", "10", "10"], ["b.png", "0", "0"],
+    ]  # fmt: skip
+    unranked = fusionkit("evaluate", "x", "--metrics", "seen", *eyes)
+    assert [line.split()[0] for line in unranked.out.splitlines()[4:]] == ["a.png", "b.png", "c.png", "d.png"]
+    none = fusionkit("evaluate", "x", "--metrics", "near", "--reference", "x", "--crop", "16x16", "--each", "-q")
+    assert none.out.splitlines()[2:] == ["", "none of these metrics has a value for each picture"]
+
+
+def test_pictures_of_several_sizes_are_scored_by_what_takes_them(fusionkit):
+    noisy(Path("x"), [10, 20])
+    noisy(Path("wide"), [30], size=(64, 16))
+    Path("wide/a.png").rename("x/c.png")
+    ran = fusionkit("evaluate", "x", "--metrics", "grey,near", "--reference", "x", "--crop", "16x16")
+    sizes = "needs pictures of one size; there are 32x16 (a.png, b.png), 64x16 (c.png)"
+    assert (ran.code, ran.err) == (2, f"near: {sizes}\nnear: {sizes} of the reference\n")
+    ran = fusionkit("evaluate", "x", "--metrics", "grey")
+    assert ran.out.splitlines()[1].split()[:2] == ["grey", "20"]
+
+
 def test_json_and_csv_hold_everything(fusionkit):
     told(Path("x/a.png"), seed=1)
     told(Path("x/b.png"), seed=3)
@@ -236,7 +263,6 @@ def test_everything_wrong_with_a_command_is_said_at_once(fusionkit):
         "did you mean 'cuda'?",
         "no such folder: 'z'",
         "x/c.png: is no picture of a known format",
-        "folder 'x' holds pictures of different sizes: a.png of 32x16, b.png of 64x16",
     ]
 
 

@@ -241,15 +241,6 @@ def test_an_empty_folder_names_the_sub_folder_that_is_meant(tmp_path):
     assert problems(tmp_path) == [f"{said}; there are some in '{tmp_path / 'inside'}'"]
 
 
-def test_pictures_of_different_sizes_are_named_with_their_sizes(tmp_path):
-    noisy(tmp_path, [1, 2, 3, 4])
-    noisy(tmp_path / "wide", [1], size=(64, 16))
-    (tmp_path / "wide" / "a.png").rename(tmp_path / "w.png")
-    assert problems(tmp_path) == [
-        f"folder '{tmp_path}' holds pictures of different sizes: a.png, b.png and 2 more of 32x16, w.png of 64x16"
-    ]
-
-
 def test_every_unreadable_file_is_named(tmp_path):
     noisy(tmp_path, [1, 2, 3, 4], size=(200, 200), suffix=".jpg")
     for name in ("b.jpg", "c.jpg"):
