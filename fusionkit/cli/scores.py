@@ -68,7 +68,7 @@ def notes(report: Report) -> list[str]:
     from fusionkit.evaluation.folder import passed_over
 
     folders = [folder for folder in (report.folder, report.reference) if folder is not None]
-    others = [line for folder in folders if (line := passed_over(folder))]
+    others = [line for folder in folders for line in passed_over(folder)]
     lines = [f"note: {note}" for note in (*report.evaluation.notes, *others)]
     if report.uses_features:
         lines.append(f"features: {report.features}")

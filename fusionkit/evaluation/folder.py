@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.evaluation.layout import ADVICE, window_of
+from fusionkit.evaluation.needs import listed
 from fusionkit.evaluation.picture import Picture, upright_size
 from fusionkit.foreign import told
+from fusionkit.pictures.opening import PictureError
 from fusionkit.pictures.picture import has_more
 from fusionkit.trust import named_by_a_picture
 
@@ -72,6 +75,8 @@ def read_pictures(
 def files_in(folder: Path) -> list[Path]:
     """The pictures of a folder by name, without hidden files and without what lies in sub-folders.
 
+    What fusionkit wrote beside the pictures that it drew, such as their sheet, is none of them, unless all is such.
+
     Raises:
         RecipeError: There is no such folder, or no picture in it.
     """
@@ -82,21 +87,26 @@ def files_in(folder: Path) -> list[Path]:
     if not found:
         within = next((each for each in entries if each.is_dir() and _holds_pictures(each)), None)
         hint = f"; there are some in '{within}'" if within is not None else ""
-        others = f"; {line}" if (line := passed_over(folder)) else ""
+        others = "".join(f"; {line}" for line in passed_over(folder))
         raise RecipeError([f"folder '{folder}' holds no pictures ({', '.join(SUFFIXES)}){hint}{others}"])
-    return found
+    return [each for each in found if not _is_beside(each)] or found
 
 
-def passed_over(folder: Path) -> str:
-    """One line on a folder's pictures of formats that are not read; empty where there are none."""
-    found = [each for each in _entries(folder) if each.suffix.lower() in OTHERS and not each.name.startswith(".")]
-    if not found:
-        return ""
-    kinds = ", ".join(sorted({each.suffix.lower() for each in found}))
-    return (
-        f"not read in '{folder}': {len(found):,} of other formats ({kinds}), '{found[0].name}' first; "
-        f"what counts is {', '.join(SUFFIXES)}"
-    )
+def passed_over(folder: Path) -> list[str]:
+    """What pictures in a folder do not count, and why, one line for each reason."""
+    lines = []
+    entries = [each for each in _entries(folder) if not each.name.startswith(".")]
+    if found := [each for each in entries if each.suffix.lower() in OTHERS]:
+        kinds = ", ".join(sorted({each.suffix.lower() for each in found}))
+        lines.append(
+            f"not read in '{folder}': {len(found):,} of other formats ({kinds}), '{found[0].name}' first; "
+            f"what counts is {', '.join(SUFFIXES)}"
+        )
+    pictures = [each for each in entries if _is_picture(each)]
+    beside = [each for each in pictures if _is_beside(each)]
+    if 0 < len(beside) < len(pictures):
+        lines.append(f"passed over in '{folder}': {listed(each.name for each in beside)}: a sheet, map or preview")
+    return lines
 
 
 def no_folder(path: Path) -> str:
@@ -121,6 +131,17 @@ def _holds_pictures(folder: Path) -> bool:
 def _is_picture(path: Path) -> bool:
     """Whether a file is meant to be one: links that lead nowhere, and pipes, are refused by name, not passed over."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+
+
+def _is_beside(path: Path) -> bool:
+    """Whether fusionkit wrote it beside what it drew, without a recipe: a sheet of many pictures, a map, a preview."""
+    from fusionkit.pictures.metadata import text_in
+
+    try:
+        said = json.loads(text_in(path) or "null")
+    except (PictureError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and set(said) <= {"preview"}
 
 
 def _decoded_size(path: Path) -> tuple[int, int] | RecipeError:

@@ -77,7 +77,7 @@ def _one_size(pictures: Pictures, where: str) -> list[str]:
     if len(by_size) < 2:
         return []
     common_first = sorted(by_size.items(), key=lambda each: -len(each[1]))
-    shown = _listed(f"{size} ({named(each, most=2)})" for size, each in common_first)
+    shown = listed(f"{size} ({named(each, most=2)})" for size, each in common_first)
     return [f"needs pictures of one size; there are {shown}{where}"]
 
 
@@ -93,7 +93,7 @@ def _partners(pictures: Pictures) -> list[str]:
     if differ := [
         f"{each.path.name} {sized(each.size)} and {sized(size)}" for each, size in sizes if size != each.size
     ]:
-        problems.append(f"needs pictures of one size in pairs; differing in pixels: {_listed(differ)}")
+        problems.append(f"needs pictures of one size in pairs; differing in pixels: {listed(differ)}")
     return problems
 
 
@@ -105,9 +105,7 @@ def _crops(pictures: Pictures, where: str) -> list[str]:
         ]
     sizes = sorted({each.crop for each in pictures if each.crop is not None})
     if len(sizes) > 1:
-        return [
-            f"needs crops of one size; those{where or ' here'} are {_listed(map(sized, sizes))}; --crop WxH sets it"
-        ]
+        return [f"needs crops of one size; those{where or ' here'} are {listed(map(sized, sizes))}; --crop WxH sets it"]
     if small := [each for each in pictures if each.crop_count == 0]:
         crop, size = sized(sizes[0]), sized(small[0].size)
         return [f"needs pictures{where} no smaller than a crop of {crop}; of {size}: {named(small)}"]
@@ -148,7 +146,7 @@ def grouped(pictures: Pictures, key: Callable[[Picture], str]) -> dict[str, list
 
 def named(pictures: Pictures, most: int = _SHOWN) -> str:
     """The first few pictures by name, and how many more there are: `a.png, b.png, c.png and 7 more`."""
-    return _listed((each.path.name for each in pictures), most)
+    return listed((each.path.name for each in pictures), most)
 
 
 def sized(size: tuple[int, int] | None) -> str:
@@ -156,7 +154,8 @@ def sized(size: tuple[int, int] | None) -> str:
     return "unknown" if size is None else f"{size[0]}x{size[1]}"
 
 
-def _listed(words: Iterable[str], most: int = _SHOWN) -> str:
+def listed(words: Iterable[str], most: int = _SHOWN) -> str:
+    """The first few words, and how many more there are."""
     every = list(words)
     more = len(every) - most
     return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")

@@ -91,7 +91,8 @@ def clip(source: str) -> tuple[Any, Any]:
             raise ModelError(f"'{source}' is no CLIP: its config.json says model_type '{kind!s:.40}'")
         if Path(source).is_dir() and not any((Path(source) / name).is_file() for name in WEIGHTS):
             raise ModelError(f"CLIP model '{source}' has no {WEIGHTS[0]}; weights of other formats are not opened")
-        model, told = CLIPModel.from_pretrained(source, use_safetensors=True, output_loading_info=True)
+        loaded: Any = CLIPModel.from_pretrained(source, use_safetensors=True, output_loading_info=True)
+        model, told = loaded
         if missing := sorted(told["missing_keys"]):
             raise ModelError(f"CLIP model '{source}' lacks {len(missing)} of its weights, '{missing[0]}' first")
         return _Plain(model.eval()), CLIPProcessor.from_pretrained(source)

@@ -104,12 +104,13 @@ def likelier(images: NDArray[np.uint8], prompts: str | tuple[str, str], source: 
     import torch
     from torchmetrics.functional.multimodal import clip_image_quality_assessment
 
-    pixels = torch.tensor(images, device=device).permute(0, 3, 1, 2)
+    ask: Any = clip_image_quality_assessment  # its types know OpenAI's models by name and nothing else
+    pixels: Any = torch.tensor(images, device=device).permute(0, 3, 1, 2)
     found: list[float] = []
     with torch.inference_mode():
         for batch in pixels.split(TOGETHER):
             # The model's own processor divides by 255: were it done here, too, all pictures would be black.
-            sure = clip_image_quality_assessment(batch, lambda: clip(source), data_range=1.0, prompts=(prompts,))
+            sure = ask(batch, lambda: clip(source), data_range=1.0, prompts=(prompts,))
             found += sure.reshape(-1).tolist()
     return sum(found) / len(found)
 

@@ -32,8 +32,9 @@ class Noise(Whole):
 
     def describe(self, picture: Picture, tools: Tools) -> Any:
         """The deviation, 0 for a picture without anything fine in it."""
-        from skimage.restoration import estimate_sigma
+        from skimage import restoration
 
+        estimate_sigma: Any = restoration.estimate_sigma  # which has no types
         with warnings.catch_warnings():
             # Of a black picture nothing is left to take the median of.
             warnings.simplefilter("ignore", RuntimeWarning)

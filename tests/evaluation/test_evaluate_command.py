@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from evaluating import noisy, told
+from PIL import Image
+
+from fusionkit.pictures.image import save_image
 
 METRICS = """\
 from typing import ClassVar
@@ -174,6 +177,22 @@ def test_pictures_of_several_sizes_are_scored_by_what_takes_them(fusionkit):
     assert (ran.code, ran.err) == (2, f"near: {sizes}\nnear: {sizes} of the reference\n")
     ran = fusionkit("evaluate", "x", "--metrics", "grey")
     assert ran.out.splitlines()[1].split()[:2] == ["grey", "20"]
+
+
+def test_the_sheet_of_many_pictures_is_none_of_them(fusionkit):
+    told(Path("x/a.png"), seed=10)
+    told(Path("x/b.png"), seed=40)
+    for name, says in (("a-sheet.png", {}), ("a-who.png", {}), ("live.png", {"preview": True})):
+        save_image(Image.new("RGB", (64, 64), "white"), Path("x", name), says)
+    ran = fusionkit("evaluate", "x", "--metrics", "grey", "--reference", "x")
+    assert ran.out.splitlines()[1].split()[:2] == ["grey", "75"]
+    assert ran.out.splitlines()[1].split()[-1] == "2"
+    assert "note: passed over in 'x': a-sheet.png, a-who.png, live.png: a sheet, map or preview" in ran.out.splitlines()
+    for name in "ab":
+        Path("x", f"{name}.png").unlink()
+    alone = fusionkit("evaluate", "x", "--metrics", "grey")
+    assert alone.out.splitlines()[1].split()[-1] == "3"
+    assert "passed over" not in alone.out
 
 
 def test_json_and_csv_hold_everything(fusionkit):

@@ -52,7 +52,9 @@ def test_all_damaged_pictures_are_named_at_once(tmp_path):
     (folder / "b.png").write_bytes(whole[: len(whole) // 2])
     (folder / "c.png").write_bytes(whole[:-14])
     # A power cut leaves zeros, which Pillow decodes where they follow a whole row.
-    whole = save_image(Image.effect_noise((192, 128), 60).convert("RGB"), folder / "d.png", {}, overwrite=True)
+    whole = save_image(
+        Image.effect_noise((192, 128), 60).convert("RGB"), folder / "d.png", {"recipe": ""}, overwrite=True
+    )
     content = whole.read_bytes()
     whole.write_bytes(content[:3000] + bytes(len(content) - 3000))
     assert [line.rpartition("/")[2] for line in problems(folder)] == [

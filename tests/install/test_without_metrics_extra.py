@@ -7,7 +7,7 @@ import json
 import pytest
 from without import run_without
 
-HIDDEN = ("sklearn", "scikit_learn", "torchmetrics", "torch_fidelity")
+HIDDEN = ("sklearn", "scikit_learn", "torchmetrics", "torch_fidelity", "pywt", "pywavelets", "PyWavelets")
 INSTALL = "not installed: pip install 'fusionkit[metrics]'"
 CODE = """
 import json, warnings
@@ -65,7 +65,7 @@ def test_all_metrics_are_listed(ran: dict[str, tuple[int, str, str]]) -> None:
 
 def test_evaluating_all_leaves_out_what_needs_it_and_says_how_to_get_it(ran: dict[str, tuple[int, str, str]]) -> None:
     said = ran["all"][1] + ran["all"][2]
-    for name, module in (("fid", "torchmetrics"), ("kid", "torchmetrics"), ("giqa-qs", "sklearn")):
+    for name, module in (("fid", "torchmetrics"), ("kid", "torchmetrics"), ("giqa-qs", "sklearn"), ("noise", "pywt")):
         assert any(name in line and f"needs {module}, which is {INSTALL}" in line for line in said.splitlines()), said
 
 

@@ -21,6 +21,8 @@ from fusionkit_multidiffusion import MultiDiffusion
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 OURS = [
+    "blur",
+    "clip-iqa",
     "clip-score",
     "coverage",
     "fid",
@@ -30,6 +32,7 @@ OURS = [
     "intra-lpips",
     "is",
     "kid",
+    "noise",
     "seam",
     "sharpness",
     "ssim",
@@ -79,7 +82,7 @@ def test_every_metric_is_on_the_page_with_its_options(name: str) -> None:
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ("fusionkit_metrics", ("torch", "numpy", "cv2", "sklearn", "PIL", "transformers")),
+        ("fusionkit_metrics", ("torch", "numpy", "cv2", "sklearn", "skimage", "PIL", "transformers")),
         ("fusionkit_tinyworld.agreement, fusionkit_tinyworld.features", ("torch", "cv2", "transformers")),
     ],
     ids=["metrics", "tinyworld"],
@@ -91,7 +94,8 @@ def test_listing_metrics_loads_nothing_heavy(modules: str, heavy: tuple[str, ...
 
 
 def test_what_needs_no_download_scores_real_pictures(drawn: list[Picture]) -> None:
-    names = [name for name in OURS if name not in ("clip-score", "vista-agreement")]  # weights; other prompts
+    left_out = "clip-iqa", "clip-score", "vista-agreement"  # weights; other prompts
+    names = [name for name in OURS if name not in left_out]
     metrics = [METRICS.load(name)(**({"subsets": 2} if name == "kid" else {})) for name in names]
     found = evaluate(drawn, metrics, tools("tinyworld"), drawn)
     scores = {name: score.value for name, score in found.scores.items()}
@@ -101,8 +105,10 @@ def test_what_needs_no_download_scores_real_pictures(drawn: list[Picture]) -> No
     assert [scores[name] for name in ("variance-ratio", "sharpness", "grain", "streaks")] == [1, 1, 1, 1]
     assert scores["coverage"] == 1
     assert set(found.each) == {
+        "blur",
         "coverage",
         "intra-lpips",
+        "noise",
         "seam",
         "ssim",
         "style-loss",
