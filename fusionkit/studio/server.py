@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fusionkit.errors import FusionError, RecipeError
+from fusionkit.pictures.pages import shared_style
 from fusionkit.studio.answers import Studio
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ def application(studio: Studio) -> Starlette:
     async def index(request: Request) -> Response:
         return FileResponse(page / "index.html")
 
+    async def style(request: Request) -> Response:
+        return Response(shared_style(), media_type="text/css")
+
     routes = [
         Route("/", index),
+        Route("/pages.css", style),
         Mount("/page", StaticFiles(directory=page)),
         Route("/api/about", _about(studio)),
         *[Route(f"/api/{name}", _asked(getattr(studio, name)), methods=["POST"]) for name in _ASKED],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionkit.pictures.files import write_whole
+from fusionkit.pictures.pages import shared_style
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -57,7 +58,7 @@ def write_page(folder: Path, report: Mapping[str, Any], write: Callable[[Path, s
         planned=planned,
         missing=planned - len(shown["pictures"]),
         varied=sorted({key for setting in report["settings"] for key in setting.get("changes") or {}}),
-        style="\n".join(_source(name) for name in STYLES),
+        style="\n".join([shared_style(), *(_source(name) for name in STYLES)]),
         script="\n".join(_source(name) for name in SCRIPTS),
     )
     return write(folder / "index.html", text)
