@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fusionkit.errors import FusionError
+from fusionkit.recipe.offered import presets
 from fusionkit.recipe.problems import options_of
 from fusionkit.recipe.recipe import Recipe
 from fusionkit.recipe.schedulers import offered_schedulers
@@ -27,6 +28,10 @@ def recipe_schema() -> dict[str, Any]:
         "description": "What the picture shows; a list makes one picture for each.",
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
     }
+    names = {"enum": sorted(presets())}
+    preset, *others = properties["preset"]["anyOf"]
+    preset["properties"]["name"] = {"description": preset["properties"]["name"]["description"], **names}
+    properties["preset"]["anyOf"] = [names, preset, *others]
     entries = _plugins()
     properties["plugins"] = {
         "description": properties["plugins"]["description"],

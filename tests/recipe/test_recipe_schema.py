@@ -34,6 +34,13 @@ def test_schedulers_are_completed_and_options_left_to_diffusers() -> None:
     assert set(with_options["properties"]) == set(names["enum"])
 
 
+def test_a_preset_is_named_or_says_more() -> None:
+    names, more, none = recipe_schema()["properties"]["preset"]["anyOf"]
+    assert {"best", "fast"} <= set(names["enum"])
+    assert more["properties"]["name"]["enum"] == names["enum"]
+    assert none == {"type": "null"}
+
+
 def test_types_in_words() -> None:
     assert type_name({"type": "number", "minimum": 0, "maximum": 1}) == "number from 0 to 1"
     assert type_name({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}) == "whole number from 1 or none"
