@@ -11,11 +11,10 @@ from fusionkit.bench.measure import peak_memory
 from fusionkit.distributed.values import Answer
 from fusionkit.distributed.worker import LOADING
 from fusionkit.drawing.drawn import Drawn, pinned, run_of, told_of
-from fusionkit.errors import OutOfMemory
 from fusionkit.fusion import Fusion
 from fusionkit.models.memory import views_per_pass
-from fusionkit.pictures.result import Result
 from fusionkit.recipe.fields import weights_of
+from fusionkit.runs.shortage import in_tiles_if_need_be
 
 if TYPE_CHECKING:
     from fusionkit.distributed.worker import Worker
@@ -89,7 +88,7 @@ class Draw:
         device = next(iter(fusion.models_for(recipe).values())).device
         with told_of(self.where), peak_memory(device) as memory:
             began = process_time()
-            result = _drawn(fusion, recipe, self.maps)
+            result = in_tiles_if_need_be(lambda: fusion.run(recipe, progress=False, maps=self.maps))
             in_processors = process_time() - began
         told = {**run_of(result, in_processors, memory.peak, brush.drawn > 0, device), "worker": worker.name}
         brush.drawn += 1
@@ -145,16 +144,6 @@ def view_sizes(fusion: Fusion, recipe: Recipe) -> set[tuple[int, int]]:
         for at in (stage.steps[0], stage.steps[-1])
         for group in plan.hooks.ask("views", stage=stage, at=at)
     }
-
-
-def _drawn(fusion: Fusion, recipe: Recipe, maps: bool) -> Result:
-    try:
-        return fusion.run(recipe, progress=False, maps=maps)
-    except OutOfMemory as error:
-        if error.decode_in_tiles is None:
-            raise
-        decoded: Result = error.decode_in_tiles()
-        return decoded
 
 
 def _there(recipe: Recipe, worker: Worker) -> Recipe:

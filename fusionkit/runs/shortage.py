@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import OutOfMemory
 
 if TYPE_CHECKING:
+    from fusionkit.pictures.result import Result
     from fusionkit.recipe.recipe import Recipe
 
 
@@ -32,6 +34,21 @@ def shortage(recipe: Recipe, where: str, device: str, batch: int, *, decoding: b
     advice.append("a smaller size")
     choices = advice[0] if len(advice) == 1 else f"{', '.join(advice[:-1])} or {advice[-1]}"
     return OutOfMemory(f"{where}: the memory of '{device}' ran out; use {choices}")
+
+
+def in_tiles_if_need_be(draw: Callable[[], Result]) -> Result:
+    """What a run makes; where its picture does not fit into memory at once, it is decoded in tiles.
+
+    Raises:
+        OutOfMemory: Tiles are no help.
+    """
+    try:
+        return draw()
+    except OutOfMemory as error:
+        if error.decode_in_tiles is None:
+            raise
+        decoded: Result = error.decode_in_tiles()
+        return decoded
 
 
 def free_memory() -> None:
