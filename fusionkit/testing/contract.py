@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import SkipTest
@@ -20,9 +19,10 @@ from fusionkit.loop.hookspecs import Wrapper, hookimpl
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.loop.stage import Stage, StagePlan
 from fusionkit.plugin import Plugin
-from fusionkit.testing.resuming import ended_runs, whole_run
+from fusionkit.testing.drawn import Drawn, drawn, drawn_without
+from fusionkit.testing.resuming import ended_runs
 from fusionkit.testing.sources import unnamed_defaults
-from fusionkit.testing.tiny import KINDS, Kind, execute_tiny, tiny_model, tiny_plan, tiny_run
+from fusionkit.testing.tiny import KINDS, SIZE, Kind, execute_tiny, tiny_model, tiny_plan, tiny_run
 from fusionkit.testing.watch import Watch
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ SIZES = ((64, 64), (176, 64), (64, 200), (136, 72), (152, 184))
 
 DRAWS = 300
 """Of each noise, for its variance."""
+
+ALL = 64
+"""Views in a batch: as many as there are."""
 
 
 class _Ring(Plugin):
@@ -77,7 +80,7 @@ class PluginContract:
     plugin: ClassVar[type[Plugin]]
     options: ClassVar[Mapping[str, Any]] = {}
     neutral: ClassVar[Mapping[str, Any] | None] = None
-    neutral_size: ClassVar[tuple[int, int]] = (160, 80)
+    neutral_size: ClassVar[tuple[int, int]] = SIZE
     changes_latents: ClassVar[bool] = True
     before: ClassVar[Sequence[Plugin]] = ()
     models: ClassVar[Sequence[str]] = ("model",)
@@ -94,7 +97,7 @@ class PluginContract:
             raise SkipTest(f"'{self.plugin.plugin_name}' says of no options that they change nothing")
         fields = {"models": self.models, **self.fields, "size": self.neutral_size}
         for kind in self.kinds:
-            without = _without(self.before, kind, {**fields, "models": self.models[:1]})
+            without = drawn_without(self.before, kind, {**fields, "models": self.models[:1]})
             difference = _largest(tiny_run([*self.before, self.plugin(**self.neutral)], kind, **fields), without)
             assert difference == 0, (
                 f"{kind}: neutral options {dict(self.neutral)} change the latents by {difference:.1e}"
@@ -166,32 +169,24 @@ class PluginContract:
 
     def test_same_seed_same_result(self) -> None:
         """The seed decides the latents: no other randomness, and no memory of the run before."""
-        import torch
-
         for kind in self.kinds:
-            plugin = self._plugin()
-            results = []
-            for other_seed in (1, 2):
-                random.seed(other_seed)
-                with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(other_seed)
-                    state = torch.random.get_rng_state()
-                    results.append(tiny_run([*self.before, plugin], kind, self.models, **self.fields))
-                    assert state.equal(torch.random.get_rng_state()), (
-                        f"{kind}: torch's global random numbers were used or seeded; use stage.noise or stage.integers"
-                    )
-            difference = _largest(*results)
+            first = self._drawn(kind, ALL)
+            again = drawn(first.plugin, partial(self._plan, kind, batch_size=ALL), kind, other_seed=2)
+            assert all(run.reproducible for run in (first, again)), (
+                f"{kind}: torch's global random numbers were used or seeded; use stage.noise or stage.integers"
+            )
+            difference = _largest(first.latents, again.latents)
             assert difference == 0, f"{kind}: two runs with one seed and one plugin object differ by {difference:.1e}"
 
     def test_goes_on_after_every_step(self) -> None:
         """A run that ends after any step, and goes on from a checkpoint, gives the same latents to the last bit."""
         for kind in self.kinds:
-            whole = whole_run(self._plan(kind), kind)
+            whole = self._drawn(kind, ALL).steps
             plugins: list[Plugin] = []
 
             def plan(kind: Kind = kind, plugins: list[Plugin] = plugins) -> RunPlan:
                 plugins[:] = [*map(_afresh, self.before), self._plugin()]
-                return tiny_plan(plugins, kind, self.models, **self.fields)
+                return tiny_plan(plugins, kind, self.models, **{**self.fields, "batch_size": ALL})
 
             def why(plugins: list[Plugin] = plugins) -> str:
                 names = ", ".join(private_values(plugins[-1])) or "none of its attributes, so perhaps in its module"
@@ -212,22 +207,15 @@ class PluginContract:
     def test_batch_size_changes_nothing(self) -> None:
         """Views one at a time, two at a time or all at once give the same latents, but for rounding."""
         for kind in self.kinds:
-            alone, *others = (
-                tiny_run([*self.before, self._plugin()], kind, self.models, **{**self.fields, "batch_size": size})
-                for size in (1, 2, 64)
-            )
+            alone, *others = (self._drawn(kind, size).latents for size in (1, 2, ALL))
             difference = max(_largest(alone, other) for other in others)
             assert difference < 1e-3, f"{kind}: the batch size changes the latents by {difference:.1e}"
 
     def test_devices_change_nothing(self) -> None:
         """Where two devices predict the views of a picture, the latents are the same to the last bit."""
-        fields = {**self.fields, "batch_size": 2}
         for kind in self.kinds[:1]:
-            one, two = (
-                tiny_run([*self.before, self._plugin()], kind, self.models, **fields, **more)
-                for more in ({}, {"devices": ["cpu", "cpu"]})
-            )
-            difference = _largest(one, two)
+            two = execute_tiny(self._plan(kind, batch_size=2, devices=["cpu", "cpu"]), kind)
+            difference = _largest(self._drawn(kind, 2).latents, two)
             assert difference == 0, (
                 f"{kind}: a second device changes the latents by {difference:.1e}; what is put on a model, or is a "
                 "loss of its predictions, may keep something from one forward pass to another: see ViewMemory"
@@ -310,7 +298,7 @@ class PluginContract:
             without = tiny_plan(self.before, kind, self.models[:1], **self.fields)
             if _there_and_back(self._plan(kind), kind) != _there_and_back(without, kind):
                 return True
-        latents = _without(self.before, kind, {**self.fields, "models": self.models[:1]})
+        latents = drawn_without(self.before, kind, {**self.fields, "models": self.models[:1]})
         return _largest(self._watched(kind)[1], latents) > 0
 
     def _has(self, *hooks: str) -> bool:
@@ -319,9 +307,17 @@ class PluginContract:
     def _plugin(self) -> Plugin:
         return self.plugin(**self.options)
 
-    def _plan(self, kind: Kind, *between: Plugin, after: Sequence[Plugin] = (), **fields: Any) -> RunPlan:
-        plugins = [*self.before, *between, self._plugin(), *after]
+    def _plan(
+        self, kind: Kind, *between: Plugin, plugin: Plugin | None = None, after: Sequence[Plugin] = (), **fields: Any
+    ) -> RunPlan:
+        plugins = [*self.before, *between, plugin or self._plugin(), *after]
         return tiny_plan(plugins, kind, self.models, **{**self.fields, **fields})
+
+    @classmethod
+    @lru_cache(maxsize=3 * len(KINDS))
+    def _drawn(cls, kind: Kind, batch_size: int) -> Drawn:
+        contract = cls()
+        return drawn(contract._plugin(), partial(contract._plan, kind, batch_size=batch_size), kind, other_seed=1)
 
     @classmethod
     @lru_cache(maxsize=len(KINDS))
@@ -330,19 +326,6 @@ class PluginContract:
         plan = cls()._plan(kind, watch.innermost, after=[watch.passes.outermost])
         watch.on(plan.hooks)
         return watch, execute_tiny(plan, kind)
-
-
-def _without(before: Sequence[Plugin], kind: Kind, fields: Mapping[str, Any]) -> Tensor:
-    """The latents of a run without the plugin under test; those of no plugins at all are the same for many."""
-    if before:
-        return tiny_run(before, kind, **fields)
-    told = repr((kind, sorted(fields.items())))
-    if told not in _PLAIN:
-        _PLAIN[told] = tiny_run((), kind, **fields)
-    return _PLAIN[told]
-
-
-_PLAIN: dict[str, Tensor] = {}
 
 
 def _there_and_back(plan: RunPlan, kind: Kind) -> bytes:

@@ -24,6 +24,9 @@ KINDS: tuple[Kind, ...] = ("sd", "sdxl")
 WINDOW = 64
 """Pixels along one side of a tiny model's window: 8 latent pixels at its factor of 8."""
 
+SIZE = (160, 80)
+"""Pixels of a canvas of which no size is said."""
+
 
 def tiny_pipeline(kind: Kind = "sd", seed: int = 0) -> Any:
     """A `StableDiffusionPipeline` or `StableDiffusionXLPipeline` with seeded random weights, for 64x64 pixels.
@@ -116,7 +119,7 @@ def tiny_plan(
     from fusionkit.recipe.made import make_recipe
     from fusionkit.runs.run import prepare
 
-    default = {"prompt": "a hill", "size": (160, 80), "scheduler": "ddpm", "steps": 3, "guidance_scale": 4.0}
+    default = {"prompt": "a hill", "size": SIZE, "scheduler": "ddpm", "steps": 3, "guidance_scale": 4.0}
     recipe = make_recipe(**{**default, **fields, "plugins": list(plugins)})
     infos = {name: _info(kind, seed) for seed, name in enumerate(models)}
     return prepare(recipe, infos[models[0]], infos=infos)
