@@ -19,10 +19,11 @@ from typing import Any
 
 import click
 from safetensors import safe_open
+from tabled.markdown import rows, written
+from tabled.schemas import cache, lora, model, options, recipe
 
 from fusionkit.errors import FusionError
 from fusionkit.pictures.files import write_whole
-from fusionkit.recipe.schema import inline
 
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -31,109 +32,6 @@ MARKED = re.compile(r"(<!-- table: (?P<what>[\w -]+) -->\n).*?(<!-- end of table
 def pages() -> list[Path]:
     """The README and every page of the documentation."""
     return [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-
-
-def rows(header: list[str], lines: list[list[str]]) -> str:
-    """A table in Markdown."""
-    written = [header, ["---"] * len(header), *lines]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in written)
-
-
-def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """What a JSON schema accepts, in a few words."""
-    if "$ref" in schema:
-        return kind(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(kind(one, definitions) for one in schema["anyOf"] if one != {"type": "null"}))
-    if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"]) if len(schema["enum"]) < 6 else "name"
-    if schema.get("type") == "array":
-        return "list"
-    if schema.get("type") == "object":
-        return "mapping"
-    if schema.get("type") == "string":
-        return "`WIDTHxHEIGHT`" if "pattern" in schema else "text"
-    name = {"integer": "integer", "number": "number", "boolean": "`true` or `false`"}.get(schema.get("type", ""), "any")
-    low, high = (
-        next((schema[k] for k in keys if k in schema), None) for keys in (("minimum", "exclusiveMinimum"), ("maximum",))
-    )
-    above = "above" if "exclusiveMinimum" in schema else "from"
-    return name + (f" {above} {low:g}" if low is not None else "") + (f" to {high:g}" if high is not None else "")
-
-
-def default(schema: dict[str, Any]) -> str:
-    """A default value as a recipe writes it."""
-    value = schema.get("default")
-    if "pattern" in schema and isinstance(value, list):
-        value = "x".join(str(side) for side in value)
-    if value in (None, "", [], {}):
-        return ""
-    return f"`{written(value)}`"
-
-
-def fields(model: Any, header: str) -> str:
-    """The fields of a pydantic model: name, what it takes, default, meaning."""
-    schema = model.model_json_schema(by_alias=True)
-    return properties(schema["properties"], schema.get("$defs", {}), header)
-
-
-def properties(schemas: dict[str, dict[str, Any]], definitions: dict[str, Any], header: str) -> str:
-    """The properties of a JSON schema, likewise."""
-    return rows(
-        [header, "takes", "default", "meaning"],
-        [
-            [f"`{name}`", kind(field, definitions), default(field), field.get("description", "")]
-            for name, field in schemas.items()
-        ],
-    )
-
-
-def keys_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The keys of a value that is a mapping, or of each value in a list or a mapping by name."""
-    if "properties" in schema:
-        found: dict[str, dict[str, Any]] = schema["properties"]
-        return found
-    inner = [schema.get("items"), schema.get("additionalProperties"), *schema.get("anyOf", ())]
-    return next((keys for each in inner if isinstance(each, dict) and (keys := keys_of(each))), {})
-
-
-def options(name: str, part: str = "") -> str:
-    """The options of a plugin, or the keys of one of its options that is a mapping."""
-    from fusionkit.registry import load
-
-    plugin = load(name)
-    if part:
-        schema = inline(plugin.model_json_schema(by_alias=True))
-        return properties(keys_of(schema["properties"][part]), {}, "key")
-    return fields(plugin, "option") if plugin.model_fields else "It has no options.\n"
-
-
-def recipe() -> str:
-    """The keys of a recipe file."""
-    from fusionkit.recipe.schema import recipe_schema
-
-    return properties(recipe_schema()["properties"], {}, "key")
-
-
-def lora() -> str:
-    """The keys of a LoRA in a recipe."""
-    from fusionkit.recipe import Lora
-
-    return fields(Lora, "key")
-
-
-def cache() -> str:
-    """The keys of a step cache in a recipe."""
-    from fusionkit.recipe import Cache
-
-    return fields(Cache, "key")
-
-
-def model() -> str:
-    """The keys of one of several models in a recipe."""
-    from fusionkit.recipe import ModelSpec
-
-    return fields(ModelSpec, "key")
 
 
 def hooks() -> str:
@@ -377,13 +275,6 @@ def weights() -> str:
         lines.append([f"`{path.parent.name}`", f"{count / 1e6:.2f} million", f"{path.stat().st_size / 1e6:.1f} MB"])
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return rows(["part", "parameters", "size"], [*lines, ["all files", "", f"{size / 1e6:.1f} MB"]])
-
-
-def written(value: Any) -> str:
-    """A value as a recipe writes it."""
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {written(each)}' for key, each in value.items() if each is not None)}}}"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def first_line(documented: Any) -> str:

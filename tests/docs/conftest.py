@@ -15,8 +15,10 @@ from fusionkit.cli import main
 
 
 @pytest.fixture(scope="session")
-def tables() -> ModuleType:
-    return script("tables")
+def tables() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)  # as where the script is run
+        yield script("tables")
 
 
 @pytest.fixture(scope="session")
