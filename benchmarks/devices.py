@@ -10,6 +10,7 @@ processes. Steps are few: what differs would differ in the first.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,8 @@ from typing import Any
 
 import click
 
+# Several processes on few cores: threads that spin while they wait take them from those that work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT / "tests" / each) for each in ("recipe", "models/families", "models", "golden")]
 
