@@ -8,12 +8,10 @@ from fusionkit.recipe.schema import inline
 from tabled.markdown import rows, written
 
 
-def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+def kind(schema: dict[str, Any]) -> str:
     """What a JSON schema accepts, in a few words."""
-    if "$ref" in schema:
-        return kind(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(kind(one, definitions) for one in schema["anyOf"] if one != {"type": "null"}))
+        return " or ".join(dict.fromkeys(kind(one) for one in schema["anyOf"] if one != {"type": "null"}))
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"]) if len(schema["enum"]) < 6 else "name"
     if schema.get("type") == "array":
@@ -23,11 +21,8 @@ def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if schema.get("type") == "string":
         return "`WIDTHxHEIGHT`" if "pattern" in schema else "text"
     name = {"integer": "integer", "number": "number", "boolean": "`true` or `false`"}.get(schema.get("type", ""), "any")
-    low, high = (
-        next((schema[k] for k in keys if k in schema), None) for keys in (("minimum", "exclusiveMinimum"), ("maximum",))
-    )
-    above = "above" if "exclusiveMinimum" in schema else "from"
-    return name + (f" {above} {low:g}" if low is not None else "") + (f" to {high:g}" if high is not None else "")
+    limits = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    return " ".join([name, *(f"{word} {schema[key]:.15g}" for key, word in limits.items() if key in schema)])
 
 
 def default(schema: dict[str, Any]) -> str:
@@ -42,18 +37,14 @@ def default(schema: dict[str, Any]) -> str:
 
 def fields(model: Any, header: str) -> str:
     """The fields of a pydantic model: name, what it takes, default, meaning."""
-    schema = model.model_json_schema(by_alias=True)
-    return properties(schema["properties"], schema.get("$defs", {}), header)
+    return properties(inline(model.model_json_schema(by_alias=True))["properties"], header)
 
 
-def properties(schemas: dict[str, dict[str, Any]], definitions: dict[str, Any], header: str) -> str:
+def properties(schemas: dict[str, dict[str, Any]], header: str) -> str:
     """The properties of a JSON schema, likewise."""
     return rows(
         [header, "takes", "default", "meaning"],
-        [
-            [f"`{name}`", kind(field, definitions), default(field), field.get("description", "")]
-            for name, field in schemas.items()
-        ],
+        [[f"`{name}`", kind(field), default(field), field.get("description", "")] for name, field in schemas.items()],
     )
 
 
@@ -73,7 +64,7 @@ def options(name: str, part: str = "") -> str:
     plugin = load(name)
     if part:
         schema = inline(plugin.model_json_schema(by_alias=True))
-        return properties(keys_of(schema["properties"][part]), {}, "key")
+        return properties(keys_of(schema["properties"][part]), "key")
     return fields(plugin, "option") if plugin.model_fields else "It has no options.\n"
 
 
@@ -81,7 +72,7 @@ def recipe() -> str:
     """The keys of a recipe file."""
     from fusionkit.recipe.schema import recipe_schema
 
-    return properties(recipe_schema()["properties"], {}, "key")
+    return properties(recipe_schema()["properties"], "key")
 
 
 def lora() -> str:

@@ -13,6 +13,7 @@ from fusionkit.registry import load, offered
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TITLE = "A fusionkit recipe"
+_LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -84,10 +85,10 @@ def type_name(schema: dict[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     limits = [
-        f"from {low:g}" if low is not None else "",
-        f"above {above:g}" if above is not None else "",
-        f"to {high:g}" if high is not None else "",
-        f"below {below:g}" if below is not None else "",
+        f"from {low:.15g}" if low is not None else "",
+        f"above {above:.15g}" if above is not None else "",
+        f"to {high:.15g}" if high is not None else "",
+        f"below {below:.15g}" if below is not None else "",
     ]
     return " ".join([name, *(limit for limit in limits if limit)])
 
@@ -133,7 +134,8 @@ def _scheduler() -> dict[str, Any]:
 def inline(schema: dict[str, Any]) -> dict[str, Any]:
     """A schema without references, so that schemas of several models can be put into one.
 
-    Where a model holds others of its own kind, the inner one may be any mapping.
+    Where a model holds others of its own kind, the inner one may be any mapping. Limits have the names that JSON schema
+    gives them: pydantic leaves its own to those of a type with a validator, which nobody else knows.
     """
     definitions = schema.pop("$defs", {})
 
@@ -143,7 +145,8 @@ def inline(schema: dict[str, Any]) -> dict[str, Any]:
                 name = reference.rpartition("/")[2]
                 whole = {"type": "object"} if name in within else resolved(definitions[name], (*within, name))
                 return {**whole, **{key: value for key, value in node.items() if key != "$ref"}}
-            return {key: resolved(value, within) for key, value in node.items()}
+            is_type = not node.keys().isdisjoint(("type", "anyOf"))
+            return {_LIMITS.get(key, key) if is_type else key: resolved(value, within) for key, value in node.items()}
         return [resolved(each, within) for each in node] if isinstance(node, list) else node
 
     whole: dict[str, Any] = resolved(schema)

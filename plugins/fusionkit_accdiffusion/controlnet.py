@@ -14,6 +14,7 @@ from fusionkit.loop.stage import Control
 from fusionkit.loop.views import Wrap
 from fusionkit.models.controlnet import inspect_controlnet
 from fusionkit.pictures.picture import found, open_picture, picture_problems
+from fusionkit.recipe.span import End, Start, span_problems, within
 from fusionkit.recipe.values import Number, Source
 from fusionkit_accdiffusion.annotators import ANNOTATORS, annotate, annotator_problems, unknown_annotator
 
@@ -77,12 +78,8 @@ class ControlNet(Plugin, name="controlnet"):
         description="Of canny: its thresholds are 1 - sigma and 1 + sigma times the picture's median.",
     )
     scale: Number = Field(default=0.5, ge=0, description="How strongly the ControlNet steers; 0 leaves it out.")
-    start: Number = Field(
-        default=0.0, ge=0, le=1, description="Where in a stage's steps it begins: 0 is the first step."
-    )
-    end: Number = Field(
-        default=1.0, ge=0, le=1, description="Where in a stage's steps it ends: 1 is after the last step."
-    )
+    start: Start = 0.0
+    end: End = 1.0
 
     _control = StageCache(Control)
 
@@ -146,12 +143,13 @@ class ControlNet(Plugin, name="controlnet"):
     def steers(self, stage: Stage, at: Step, patches: Patches) -> frozenset[str]:
         """Windows, while it is time, and where there is a picture."""
         has_picture = self.from_ != PREVIOUS or stage.has_previous
-        does = self.scale != 0 and patches.kind == "window" and has_picture and self.spans(at.index, at.total)
+        does = (
+            self.scale != 0
+            and patches.kind == "window"
+            and has_picture
+            and within(self.start, self.end, at.index, at.total)
+        )
         return frozenset({"controls"} if does else ())
-
-    def spans(self, index: int, total: int) -> bool:
-        """Whether a step lies between `start` and `end`, as in diffusers' pipelines: it must do so wholly."""
-        return index / total >= self.start and (index + 1) / total <= self.end
 
     def _problems(self, stage: Stage) -> Iterator[str]:
         try:
@@ -161,11 +159,7 @@ class ControlNet(Plugin, name="controlnet"):
         except ModelError as error:
             yield from str(error).splitlines()
         yield from annotator_problems(self.annotator)
-        steps = stage.sampling_steps
-        if self.start >= self.end:
-            yield f"start {self.start:g} is not before end {self.end:g}"
-        elif not any(self.spans(index, steps) for index in range(steps)):
-            yield f"no step lies between start {self.start:g} and end {self.end:g} of {steps} steps; move them apart"
+        yield from span_problems(self.start, self.end, stage.sampling_steps)
         if self.from_ != PREVIOUS:
             yield from picture_problems(Path(self.from_), "picture of 'from'")
         elif not stage.has_previous and stage.plan.size == stage.recipe.size:

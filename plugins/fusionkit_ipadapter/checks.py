@@ -9,6 +9,7 @@ from fusionkit import Stage, picture_problems
 from fusionkit.errors import ModelError, did_you_mean
 from fusionkit.models.image_prompts.adapter import AdapterInfo, adapter_on_hub, called, find_adapter, read_adapter
 from fusionkit.models.image_prompts.encoder import find_encoder
+from fusionkit.recipe.span import span_problems
 from fusionkit.trust import no_download
 from fusionkit_ipadapter import blocks
 from fusionkit_regions import Painted, regions_of
@@ -68,8 +69,4 @@ def _of_place(plugin: IPAdapter, stage: Stage) -> Iterator[str]:
         elif plugin.region not in known:
             hint = did_you_mean(plugin.region, known)
             yield f"no region is called '{plugin.region}'{hint}; there are: {', '.join(known)}"
-    steps = stage.sampling_steps
-    if plugin.start >= plugin.end:
-        yield f"start {plugin.start:g} is not before end {plugin.end:g}"
-    elif not any(plugin.spans(index, steps) for index in range(steps)):
-        yield f"no step lies between start {plugin.start:g} and end {plugin.end:g} of {steps} steps; move them apart"
+    yield from span_problems(plugin.start, plugin.end, stage.sampling_steps)

@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema, model_vali
 from fusionkit import Field, Patches, PicturePath, Plugin, Stage, StageCache, Step, hookimpl
 from fusionkit.loop.stage import ImagePrompt
 from fusionkit.pictures.picture import found
-from fusionkit.recipe import Number
 from fusionkit.recipe.problems import shown
+from fusionkit.recipe.span import End, Start, within
 from fusionkit.recipe.values import OptionalName, Source
 from fusionkit.trust import refusal
 from fusionkit_ipadapter import blocks
@@ -121,12 +121,8 @@ class IPAdapter(Plugin, name="ip-adapter"):
         default=None,
         description="The name of a region of `regions`: only its views, which hear its prompt, look at the pictures.",
     )
-    start: Number = Field(
-        default=0.0, ge=0, le=1, description="Where in a stage's steps they begin to act: 0 is the first step."
-    )
-    end: Number = Field(
-        default=1.0, ge=0, le=1, description="Where in a stage's steps they end to act: 1 is after the last step."
-    )
+    start: Start = 0.0
+    end: End = 1.0
 
     _prompt = StageCache(ImagePrompt)
 
@@ -180,13 +176,9 @@ class IPAdapter(Plugin, name="ip-adapter"):
         finally:
             patches.image_prompts = others
 
-    def spans(self, index: int, total: int) -> bool:
-        """Whether a step lies wholly between `start` and `end`."""
-        return index / total >= self.start and (index + 1) / total <= self.end
-
     def steers(self, stage: Stage, at: Step, patches: Patches) -> frozenset[str]:
         """All groups, while it is time."""
-        does = not blocks.is_zero(self.scale) and self.spans(at.index, at.total)
+        does = not blocks.is_zero(self.scale) and within(self.start, self.end, at.index, at.total)
         return frozenset({"image_prompts"} if does else ())
 
     def shown(self, stage: Stage) -> ImagePrompt:

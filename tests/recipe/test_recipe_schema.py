@@ -28,6 +28,14 @@ def test_it_has_every_plugin_with_every_option() -> None:
         assert options[name] == set(options_of(load(name)))
 
 
+def test_limits_are_told_as_editors_know_them() -> None:
+    told = json.dumps(recipe_schema())
+    assert not any(f'"{name}": ' in told for name in ("ge", "gt", "le", "lt"))
+    entries = recipe_schema()["properties"]["plugins"]["anyOf"][0]["items"]["anyOf"]
+    (network,) = (each["properties"]["controlnet"] for each in entries if "controlnet" in each.get("properties", {}))
+    assert type_name(network["properties"]["start"]) == "number from 0 to 1"
+
+
 def test_schedulers_are_completed_and_options_left_to_diffusers() -> None:
     names, with_options = recipe_schema()["properties"]["scheduler"]["anyOf"]
     assert {"ddpm", "ddim", "euler-a", "DDIMScheduler"} <= set(names["enum"])
