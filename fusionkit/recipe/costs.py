@@ -33,18 +33,16 @@ def cost_problems(recipe: Recipe, window: tuple[int, int], stages: Sequence[Plan
     """
     if len(stages) > limits.STAGES:
         return [f"size {_written(recipe.size)} makes {len(stages):,} stages; the most are {limits.STAGES}"]
-    problems, in_all = [], 0
-    for size, steps in dict.fromkeys([(recipe.size, None), *((stage.size, stage.steps) for stage in stages)]):
-        width, height = size
-        if width * height > limits.PIXELS:
-            problems.append(f"size {_written(size)} has {width * height:,} pixels; the most are {limits.PIXELS:,}")
-            continue
-        views = least_views(size, recipe.window or window)
-        asked = steps or recipe.steps
-        if views > limits.VIEWS:
-            problems.append(too_many_views(f"size {_written(size)}", views))
-        in_all += views * asked if stages else 0
-    return problems or [problem for problem in [too_many_in_all(in_all)] if problem]
+    planned = list(dict.fromkeys([(recipe.size, None), *((stage.size, stage.steps) for stage in stages)]))
+    # Where a stage is too large all later ones are, so that the largest says it for all.
+    largest = max((size for size, _ in planned), key=lambda size: size[0] * size[1])
+    what = f"size {_written(largest)}{'' if largest == recipe.size else ' of a stage'}"
+    if (pixels := largest[0] * largest[1]) > limits.PIXELS:
+        return [f"{what} has {pixels:,} pixels; the most are {limits.PIXELS:,}"]
+    if (views := least_views(largest, recipe.window or window)) > limits.VIEWS:
+        return [too_many_views(what, views)]
+    in_all = sum(least_views(size, recipe.window or window) * (steps or recipe.steps) for size, steps in planned)
+    return [problem for problem in [too_many_in_all(in_all if stages else 0)] if problem]
 
 
 def least_views(size: tuple[int, int], window: tuple[int, int]) -> int:

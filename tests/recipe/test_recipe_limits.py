@@ -87,6 +87,10 @@ COSTLY = {
         f"{MODEL}size: 12800x12800\nwindow: 4x4\nplugins: [progressive-upscaling]\noutput: '{{seed}}.png'",
         "r.yaml:3:7: size 12800x12800 makes 10,240,000 views in each step; the most are 10,000",
     ),
+    "stages of a picture that is enlarged too often": (
+        f"{MODEL}size: 1024x128\nplugins: [progressive-upscaling: {{times: 100}}]",
+        "r.yaml:3:7: size 102400x12800 of a stage has 1,310,720,000 pixels; the most are 1,000,000,000",
+    ),
     "views": (
         f"{MODEL}size: 1024x1024\nplugins: [{{multidiffusion: {{stride: 4}}}}]",
         "r.yaml:4:11: multidiffusion: stride 4 makes 58,081 views in each step; the most are 10,000; use a larger "
