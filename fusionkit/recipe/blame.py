@@ -66,6 +66,13 @@ def _option(entry: Node, keys: Mapping[str, Node], problem: str, later: str) -> 
     return _given_later(keys, problem, later) or entry
 
 
+def given_elsewhere(node: Node, problem: str) -> Node | None:
+    """What of a mapping was given somewhere else than the mapping, and is what a problem of the whole speaks of."""
+    if not isinstance(node.value, dict):
+        return None
+    return _first_named(dict(_given_elsewhere(node.value, node.place.source)), problem)
+
+
 def _given_elsewhere(options: Mapping[str, Node], source: str) -> Iterator[tuple[str, Node]]:
     """The options, and what they are made of, that were given somewhere else."""
     for key, node in options.items():

@@ -22,7 +22,7 @@ _WHOLE, _NUMBER, _BOOL = "must be a whole number", "must be a number", "must be 
 _TEXT, _LIST, _MAPPING = "must be text", "must be a list", "must be a mapping of options"
 
 # How fusionkit's own validators begin what they raise, so that it reads on from the option's name.
-_VERBS = ("must ", "has ", "is ", "are ", "begins ", "holds ")
+_VERBS = ("must ", "has ", "is ", "are ", "begins ", "holds ", "takes ")
 
 _PHRASES = {
     "bool_parsing": _BOOL,

@@ -29,7 +29,7 @@ from fusionkit.recipe.assemble import (
     shown_path,
 )
 from fusionkit.recipe.beside import by_their_places, pictures_beside, written_elsewhere
-from fusionkit.recipe.blame import blamed
+from fusionkit.recipe.blame import blamed, given_elsewhere
 from fusionkit.recipe.document import parse_yaml
 from fusionkit.recipe.nodes import Node, Place
 from fusionkit.recipe.other_names import meant
@@ -229,7 +229,8 @@ def _build(root: Node) -> tuple[list[Recipe], list[str]]:
 
     def note(location: Location, line: str, is_key: bool = False) -> None:
         node = root.find(location)
-        found.append((node.key if is_key else node.place, line))
+        later = None if is_key else given_elsewhere(node, line)
+        found.append((node.key if is_key else (later or node).place, line))
 
     known = options_of(Recipe)
     fields: dict[str, Any] = {}

@@ -215,6 +215,22 @@ def test_mistakes_of_the_command_line_are_named_by_their_option() -> None:
     ]
 
 
+def test_what_a_change_makes_wrong_of_a_whole_is_the_changes() -> None:
+    recipe = (
+        "plugins:\n- inpaint: {from: a.png, box: [0, 0, 8, 8]}\n- regions: {boxes: {a: {box: [0, 0, 8, 8], adds: b}}}"
+    )
+    given = "plugins.inpaint.box", "plugins.inpaint.mask", "plugins.regions.boxes.a.adds"
+    (line,) = problems(recipe, f"{given[0]}=null")
+    assert line.startswith(f"--set {given[0]}: inpaint takes either")
+    (line,) = problems(recipe, f"{given[1]}=m.png", "plugins.inpaint.softness=3")
+    assert line.startswith(f"--set {given[1]}: inpaint has both")
+    (line,) = problems(recipe, f"{given[2]}=null")
+    assert line.startswith(f"--set {given[2]}: 'boxes.a' of regions: a region that says nothing")
+    # What was wrong before is the file's, whatever else is changed of it.
+    (line,) = problems("plugins: [inpaint: {from: a.png}]", "plugins.inpaint.softness=3")
+    assert line.startswith("r.yaml:1:20: inpaint takes either")
+
+
 def test_a_mistake_of_an_extended_file_names_that_file() -> None:
     Path("base.yaml").write_text("# base\nsteps: none\nsize: 64x64\n")
     assert problems("extends: base.yaml\nseed: -1\n") == [
