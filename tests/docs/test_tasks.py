@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from docs_pages import DOCS, ROOT, prose
-from PIL import Image
+from PIL import Image, ImageFilter
 from ruamel.yaml import YAML
 from test_docs_pages import TASKS, check_page
 from torch import from_numpy
@@ -102,13 +104,50 @@ def many(folder: Path) -> None:
     assert size(folder / "print.png") == (256, 256)
 
 
-HOLDS: Mapping[str, Callable[[Path], None]] = {"wide": wide, "change": change, "models": models, "many": many}
+def own_photos(folder: Path) -> None:
+    """Three photographs and two worse copies, as the page has them, in the folder that its commands name."""
+    photos = {name: Image.fromarray(getattr(skimage.data, name)()) for name in ("astronaut", "coffee", "rocket")}
+    noise = np.random.default_rng(0).normal(0, 12, (*photos["rocket"].size[::-1], 3))
+    noisy = (np.asarray(photos["rocket"]) + noise).round().clip(0, 255).astype(np.uint8)
+    photos["coffee-shaken"] = photos["coffee"].filter(ImageFilter.GaussianBlur(2))
+    photos["rocket-dark"] = Image.fromarray(noisy)
+    (folder / "photos").mkdir()
+    for name, photo in photos.items():
+        photo.save(folder / "photos" / f"{name}.jpg", quality=95)
+
+
+def judge(folder: Path) -> None:
+    with (folder / "judged.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["picture"]]
+    blur, noise = (
+        {row["picture"]: float(row["value"]) for row in rows if row["metric"] == name} for name in ("blur", "noise")
+    )
+    assert max(blur, key=blur.__getitem__) == "coffee-shaken.jpg"
+    assert max(noise, key=noise.__getitem__) == "rocket-dark.jpg"
+    # None is larger than what the command reduces them to, so that the page's first table has the same values.
+    text = (DOCS / "tasks" / "judge.md").read_text(encoding="utf-8")
+    shown = [line.split() for line in text.partition("picture            blur    noise\n")[2].splitlines()[:5]]
+    assert [name for name, *_ in shown] == sorted(blur, key=blur.__getitem__)
+    for name, *values in shown:
+        assert [float(value) for value in values] == pytest.approx([blur[name], noise[name]], rel=0.02)
+
+
+BEFORE: Mapping[str, Callable[[Path], None]] = {"judge": own_photos}
+"""What a page's reader has before its first command."""
+HOLDS: Mapping[str, Callable[[Path], None]] = {
+    "wide": wide,
+    "change": change,
+    "models": models,
+    "many": many,
+    "judge": judge,
+}
 
 
 @pytest.mark.parametrize("page", TASKS, ids=lambda page: page.stem)
 def test_what_a_page_says_of_the_pictures_of_its_commands_holds(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    BEFORE.get(page.stem, lambda _: None)(tmp_path)
     check_page(page, tmp_path, monkeypatch)
     HOLDS[page.stem](tmp_path)
 
