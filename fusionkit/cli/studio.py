@@ -18,17 +18,17 @@ def command(folder: Path, port: int, browser: bool) -> None:
     """Change, draw and look at recipes in the browser.
 
     Pictures and recipes are in FOLDER, by default the current one, and no file outside of it is shown. The page is for
-    this machine alone: no other one can open it, and it asks no other one. Ctrl-C ends it; what is being drawn is
-    kept, and goes on when the studio is started again.
+    this machine alone, and for whoever has its address, token and all: no other machine can open it, and it asks no
+    other one. Ctrl-C ends it; what is being drawn is kept, and goes on when the studio is started again.
     """
-    from fusionkit.errors import FusionError
+    from fusionkit.errors import RecipeError
 
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
         line = f"the studio needs the package '{error.name}', which is not installed; install it: "
-        raise FusionError(f"{line}pip install 'fusionkit[studio]'") from None
+        raise RecipeError([f"{line}pip install 'fusionkit[studio]'"]) from None
     from fusionkit.studio.serve import serve
 
     os.environ.setdefault("PYTHONUNBUFFERED", "1")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 from fusionkit.errors import FusionError
 from fusionkit.pictures.files import write_whole
 from fusionkit.studio import forms
-from fusionkit.studio.drafts import Draft, Problem, each_seed, in_order, opened, typed
+from fusionkit.studio.drafts import Draft, Problem, in_order, new_seeds, opened, typed
 from fusionkit.studio.drawing import Drawing
 from fusionkit.studio.folder import PICTURES, Folder
 from fusionkit.studio.jobs import DONE, Job, Jobs
@@ -35,6 +38,7 @@ class Studio:
         self.folder = folder
         self.jobs = Jobs(folder)
         self.drawing = Drawing(folder, self.jobs)
+        self._planning = threading.Lock()
 
     @cached_property
     def about(self) -> dict[str, Any]:
@@ -90,13 +94,18 @@ class Studio:
 
     def plan(self, body: Body) -> dict[str, Any]:
         """What a draft takes: passes, memory, and seconds by what such runs took in this folder."""
-        problems, plan = planned(_draft(body))
+        # One at a time: several threads that import a library at once may see it half imported.
+        with self._planning:
+            problems, plan = planned(_draft(body))
         if plan:
             plan["seconds"] = self._seconds(plan["model"], plan["window"], plan["forward-passes"])
         return {"problems": _told(problems), "plan": plan}
 
     def draw(self, body: Body) -> dict[str, Any]:
-        """Let a draft be drawn, with so many seeds as `count`; a prompt of several texts makes one picture for each."""
+        """Let a draft be drawn; a prompt of several texts makes one picture for each.
+
+        With a `count` above 1 so many seeds are drawn, from the recipe's on, but for those that are there already.
+        """
         draft = _draft(body)
         problems, _ = checked(draft)
         if problems:
@@ -105,7 +114,8 @@ class Studio:
         count = max(1, min(int(body.get("count", 1)), _MOST))
         prompts = recipe.get("prompt")
         several = [{**recipe, "prompt": each} for each in prompts] if isinstance(prompts, list) else [recipe]
-        recipes = [each for one in several for each in each_seed(one, count)]
+        there = self._there() if count > 1 else []
+        recipes = [each for one in several for each in islice(new_seeds(one, there), count)]
         group = secrets.token_hex(4) if len(recipes) > 1 else ""
         jobs = [self.jobs.add(Job(each, draft.careful, group)) for each in recipes]
         self.drawing.wake()
@@ -165,6 +175,22 @@ class Studio:
             raise
         return {"name": written.name}
 
+    def remove(self, body: Body) -> dict[str, Any]:
+        """Put a picture where removed ones are, and answer its name there.
+
+        Raises:
+            FusionError: There is none, or it can't be moved.
+        """
+        return {"removed": self.folder.remove(str(body["name"]))}
+
+    def restore(self, body: Body) -> dict[str, Any]:
+        """Put a picture that was removed back.
+
+        Raises:
+            FusionError: There is none, or it can't be moved.
+        """
+        return {"name": self.folder.restore(str(body["removed"]))}
+
     def picture(self, body: Body) -> dict[str, Any]:
         """The recipe and the seed that a picture carries, and what it took; None where it carries none."""
         from fusionkit.pictures.metadata import read_metadata
@@ -174,7 +200,8 @@ class Studio:
             told = read_metadata(path)
         except FusionError:
             return {"recipe": None, "seed": None, "seconds": None, "forward-passes": None}
-        job = next((job for job in self.jobs if job.picture == path.name), None)
+        # The latest: a picture that was removed may have had the same name.
+        job = next((job for job in reversed(list(self.jobs)) if job.picture == path.name), None)
         took = (None, None) if job is None else (job.seconds, job.passes)
         return {"recipe": told["recipe"], "seed": told.get("seed"), "seconds": took[0], "forward-passes": took[1]}
 
@@ -184,6 +211,11 @@ class Studio:
             if job.state == DONE and job.passes and model_key(job.recipe) == model:
                 return job.seconds / job.passes * passes
         return None
+
+    def _there(self) -> list[Mapping[str, Any]]:
+        """The recipes whose pictures are in the folder, or will be."""
+        names = {each.name for each in self.folder.named(PICTURES)}
+        return [job.recipe for job in self.jobs if job.is_open or (job.state == DONE and job.picture in names)]
 
     def _named(self, body: Body) -> list[Job]:
         if "group" in body:
@@ -219,5 +251,7 @@ def _told(problems: Sequence[Problem]) -> list[dict[str, Any]]:
 
 
 def _about(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return lines[1].lstrip("# ") if len(lines) > 1 and lines[1].startswith("#") else ""
+    """What a bundled recipe says of itself below its command, but for other commands."""
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    said = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
+    return " ".join(part for part in re.split(r"(?<=[.;]) +", said) if "--" not in part).rstrip(";")

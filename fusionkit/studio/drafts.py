@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from fusionkit.errors import FusionError, RecipeError
+from fusionkit.errors import FusionError
 from fusionkit.pictures.carried import OURS, Reader, carried
 from fusionkit.recipe.assemble import assembled, extended, find_recipe, is_picture, mapping_of
 from fusionkit.recipe.beside import looked_for
@@ -95,8 +96,7 @@ class Draft:
 
     def problems(self, error: FusionError) -> list[Problem]:
         """What an error says, each at its control."""
-        lines = error.problems if isinstance(error, RecipeError) else str(error).split("\n")
-        return [self._problem(line) for line in lines]
+        return [self._problem(line) for line in str(error).split("\n")]
 
     def _problem(self, line: str) -> Problem:
         found = _PLACED.match(line)
@@ -151,11 +151,13 @@ def in_order(recipe: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return dict(sorted(recipe.items(), key=lambda each: names.index(each[0]) if each[0] in names else len(names)))
 
 
-def each_seed(recipe: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
-    """The recipe with its seed and those after it."""
-    first = recipe.get("seed", 0)
-    for seed in range(first, first + count):
-        yield {**recipe, "seed": seed}
+def new_seeds(recipe: Mapping[str, Any], there: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The recipe with its seed and those after it, without end, but for those with which it is among others."""
+    rest = {key: value for key, value in recipe.items() if key != "seed"}
+    taken = {each.get("seed", 0) for each in there if {**rest, "seed": each.get("seed", 0)} == {"seed": 0, **each}}
+    for seed in count(recipe.get("seed", 0)):
+        if seed not in taken:
+            yield {**rest, "seed": seed}
 
 
 def _found_beside(node: Node) -> Any:

@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
+from fusionkit.foreign import told
 from fusionkit.runs.checkpoints import EVERY
-from fusionkit.studio.folder import Folder
+from fusionkit.studio.folder import LOG, Folder
 from fusionkit.studio.jobs import CANCELLED, DONE, DRAWING, FAILED, WAITING, Job, Jobs
 
 PATIENCE = 10.0
@@ -32,6 +34,8 @@ class Drawing:
         self._lock = threading.RLock()
         self._process: subprocess.Popen[str] | None = None
         self._job: Job | None = None
+        # When the job's first step was done, and how much of it was done then.
+        self._began: tuple[float, float] | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._draw_all, daemon=True)
 
@@ -83,13 +87,16 @@ class Drawing:
             self._wake.wait()
             self._wake.clear()
             while not self._closed and (job := self.jobs.next()) is not None:
-                self._draw(job)
+                try:
+                    self._draw(job)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next one is drawn
+                    self._failed(job, f"it can't be drawn: {told(error)}")
 
     def _draw(self, job: Job) -> None:
         with self._lock:
             if self._closed:
                 return
-            self._job = job
+            self._job, self._began = job, None
             self._begin()
             process = self._process
             self._send(self._message(job))
@@ -103,6 +110,11 @@ class Drawing:
         with self._lock:
             self._job = None
 
+    def _failed(self, job: Job, line: str) -> None:
+        with self._lock:
+            self._job = None
+        self.jobs.update(job, state=FAILED, step="", lines=[line])
+
     def _take(self, job: Job, message: dict[str, Any]) -> bool:
         """What the process says of a job; answers whether that was the last."""
         kind = message.pop("event")
@@ -111,12 +123,21 @@ class Drawing:
                 message.pop("step")
             shown = self.jobs.preview(job)
             seen = shown.stat().st_mtime_ns // 1_000_000 if shown.is_file() else 0
-            self.jobs.update(job, kept=False, preview=seen, **message)
+            self.jobs.update(job, kept=False, preview=seen, left=self._left(message["done"]), **message)
             return False
         state = {"done": DONE, "cancelled": CANCELLED, "failed": FAILED}[kind]
         done = 1.0 if state == DONE else job.done
         self.jobs.update(job, state=state, step="", done=done, **message)
         return True
+
+    def _left(self, done: float) -> float:
+        """Seconds that the job takes yet, by what its steps took until now; 0 where that is not known."""
+        now = time.monotonic()
+        if done == 0 or self._began is None:
+            self._began = (now, done) if done else None
+            return 0.0
+        began, before = self._began
+        return (now - began) / (done - before) * (1 - done) if done > before else 0.0
 
     def _lost(self, job: Job, process: subprocess.Popen[str]) -> None:
         """The process has ended in the middle of a job."""
@@ -131,7 +152,7 @@ class Drawing:
             self.jobs.update(job, state=WAITING)
             return
         why = f"the process that draws has ended ({code}), perhaps for want of memory"
-        self.jobs.update(job, state=FAILED, step="", lines=[f"{why}; see {self.folder.own / 'worker.log'}"])
+        self.jobs.update(job, state=FAILED, step="", lines=[f"{why}; see {self.folder.own / LOG}"])
 
     def _message(self, job: Job) -> dict[str, Any]:
         return {
@@ -148,7 +169,7 @@ class Drawing:
     def _begin(self) -> None:
         if self.holds_models:
             return
-        with (self.folder.own / "worker.log").open("a", encoding="utf-8") as log:
+        with (self.folder.own / LOG).open("a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fusionkit.studio.worker"],
                 cwd=self.folder.path,

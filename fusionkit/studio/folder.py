@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fusionkit.errors import FusionError
+from fusionkit.pictures.claiming import claim
 from fusionkit.pictures.files import write_whole
+from fusionkit.pictures.names import numbered
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 OWN = ".studio"
 """Where the studio keeps what are no pictures of the user's: jobs, previews, maps, thumbnails."""
+
+LOG = "worker.log"
+"""What the process that draws says, among the studio's own files."""
+
+REMOVED = "removed"
+"""Where pictures go that somebody removes."""
 
 THUMBNAIL = 320
 
@@ -77,6 +87,27 @@ class Folder:
         """Where a picture's maps are."""
         return self.own / "maps" / picture
 
+    def remove(self, name: str) -> str:
+        """Put a picture, with its maps, where removed ones are; answers its name there.
+
+        Raises:
+            FusionError: There is no such picture, or it can't be moved.
+        """
+        moved = _moved(self.file(name), self.path / REMOVED)
+        (self.own / "thumbnails" / f"{name}.webp").unlink(missing_ok=True)
+        _folder_moved(self.maps_folder(name), self.own / "removed-maps" / moved)
+        return moved
+
+    def restore(self, name: str) -> str:
+        """Put a picture that was removed back, with its maps; answers its name in the folder.
+
+        Raises:
+            FusionError: There is no such picture, or it can't be moved.
+        """
+        moved = _moved(self.file(name, within=REMOVED), self.path)
+        _folder_moved(self.own / "removed-maps" / name, self.maps_folder(moved))
+        return moved
+
     def thumbnail(self, name: str) -> Path:
         """A small version of a picture, made where there is none yet.
 
@@ -97,6 +128,25 @@ class Folder:
             image.save(written, "WEBP", quality=85)
             write_whole(small, written.getvalue())
         return small
+
+
+def _moved(picture: Path, to: Path) -> str:
+    """Move a picture into a folder, where nothing is replaced: it gets a number if there is one of its name."""
+    try:
+        to.mkdir(exist_ok=True)
+        target = next(each for each in numbered(to / picture.name) if claim(picture, each))
+        picture.unlink(missing_ok=True)
+    except OSError as error:
+        raise FusionError(f"'{picture.name}' can't be moved to '{to.name}': {error.strerror or error}") from None
+    return target.name
+
+
+def _folder_moved(folder: Path, to: Path) -> None:
+    """Move what belongs to a picture, if there is any; what another one of its name has left there goes."""
+    shutil.rmtree(to, ignore_errors=True)
+    with suppress(OSError):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(to)
 
 
 def studio_folder(path: Path) -> Folder:

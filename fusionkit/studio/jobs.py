@@ -33,6 +33,7 @@ class Job:
         resume: Whether it goes on from its checkpoint.
         done: How much of it is done, 0..1.
         step: What is being done, in words.
+        left: Seconds that it takes yet, about; 0 where that is not known.
         preview: How often its preview was replaced.
         lines: Why it failed, a line each.
         picture: The name of its picture.
@@ -48,6 +49,7 @@ class Job:
     resume: bool = False
     done: float = 0.0
     step: str = ""
+    left: float = 0.0
     preview: int = 0
     lines: list[str] = field(default_factory=list)
     picture: str = ""

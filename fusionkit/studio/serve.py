@@ -13,6 +13,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from fusionkit.errors import FusionError
+from fusionkit.studio.access import access_of
 from fusionkit.studio.answers import Studio
 from fusionkit.studio.folder import studio_folder
 from fusionkit.studio.server import application
@@ -40,14 +41,15 @@ def serve(folder: Path, host: str, port: int, browser: bool, say: Callable[[str]
     with lock, _listening(host, port) as listener:
         # What recipes name is looked for from the working folder.
         os.chdir(here.path)
-        address = f"http://{host}:{listener.getsockname()[1]}"
-        say(f"the studio of '{folder}' is at {address}\n  Ctrl-C ends it")
+        access = access_of(here.own)
+        address = f"http://{host}:{listener.getsockname()[1]}/?token="
+        say(f"the studio of '{folder}' is at {address}{access.token}\n  Ctrl-C ends it")
         # A page that asks again and again does not keep it open.
         config = uvicorn.Config(
-            application(Studio(here)), log_level="warning", access_log=False, timeout_graceful_shutdown=2
+            application(Studio(here), access), log_level="warning", access_log=False, timeout_graceful_shutdown=2
         )
         if browser:
-            webbrowser.open(address)
+            webbrowser.open(address + access.once())
         # That is how it is ended; what is being drawn is kept.
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run([listener])

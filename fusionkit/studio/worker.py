@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.errors import Cancelled, FusionError, OutOfMemory
+from fusionkit.errors import Cancelled, FusionError
 from fusionkit.foreign import told
+from fusionkit.studio.folder import LOG, OWN
 
 if TYPE_CHECKING:
     from fusionkit.fusion import Fusion
@@ -75,7 +78,8 @@ class Worker:
             except FusionError as error:
                 self.say("failed", lines=str(error).split("\n"))
             except Exception as error:  # noqa: BLE001 - whatever a library raises is told, and the next picture drawn
-                self.say("failed", lines=[told(error)])
+                traceback.print_exc()
+                self.say("failed", lines=[f"{told(error)}; see {OWN}/{LOG}"])
 
     def _draw(self, message: Mapping[str, Any]) -> None:
         from fusionkit.studio.drafts import Draft
@@ -102,6 +106,7 @@ class Worker:
         return self._loaded[1]
 
     def _run(self, fusion: Fusion, recipe: Recipe, message: Mapping[str, Any]) -> Result:
+        from fusionkit.runs.shortage import in_tiles_if_need_be
         from fusionkit.studio.watching import Watching
 
         views = fusion.plan(recipe).views
@@ -118,8 +123,8 @@ class Worker:
         def ends() -> bool:
             return self.cancelled.is_set() or self.ended.is_set()
 
-        try:
-            return fusion.run(
+        return in_tiles_if_need_be(
+            lambda: fusion.run(
                 recipe,
                 callback=step,
                 progress=False,
@@ -129,11 +134,7 @@ class Worker:
                 checkpoint_every=message["every"],
                 resume=message["resume"],
             )
-        except OutOfMemory as error:
-            if error.decode_in_tiles is None:
-                raise
-            found: Result = error.decode_in_tiles()
-            return found
+        )
 
     def _save(self, result: Result, message: Mapping[str, Any]) -> None:
         from fusionkit.pictures.image import metadata_of, output_path, save_image, save_or_keep
@@ -142,9 +143,11 @@ class Worker:
         path = save_or_keep(result.image, to, metadata_of(result))
         result.forget_checkpoint()
         # The picture is safe, and counts as drawn; what shows how it was drawn may fail.
+        maps = Path(message["maps"]) / path.name
+        shutil.rmtree(maps, ignore_errors=True)  # of a picture that had this name
         try:
             for name, image in result.maps.items():
-                save_image(image, Path(message["maps"]) / path.name / f"{name}.png", {}, overwrite=True)
+                save_image(image, maps / f"{name}.png", {})
         except FusionError as error:
             print(error, file=sys.stderr)
         self.say("done", picture=path.name, seconds=result.seconds, passes=result.forward_passes)
@@ -177,7 +180,7 @@ def main() -> None:
     threading.Thread(target=worker.listen, daemon=True).start()
     try:
         # One that was left behind by a studio that was killed still keeps its run.
-        with FileLock(".studio/worker.lock", timeout=60):
+        with FileLock(f"{OWN}/worker.lock", timeout=60):
             worker.draw_all()
     except Timeout:
         say("failed", lines=["another process still draws in this folder; end it, and draw this again"])

@@ -22,7 +22,7 @@ KNOWN = {
     "fusionkit/pictures/deep_zoom.py: tile.save(folder / f'{column}_{row}.jpg', quality=_QUALITY)": "a temporary "
     "folder, which gets its name when it is whole",
     "fusionkit/starts/plugin.py: (whole / name).write_text(text, encoding='utf-8', newline='\\n')": "likewise",
-    "fusionkit/studio/drawing.py: (self.folder.own / 'worker.log').open('a', encoding='utf-8')": "a log that grows",
+    "fusionkit/studio/drawing.py: (self.folder.own / LOG).open('a', encoding='utf-8')": "a log that grows",
     "fusionkit/studio/folder.py: image.save(written, 'WEBP', quality=85)": "into memory",
     "fusionkit/evaluation/tools.py: np.save(file, found)": "what it is given to write into",
     "fusionkit/pictures/gallery.py: each.save(output_path(each.recipe.model_copy(update={'output': output}), number), "

@@ -41,8 +41,8 @@ def serve(third_party: Path) -> Iterator[Serve]:
     opened: list[Served] = []
     stack = ExitStack()
 
-    def serve(folder: Path) -> Served:
-        port = free_port()
+    def serve(folder: Path, port: int = 0) -> Served:
+        port = port or free_port()
         arguments = ["studio", str(folder), "--port", str(port), "--no-browser"]
         process = stack.enter_context(Warm(command, arguments, path=[third_party]))
         served = Served(folder, f"http://127.0.0.1:{port}", process)

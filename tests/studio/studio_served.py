@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from warm import Warm
 
@@ -27,11 +27,20 @@ class Served:
     address: str
     process: Warm
 
+    @property
+    def token(self) -> str:
+        """What opens it."""
+        return (self.folder / ".studio" / "token").read_text()
+
+    @property
+    def cookie(self) -> str:
+        """What a browser sends that was let in."""
+        return f"fusionkit-studio-{self.address.rpartition(':')[2]}={self.token}"
+
     def ask(self, what: str, **body: Any) -> dict[str, Any]:
         """An answer of the studio."""
-        request = urllib.request.Request(
-            f"{self.address}/api/{what}", json.dumps(body).encode(), {"content-type": "application/json"}
-        )
+        headers = {"content-type": "application/json", "cookie": self.cookie}
+        request = urllib.request.Request(f"{self.address}/api/{what}", json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=60) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
@@ -45,4 +54,7 @@ class Served:
         return state
 
 
-Serve = Callable[[Path], Served]
+class Serve(Protocol):
+    """Opens a studio of a folder, on a port that is free or given."""
+
+    def __call__(self, folder: Path, port: int = 0) -> Served: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fusionkit.errors import RecipeError
 from fusionkit.pictures.image import save_image
 from fusionkit.recipe.assemble import bundled_recipes
 from fusionkit.recipe.recipe_file import load_recipes
-from fusionkit.studio.drafts import Draft, each_seed, in_order, opened, typed
+from fusionkit.studio.drafts import Draft, in_order, new_seeds, opened, typed
 from fusionkit.studio.looking import checked, planned
 
 TINY: dict[str, Any] = {
@@ -97,5 +98,7 @@ def test_what_is_no_recipe_is_told_with_its_line(here: Path) -> None:
 
 
 def test_seeds_and_order() -> None:
-    assert [each["seed"] for each in each_seed({"seed": 4}, 3)] == [4, 5, 6]
+    there = [{"seed": 5, "steps": 2}, {"seed": 6, "steps": 3}, {"steps": 2}]
+    assert [each["seed"] for each in islice(new_seeds({"seed": 4, "steps": 2}, there), 3)] == [4, 6, 7]
+    assert next(new_seeds({"steps": 2}, there)) == {"steps": 2, "seed": 1}
     assert list(in_order({"plugins": [], "size": 1, "model": 2}, ["model", "size"])) == ["model", "size", "plugins"]

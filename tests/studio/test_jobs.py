@@ -90,6 +90,46 @@ def test_nothing_outside_of_the_folder_is_served(folder: Folder, tmp_path_factor
             folder.thumbnail(name)
 
 
+def test_a_picture_that_is_removed_can_be_put_back_and_none_is_replaced(folder: Folder) -> None:
+    def drawn(colour: str) -> None:
+        Image.new("RGB", (8, 8), colour).save(folder.path / "a.png")
+        folder.maps_folder("a.png").mkdir(parents=True)
+        (folder.maps_folder("a.png") / f"{colour}.png").touch()
+
+    for number, colour in enumerate(("red", "blue")):
+        drawn(colour)
+        folder.thumbnail("a.png")
+        assert folder.remove("a.png") == ("a.png", "a-2.png")[number]
+        assert folder.pictures() == []
+        assert not (folder.own / "thumbnails" / "a.png.webp").exists()
+    drawn("green")
+    assert folder.restore("a.png") == "a-2.png", "another one has its name meanwhile"
+    assert folder.restore("a-2.png") == "a-2-2.png"
+    assert {each["name"]: each["maps"] for each in folder.pictures()} == {
+        "a.png": ["green"],
+        "a-2.png": ["red"],
+        "a-2-2.png": ["blue"],
+    }
+    colours = {"a.png": (0, 128, 0), "a-2.png": (255, 0, 0), "a-2-2.png": (0, 0, 255)}
+    for name, colour in colours.items():
+        with Image.open(folder.path / name) as image:
+            assert image.getpixel((0, 0)) == colour
+    assert list((folder.path / "removed").iterdir()) == []
+    for wrong in ("../a.png", "removed/a.png", "nowhere.png"):
+        with pytest.raises(NotHereError):
+            folder.remove(wrong)
+        with pytest.raises(NotHereError):
+            folder.restore(wrong)
+
+
+def test_a_picture_that_can_t_be_moved_stays(folder: Folder) -> None:
+    Image.new("RGB", (8, 8)).save(folder.path / "a.png")
+    (folder.path / "removed").touch()
+    with pytest.raises(FusionError, match="'a.png' can't be moved to 'removed': File exists"):
+        folder.remove("a.png")
+    assert [each["name"] for each in folder.pictures()] == ["a.png"]
+
+
 def test_pictures_are_listed_newest_first_with_their_maps(folder: Folder) -> None:
     for name, when in (("old.png", 1), ("new.jpg", 2)):
         Image.new("RGB", (900, 100)).save(folder.path / name)

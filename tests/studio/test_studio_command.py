@@ -18,7 +18,7 @@ def test_without_the_extra_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     ran = CliRunner().invoke(main, ["studio", "--no-browser"])
-    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert (ran.exit_code, ran.stdout) == (2, "")
     line = f"the studio needs the package '{missing}', which is not installed; install it: "
     assert ran.stderr == f"{line}pip install 'fusionkit[studio]'\n"
 

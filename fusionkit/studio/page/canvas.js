@@ -13,10 +13,14 @@ const image = element("img", { alt: "", hidden: true, draggable: "false" });
 const map = element("img", { alt: "", class: "map", draggable: "false" });
 const overlay = element("div", { class: "overlay", hidden: true }, map);
 const legend = element("div", { class: "legend", hidden: true }, element("img", { alt: "" }));
+const other = element("img", { alt: "", class: "other", draggable: "false", hidden: true });
+const divider = element("input", { type: "range", min: 0, max: 100, class: "divider", "aria-label": "Divider between the two pictures" });
+const names = [element("span", {}), element("span", {})];
+const split = element("div", { class: "split", hidden: true }, divider, element("div", { class: "line" }), names);
 const nothing = element("p", { class: "nothing" }, "The picture will be here.");
 const boxes = element("div", { class: "boxes" });
 const layer = element("div", { class: "layer" });
-const paper = element("div", { class: "paper" }, image, overlay, nothing, boxes, layer);
+const paper = element("div", { class: "paper" }, image, other, overlay, nothing, boxes, split, layer);
 const frame = element("div", { class: "frame", role: "group", "aria-label": "The picture", tabindex: "0" }, paper, legend);
 const modes = element("div", { class: "modes", role: "toolbar", "aria-label": "Drawing on the picture", hidden: true });
 const boxesButton = button("Boxes", () => {
@@ -50,6 +54,23 @@ export function show(address, words = "") {
   if (address !== null && image.getAttribute("src") !== address) image.src = address;
   image.alt = words;
 }
+
+/** Shows another picture on the right of a divider, beside the one that is there; null shows none. */
+export function compare(address, given = []) {
+  other.hidden = split.hidden = address === null;
+  if (address === null) return;
+  if (other.getAttribute("src") !== address) other.src = address;
+  other.alt = `The picture ${given[1]}`;
+  names.forEach((each, index) => (each.textContent = given[index]));
+  divide();
+}
+
+function divide() {
+  paper.style.setProperty("--split", `${divider.value}%`);
+  divider.setAttribute("aria-valuetext", `${names[0].textContent} to ${divider.value} %, then ${names[1].textContent}`);
+}
+
+divider.addEventListener("input", divide);
 
 /** Lays a map over the picture; null takes it off. */
 export function showMap(address, strength = 0.6) {

@@ -1,6 +1,6 @@
 /* Controls of values, by what the studio says of their schemas. */
 
-import { button, element } from "/page/dom.js";
+import { button, element, marked } from "/page/dom.js";
 import { restructured, set, value } from "/page/draft.js";
 import { drawBox, paintMask } from "/page/canvas.js";
 import { upload } from "/page/server.js";
@@ -49,7 +49,7 @@ function idOf(at) {
 function frame(spec, at, label, inner, { tag = "div", beside = null } = {}) {
   const id = idOf(at);
   const wrong = element("div", { class: "wrong", id: `${id}-wrong` });
-  const help = spec.help ? element("p", { class: "help", id: `${id}-help` }, spec.help) : null;
+  const help = spec.help ? element("p", { class: "help", id: `${id}-help` }, marked(spec.help)) : null;
   const title =
     tag === "fieldset"
       ? element("legend", {}, label)
@@ -72,7 +72,7 @@ function toggle(spec, at, label) {
   input.checked = value(at) ?? spec.default ?? false;
   input.addEventListener("change", () => set(at, input.checked === (spec.default ?? false) && !spec.required ? undefined : input.checked));
   const wrong = element("div", { class: "wrong", id: `${idOf(at)}-wrong` });
-  const help = spec.help ? element("small", { id: `${idOf(at)}-help` }, spec.help) : null;
+  const help = spec.help ? element("small", { id: `${idOf(at)}-help` }, marked(spec.help)) : null;
   return element(
     "div",
     { class: "field", "data-at": JSON.stringify(at) },

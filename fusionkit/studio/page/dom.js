@@ -21,6 +21,17 @@ export function button(text, does, attributes = {}) {
   return element("button", { type: "button", click: does, ...attributes }, text);
 }
 
+/** Text whose parts between backticks are code. */
+export function marked(text) {
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
+}
+
+/** Seconds in words. */
+export function duration(seconds) {
+  if (seconds < 90) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
 /** Lines as a list, which is hidden where there are none. */
 export function tell(list, lines) {
   const now = lines.map((line) => element("li", {}, line));

@@ -7,6 +7,13 @@ export const draft = { recipe: {}, careful: false };
 const changed = [];
 const replaced = [];
 
+// Drafts as they were before, the latest last; changes of less than a second apart are one.
+const past = [];
+const MOST = 50;
+const PAUSE = 1000;
+let last = "";
+let when = 0;
+
 /** Calls a function after each change of a value. */
 export function onChange(does) {
   changed.push(does);
@@ -31,12 +38,34 @@ export function restructured() {
 }
 
 export function touched() {
+  const now = JSON.stringify(draft);
+  if (last && now !== last && Date.now() - when > PAUSE) past.push(last);
+  past.splice(0, past.length - MOST);
+  when = Date.now();
+  last = now;
   try {
-    localStorage.setItem(KEY, JSON.stringify(draft));
+    localStorage.setItem(KEY, last);
   } catch {
     // A browser that keeps nothing forgets the draft.
   }
   for (const does of changed) does();
+}
+
+/** Whether nothing is said yet. */
+export function isBlank() {
+  return Object.entries(draft.recipe).every(([key, given]) => key === "plugins" && given.length === 0);
+}
+
+export function canUndo() {
+  return past.length > 0;
+}
+
+/** The draft before the latest change; what was changed can't be had back again. */
+export function undo() {
+  if (past.length === 0) return;
+  last = past.pop();
+  Object.assign(draft, JSON.parse(last));
+  restructured();
 }
 
 /** The draft of before the page was loaded; null without one. */

@@ -1,15 +1,19 @@
 /* What is being drawn, what was drawn, and what can be done with a picture. */
 
-import { address, button, byId, element } from "/page/dom.js";
+import { address, button, byId, duration, element } from "/page/dom.js";
 import { draft, replace, restructured } from "/page/draft.js";
 import { known } from "/page/known.js";
-import { show, showMap } from "/page/canvas.js";
+import { compare, show, showMap } from "/page/canvas.js";
 import { addPlugin } from "/page/plugins.js";
 import { ask } from "/page/server.js";
+
+const TITLE = "fusionkit studio";
 
 let state = { jobs: [], pictures: [], recipes: [] };
 let picked = null;
 let group = "";
+let comparing = false;
+let against = null;
 let shownMap = "";
 let strength = 0.6;
 let draws = async () => {};
@@ -30,7 +34,7 @@ export function begin(drawNow) {
 
 /** Looks at what is being drawn from now on, at once and again and again; a picture that was picked is left. */
 export function follow(jobs, ofGroup) {
-  picked = null;
+  picked = against = null;
   group = ofGroup;
   byId("canvas").scrollIntoView({ block: "nearest" });
   return refresh();
@@ -71,7 +75,7 @@ let last = "";
 function showState() {
   showProgress(open());
   showPicture();
-  const now = JSON.stringify([state, picked, group]);
+  const now = JSON.stringify([state, picked, group, against]);
   if (now === last) return;
   last = now;
   byId("free").hidden = !state["models-loaded"] || open().length > 0;
@@ -93,22 +97,35 @@ function keepingFocus(does) {
 function showProgress(jobs) {
   byId("cancel").hidden = jobs.length === 0;
   byId("progress").hidden = jobs.length === 0;
+  document.title = jobs.length ? `${Math.round(100 * jobs[0].done)} % \u00b7 ${TITLE}` : TITLE;
   if (jobs.length === 0) return;
   const [now] = jobs;
+  const left = now.left ? ` \u00b7 about ${duration(now.left)} left` : "";
   byId("done").value = now.done;
   const waiting = jobs.length > 1 ? `; ${jobs.length - 1} more` : "";
-  byId("step").textContent = `${now.step || "starting"}${waiting}`;
+  byId("step").textContent = `${now.step || "starting"}${left}${waiting}`;
 }
 
 /** The picture on the canvas: what was picked, or what is being drawn, or the newest. */
 function showPicture() {
   const [now] = open();
-  const name = picked ?? (now ? null : (ofGroup().find((job) => job.picture)?.picture ?? newestDone() ?? state.pictures[0]?.name ?? null));
+  const name = picked ?? (now ? before(now) : (ofGroup().find((job) => job.picture)?.picture ?? newestDone() ?? state.pictures[0]?.name ?? null));
   const found = state.pictures.find((each) => each.name === name);
-  if (found) show(`${address("pictures", found.name)}?${found.changed}`, `The picture ${found.name}`);
+  const second = state.pictures.find((each) => each.name === against);
+  compare(found && second && found !== second ? addressOf(second) : null, [name, against]);
+  if (found) show(addressOf(found), `The picture ${found.name}`);
   else if (now && now.preview) show(`${address("previews", `${now.id}.png`)}?${now.preview}`, "A preview of what is being drawn");
   else show(null);
   showTools(found ?? null);
+}
+
+function addressOf(picture) {
+  return `${address("pictures", picture.name)}?${picture.changed}`;
+}
+
+/** Which picture is shown until there is a preview: the one of the same group that was drawn before. */
+function before(now) {
+  return now.preview ? null : (ofGroup().findLast((job) => job.picture)?.picture ?? null);
 }
 
 function newestDone() {
@@ -134,7 +151,9 @@ function showTools(picture) {
     element("p", { class: "name" }, picture.name, facts(picture.name)),
     button("Use its recipe", () => use(picture.name)),
     ...(larger ? [button("Draw it larger", () => drawLarger(picture.name, larger), { title: "At twice the size, and the same" })] : []),
+    button("Compare", (event) => compares(picture.name, event.currentTarget), { "aria-pressed": String(comparing), title: "With another picture, which you pick below" }),
     element("a", { class: "button", href: address("pictures", picture.name), download: picture.name }, "Download"),
+    button("Remove", () => remove(picture.name), { "data-key": "remove", title: "Into the folder 'removed'" }),
   );
   if (picture.maps.length) chosen.append(maps(picture));
 }
@@ -188,9 +207,43 @@ async function drawLarger(name, { name: plugin }) {
   await draws(1);
 }
 
-function pick(name) {
-  picked = picked === name ? null : name;
+/** The picture that is shown stays, and the next one that is picked is laid beside it. */
+function compares(name, pressed) {
+  comparing = !comparing;
+  picked = name;
+  against = null;
+  pressed.setAttribute("aria-pressed", String(comparing));
   showState();
+}
+
+function pick(name) {
+  if (comparing && name !== picked) against = name;
+  else picked = picked === name && !comparing ? null : name;
+  showState();
+}
+
+/** Puts a picture where removed ones are; the next one takes its place, also for the keyboard. */
+async function remove(name) {
+  const names = state.pictures.map((each) => each.name);
+  const next = names[names.indexOf(name) + 1] ?? names[names.indexOf(name) - 1];
+  const by = document.activeElement?.dataset?.key ?? "";
+  const said = byId("removed");
+  try {
+    const { removed } = await ask("remove", { name });
+    picked = picked === name ? (next ?? null) : picked;
+    against = against === name ? null : against;
+    const back = async () => {
+      picked = (await ask("restore", { removed })).name;
+      said.replaceChildren();
+      await refresh();
+    };
+    said.replaceChildren(`${name} is in the folder 'removed'. `, button("Put it back", back));
+  } catch (error) {
+    said.replaceChildren(...(error.lines ?? []));
+  }
+  await refresh();
+  const key = by === "remove" ? by : `picture ${next}`;
+  document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
 }
 
 /** The pictures that were asked for together, in their places while they are drawn. */
@@ -216,16 +269,22 @@ function figure(picture) {
     {},
     element(
       "button",
-      { type: "button", click: () => pick(picture.name), "aria-pressed": String(picked === picture.name), "data-key": `picture ${picture.name}` },
-      element("img", { src, alt: "", loading: "lazy" }),
+      { type: "button", click: () => pick(picture.name), "aria-pressed": String([picked, against].includes(picture.name)), "data-key": `picture ${picture.name}`, keydown: (event) => event.key === "Delete" && remove(picture.name) },
+      element("img", { src, alt: "", loading: "lazy", load: widens }),
       element("span", {}, picture.name),
     ),
   );
 }
 
+/** A panorama takes two places. */
+function widens({ target }) {
+  target.closest("li").classList.toggle("wide", target.naturalWidth > 2.5 * target.naturalHeight);
+}
+
 function ended(job) {
   const again = job.kept || job.state === "failed" ? button(job.kept ? "Go on" : "Try again", () => ask("again", { id: job.id }).then(refresh), { "data-key": `again ${job.id}` }) : null;
-  const forget = button("Forget", () => ask("forget", { id: job.id }).then(refresh), { "data-key": `forget ${job.id}` });
+  const lost = `What was drawn of it, ${Math.round(100 * job.done)} %, is deleted. Forget it?`;
+  const forget = button("Forget", () => (!job.kept || confirm(lost)) && ask("forget", { id: job.id }).then(refresh), { "data-key": `forget ${job.id}` });
   const text = job.state === "failed" ? job.lines.join("\n") : `cancelled at ${Math.round(100 * job.done)} %`;
   return element("li", { class: job.state }, element("p", {}, `seed ${job.seed}: ${text}`), element("div", { class: "actions" }, again, forget));
 }

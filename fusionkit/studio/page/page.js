@@ -2,14 +2,15 @@
 
 import * as canvas from "/page/canvas.js";
 import { control, showProblems } from "/page/controls.js";
-import { byId, element, quiet, tell } from "/page/dom.js";
-import { draft, onChange, onReplace, remembered, replace, sent, touched } from "/page/draft.js";
+import { byId, duration, element, marked, quiet, tell } from "/page/dom.js";
+import { canUndo, draft, isBlank, onChange, onReplace, remembered, replace, sent, touched, undo } from "/page/draft.js";
 import * as history from "/page/history.js";
 import { known } from "/page/known.js";
 import { offerPlugins, showPlugins } from "/page/plugins.js";
 import { about, ask, upload } from "/page/server.js";
+import * as start from "/page/start.js";
 
-const FIRST = ["model", "prompt", "size", "steps", "seed", "guidance-scale", "scheduler", "negative-prompt"];
+const FIRST = ["model", "prompt", "size", "steps", "seed", "guidance-scale", "scheduler", "preset", "negative-prompt"];
 const recipePanel = document.querySelector("aside");
 
 function showFields() {
@@ -25,9 +26,16 @@ function showFields() {
 
 /** Only the answer to the latest question counts. */
 let question = 0;
+let sizeOfPlan = "";
 
 const check = quiet(250, async () => {
   const mine = ++question;
+  if (isBlank()) {
+    told([]);
+    tell(byId("notes"), []);
+    byId("plan").textContent = "Start from a recipe or a picture, or choose a model";
+    return;
+  }
   try {
     const { problems, notes, yaml } = await ask("check", sent());
     if (mine !== question) return;
@@ -42,6 +50,7 @@ const check = quiet(250, async () => {
     if (mine !== question) return;
     told(planned.problems);
     byId("plan").textContent = planned.plan.steps ? planText(planned.plan) : "Something is to mend";
+    sizeOfPlan = draft.recipe.size;
     if (planned.plan.size) canvas.setSize(planned.plan.size);
     showUsed(planned.plan.used ?? {});
   } catch (error) {
@@ -67,17 +76,23 @@ function bytes(number) {
   return number < 1e9 ? `${Math.round(number / 1e6)} MB` : `${(number / 1e9).toFixed(1)} GB`;
 }
 
-function duration(seconds) {
-  if (seconds < 90) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
-}
-
 /** What the model's own defaults make of what the recipe does not say. */
 function showUsed(used) {
   for (const [name, now] of Object.entries(used)) {
     const input = document.getElementById(`at-${name}`);
     if (input && "placeholder" in input && typeof now !== "object") input.placeholder = String(now);
   }
+}
+
+/** What can be told at once: the size that is written, and what a small model inside is told, for example. */
+function showAtOnce() {
+  const size = /^(\d+)x(\d+)$/.exec(draft.recipe.size ?? "");
+  // Plugins may make another size of it, which the plan tells.
+  if (size && draft.recipe.size !== sizeOfPlan) canvas.setSize([Number(size[1]), Number(size[2])]);
+  const prompt = document.getElementById("at-prompt");
+  if (prompt) prompt.placeholder = known.models[draft.recipe.model]?.prompt ?? "";
+  byId("undo").hidden = !canUndo();
+  start.show();
 }
 
 async function drawNow(count) {
@@ -103,6 +118,7 @@ async function open(what) {
     byId("careful").dataset.asked = careful ? "1" : "";
     replace(recipe, careful);
     tell(byId("yaml-problems"), []);
+    tell(byId("problems"), []);
     return true;
   } catch (error) {
     tell(byId("text" in what ? "yaml-problems" : "problems"), error.lines ?? [error.message]);
@@ -155,24 +171,49 @@ function yamlButtons() {
   });
 }
 
+/** Opens a recipe's file, or a picture, which is kept in the folder. */
+async function load(file) {
+  if (/\.ya?ml$/i.test(file.name)) {
+    await open({ text: await file.text() });
+    return;
+  }
+  try {
+    await open({ file: await upload(file.name, file) });
+    history.refresh();
+  } catch (error) {
+    tell(byId("problems"), error.lines ?? [error.message]);
+  }
+}
+
 function loading() {
   const input = byId("load-file");
   byId("load").addEventListener("click", () => input.click());
-  input.addEventListener("change", async () => {
+  input.addEventListener("change", () => {
     const [file] = input.files;
-    input.value = "";
-    if (!file) return;
-    if (/\.ya?ml$/i.test(file.name)) {
-      await open({ text: await file.text() });
-      return;
-    }
-    try {
-      await open({ file: await upload(file.name, file) });
-      history.refresh();
-    } catch (error) {
-      tell(byId("problems"), error.lines ?? [error.message]);
-    }
+    if (file) load(file).finally(() => (input.value = ""));
   });
+  document.addEventListener("dragover", (event) => event.dataTransfer.types.includes("Files") && event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    const [file] = event.dataTransfer.files;
+    if (!file) return;
+    event.preventDefault();
+    load(file);
+  });
+}
+
+function starts() {
+  const select = byId("start");
+  const opens = () => {
+    const what = select.value ? JSON.parse(select.value) : {};
+    byId("start-about").replaceChildren(...marked(start.aboutOf(what.recipe)));
+    if (select.value) open(what);
+  };
+  select.addEventListener("change", opens);
+  start.begin((what) => {
+    select.value = JSON.stringify(what);
+    opens();
+  });
+  byId("undo").addEventListener("click", undo);
 }
 
 async function begin() {
@@ -186,7 +227,7 @@ async function begin() {
   yamlButtons();
   loading();
   for (const form of [byId("fields"), byId("more-fields")]) form.addEventListener("submit", (event) => event.preventDefault());
-  byId("start").addEventListener("change", () => byId("start").value && open(JSON.parse(byId("start").value)));
+  starts();
   byId("careful").addEventListener("change", (event) => {
     draft.careful = !event.target.checked;
     touched();
@@ -196,7 +237,10 @@ async function begin() {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) drawNow(1);
   });
-  document.addEventListener("files", offerStarts);
+  document.addEventListener("files", () => {
+    offerStarts();
+    start.show();
+  });
   // What a run takes is known better after one.
   document.addEventListener("drawn", check);
   onReplace(() => {
@@ -205,6 +249,7 @@ async function begin() {
   });
   onChange(() => {
     canvas.showBoxes();
+    showAtOnce();
     check();
   });
   await history.refresh();

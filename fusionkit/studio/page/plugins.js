@@ -1,6 +1,6 @@
 /* The recipe's plugins as cards, in the order in which they apply. */
 
-import { button, byId, element } from "/page/dom.js";
+import { button, byId, element, marked } from "/page/dom.js";
 import { control } from "/page/controls.js";
 import { draft, restructured } from "/page/draft.js";
 import { known, pluginOf } from "/page/known.js";
@@ -19,7 +19,7 @@ export function offerPlugins() {
   select.replaceChildren(...known.plugins.map(({ name }) => element("option", { value: name }, name)));
   const tell = () => {
     const found = pluginOf(select.value);
-    byId("add-about").textContent = found.broken ?? found.about;
+    byId("add-about").replaceChildren(...marked(found.broken ?? found.about));
   };
   select.addEventListener("change", tell);
   tell();
@@ -59,7 +59,7 @@ function card(entry, index, entries) {
   const details = element(
     "details",
     { open: open.has(entry) },
-    element("summary", {}, name, element("small", {}, about)),
+    element("summary", {}, name, element("small", {}, marked(about))),
     element("form", { class: "options", submit: (event) => event.preventDefault() }, whose, inner),
   );
   details.addEventListener("toggle", () => (details.open ? open.add(entry) : open.delete(entry)));

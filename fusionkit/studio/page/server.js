@@ -2,6 +2,9 @@
 
 import { byId } from "/page/dom.js";
 
+const LOST = "The studio does not answer. It goes on when it is started again.";
+const CLOSED = "This page may not ask the studio any more: open the address that the terminal shows.";
+
 /** Asks the studio; throws an Error of its lines where they are for the user, and null where it does not answer. */
 export async function ask(what, body = {}) {
   return answered(() =>
@@ -23,14 +26,18 @@ export async function upload(name, data) {
 }
 
 async function answered(asks) {
+  const lost = byId("lost");
   let answer;
   try {
-    answer = await (await asks()).json();
+    lost.textContent = LOST;
+    const response = await asks();
+    if (response.status === 403) lost.textContent = CLOSED;
+    answer = await response.json();
   } catch {
-    byId("lost").hidden = false;
+    lost.hidden = false;
     throw new Error("the studio does not answer");
   }
-  byId("lost").hidden = true;
+  lost.hidden = true;
   if (answer.errors) throw Object.assign(new Error(answer.errors.join("\n")), { lines: answer.errors });
   return answer;
 }
