@@ -1,19 +1,21 @@
-"""Large canvases in a process whose memory has a limit; run by `test_bounded_memory.py`, by name, one a process.
+"""Large canvases in a process whose memory has a limit; run by `test_bounded_memory.py`, by name, each in its process.
 
 The limit is of a process' own data (`RLIMIT_DATA`): files that are mapped into memory do not count, since the system
-can take their pages back at any time. Each prints what it did, or `too much`, where the memory did not last.
+can take their pages back at any time. Each prints what it did, or `too much`, where the memory did not last. What needs
+little comes first, since what it leaves free in the process can be had by the next.
 """
 
 from __future__ import annotations
 
-import os
+import ctypes
 import resource
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fusionkit import Fusion, Recipe
 from fusionkit.loop.canvas import gather
@@ -22,7 +24,6 @@ from fusionkit.loop.noise import keyed_noise
 from fusionkit.loop.room import IN_MEMORY, Room
 from fusionkit.loop.stage import Patches, Stage
 from fusionkit.models.adapters.moments import unscaled
-from fusionkit.models.adapters.pictures import PictureModel
 from fusionkit.models.load import wrap_pipeline
 from fusionkit.pictures.image import save_image
 from fusionkit.runs.run import prepare
@@ -47,41 +48,47 @@ def within(bound: int, work: Callable[[], Any]) -> None:
         print("too much" if short else f"{type(error).__name__}: {error}")
 
 
-def decoding(how: str) -> None:
-    """A picture of 16,384 x 256 pixels, by diffusers' tiles or by ours, and written: 48 MiB in floats."""
+def decoding() -> None:
+    """A picture of 8,192 x 128 pixels, by our tiles and written, and by diffusers': 12 MiB in floats."""
     pipe = tiny_pipeline()
-    model, latents = wrap_pipeline(pipe, vae_tiling=True), keyed_noise(0, "a", shape=(1, 4, 32, 2048))
-    save_image(model.decode(latents[..., :24, :24]), Path("small.tif"), {"recipe": "x"})
+    model, latents = wrap_pipeline(pipe, vae_tiling=True), keyed_noise(0, "a", shape=(1, 4, 16, 1024))
+
+    def ours(name: str = "a.tif", latents: Tensor = latents) -> Any:
+        picture = model.decode(latents, "", Room(Path.cwd(), least=0))
+        return save_image(picture, Path(name), {"recipe": "x"}).name, picture.size
+
+    ours("small.tif", latents[..., :64])
 
     @torch.inference_mode()
     def theirs() -> Any:
         pipe.vae.enable_tiling()
         return model.postprocess(pipe.vae.decode(unscaled(pipe.vae, latents), return_dict=False)[0])
 
-    def ours() -> Any:
-        picture = model.decode(latents, "", Room(Path.cwd()))
-        return save_image(picture, Path("a.tif"), {"recipe": "x"}).name, picture.size
-
-    within(64 * MIB, theirs if how == "theirs" else ours)
+    for draw in (ours, theirs):
+        within(12 * MIB, draw)
 
 
-def stepping(how: str) -> None:
-    """Fusing and stepping a canvas of 64 MiB, 16,384 x 16,384 pixels, whose predictions are given."""
+def stepping() -> None:
+    """Fusing and stepping a canvas of 16 MiB, 8,192 x 8,192 pixels, whose predictions are given."""
     model = tiny_model()
-    recipe = Recipe(size=(16384, 16384), window=(512, 512), steps=3, scheduler="dpm++-2m", vae_tiling=True, canvas=how)  # type: ignore[arg-type]
-    plan = prepare(recipe.model_copy(update={"output": Path.cwd() / "a.tif"}), model.info, to_look_at=True)
-    stage = plan.stages[0]
-    assert stage.room == (Room(Path.cwd()) if how == "disk" else IN_MEMORY)
+    for how in ("disk", "memory"):
+        recipe = Recipe(
+            size=(8192, 8192), window=(512, 512), steps=3, scheduler="dpm++-2m", vae_tiling=True, canvas=how
+        )  # type: ignore[arg-type]
+        plan = prepare(recipe.model_copy(update={"output": Path.cwd() / "a.tif"}), model.info, to_look_at=True)
+        stage = plan.stages[0]
+        assert stage.room == (Room(Path.cwd()) if how == "disk" else IN_MEMORY)
+        with torch.inference_mode():
+            within(96 * MIB, partial(steps, stage))
 
-    def steps() -> Any:
-        defaults = Defaults()
-        latents = defaults.init_latents(stage, defaults.init_noise(stage))
-        for at in stage.steps:
-            latents = defaults.step(stage, at, latents, defaults.fuse(stage, groups_of(stage, latents)))
-        return float(latents[0, 0, 0, 0])
 
-    with torch.inference_mode():
-        within(192 * MIB, steps)
+def steps(stage: Stage) -> float:
+    """All steps of a stage; a number of its canvas."""
+    defaults = Defaults()
+    latents = defaults.init_latents(stage, defaults.init_noise(stage))
+    for at in stage.steps:
+        latents = defaults.step(stage, at, latents, defaults.fuse(stage, groups_of(stage, latents)))
+    return float(latents[0, 0, 0, 0])
 
 
 def groups_of(stage: Stage, latents: Any) -> list[Patches]:
@@ -92,26 +99,23 @@ def groups_of(stage: Stage, latents: Any) -> list[Patches]:
     return groups
 
 
-def picture(how: str) -> None:
-    """A picture that is 32,768 pixels wide, by the embedded model: the whole way, after a small one.
-
-    `old` decodes as before: diffusers' own tiles, all of them in memory.
-    """
-    if how == "old":
-        PictureModel.cut = lambda *_: None  # type: ignore[method-assign,assignment]
+def picture() -> None:
+    """A picture that is 32,768 pixels wide, by the embedded model: the whole way, after a small one."""
     options: dict[str, Any] = {"steps": 2, "guidance_scale": 1, "scheduler": "dpm++-2m", "vae_tiling": True}
     fusion = Fusion.from_recipe(
         Recipe(model="vista/scenes", prompt="a rocky coast at dawn", plugins=["shifted-windows"], **options)
     )
-    for name, size, canvas in (("small", (1280, 64), "disk"), ("wide", (32768, 64), "disk")):
 
-        def draw(name: str = name, size: tuple[int, int] = size, canvas: str = canvas) -> Any:
-            result = fusion(size=size, canvas=canvas, output=f"{name}.tif", progress=False)  # type: ignore[arg-type]
-            return result.save(f"{name}.tif").name, result.latents_hash, result.forward_passes
+    def draw(name: str, width: int) -> Any:
+        result = fusion(size=(width, 32), canvas="disk", output=f"{name}.tif", progress=False)
+        return result.save(f"{name}.tif").name, result.latents_hash, result.forward_passes
 
-        within(MIB * (2**20 if name == "small" else 64), draw)
+    within(2**20 * MIB, partial(draw, "small", 1280))
+    within(40 * MIB, partial(draw, "wide", 32768))
 
 
-if __name__ == "__main__":
-    os.chdir(sys.argv[3])
-    {"decoding": decoding, "stepping": stepping, "picture": picture}[sys.argv[1]](sys.argv[2])
+def begin(arguments: list[str]) -> None:
+    """One of the functions above, by name."""
+    # One heap: threads' own ones are 64 MiB each, as the limit counts them.
+    ctypes.CDLL(None).mallopt(ctypes.c_int(-8), ctypes.c_int(1))
+    {"decoding": decoding, "stepping": stepping, "picture": picture}[arguments[0]]()
