@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fusionkit.comparison.claims import CLAIMS, Claims
 from fusionkit.comparison.drawn import Condition, condition_of, run_in
 from fusionkit.comparison.jobs import Job
+from fusionkit.comparison.tables import FORMATS
 from fusionkit.comparison.written import LIST, Written, files_below
 from fusionkit.errors import FusionError, RecipeError
 from fusionkit.pictures.files import clear_leftovers, write_whole
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MANIFEST = "comparison.json"
-MADE = ("report.json", "scores.csv", "pictures.csv", "costs.csv", "index.html")
-"""What is made anew from the pictures each time."""
+MADE = ("report.json", "scores.csv", "pictures.csv", "costs.csv", *FORMATS, "index.html")
+"""What is made anew from the pictures each time; the page is the last."""
 FOLDERS = ("pictures", "reference", "recipes", "thumbnails", ".features")
 """The folders that are a comparison's own."""
 _LARGEST_MANIFEST = 256 << 20

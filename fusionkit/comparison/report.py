@@ -12,11 +12,14 @@ from typing import Any
 
 from fusionkit.comparison.folder import Folder
 from fusionkit.comparison.jobs import Job
+from fusionkit.comparison.larger import larger
 from fusionkit.comparison.measure import Measured, common_device, costs, device_of
 from fusionkit.comparison.page import make_thumbnails, write_page
 from fusionkit.comparison.spec import Comparison
+from fusionkit.comparison.tables import FORMATS, table_of
 from fusionkit.evaluation import Metric, Score
 from fusionkit.pictures.image import versions
+from fusionkit.pictures.parameters import model_name
 
 COSTS = (
     {"name": "seconds", "title": "seconds a picture", "unit": "s"},
@@ -37,7 +40,7 @@ def write_report(
     """Write recipes, tables, report and page, and return the page's path.
 
     `scores.csv` and `pictures.csv` hold what the pictures decide, and are the same where a comparison was interrupted;
-    seconds and memory are in `costs.csv`.
+    seconds and memory are in `costs.csv`, and in the tables to paste beside the scores.
 
     Args:
         comparison: What is compared.
@@ -61,6 +64,8 @@ def write_report(
     folder.write(folder.path / "scores.csv", _csv(score_rows(comparison, metrics, measured)))
     folder.write(folder.path / "pictures.csv", _csv(picture_rows(comparison, metrics, measured)))
     folder.write(folder.path / "costs.csv", _csv(cost_rows(measured)))
+    for name, form in FORMATS.items():
+        folder.write(folder.path / name, table_of(report, form).whole())
     folder.write(folder.path / "report.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     make_thumbnails(folder.path, report, folder.write)
     return write_page(folder.path, report, folder.write)
@@ -97,6 +102,8 @@ def report_of(
                 "title": setting.title,
                 "changes": dict(setting.changes),
                 "recipe": f"recipes/{setting.name}.yaml",
+                "drawn": _drawn(found.jobs[0]),
+                "larger": larger(found.jobs[0].recipe),
                 "scores": {each.metric_name: _score(found.evaluation.scores.get(each.metric_name)) for each in metrics},
                 "differences": {name: _score(score) for name, score in found.differences.items()},
                 "costs": _in_megabytes(costs(found.runs, device)),
@@ -180,6 +187,13 @@ def _picture(folder: Folder, job: Job, scores: Mapping[str, Any]) -> dict[str, A
         "scores": dict(scores),
         "costs": {"seconds": seconds},
     }
+
+
+def _drawn(job: Job) -> dict[str, Any]:
+    """How a setting draws, as far as a table's caption tells it."""
+    width, height = job.recipe.size
+    models = ", ".join(model_name(spec.model) for spec in job.recipe.specs.values())
+    return {"size": f"{width}x{height}", "steps": job.recipe.steps, "model": models}
 
 
 def _in_megabytes(found: Mapping[str, dict[str, float] | None]) -> dict[str, dict[str, float] | None]:

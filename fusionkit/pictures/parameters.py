@@ -55,7 +55,7 @@ def parameters_of(recipe: Recipe, size: tuple[int, int]) -> str:
         if name.endswith(_KARRAS):
             settings["Schedule type"] = "Karras"
     settings |= {"CFG scale": f"{recipe.guidance_scale:g}", "Seed": recipe.seed, "Size": "{}x{}".format(*size)}
-    if models := [_name(spec.model) for spec in recipe.specs.values()]:
+    if models := [model_name(spec.model) for spec in recipe.specs.values()]:
         settings["Model"] = " + ".join(models)
     if recipe.clip_skip:
         settings["Clip skip"] = recipe.clip_skip + 1  # there 1 is the last layer
@@ -71,7 +71,7 @@ def as_user_comment(text: str) -> bytes:
     return _UNICODE + text.encode("utf-16-be", "surrogatepass")
 
 
-def _name(model: str) -> str:
+def model_name(model: str) -> str:
     """A model's name: of what is or may be a path, its last part."""
     outside = model.startswith(("/", "\\", ".", "~")) or ":" in model or model.endswith(".safetensors")
     if outside or os.path.exists(os.path.expanduser(model)):

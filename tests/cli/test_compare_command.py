@@ -14,6 +14,7 @@ import torch
 from command_line import Run
 from warm import Warm, command
 
+from fusionkit.comparison.tables import FORMATS, table_of
 from fusionkit.models.devices import device_name
 from fusionkit.pictures.image import read_metadata
 
@@ -66,6 +67,22 @@ def test_a_comparison_is_one_folder_with_everything_in_it(fusionkit: Run) -> Non
     assert len(rows(OUT / "costs.csv")) == 4
     assert all(float(row["seconds"]) > 0 and int(row["peak-memory"]) > 0 for row in rows(OUT / "costs.csv"))
     assert {row["device"] for row in rows(OUT / "costs.csv")} == {device_name(torch.device("cpu"))}
+
+    for name, form in FORMATS.items():
+        assert (OUT / name).read_text() == table_of(report, form).whole()
+    caption = (OUT / "scores.md").read_text().splitlines()[-1]
+    assert caption.startswith(
+        "1 prompt with 2 seeds each: 2 pictures a setting, of 256 \N{MULTIPLICATION SIGN} 128 pix"
+    )
+    assert "in 1 step, by" in caption
+    words = report["settings"][1]["larger"]
+    assert [words[index] for index in (0, 1, 2, 3, 5, 6)] == [
+        *("fusionkit", "run", "{picture}", "--set"),
+        *("-o", "{output}"),
+    ]
+    larger = fusionkit("plan", str(OUT / "pictures/alpha-0.5/p000-s1.png"), "--set", words[4])
+    assert larger.code == 0, larger.err
+    assert "512x256" in larger.out
 
     recipe = fusionkit("validate", str(OUT / "recipes" / "alpha-0.5.yaml"))
     assert recipe.code == 0, recipe.err

@@ -151,13 +151,13 @@ def test_a_damaged_picture_is_drawn_again_and_told(fusionkit: Run, drawn: None, 
 @pytest.mark.usefixtures("drawn")
 def test_tables_that_were_changed_are_not_written_over(fusionkit: Run) -> None:
     notes = "my own notes\n"
-    for name in ("scores.csv", "recipes/r.yaml"):
+    for name in ("scores.csv", "scores.tex", "recipes/r.yaml"):
         (OUT / name).write_text(notes)
     ran = fusionkit(*COMPARE, "--seeds", "0-2", "--reference-seeds", "0")
     assert ran.code == 2
     assert ran.err.splitlines() == [
         f"{OUT / name}: was changed since fusionkit wrote it; move it away, or delete it to have it written again"
-        for name in ("scores.csv", "recipes/r.yaml")
+        for name in ("scores.csv", "scores.tex", "recipes/r.yaml")
     ]
     assert (OUT / "scores.csv").read_text() == notes
     assert not (OUT / "pictures/r/p000-s2.png").exists()

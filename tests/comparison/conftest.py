@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from page_example import Open, Write, draw, make_report
@@ -20,26 +20,46 @@ def report() -> dict[str, Any]:
     return make_report()
 
 
+def _write(folder: Path, report: dict[str, Any]) -> Path:
+    draw(folder, report)
+    make_thumbnails(folder, report)
+    return write_page(folder, report)
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Draws a report's pictures, and writes its page."""
-
-    def write(report: dict[str, Any]) -> Path:
-        draw(tmp_path, report)
-        make_thumbnails(tmp_path, report)
-        return write_page(tmp_path, report)
-
-    return write
+    return lambda report: _write(tmp_path, report)
 
 
 @pytest.fixture(scope="session")
-def tab(browser: Browser) -> Callable[[bool], Page]:
-    """A tab of the browser for a mouse, or one for touch; each is made once, which halves the time of the tests."""
-    made: dict[bool, Page] = {}
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the example as it is, written once."""
+    return _write(tmp_path_factory.mktemp("example"), make_report())
 
-    def tab(has_touch: bool) -> Page:
+
+class Tab:
+    """A tab of the browser, and how large its window is."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        page.emulate_media(color_scheme="light")
+
+    def set_up(self, size: tuple[int, int]) -> None:
+        """Give the window its size; the browser takes long for it, also where nothing changes."""
+        wanted = {"width": size[0], "height": size[1]}
+        if self.page.viewport_size != wanted:
+            self.page.set_viewport_size({"width": size[0], "height": size[1]})
+
+
+@pytest.fixture(scope="session")
+def tab(browser: Browser) -> Callable[[bool], Tab]:
+    """A tab of the browser for a mouse, or one for touch; each is made once, which halves the time of the tests."""
+    made: dict[bool, Tab] = {}
+
+    def tab(has_touch: bool) -> Tab:
         if has_touch not in made:
-            made[has_touch] = browser.new_context(has_touch=has_touch).new_page()
+            made[has_touch] = Tab(browser.new_context(has_touch=has_touch).new_page())
         return made[has_touch]
 
     return tab
@@ -52,8 +72,8 @@ def asked() -> list[str]:
 
 
 @pytest.fixture
-def open_page(tab: Callable[[bool], Page], write: Write, report: dict[str, Any], asked: list[str]) -> Iterator[Open]:
-    """Opens the page of a report; at the end it must have been quiet and asked for nothing but files."""
+def open_page(tab: Callable[[bool], Tab], write: Write, example: Path, asked: list[str]) -> Iterator[Open]:
+    """Opens the page of a report, or of the example; at the end it must have been quiet and asked for files alone."""
     used: list[Page] = []
     said: list[str] = []
     handlers: dict[Any, Callable[..., None]] = {
@@ -68,18 +88,16 @@ def open_page(tab: Callable[[bool], Page], write: Write, report: dict[str, Any],
         *,
         size: tuple[int, int] = (1280, 800),
         has_touch: bool = False,
-        scheme: Literal["light", "dark"] = "light",
     ) -> Page:
-        path = write(given or report)
-        page = tab(has_touch)
-        page.set_viewport_size({"width": size[0], "height": size[1]})
-        page.emulate_media(color_scheme=scheme)
-        if page not in used:
-            used.append(page)
+        path = example if given is None else write(given)
+        one = tab(has_touch)
+        one.set_up(size)
+        if one.page not in used:
+            used.append(one.page)
             for name, handler in handlers.items():
-                page.on(name, handler)
-        page.goto(path.as_uri() + address)
-        return page
+                one.page.on(name, handler)
+        one.page.goto(path.as_uri() + address)
+        return one.page
 
     yield open_page
     for page in used:
@@ -88,3 +106,16 @@ def open_page(tab: Callable[[bool], Page], write: Write, report: dict[str, Any],
             page.remove_listener(name, handler)
     assert said == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "about:"))] == []
+
+
+@pytest.fixture(scope="session")
+def still(browser: Browser, example: Path) -> Iterator[Page]:
+    """The example's page with the plot of its FID, for tests that only look and so can share it."""
+    said: list[str] = []
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    page.goto(f"{example.as_uri()}#metric=fid")
+    yield page
+    page.close()
+    assert said == []

@@ -47,6 +47,8 @@ def make_report() -> dict[str, Any]:
                 "title": "MultiDiffusion",
                 "changes": {},
                 "recipe": "recipes/md.yaml",
+                "drawn": {"size": "160x40", "steps": 20, "model": "vista/scenes"},
+                "larger": ["fusionkit", "run", "{picture}", "--set", "plugins.p={times: 2}", "-o", "{output}"],
                 "scores": {
                     "fid": score(5.0, 4.6, 5.4),
                     "seam": score(1.3, 1.2, 1.4),
@@ -61,6 +63,8 @@ def make_report() -> dict[str, Any]:
                 "title": "Guided Fusion",
                 "changes": {"plugins.guided-fusion": True},
                 "recipe": "recipes/gf.yaml",
+                "drawn": {"size": "160x40", "steps": 10, "model": "vista/scenes"},
+                "larger": ["fusionkit", "upscale", "{picture}", "--prompt", "{prompt}", "-o", "{output}"],
                 "scores": {
                     "fid": score(3.0, 2.6, 3.4),
                     "seam": score(0.96, 0.93, 0.99),
@@ -80,6 +84,8 @@ def make_report() -> dict[str, Any]:
                 "title": "Variance correction",
                 "changes": {"plugins.variance-corrected-fusion": True, "scheduler": "ddpm"},
                 "recipe": "recipes/vcf.yaml",
+                "drawn": {"size": "320x80", "steps": 20, "model": "vista/scenes"},
+                "larger": None,
                 "scores": {
                     "fid": score(3.3, 2.9, 3.7),
                     "seam": score(1.02, 0.99, 1.05),

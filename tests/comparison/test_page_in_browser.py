@@ -1,239 +1,17 @@
-"""The page in a real browser: table, plot, filters and pictures."""
+"""The page in a real browser: filters and pictures, hostile texts, narrow windows."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
-from page_example import HOSTILE, Open, make_picture, score
-from playwright.sync_api import Locator, Page, expect
-
-
-def cell(page: Page, setting: str, column: int) -> Locator:
-    return page.locator(f"#scores tr[data-setting='{setting}'] td").nth(column)
-
-
-def order(page: Page) -> list[str | None]:
-    return [each.get_attribute("data-setting") for each in page.locator("#scores tbody tr").all()]
-
-
-def marked(page: Page, kind: str) -> list[str]:
-    """Where the table has a mark: setting and column, from 0."""
-    return page.evaluate(
-        """kind => [...document.querySelectorAll(`#scores td.${kind}`)].map(
-            cell => `${cell.parentElement.dataset.setting} ${cell.cellIndex - 1}`)""",
-        kind,
-    )
+from page_example import HOSTILE, Open, make_picture
+from playwright.sync_api import Page, expect
+from scores_looks import order, points
 
 
 def shown_rows(page: Page) -> list[str | None]:
     return [each.get_attribute("data-row") for each in page.locator(".row").all() if each.is_visible()]
-
-
-def heading(page: Page, name: str) -> Locator:
-    return page.locator("#scores thead").get_by_role("button", name=name)
-
-
-# The table
-
-
-def test_the_table_has_values_with_intervals(open_page: Open) -> None:
-    page = open_page()
-    expect(page.locator("#scores thead th")).to_have_text(
-        ["Setting", "FID↓", "Seam→1", "CLIP score↑", "Contrast (dB)", "seconds a picture↓", "forward passes↓"],
-        use_inner_text=True,
-    )
-    assert cell(page, "md", 0).locator(".value").inner_text() == "5.00"
-    assert cell(page, "md", 0).locator("small").inner_text() == "4.60 to 5.40"
-    assert cell(page, "gf", 1).locator(".value").inner_text() == "0.960"
-    assert cell(page, "vcf", 2).inner_text() == "\N{EN DASH}"
-    assert cell(page, "md", 5).inner_text() == "40\nbest"
-    assert cell(page, "gf", 0).get_attribute("title") == (
-        "FID: 3.00 (2.60 to 3.40)\nof 4 pictures\nbest\n"
-        "to MultiDiffusion: \N{MINUS SIGN}2.00 (\N{MINUS SIGN}2.50 to \N{MINUS SIGN}1.50)"
-    )
-    link = page.get_by_role("link", name="Guided Fusion").first
-    assert link.get_attribute("href") == "recipes/gf.yaml"
-    assert page.locator("tr[data-setting='vcf'] .changes").inner_text() == (
-        "variance-corrected-fusion: true, scheduler: ddpm"
-    )
-
-
-def test_the_best_and_what_is_not_separable_are_marked(open_page: Open) -> None:
-    page = open_page()
-    # Seam: 1.02 is nearer to 1 than 0.96, whose distances of 0.01 to 0.07 overlap its 0 to 0.05. Contrast has no best.
-    assert marked(page, "best") == ["md 2", "md 4", "md 5", "gf 0", "vcf 1"]
-    assert marked(page, "near") == ["gf 1", "vcf 0"]
-
-
-def test_the_best_is_of_the_settings_that_are_shown(open_page: Open) -> None:
-    page = open_page()
-    page.get_by_label("Show Guided Fusion").uncheck()
-    assert marked(page, "best") == ["md 4", "md 5", "vcf 0", "vcf 1"], "nothing else has a CLIP score now"
-    assert page.locator("#scores tr[data-setting='gf']").get_attribute("class") == "off"
-
-
-def test_headings_sort_the_best_first_then_last_then_not(open_page: Open) -> None:
-    page = open_page()
-    fid, th = heading(page, "FID"), page.locator("th[data-column='fid']")
-    assert (order(page), th.get_attribute("aria-sort")) == (["md", "gf", "vcf"], "none")
-    fid.click()
-    assert (order(page), th.get_attribute("aria-sort")) == (["gf", "vcf", "md"], "ascending")
-    fid.click()
-    assert (order(page), th.get_attribute("aria-sort")) == (["md", "vcf", "gf"], "descending")
-    fid.click()
-    assert (order(page), th.get_attribute("aria-sort")) == (["md", "gf", "vcf"], "none")
-    heading(page, "Seam").press("Enter")
-    assert order(page) == ["vcf", "gf", "md"]
-
-
-def test_a_setting_without_a_score_is_last_however_it_is_sorted(open_page: Open) -> None:
-    page = open_page()
-    heading(page, "CLIP score").click()
-    assert order(page) == ["md", "gf", "vcf"]
-    heading(page, "CLIP score").click()
-    assert order(page) == ["gf", "md", "vcf"]
-
-
-def test_differences_to_the_first_setting(open_page: Open) -> None:
-    page = open_page()
-    page.get_by_role("button", name="Differences to MultiDiffusion").click()
-    assert cell(page, "md", 0).inner_text() == "5.00"
-    assert cell(page, "gf", 0).locator(".value").inner_text() == "\N{MINUS SIGN}2.00"
-    assert cell(page, "gf", 0).locator("small").inner_text() == "\N{MINUS SIGN}2.50 to \N{MINUS SIGN}1.50"
-    assert cell(page, "gf", 4).inner_text() == "\N{MULTIPLICATION SIGN}2.00"
-    assert cell(page, "vcf", 2).inner_text() == "\N{EN DASH}"
-    # VCF's difference in FID may be chance, and contrast is neither better nor worse.
-    assert marked(page, "better") == ["gf 0", "gf 1", "vcf 1"]
-    assert marked(page, "worse") == ["gf 2"]
-    assert marked(page, "different") == ["gf 3"]
-    page.reload()
-    assert cell(page, "gf", 0).locator(".value").inner_text() == "\N{MINUS SIGN}2.00"
-
-
-def test_a_difference_from_one_side_of_1_to_the_other_is_neither_better_nor_worse(
-    open_page: Open, report: dict[str, Any]
-) -> None:
-    report["settings"][0]["scores"]["seam"] = score(0.9, 0.88, 0.92)
-    for setting, value, difference in zip(report["settings"][1:], (1.09, 1.01), (0.19, 0.11), strict=True):
-        setting["scores"]["seam"] = score(value, value - 0.02, value + 0.02)
-        setting["differences"] = {"seam": score(difference, difference - 0.04, difference + 0.04)}
-    page = open_page(report, "#table=differences")
-    # 1.09 is nearer to 1 than 0.9 by 0.01, which is less than the difference's own uncertainty of 0.04.
-    assert (marked(page, "different"), marked(page, "better")) == (["gf 1"], ["vcf 1"])
-
-
-def test_tiny_scores_are_told_in_millionths(open_page: Open, report: dict[str, Any]) -> None:
-    for setting, value in zip(report["settings"], (4.5e-6, 1.25e-4, 3e-6), strict=True):
-        setting["scores"]["contrast"] = score(value, value - 1e-6, value + 1e-6)
-    report["settings"][1]["differences"]["contrast"] = score(1.2e-4, 1.1e-4, 1.3e-4)
-    report["pictures"][0]["scores"] = {"contrast": 4.25e-6}
-    page = open_page(report, "#metric=contrast")
-    assert page.locator("th[data-column='contrast']").inner_text() == "Contrast (10⁻⁶ dB)"
-    assert [cell(page, name, 3).inner_text() for name in ("md", "gf", "vcf")] == [
-        "4.5\n3.5 to 5.5",
-        "125.0\n124.0 to 126.0",
-        "3.0\n2.0 to 4.0",
-    ]
-    assert page.locator("#pictures figcaption span").first.text_content() == "Contrast 4.25 10⁻⁶ dB"
-    assert points(page)["gf"][1] == pytest.approx(position(page, "y", 125), abs=0.01)
-    page.get_by_role("button", name="Differences").click()
-    assert cell(page, "gf", 3).locator(".value").inner_text() == "+120"
-
-
-# The plot
-
-
-def position(page: Page, axis: str, value: float, *, logarithmic: bool = False) -> float:
-    """Where a value is on an axis, by its ticks: the first and the last one, in pixels."""
-    from math import log10
-
-    ticks = page.evaluate(
-        """axis => [...document.querySelectorAll(`#plot .tick.${axis}`)].map(
-            tick => [Number(tick.dataset.value), Number(tick.getAttribute(axis))])""",
-        axis,
-    )
-    scale = log10 if logarithmic else float
-    (low, start), (high, end) = ticks[0], ticks[-1]
-    return start + (scale(value) - scale(low)) / (scale(high) - scale(low)) * (end - start)
-
-
-def points(page: Page) -> dict[str, tuple[float, float]]:
-    return {
-        point.get_attribute("data-setting") or "": (
-            float(point.locator(".dot").get_attribute("cx") or "nan"),
-            float(point.locator(".dot").get_attribute("cy") or "nan"),
-        )
-        for point in page.locator("#plot .point").all()
-    }
-
-
-def test_points_and_their_intervals_are_where_the_axes_say(open_page: Open) -> None:
-    page = open_page()
-    found = points(page)
-    assert list(found) == ["md", "gf", "vcf"]
-    for name, seconds, fid in (("md", 1.0, 5.0), ("gf", 2.0, 3.0), ("vcf", 20.0, 3.3)):
-        # From 0.9 to 22 seconds is a wide span, so that the axis is logarithmic.
-        assert found[name] == pytest.approx(
-            (position(page, "x", seconds, logarithmic=True), position(page, "y", fid)), abs=0.01
-        )
-    assert found["gf"][1] > found["vcf"][1] > found["md"][1]
-    upright, level = (
-        [float(each) for each in re.findall(r"[\d.]+", path.get_attribute("d") or "")]
-        for path in page.locator("#plot .point[data-setting='gf'] .interval").all()
-    )
-    assert upright == pytest.approx([found["gf"][0], position(page, "y", 3.4), position(page, "y", 2.6)], abs=0.01)
-    ends = [position(page, "x", each, logarithmic=True) for each in (1.8, 2.2)]
-    assert level == pytest.approx([ends[0], found["gf"][1], ends[1]], abs=0.01)
-    expect(page.locator("#plot .label")).to_have_text(["MultiDiffusion", "Guided Fusion", "Variance correction"])
-
-
-def test_the_front_leaves_out_what_is_worse_and_dearer(open_page: Open) -> None:
-    page = open_page()
-    found = points(page)
-    front = [float(each) for each in re.split(r"[ ,]", page.locator(".front").get_attribute("points") or "")]
-    assert front == pytest.approx([*found["md"], *found["gf"]])
-
-
-def test_score_and_cost_of_the_plot_can_be_chosen(open_page: Open) -> None:
-    page = open_page()
-    page.get_by_role("combobox", name="Score", exact=True).select_option("CLIP score")
-    page.get_by_role("combobox", name="Cost", exact=True).select_option("forward passes")
-    found = points(page)
-    assert list(found) == ["md", "gf"], "VCF has no CLIP score"
-    for name, passes, clip in (("md", 40, 30), ("gf", 80, 27)):
-        assert found[name] == pytest.approx((position(page, "x", passes), position(page, "y", clip)), abs=0.01)
-    expect(page.locator("#plot .axis")).to_have_text(["forward passes ↓", "CLIP score ↑"])
-    page.reload()
-    assert points(page) == found
-
-
-def test_the_plot_opens_on_a_score_that_differs(open_page: Open, report: dict[str, Any]) -> None:
-    first, second = (each["name"] for each in report["metrics"][:2])
-    for setting in report["settings"]:
-        setting["scores"][first] = score(1)
-    expect(open_page(report).get_by_role("combobox", name="Score", exact=True)).to_have_value(second)
-
-
-def test_points_are_told_to_pointers_and_keys(open_page: Open) -> None:
-    page = open_page()
-    point = page.get_by_role(
-        "img", name="Guided Fusion, FID: 3.00 (2.60 to 3.40), seconds a picture: 2.00 (1.80 to 2.20) s"
-    )
-    tip = page.get_by_role("tooltip")
-    expect(tip).to_be_hidden()
-    point.focus()
-    expect(tip).to_have_text("Guided FusionFID: 3.00 (2.60 to 3.40)seconds a picture: 2.00 (1.80 to 2.20) s")
-    point.blur()
-    expect(tip).to_be_hidden()
-    point.locator(".dot").hover()
-    expect(tip).to_be_visible()
-
-
-def test_a_plot_of_nothing_says_so(open_page: Open) -> None:
-    page = open_page(address="#settings=vcf&metric=clip-score")
-    expect(page.locator("#plot")).to_have_text("No setting that is shown has both this score and this cost.")
 
 
 # Filters and pictures
@@ -274,7 +52,7 @@ def test_menus_close_by_escape_and_a_click_elsewhere(open_page: Open) -> None:
     expect(seeds).not_to_have_attribute("open", "")
     expect(summary).to_be_focused()
     summary.click()
-    page.get_by_role("heading", name="Pictures").click()
+    page.locator(".page-foot").click()
     expect(seeds).not_to_have_attribute("open", "")
 
 
@@ -321,7 +99,13 @@ def test_the_grid_has_thumbnails_scores_and_gaps(open_page: Open) -> None:
         "lazy",
         "Variance correction: a city at night, seed 0",
     ]
-    assert page.locator("[data-row='0.0'] figcaption").first.inner_text().split() == ["Seam", "1.25", "2.10", "s"]
+    assert page.locator("[data-row='0.0'] figcaption").first.inner_text().split() == [
+        "Seam",
+        "1.25",
+        "2.10",
+        "s",
+        "\N{NORTH EAST AND SOUTH WEST ARROW}",
+    ]
     gap = page.locator("[data-row='1.5'] figure").last
     assert gap.inner_text() == "not drawn"
     assert gap.bounding_box() is not None
@@ -360,7 +144,7 @@ def test_hostile_texts_stay_texts(open_page: Open, report: dict[str, Any]) -> No
     page.locator("#pictures a").first.click()
     assert page.locator("#viewer-title span").text_content() == HOSTILE
     assert page.evaluate("window.broken") is None
-    assert page.evaluate("document.scripts.length") == 2
+    assert page.evaluate("document.scripts.length") == 3
 
 
 def test_any_file_name_is_found(open_page: Open, report: dict[str, Any]) -> None:
@@ -399,36 +183,36 @@ def test_a_comparison_before_its_first_picture(open_page: Open, report: dict[str
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("address", ["", "#open=0.0", "#open=0.0&mode=slider"], ids=["page", "viewer", "slider"])
-def test_nothing_is_wider_than_the_window(open_page: Open, width: int, address: str) -> None:
-    page = open_page(address=address, size=(width, 844))
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    if address:
-        page.locator(".frame.loaded").first.wait_for()
+def test_nothing_is_wider_than_the_window(open_page: Open, width: int) -> None:
+    page = open_page(size=(width, 844))
+    for address in ("", "view=seeds", "open=0.0", "open=0.0&mode=slider"):
+        page.evaluate("address => { location.hash = address; }", address)
+        if "open" in address:
+            page.locator(".frame.loaded").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
         for each in page.locator("#viewer button, #viewer select, #viewer .frame").all():
             box = each.bounding_box()
             assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= width), each
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_stand_out_from_their_ground(open_page: Open, scheme: str) -> None:
-    page = open_page(scheme=scheme)
-
-    def luminance(name: str) -> float:
-        colour = page.evaluate(
-            "name => getComputedStyle(document.documentElement).getPropertyValue(name)", name
-        ).strip()
-        parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    assert (luminance("--ground") < 0.1) == (scheme == "dark")
+def test_texts_stand_out_from_their_ground(open_page: Open) -> None:
+    page = open_page()
     grounds = {"--good": "--good-ground", "--bad": "--bad-ground", "--warn": "--warn-ground"}
     pairs = [
         *grounds.items(),
-        *((text, ground) for text in ("--text", "--muted") for ground in ("--ground", "--panel")),
+        *((text, ground) for text in ("--text", "--muted", "--bad") for ground in ("--ground", "--panel")),
     ]
-    for text, ground in pairs:
-        dark, light = sorted((luminance(text), luminance(ground)))
-        # 4.5 to 1 is what WCAG 2.2 asks of texts, success criterion 1.4.3.
-        assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground)
+
+    def luminance(place: str, name: str) -> float:
+        colour = page.locator(place).evaluate("(box, name) => getComputedStyle(box).getPropertyValue(name)", name)
+        parts = [int(colour.strip()[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for scheme, place in ("dark", "html"), ("light", "html"), ("light", "#viewer"):
+        page.emulate_media(color_scheme=scheme)
+        assert (luminance(place, "--ground") < 0.1) == (scheme == "dark" or place == "#viewer")
+        for text, ground in pairs if place == "html" else pairs[len(grounds) :]:
+            dark, light = sorted((luminance(place, text), luminance(place, ground)))
+            # 4.5 to 1 is what WCAG 2.2 asks of texts, success criterion 1.4.3.
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (scheme, place, text, ground)

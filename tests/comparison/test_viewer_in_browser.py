@@ -1,82 +1,17 @@
-"""The viewer in a real browser: pictures at full size, zoom and pan in step, and the slider."""
+"""The viewer in a real browser: pictures at full size, zoom and pan in step."""
 
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from page_example import Open, make_picture
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
-
-
-class Shown(NamedTuple):
-    """A full-size picture in the viewer, in pixels of the page, relative to its frame."""
-
-    left: float
-    top: float
-    zoom: float
-    width: float
-    """Of the whole picture, before the zoom; so is the height."""
-    height: float
-    frame: tuple[float, float]
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        """What part of the picture is in the middle of its frame, relative to the picture's sides."""
-        x = (self.frame[0] / 2 - self.left) / (self.width * self.zoom)
-        y = (self.frame[1] / 2 - self.top) / (self.height * self.zoom)
-        return x, y
-
-
-def settle(page: Page) -> None:
-    """Wait for what was asked to be drawn: events move the pictures in the next frame."""
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def loaded(page: Page, count: int) -> None:
-    expect(page.locator(".frame.loaded")).to_have_count(count)
-    settle(page)
-
-
-def shown(page: Page) -> list[Shown]:
-    settle(page)
-    found = page.evaluate(
-        """() => [...document.querySelectorAll(".full")].map(image => {
-            const frame = image.closest(".frame");
-            const sizes = [image, frame].flatMap(each => [each.clientWidth, each.clientHeight]);
-            return [image.style.transform, ...sizes];
-        })"""
-    )
-    result = []
-    for transform, width, height, *frame in found:
-        left, top, zoom = (float(each) for each in re.findall(r"-?[\d.]+", transform))
-        result.append(Shown(left, top, zoom, width, height, (frame[0], frame[1])))
-    return result
-
-
-def transforms(page: Page) -> list[str]:
-    settle(page)
-    found: list[str] = page.locator(".full").evaluate_all("images => images.map(image => image.style.transform)")
-    return found
-
-
-def middle(place: Locator) -> tuple[float, float]:
-    box = place.bounding_box()
-    assert box is not None
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def opened(open_page: Open, report: dict[str, Any] | None = None, panes: int = 3, **options: Any) -> Page:
-    """The viewer of the first prompt and seed."""
-    page = open_page(report, **options)
-    page.locator("[data-row='0.0'] a").first.click()
-    loaded(page, panes)
-    return page
+from playwright.sync_api import Page, expect
+from viewer_looks import loaded, middle, opened, settle, shown, transforms
 
 
 @pytest.fixture
@@ -358,113 +293,3 @@ def test_zoom_and_pan_lay_nothing_out(open_page: Open) -> None:
         page.mouse.move(x + step, y + step)
         settle(page)
     assert layouts() == before
-
-
-# The slider
-
-
-def percent(page: Page) -> float:
-    """How much of picture A is seen, by its clip."""
-    clip = page.locator(".over").evaluate("over => over.style.clipPath")
-    found = re.fullmatch(r"inset\(0(?:px)? ([\d.]+)% 0(?:px)? 0(?:px)?\)", clip)
-    assert found, clip
-    return 100 - float(found[1])
-
-
-def colours(page: Page, *parts: float) -> list[str]:
-    """Which settings' colours are seen in the middle of the frame, at parts of its width."""
-    image = Image.open(io.BytesIO(page.locator(".frame").screenshot())).convert("RGB")
-    names = {(0xB0, 0x30, 0x30): "md", (0x30, 0xA0, 0x50): "gf", (0x30, 0x50, 0xB0): "vcf"}
-    pixels = [image.getpixel((int(part * image.width), image.height // 2)) for part in parts]
-    return [names.get(pixel, str(pixel)) for pixel in pixels if isinstance(pixel, tuple)]
-
-
-def test_the_slider_clips_one_picture_over_the_other(open_page: Open) -> None:
-    page = opened(open_page)
-    page.get_by_role("button", name="Slider").click()
-    loaded(page, 1)
-    handle = page.get_by_role("slider")
-    assert percent(page) == 50
-    assert colours(page, 0.1, 0.4, 0.6, 0.9) == ["md", "md", "gf", "gf"]
-    x, y = middle(handle)
-    page.mouse.move(x, y)
-    page.mouse.down()
-    box = page.locator(".frame").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + 0.2 * box["width"], y + 30, steps=4)
-    page.mouse.up()
-    page.mouse.move(box["x"] + 0.2 * box["width"] + 15, y)
-    assert percent(page) == pytest.approx(20, abs=0.1), "the pointer has let it go"
-    assert colours(page, 0.1, 0.4, 0.6, 0.9) == ["md", "gf", "gf", "gf"]
-    assert middle(handle)[0] == pytest.approx(box["x"] + 0.2 * box["width"], abs=1)
-    expect(handle).to_have_attribute("aria-valuenow", "20")
-    expect(handle).to_have_attribute("aria-valuetext", "20 % MultiDiffusion, 80 % Guided Fusion")
-    assert [each.zoom for each in shown(page)] == [1, 1], "the pictures stayed where they were"
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 100, y)
-    assert percent(page) == pytest.approx(20, abs=0.1), "only the divider moves the divider"
-    page.mouse.up()
-
-
-def test_the_slider_moves_by_keys(open_page: Open) -> None:
-    page = opened(open_page)
-    page.keyboard.press("s")
-    loaded(page, 1)
-    for _ in range(8):
-        page.keyboard.press("+")
-    handle = page.get_by_role("slider")
-    handle.focus()
-    before = transforms(page)
-    for key, expected in {"ArrowRight": 52, "Shift+ArrowRight": 62, "ArrowLeft": 60, "Home": 0, "End": 100}.items():
-        page.keyboard.press(key)
-        assert percent(page) == expected, key
-    assert transforms(page) == before, "the pictures could move, and did not"
-    page.keyboard.press("s")
-    loaded(page, 3)
-
-
-def test_the_slider_moves_by_touch(open_page: Open) -> None:
-    page = open_page(address="#open=0.0&mode=slider", size=(390, 844), has_touch=True)
-    loaded(page, 1)
-    x, y = middle(page.get_by_role("slider"))
-    session = page.context.new_cdp_session(page)
-    for kind, points in ("touchStart", [x]), ("touchMove", [x + 40]), ("touchMove", [x + 80]), ("touchEnd", []):
-        session.send(
-            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": each, "y": y} for each in points]}
-        )
-    box = page.locator(".frame").bounding_box()
-    assert box is not None
-    assert percent(page) == pytest.approx(100 * (x + 80 - box["x"]) / box["width"], abs=0.5)
-
-
-def test_any_two_pictures_lie_over_each_other_in_step(open_page: Open) -> None:
-    page = opened(open_page)
-    page.keyboard.press("s")
-    page.get_by_role("combobox", name="A", exact=True).select_option("Variance correction")
-    page.get_by_role("combobox", name="B", exact=True).select_option("MultiDiffusion")
-    loaded(page, 1)
-    assert colours(page, 0.25, 0.75) == ["vcf", "md"]
-    x, y = middle(page.locator(".frame"))
-    page.mouse.move(x + 150, y + 20)
-    page.mouse.wheel(0, -900)
-    page.mouse.down()
-    page.mouse.move(x + 190, y + 20)
-    page.mouse.up()
-    panes = shown(page)
-    assert panes[0].zoom == pytest.approx(np.exp(1.35), abs=1e-3)
-    assert len(set(transforms(page))) == 1
-    assert percent(page) == 50, "the divider stays while the pictures move"
-    page.reload()
-    loaded(page, 1)
-    assert colours(page, 0.25, 0.75) == ["vcf", "md"]
-    page.keyboard.press("n")
-    expect(page.locator("#viewer-title")).to_have_text("a beach at noon seed 5")
-    loaded(page, 1)
-
-
-def test_a_picture_that_is_not_drawn_is_a_gap_under_the_slider(open_page: Open) -> None:
-    page = open_page(address="#open=1.5&mode=slider&a=md&b=vcf")
-    loaded(page, 1)
-    expect(page.locator(".frame .missing")).to_have_text("not drawn")
-    assert colours(page, 0.25) == ["md"]

@@ -50,7 +50,7 @@ WRITES = {each.__file__ for each in (claiming, files, image, PIL.ImageFile, PIL.
 
 RUN, COMPARE = ("run",), ("compare", "--seeds", "0-1", "--metrics", "variance", "--out", "c")
 CHECKPOINT = ".checkpoint"
-TIMED = ("index.html", "report.json", "costs.csv", "comparison.json")
+TIMED = ("index.html", "report.json", "costs.csv", "scores.tex", "scores.md", "comparison.json")
 """What differs from one comparison to another of the same pictures."""
 
 

@@ -59,6 +59,13 @@ for (const picture of report.pictures) {
   if (row) row.pictures[picture.setting] = picture;
 }
 
+/** The pictures by their keys: "0.5.md" is the first prompt's, of seed 5, by the setting md. */
+const pictureOf = new Map(report.pictures.map((picture) => [keyOf(picture), picture]));
+
+function keyOf({ prompt, seed, setting }) {
+  return `${prompt}.${seed}.${setting}`;
+}
+
 /** How wide pictures are for their height: the median, since one odd picture should not arrange the page. */
 const aspect = middle(report.pictures.map(({ width, height }) => width / height)) ?? 1;
 
@@ -85,14 +92,33 @@ function marks(column, some) {
     const score = column.score(setting);
     return score ? [{ name: setting.name, ...loss(column, score) }] : [];
   });
-  if (losses.length < 2) return {};
+  // Where all are alike, none is best.
+  if (new Set(losses.map(({ value }) => value)).size < 2) return {};
   const best = losses.reduce((one, other) => (other.value < one.value ? other : one));
   const found = {};
   for (const { name, value, low } of losses) {
     if (value === best.value) found[name] = "best";
-    else if (low <= best.high) found[name] = "near";
+    else if (!column.isCost && low <= best.high) found[name] = "near";
   }
   return found;
+}
+
+/** How far settings are apart in a column, in intervals: its largest difference, to the first setting or of any two. */
+function separation(column) {
+  const half = ({ low, high }) => (high - low) / 2;
+  // Without an interval anything may be chance, so that it counts less than anything with one.
+  const ratio = (gap, width) => (gap && width ? gap / width : gap && Number.EPSILON);
+  const scores = settings.map(column.score).filter(Boolean);
+  let largest = 0;
+  for (const difference of settings.map(column.difference).filter(Boolean)) {
+    largest = Math.max(largest, ratio(Math.abs(difference.value), half(difference)));
+  }
+  for (const [index, one] of scores.entries()) {
+    for (const other of scores.slice(index + 1)) {
+      largest = Math.max(largest, ratio(Math.abs(one.value - other.value), Math.hypot(half(one), half(other))));
+    }
+  }
+  return largest;
 }
 
 /** What a difference to the first setting says: "better", "worse", "different", or "" where it may be chance. */
@@ -132,6 +158,11 @@ function digitsOf(scores) {
 /** Before digits are counted, so that 0.9996 becomes 1.00 and not 1.000. */
 function rounded(number) {
   return Number(number.toPrecision(3));
+}
+
+/** Half of an interval's width, after a plus-minus sign. */
+function halfWidth({ low, high }, digits) {
+  return `\u00b1${fixed((high - low) / 2, digits)}`;
 }
 
 function bounded(number, least, most) {
@@ -177,6 +208,11 @@ function scoresOf(picture) {
     if (value === null) return [];
     return [isCost ? ["", brief(value), ` ${unit || title}`] : [`${title} `, brief(value), unit ? ` ${unit}` : ""]];
   });
+}
+
+/** "Guided Fusion: a landscape photo of a beach, seed 3". */
+function titleOf(picture) {
+  return `${settings.find(({ name }) => name === picture.setting)?.title}: ${rowTitle(picture)}`;
 }
 
 /** "a landscape photo of a beach, seed 3". */

@@ -11,7 +11,12 @@ function makeFilters() {
   const headings = { prompts: "Prompts", seeds: "Seeds", settings: "Settings" };
   const filters = Object.entries(headings).map(([list, heading]) => makeFilter(list, heading, titles[list]));
   const status = element("p", { class: "status", role: "status" });
-  byId("filters").append(...filters, status);
+  const favourites = makeFavourites();
+  filters.push(favourites);
+  const [views, showView] = segmented("How pictures are arranged", { rows: "Rows", seeds: "Seeds at a glance" }, (view) =>
+    choose({ view }),
+  );
+  byId("filters").append(...filters, views, status);
 
   // As menus: one is open at a time, and a click elsewhere or Escape closes it.
   document.addEventListener("pointerdown", ({ target }) => {
@@ -24,11 +29,14 @@ function makeFilters() {
     open.querySelector("summary").focus();
   });
   watch(() => {
+    showView(state.view);
     const [shown, across] = [shownRows().length, state.settings.size];
     status.textContent =
       shown && across
         ? `${shown} of ${rows.length} ${rows.length === 1 ? "row" : "rows"}`
-        : "Nothing to show: choose at least one prompt, one seed and one setting.";
+        : state.only === "favourites" && across
+          ? "Nothing to show: no picture of these has a heart."
+          : "Nothing to show: choose at least one prompt, one seed and one setting.";
   });
 }
 

@@ -3,7 +3,7 @@
  */
 
 /** The narrowest and widest column in pixels: a panorama needs more width than a square. */
-const COLUMN = aspect >= 2 ? [230, 480] : [140, 300];
+const COLUMN = aspect >= 2 ? [180, 480] : [140, 300];
 
 function makePictures() {
   const grid = element("div", { class: "rows" }, rows.map(makeRow));
@@ -21,11 +21,19 @@ function makePictures() {
   style.setProperty("--narrowest", `${COLUMN[0]}px`);
   style.setProperty("--widest", `${COLUMN[1]}px`);
   watch(() => {
-    style.setProperty("--columns", Math.max(state.settings.size, 1));
+    const isRows = state.view === "rows";
+    parent.hidden = !isRows;
+    byId("columns").hidden = !isRows;
+    const some = new Set(shownColumns().map(({ name }) => name));
+    style.setProperty("--columns", Math.max(some.size, 1));
     const shown = new Set(shownRows());
     rows.forEach((row, index) => (grid.children[index].hidden = !shown.has(row) || !state.settings.size));
     for (const cell of document.querySelectorAll("#columns [data-setting], #pictures [data-setting]")) {
-      cell.hidden = !state.settings.has(cell.dataset.setting);
+      cell.hidden = !some.has(cell.dataset.setting);
+    }
+    const isOnly = state.only === "favourites";
+    for (const cell of parent.querySelectorAll("figure[data-key]")) {
+      cell.classList.toggle("blank", isOnly && !state.favourites.has(cell.dataset.key));
     }
   });
 }
@@ -68,14 +76,26 @@ function makeCell(row, setting) {
     event.preventDefault();
     choose({ open: row.key });
   };
+  const scores = scoresOf(picture)
+    .map((words) => words.join(""))
+    .join("\n");
+  const isBlank = state.only === "favourites" && !isFavourite(picture);
   return element(
     "figure",
-    { "data-setting": setting.name },
+    { "data-setting": setting.name, "data-key": keyOf(picture), class: isBlank ? "blank" : null },
     element("a", { href: address(picture.file), click: open }, image),
     element(
       "figcaption",
       {},
-      scoresOf(picture).map(([before, value, behind]) => element("span", {}, before, element("b", {}, value), behind)),
+      element(
+        "span",
+        { class: "told", title: scores },
+        scoresOf(picture).flatMap(([before, value, behind]) => [
+          element("span", {}, before, element("b", {}, value), behind),
+          " ",
+        ]),
+      ),
+      actions(picture),
     ),
   );
 }

@@ -50,8 +50,7 @@ function makeScores() {
       const isSorted = heading.dataset.column === sorted;
       heading.setAttribute("aria-sort", isSorted ? (state.sort === sorted ? "ascending" : "descending") : "none");
     }
-    const sortedColumn = columns.find(({ name }) => name === sorted);
-    const order = sortedColumn ? inOrder(sortedColumn, state.sort.startsWith("-")) : settings;
+    const order = inTableOrder();
     if (order.some(({ name }, index) => body.children[index] !== lines[name].row)) {
       body.append(...order.map(({ name }) => lines[name].row));
     }
@@ -63,6 +62,12 @@ function makeScores() {
     for (const column of columns) fillColumn(column, lines, isDifferences);
     byId("scores-legend").replaceChildren(...legend(isDifferences));
   });
+}
+
+/** The settings in the order that the table is sorted in. */
+function inTableOrder() {
+  const column = columns.find(({ name }) => name === state.sort.replace(/^-/, ""));
+  return column ? inOrder(column, state.sort.startsWith("-")) : settings;
 }
 
 function makeLine(setting) {
@@ -113,7 +118,7 @@ function fillColumn(column, lines, isDifferences) {
         element("span", { class: "value" }, fixed(score.value, digits)),
         mark ? element("span", { class: "unseen" }, ` ${MARKS[mark]}`) : "",
         score.high > score.low
-          ? element("small", {}, `${fixed(score.low, digits)} to ${fixed(score.high, digits)}`)
+          ? element("small", {}, column.isCost ? spreadOf(score, digits) : halfWidth(score, digits))
           : "",
       );
     }
@@ -137,7 +142,7 @@ function fillDifference(cell, column, setting) {
       element("span", { class: "value" }, signed(difference.value, digits)),
       says ? element("span", { class: "unseen" }, ` ${says}`) : "",
       difference.high > difference.low
-        ? element("small", {}, `${signed(difference.low, digits)} to ${signed(difference.high, digits)}`)
+        ? element("small", {}, halfWidth(difference, digits))
         : "",
     );
   } else if (base > 0) {
@@ -148,6 +153,11 @@ function fillDifference(cell, column, setting) {
   } else {
     cell.replaceChildren(element("span", { class: "none" }, "–"));
   }
+}
+
+/** From the least to the most, shorter than in words. */
+function spreadOf({ low, high }, digits) {
+  return `${fixed(low, digits)}\u2013${fixed(high, digits)}`;
 }
 
 function tooltip(column, setting, score, digits, mark) {
@@ -164,8 +174,8 @@ function tooltip(column, setting, score, digits, mark) {
 
 function legend(isDifferences) {
   const scope = [
-    "Arrows say what is better. Small numbers are 95 % intervals of scores, and the spread of costs over pictures.",
-    "All prompts and seeds count, whichever are shown below.",
+    "Arrows say what is better. \u00b1 is half of a 95 % interval, whose ends a number tells when pointed at;",
+    "below costs is their spread over pictures. All prompts and seeds count, whichever are shown above.",
   ].join(" ");
   if (isDifferences) {
     return [

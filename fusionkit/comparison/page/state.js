@@ -12,18 +12,21 @@ const metricNames = report.metrics.map(({ name }) => name);
 const costNames = report.costs.map(({ name }) => name);
 const columnNames = columns.map(({ name }) => name);
 
-/** Whether the settings score differently: a metric by which all are alike has nothing to plot. */
-function differs(name) {
-  const values = settings.map(({ scores }) => scores[name]?.value).filter((value) => value != null);
-  return new Set(values).size > 1;
+/** What the plot opens on: the metric by which settings are farthest apart, in intervals. */
+function mostDifferent() {
+  const found = columns.filter(({ isCost }) => !isCost).map((column) => [separation(column), column.name]);
+  return found.reduce((one, other) => (other[0] > one[0] ? other : one), [0, metricNames[0] ?? ""])[1];
 }
 
 /** Single choices: what is allowed in the address, and what holds where the address says nothing. */
 const CHOICES = {
   sort: [["", ...columnNames, ...columnNames.map((name) => `-${name}`)], ""],
   table: [["scores", "differences"], "scores"],
-  metric: [metricNames, metricNames.find(differs) ?? metricNames[0] ?? ""],
+  metric: [metricNames, mostDifferent()],
   cost: [costNames, costNames[0] ?? ""],
+  view: [["rows", "seeds"], "rows"],
+  prompt: [LISTS.prompts, LISTS.prompts[0]],
+  only: [["", "favourites"], ""],
   open: [["", ...rows.map(({ key }) => key)], ""],
   mode: [["side", "slider"], "side"],
   a: [names, names[0]],
@@ -58,8 +61,23 @@ function shownSettings() {
   return settings.filter(({ name }) => state.settings.has(name));
 }
 
+/** The rows that the filters leave. */
 function shownRows() {
-  return rows.filter(({ prompt, seed }) => state.prompts.has(String(prompt)) && state.seeds.has(String(seed)));
+  const some = shownSettings();
+  return rows.filter(
+    ({ prompt, seed, pictures }) =>
+      state.prompts.has(String(prompt)) &&
+      state.seeds.has(String(seed)) &&
+      (state.only !== "favourites" || some.some(({ name }) => pictures[name] && isFavourite(pictures[name]))),
+  );
+}
+
+/** The settings that have a column of pictures: of favourites alone, those that have one. */
+function shownColumns() {
+  const shown = shownSettings();
+  if (state.only !== "favourites") return shown;
+  const left = shownRows();
+  return shown.filter(({ name }) => left.some(({ pictures }) => pictures[name] && isFavourite(pictures[name])));
 }
 
 function written() {
@@ -70,6 +88,9 @@ function written() {
       parameters.append(list, value);
     }
   }
+  // None has to be told where this browser keeps some, which an address without any would bring back.
+  const liked = state.favourites.size || !keptFavourites().length ? [...state.favourites] : [""];
+  for (const key of liked) parameters.append("favourite", key);
   for (const [name, [, usual]] of Object.entries(CHOICES)) {
     if (state[name] !== usual) parameters.set(name, state[name]);
   }
@@ -84,6 +105,8 @@ function readAddress() {
     const known = all.filter((value) => given.includes(value));
     state[list] = new Set(known.length || given.includes("") ? known : all);
   }
+  const given = parameters.getAll("favourite");
+  state.favourites = new Set((given.length ? given : keptFavourites()).filter((key) => pictureOf.has(key)));
   for (const [name, [allowed, usual]] of Object.entries(CHOICES)) {
     const given = parameters.get(name);
     state[name] = given !== null && allowed.includes(given) ? given : usual;

@@ -108,7 +108,7 @@ function makeViewer() {
   dialog.addEventListener("close", close);
   // On the document, since after a click beside all buttons nothing in the dialog has the focus.
   document.addEventListener("keydown", (event) => {
-    if (!dialog.open || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select")) return;
+    if (!dialog.open || byId("larger").open || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select")) return;
     const far = event.shiftKey ? 5 * PAN_STEP : PAN_STEP;
     const actions = {
       "+": () => lens.zoomBy(ZOOM_STEP),
@@ -145,9 +145,8 @@ function makeViewer() {
 /** The rows before and after the open one, of those that the filters leave. */
 function neighbours() {
   const open = rowOf[state.open];
-  const shown = rows.filter(
-    (row) => row === open || (state.prompts.has(String(row.prompt)) && state.seeds.has(String(row.seed))),
-  );
+  const left = new Set(shownRows());
+  const shown = rows.filter((row) => row === open || left.has(row));
   const index = shown.indexOf(open);
   return [shown[index - 1], shown[index + 1]];
 }
@@ -172,7 +171,13 @@ function showPanes(stage, row, some, lens) {
     return element(
       "figure",
       { "data-setting": setting.name },
-      element("figcaption", { title: scores }, element("b", {}, setting.title), " ", element("span", {}, scores)),
+      element(
+        "figcaption",
+        { title: scores },
+        element("b", {}, setting.title),
+        element("span", {}, scores),
+        picture ? actions(picture) : "",
+      ),
       frame,
     );
   });

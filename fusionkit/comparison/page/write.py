@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.comparison.tables import FORMATS, table_of
 from fusionkit.pictures.files import write_whole
 from fusionkit.pictures.pages import shared_style
 
@@ -18,19 +19,25 @@ if TYPE_CHECKING:
 SCRIPTS = (
     "dom.js",
     "data.js",
+    "kept.js",
     "state.js",
+    "copying.js",
     "scores.js",
+    "tables.js",
     "scales.js",
     "plot.js",
+    "larger.js",
+    "favourites.js",
     "filters.js",
     "pictures.js",
+    "seeds.js",
     "zoom.js",
     "slider.js",
     "viewer.js",
     "page.js",
 )
 """The page's scripts in the order in which they build on each other; together they are one module."""
-STYLES = ("page.css", "scores.css", "plot.css", "pictures.css", "viewer.css")
+STYLES = ("page.css", "scores.css", "plot.css", "pictures.css", "favourites.css", "viewer.css")
 
 
 def write_page(folder: Path, report: Mapping[str, Any], write: Callable[[Path, str], Path] = write_whole) -> Path:
@@ -53,8 +60,10 @@ def write_page(folder: Path, report: Mapping[str, Any], write: Callable[[Path, s
     """
     shown = {**report, "pictures": [_found(folder, each) for each in report["pictures"] if _is_there(folder, each)]}
     planned = len(report["settings"]) * len(report["prompts"]) * len(report["seeds"])
+    finite = _finite(shown)
     text = _template().render(
-        report=_finite(shown),
+        report=finite,
+        tables={name: table_of(finite, form).as_json() for name, form in FORMATS.items()},
         planned=planned,
         missing=planned - len(shown["pictures"]),
         varied=sorted({key for setting in report["settings"] for key in setting.get("changes") or {}}),
