@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from fusionkit.errors import did_you_mean
 from fusionkit.loop.misfits import is_hookimpl
 from fusionkit.models.families import FAMILIES
 from fusionkit.models.offers import has_cache
@@ -63,6 +64,11 @@ def pool_problems(recipe: Recipe) -> list[str]:
         "cache: what it keeps of a view stays on the device that has predicted it, and the next step may be another "
         "device's; leave it out, or draw the picture on one device"
     ]
+
+
+def no_such_model(name: str, known: Collection[str]) -> str:
+    """`which is none of the recipe's models; ...`: what is wrong with a name that an option gives a model."""
+    return f"which is none of the recipe's models{did_you_mean(name, known)}; there are: {', '.join(known)}"
 
 
 def unused_models(recipe: Recipe, infos: Mapping[str, ModelInfo]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fusionkit.errors import did_you_mean
+from fusionkit.models.suits import no_such_model
 from fusionkit_magicfusion.roles import Role, Stretch
 
 
@@ -27,8 +27,7 @@ def model_problems(
     if otherwise is not None:
         named.setdefault(otherwise, "otherwise")
     unknown = [
-        f"{where} names '{name}', which is none of the recipe's models{did_you_mean(name, defined)}; there are: "
-        f"{', '.join(defined)}"
+        f"{where} names '{name}', {no_such_model(name, defined)}"
         for name, where in named.items()
         if name not in defined
     ]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fusionkit import Stage, open_picture, picture_problems
-from fusionkit.errors import did_you_mean
+from fusionkit.models.suits import no_such_model
 from fusionkit_regions.parts import Mask, Once, Painted, in_pixels
 from fusionkit_regions.places import NEARLY, grid_of, in_shares
 
@@ -131,7 +131,4 @@ def _unknown_model(model: str, name: str, known: Sequence[str]) -> str:
             f"'{name}' asks the model '{model}', and the recipe has one model, '{known[0]}'; name them: models: "
             f"{{{known[0]}: SOURCE, {model}: SOURCE}}"
         )
-    return (
-        f"'{name}' asks the model '{model}', which is none of the recipe's models{did_you_mean(model, known)}; there "
-        f"are: {', '.join(known)}"
-    )
+    return f"'{name}' asks the model '{model}', {no_such_model(model, known)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fusionkit.errors import did_you_mean
+from fusionkit.models.suits import no_such_model
 from fusionkit_magicfusion.checks import span_problems
 from fusionkit_magicfusion.saliency_noise_blending import training_timesteps
 from fusionkit_regions import regions_of
@@ -38,10 +39,7 @@ def _unknown_models(plugin: MeanOfModels, defined: list[str]) -> Iterator[str]:
         yield f"the recipe has one model, '{defined[0]}'; name them all: models: {{{names}}} in place of model"
         return
     for name, where in unknown.items():
-        yield (
-            f"{where} names '{name}', which is none of the recipe's models{did_you_mean(name, defined)}; there are: "
-            f"{', '.join(defined)}"
-        )
+        yield f"{where} names '{name}', {no_such_model(name, defined)}"
 
 
 def _unknown_regions(plugin: MeanOfModels, stage: Stage) -> Iterator[str]:
