@@ -104,7 +104,7 @@ class IPAdapter(Plugin, name="ip-adapter"):
     )
     box: Sides | None = Field(
         default=None,
-        description="Where they act: left, top, width and height, in pixels of the finished picture, or in shares of "
+        description="Where they act: left, top, width and height, in pixels of the recipe's `size`, or in shares of "
         "it such as [0.5, 0, 0.5, 1].",
     )
     mask: PicturePath | None = Field(
@@ -114,7 +114,7 @@ class IPAdapter(Plugin, name="ip-adapter"):
     )
     soft_border: Softness | None = Field(
         default=None,
-        description="Pixels of the finished picture over which the box or the mask fades, half of them on either side; "
+        description="Pixels of the recipe's `size` over which the box or the mask fades, half of them on either side; "
         "by default 16 of a box, and none of a mask, which is as soft as it is painted.",
     )
     region: str | None = Field(

@@ -39,7 +39,7 @@ def in_pixels(box: tuple[float, ...]) -> bool:
 
 
 Sides = Annotated[tuple[Measure, Measure, Measure, Measure], AfterValidator(in_one_unit)]
-"""Left, top, width and height of a box, in pixels of the finished picture, or in shares of it."""
+"""Left, top, width and height of a box, in pixels of the recipe's `size`, or in shares of it."""
 
 
 class Region(Part):
@@ -97,7 +97,7 @@ class Boxed(Part):
     """A place that is a rectangle."""
 
     box: Sides = Field(
-        description="Left, top, width and height, in pixels of the finished picture, or in shares of it such as "
+        description="Left, top, width and height, in pixels of the recipe's `size`, or in shares of it such as "
         "[0.5, 0, 0.5, 1]."
     )
 
@@ -134,7 +134,7 @@ class Once(Region):
 
     at: tuple[Measure, Measure] | None = Field(
         default=None,
-        description="The middle of its place, in pixels of the finished picture or in shares of it such as [0.3, 0.5]; "
+        description="The middle of its place, in pixels of the recipe's `size` or in shares of it such as [0.3, 0.5]; "
         "by default drawn from the seed, beside the other regions.",
     )
     size: tuple[Measure, Measure] | None = Field(
