@@ -61,7 +61,8 @@ def _option(entry: Node, keys: Mapping[str, Node], problem: str, later: str) -> 
     options = entry.value[plugin_name(entry)].value if isinstance(entry.value, dict) else None
     if isinstance(options, dict):
         elsewhere = dict(_given_elsewhere(options, entry.place.source))
-        if (found := _first_named(elsewhere, problem)) is not None:
+        quoted = (each for node in elsewhere.values() for each in node.scalars() if f"'{each.value}'" in problem)
+        if (found := _first_named(elsewhere, problem) or next(quoted, None)) is not None:
             return found
     return _given_later(keys, problem, later) or entry
 

@@ -226,6 +226,9 @@ def test_what_a_change_makes_wrong_of_a_whole_is_the_changes() -> None:
     assert line.startswith(f"--set {given[1]}: inpaint has both")
     (line,) = problems(recipe, f"{given[2]}=null")
     assert line.startswith(f"--set {given[2]}: 'boxes.a' of regions: a region that says nothing")
+    file = read_recipe("r.yaml", ["plugins.inpaint.from=b.png", "plugins.inpaint.softness=3"])
+    assert file.located("inpaint: 'b.png' is none").startswith("--set plugins.inpaint.from: ")
+    assert file.located("inpaint: 'a.png' is none").startswith("r.yaml:2:3")
     # What was wrong before is the file's, whatever else is changed of it.
     (line,) = problems("plugins: [inpaint: {from: a.png}]", "plugins.inpaint.softness=3")
     assert line.startswith("r.yaml:1:20: inpaint takes either")
