@@ -167,7 +167,7 @@ def measure(
             evaluation = evaluate(pictures, chosen, tools, compared, bar, pool=pool)
     except KeyboardInterrupt:
         raise Cancelled("interrupted; nothing was written") from None
-    return Report(evaluation, chosen, pictures, folder, reference, tools.features_name, left_out)
+    return Report(evaluation, chosen, pictures, folder, reference, tools.features_name, left_out, local)
 
 
 def crop_size(text: str) -> tuple[int, int]:

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("metric", "picture", "prompt", "seed", "value", "low", "high", "count"),
-    *("better", "unit", "features", "options", "versions"),
+    *("better", "unit", "features", "options", "weights", "versions"),
 )
 """The columns of the CSV; a row without a picture is the set's."""
 
@@ -38,6 +39,7 @@ class Report:
         reference: The folder that they were compared with; None for none.
         features: Name of the feature network.
         left_out: Of each metric that was not asked for by name and can't score these pictures, why not.
+        weights: Local files of weights that took the place of published ones, by name.
     """
 
     evaluation: Evaluation
@@ -47,6 +49,7 @@ class Report:
     reference: Path | None
     features: str
     left_out: Mapping[str, str]
+    weights: Mapping[str, Path] = field(default_factory=dict)
 
     def json(self) -> str:
         """All of it as JSON; what is not known, such as the interval of one picture, is null."""
@@ -54,7 +57,8 @@ class Report:
             "folder": str(self.folder),
             "reference": None if self.reference is None else str(self.reference),
             "features": self.features if self.uses_features else None,
-            "versions": versions(),
+            "weights": self._weights,
+            "versions": self._versions,
             "metrics": [
                 {
                     "name": metric.metric_name,
@@ -97,7 +101,8 @@ class Report:
                     "unit": metric.unit,
                     "features": self.features if looks(metric) else "",
                     "options": json.dumps(options_of_metric(metric), ensure_ascii=False),
-                    "versions": json.dumps(versions()),
+                    "weights": json.dumps(self._weights),
+                    "versions": json.dumps(self._versions),
                 }
             )
             for picture, value in zip(self.pictures, self.evaluation.each.get(name, ()), strict=False):
@@ -111,6 +116,17 @@ class Report:
                     }
                 )
         return text.getvalue()
+
+    @property
+    def _weights(self) -> dict[str, str]:
+        return {name: str(path) for name, path in self.weights.items()}
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        """The versions of what computed it, with those of the libraries that the metrics name, as they are imported."""
+        modules = sorted({module for metric in self.metrics for module in metric.libraries})
+        own = {module: getattr(import_module(module), "__version__", None) for module in modules}
+        return versions() | {module: str(version) for module, version in own.items() if version is not None}
 
     @property
     def uses_features(self) -> bool:

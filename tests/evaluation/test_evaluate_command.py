@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import scipy
 from evaluating import noisy, told
 from PIL import Image
 
@@ -29,6 +30,7 @@ class Grey(Metric):
     better = "higher"
     unit = "levels"
     any_size = True
+    libraries = {"scipy": "scipy"}
     gain: float = 1.0
 
     def describe(self, picture, tools):
@@ -208,6 +210,7 @@ def test_json_and_csv_hold_everything(fusionkit):
     document = json.loads(Path("out/scores.json").read_text())
     assert (document["folder"], document["reference"], document["features"]) == ("x", None, "eyes")
     assert document["versions"]["fusionkit"]
+    assert (document["versions"]["scipy"], document["weights"]) == (scipy.__version__, {"eyes": "w"})
     assert document["metrics"] == [
         {"name": "grey", "title": "Grey", "better": "higher", "unit": "levels", "options": {"gain": 2.0}},
         {"name": "seen", "title": "Seen", "better": "none", "unit": "", "options": {}},
@@ -235,6 +238,7 @@ def test_json_and_csv_hold_everything(fusionkit):
         '{"gain": 2.0}', "levels", "", "eyes",
     )  # fmt: skip
     assert json.loads(rows[0]["versions"]) == document["versions"]
+    assert json.loads(rows[0]["weights"]) == document["weights"]
 
 
 def test_one_picture_has_no_interval_and_json_no_nan(fusionkit):
