@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,7 @@ from fusionkit.foreign import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fusionkit.evaluation import Picture
+    from fusionkit.evaluation import Metric, Picture, Tools
     from fusionkit.evaluation.report import Report
 
 T = TypeVar("T")
@@ -86,11 +87,8 @@ def command(folder: Path | None, listing: bool, each: bool, quiet: bool, **optio
             click.echo(printable(line))
     failed: list[str] = []
     for path, text in ((options["json"], report.json), (options["csv"], report.csv)):
-        if path is not None:
-            try:
-                write(path, text(), options["overwrite"], quiet)
-            except FusionError as error:  # the other one may still find its place
-                failed.append(str(error))
+        if path is not None:  # where one can't be written, the other one may still find its place
+            _answer(failed, partial(write, path, text(), options["overwrite"], quiet))
     if failed:
         raise FusionError("\n".join(failed))
 
@@ -120,48 +118,30 @@ def measure(
         RecipeError: All problems.
         Cancelled: Ctrl-C.
     """
-    from fusionkit.evaluation import Tools, evaluate, make_metrics, read_pictures, usable
-    from fusionkit.evaluation.registry import FEATURES, METRICS
+    from fusionkit.evaluation import Tools, evaluate, make_metrics, read_pictures
+    from fusionkit.evaluation.registry import FEATURES
     from fusionkit.evaluation.report import Report
-    from fusionkit.recipe.values import check_device
 
     problems = output_problems([outputs["json"], outputs["csv"]], outputs["overwrite"])
-
-    def collected(ask: Callable[[], T]) -> T | None:
-        try:
-            return ask()
-        except FusionError as error:
-            problems.extend(str(error).splitlines())
-            return None
-
-    helped = collected(lambda: asked_workers(workers, cluster, open_cluster, device=device))
-    size = None if crop is None else collected(lambda: crop_size(crop))
-    local = collected(lambda: weight_files(weights)) or {}
-    names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    if names == []:
-        problems.append(f"--metrics names none; there are {', '.join(METRICS.entries)}")
-    chosen = collected(lambda: make_metrics(names, sets))
-    collected(lambda: FEATURES.load(features))
-    try:
-        check_device(device)
-    except ValueError as error:
-        problems.append(f"--device {error}")
-    pictures = collected(lambda: read_pictures(folder, crop=size, stride=stride, partner=reference, trust=trust))
+    ask = partial(_answer, problems)
+    helped = ask(lambda: asked_workers(workers, cluster, open_cluster, device=device))
+    size = ask(lambda: crop_size(crop))
+    local = ask(lambda: weight_files(weights)) or {}
+    names = ask(lambda: metric_names(metrics))
+    chosen = ask(lambda: make_metrics(names, sets))
+    ask(lambda: FEATURES.load(features))
+    ask(lambda: known_device(device))
+    pictures = ask(lambda: read_pictures(folder, crop=size, stride=stride, partner=reference, trust=trust))
     # The reference's crops are of the size of the pictures' own, whatever drew it.
     size = size or (pictures[0].crop if pictures else None)
     compared: list[Picture] | None = []
     if reference is not None:
-        compared = collected(lambda: read_pictures(reference, crop=size, stride=stride, trust=trust))
+        compared = ask(lambda: read_pictures(reference, crop=size, stride=stride, trust=trust))
     if problems or pictures is None or compared is None or chosen is None:
         raise RecipeError(dict.fromkeys(problems))
 
     tools = Tools(features, device=device, weights=local, cache=cache, download=names is not None)
-    left_out: dict[str, str] = {}
-    if names is None:
-        chosen, left_out = usable(chosen, pictures, tools, compared)
-        left_out |= METRICS.load_all()[1]
-        if not chosen:
-            raise RecipeError([f"{name}: {reason}" for name, reason in left_out.items()])
+    chosen, left_out = (chosen, {}) if names is not None else _usable(chosen, pictures, tools, compared)
     try:
         with progress(quiet) as bar, nullcontext() if helped is None else helped.pool(device) as pool:
             evaluation = evaluate(pictures, chosen, tools, compared, bar, pool=pool)
@@ -170,14 +150,72 @@ def measure(
     return Report(evaluation, chosen, pictures, folder, reference, tools.features_name, left_out, local)
 
 
-def crop_size(text: str) -> tuple[int, int]:
-    """`--crop` as (width, height) in pixels.
+def _answer(problems: list[str], ask: Callable[[], T]) -> T | None:
+    """What a function answers; what it complains of is added to the problems, and None is answered."""
+    try:
+        return ask()
+    except FusionError as error:
+        problems.extend(str(error).splitlines())
+        return None
+
+
+def _usable(
+    metrics: Sequence[Metric], pictures: Sequence[Picture], tools: Tools, reference: Sequence[Picture]
+) -> tuple[list[Metric], dict[str, str]]:
+    """The metrics that can score the pictures, and of all others that are installed why not.
+
+    Raises:
+        RecipeError: There is none that can.
+    """
+    from fusionkit.evaluation import usable
+    from fusionkit.evaluation.registry import METRICS
+
+    able, left_out = usable(metrics, pictures, tools, reference)
+    left_out |= METRICS.load_all()[1]
+    if not able:
+        raise RecipeError([f"{name}: {reason}" for name, reason in left_out.items()])
+    return able, left_out
+
+
+def metric_names(text: str | None) -> list[str] | None:
+    """`--metrics A,B` as names; None where it is not given.
+
+    Raises:
+        RecipeError: It names none.
+    """
+    from fusionkit.evaluation.registry import METRICS
+
+    if text is None:
+        return None
+    if names := [name.strip() for name in text.split(",") if name.strip()]:
+        return names
+    raise RecipeError([f"--metrics names none; there are {', '.join(METRICS.entries)}"])
+
+
+def known_device(name: str) -> None:
+    """Whether a device can be meant; torch is not asked whether it is there.
+
+    Raises:
+        RecipeError: It is no device's name.
+    """
+    from fusionkit.recipe.values import check_device
+
+    try:
+        check_device(name)
+    except ValueError as error:
+        raise RecipeError([f"--device {error}"]) from None
+
+
+def crop_size(text: str | None) -> tuple[int, int] | None:
+    """`--crop` as (width, height) in pixels; None where it is not given.
 
     Raises:
         RecipeError: It is no size.
     """
     from fusionkit.recipe.recipe import parse_size
 
+    if text is None:
+        return None
     try:
         width, height = parse_size(text)
     except ValueError as error:

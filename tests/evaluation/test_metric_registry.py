@@ -21,6 +21,10 @@ BROKEN = {
     "import-error": ("import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'"),
     "no-such-class": ("", "AttributeError: module 'theirs' has no attribute 'Theirs'"),
     "not-a-metric": ("Theirs = 3\n", "is 3, not a subclass of fusionkit.evaluation.Metric"),
+    "lacks-describe": (
+        METRIC.format(name="Theirs").replace("describe", "descibe"),
+        "does not implement describe, as each fusionkit.evaluation.Metric must",
+    ),
     "raises": ("raise RuntimeError('two\\nlines')\n", "RuntimeError: two lines"),
 }
 
@@ -32,9 +36,20 @@ def test_a_metric_is_found_by_its_entry_point(install):
 
 
 def test_features_are_found_by_their_entry_point(install):
-    code = "from fusionkit.evaluation import Features\nclass Theirs(Features):\n    name = 'theirs'\n"
-    install("theirs", code, "[fusionkit.features]\ntheirs = theirs:Theirs\n")
+    code = """\
+from fusionkit.evaluation import Features
+class Half(Features):
+    name = "half"
+    def pooled(self, crops): ...
+class Theirs(Half):
+    name = "theirs"
+    @classmethod
+    def from_weights(cls, path, device, *, others=None, download=True): ...
+"""
+    install("theirs", code, "[fusionkit.features]\ntheirs = theirs:Theirs\nhalf = theirs:Half\n")
     assert FEATURES.load("theirs").name == "theirs"
+    with pytest.raises(PluginError, match="features 'half' of package 'theirs' does not implement from_weights, as "):
+        FEATURES.load("half")
 
 
 @pytest.mark.parametrize("how", BROKEN)
