@@ -125,7 +125,7 @@ def test_a_picture_that_is_removed_can_be_put_back_and_none_is_replaced(folder: 
 def test_a_picture_that_can_t_be_moved_stays(folder: Folder) -> None:
     Image.new("RGB", (8, 8)).save(folder.path / "a.png")
     (folder.path / "removed").touch()
-    with pytest.raises(FusionError, match=r"'a.png' can't be moved to 'removed': File exists"):
+    with pytest.raises(FusionError, match=r"'a\.png' can't be moved to 'removed': File exists"):
         folder.remove("a.png")
     assert [each["name"] for each in folder.pictures()] == ["a.png"]
 

@@ -1,8 +1,13 @@
-"""The studio in a real browser: the whole way from an empty page to a picture, also by keyboard alone."""
+"""The studio in a real browser: the whole way from an empty page to a picture, also by keyboard alone.
+
+One studio and one tab serve all tests, which run in their order; the last ones end the studio and start it again.
+"""
 
 from __future__ import annotations
 
 import re
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +44,11 @@ def studio(browser: Browser, serve: Serve, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Browser) -> Page:
-    return browser.new_context().new_page()
+def tab(browser: Browser, studio: Served) -> Page:
+    made = browser.new_context().new_page()
+    made.goto(f"{studio.address}/?token={studio.token}")
+    assert made.url == f"{studio.address}/", "the token is in no address that is shown"
+    return made
 
 
 @pytest.fixture
@@ -56,14 +64,13 @@ def page(tab: Page, studio: Served) -> Iterator[Page]:
     for name, handler in handlers.items():
         tab.on(name, handler)
     tab.set_viewport_size({"width": 1280, "height": 800})
-    tab.goto(studio.address)
-    tab.evaluate("localStorage.clear()")
     load(tab, studio)
     yield tab
+    tab.evaluate("localStorage.clear()")
     tab.goto("about:blank")
     for name, handler in handlers.items():
         tab.remove_listener(name, handler)
-    assert said == []
+    assert [each for each in said if "net::ERR_CONNECTION" not in each] == [], "but where a studio was ended"
     assert [url for url in asked if not url.startswith((studio.address, "data:", "about:", "blob:"))] == []
 
 
@@ -99,7 +106,14 @@ def test_from_an_empty_page_to_a_picture_and_its_replay(page: Page, studio: Serv
     from playwright.sync_api import expect
 
     expect(page.locator("#pictures")).to_have_text("None yet.")
-    expect(page.locator("#problems")).to_contain_text("a recipe needs a model")
+    expect(page.locator("#plan")).to_have_text("Start from a recipe or a picture, or choose a model")
+    expect(page.locator("#problems")).to_be_hidden()
+    page.locator("#begin button", has_text="A city on the left and a forest on the right").click()
+    expect(page.get_by_label("Start from")).to_have_value('{"recipe":"two-prompts-vista"}')
+    expect(page.locator("#begin")).to_be_hidden()
+    expect(page.locator("#plugins summary", has_text="regions")).to_be_visible()
+    page.locator("#at-model").fill("tinyworld/scenes")
+    expect(page.locator("#at-prompt")).to_have_attribute("placeholder", re.compile("^a landscape photo of mountains"))
     choose(page, "sky.yaml")
     expect(page.locator("#plan")).to_have_text(re.compile(r"^128x64 · 12 passes · \d+ MB of memory$"))
     page.get_by_label("prompt", exact=True).fill("a photo of a desert at noon")
@@ -113,7 +127,16 @@ def test_from_an_empty_page_to_a_picture_and_its_replay(page: Page, studio: Serv
     expect(page.locator(".chosen .name")).to_contain_text("seed 3")
     # Its recipe, drawn again here and by another process, makes the same picture.
     expect(page.locator("#plan")).to_contain_text("about")
+    page.get_by_label("preset", exact=True).select_option("fast")
+    expect(page.locator("#yaml-text")).to_have_value(re.compile("^preset: fast$", re.MULTILINE))
+    page.get_by_role("button", name="Use its recipe").click()
+    expect(page.get_by_label("preset", exact=True)).to_have_value("")
     page.get_by_label("steps", exact=True).fill("1")
+    page.wait_for_timeout(1100)  # what is typed within a second is one change
+    page.get_by_role("button", name="Use its recipe").click()
+    expect(page.get_by_label("steps", exact=True)).to_have_value("2")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("steps", exact=True)).to_have_value("1")
     page.get_by_role("button", name="Use its recipe").click()
     expect(page.get_by_label("steps", exact=True)).to_have_value("2")
     page.get_by_role("button", name="Draw", exact=True).click()
@@ -205,6 +228,7 @@ def test_boxes_and_masks_are_drawn_on_the_picture(page: Page, studio: Served) ->
     page.get_by_role("button", name="Draw", exact=True).click()
     drawn(page, before + 1)
     page.get_by_label("Map over the picture").select_option("regions")
+    expect(page.locator(".legend")).to_be_visible()
     overlay, picture, legend = (page.locator(each).bounding_box() for each in (".map", ".paper", ".legend"))
     assert overlay is not None
     assert picture is not None
@@ -229,6 +253,34 @@ def test_one_of_nine_is_picked_and_drawn_larger(page: Page, studio: Served) -> N
     with Image.open(studio.folder / "sky-7-2.png") as larger, Image.open(studio.folder / "sky-7.png") as picked:
         assert (picked.size, larger.size) == ((64, 64), (128, 128))
     expect(card(page, "progressive-upscaling").get_by_label("times", exact=True)).to_have_value("2")
+
+
+def test_pictures_are_compared_removed_and_put_back(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    before = page.locator("#pictures button").count()
+    page.get_by_role("button", name="sky-8.png").click()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("button", name="sky-9.png").click()
+    expect(page.locator(".split")).to_have_text("sky-8.pngsky-9.png")
+    divider = page.get_by_role("slider", name="Divider between the two pictures")
+    divider.fill("25")
+    assert page.locator(".other").evaluate("other => getComputedStyle(other).clipPath") == "inset(0px 0px 0px 25%)"
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".split")).to_be_hidden()
+    picture = studio.folder / "sky-8.png"
+    told = picture.read_bytes()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator("#pictures button")).to_have_count(before - 1)
+    assert (picture.exists(), (studio.folder / "removed" / "sky-8.png").read_bytes()) == (False, told)
+    expect(page.locator(".chosen .name")).to_contain_text("sky-7.png")
+    page.get_by_role("button", name="sky-9.png").press("Delete")
+    expect(page.locator("#pictures button")).to_have_count(before - 2)
+    expect(page.get_by_role("button", name="sky-7.png")).to_be_focused()
+    expect(page.locator("#removed")).to_contain_text("sky-9.png is in the folder 'removed'.")
+    page.get_by_role("button", name="Put it back").click()
+    expect(page.get_by_role("img", name="The picture sky-9.png")).to_be_visible()
+    expect(page.locator("#pictures button")).to_have_count(before - 1)
 
 
 def test_the_recipe_is_read_and_saved_as_yaml(page: Page, studio: Served) -> None:
@@ -294,32 +346,12 @@ NAME_OF = """(element.getAttribute('aria-label') ?? element.labels?.[0]?.firstCh
 NAME = f"(element => {NAME_OF})(document.activeElement)"
 
 
-def test_a_reload_of_the_page_loses_nothing(page: Page, studio: Served) -> None:
-    from playwright.sync_api import expect
-
-    choose(page, "sky.yaml")
-    page.get_by_label("steps", exact=True).fill("400")
-    expect(page.locator("#plan")).to_contain_text("2,400 passes")
-    page.get_by_role("button", name="Draw", exact=True).click()
-    expect(page.locator("#step")).to_contain_text("of 400")
-    expect(page.get_by_role("img", name="A preview of what is being drawn")).to_be_visible()
-    load(page, studio)
-    expect(page.get_by_label("steps", exact=True)).to_have_value("400")
-    expect(page.locator("#step")).to_contain_text("of 400")
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#jobs li")).to_contain_text("cancelled at")
-    page.get_by_role("button", name="Forget").click()
-    expect(page.locator("#jobs li")).to_have_count(0)
-    page.get_by_role("button", name="Free the model's memory").click()
-    expect(page.locator("#free")).to_be_hidden()
-
-
 def test_a_stranger_can_ask_nothing(studio: Served) -> None:
     import urllib.error
     import urllib.request
 
-    def code(path: str, **headers: str) -> int:
-        request = urllib.request.Request(f"{studio.address}{path}", headers=headers)
+    def code(path: str, cookie: str = studio.cookie, **headers: str) -> int:
+        request = urllib.request.Request(f"{studio.address}{path}", headers={"Cookie": cookie, **headers})
         try:
             with urllib.request.urlopen(request) as answer:
                 return int(answer.status)
@@ -327,12 +359,16 @@ def test_a_stranger_can_ask_nothing(studio: Served) -> None:
             return error.code
 
     assert code("/") == 200
+    for cookie in ("", studio.cookie[:-1], f"other={studio.token}"):
+        for path in ("/", "/?token=", "/?token=x", "/page/page.js", "/api/about", f"/api/about?token={studio.token}"):
+            assert code(path, cookie) == 403, path
     assert code("/", Host="evil.example") == 400
     assert code("/api/about", Origin="http://evil.example") == 403
     for path in (
         "/pictures/..%2F..%2Fetc%2Fpasswd",
         "/pictures/sky.yaml",
-        "/previews/..%2Fstudio.lock",
+        "/pictures/removed%2Fsky-8.png",
+        "/previews/..%2Ftoken",
         "/page/../server.py",
     ):
         assert code(path) == 404, path
@@ -349,7 +385,61 @@ def test_the_folder_is_one_studio_s(studio: Served) -> None:
     assert (taken.returncode, taken.stderr.startswith(f"port {port} can't be opened: ")) == (1, True)
 
 
+def test_a_run_that_is_cancelled_is_forgotten_when_somebody_says_so_twice(page: Page, studio: Served) -> None:
+    from playwright.sync_api import expect
+
+    choose(page, "sky.yaml")
+    page.get_by_label("steps", exact=True).fill("400")
+    expect(page.locator("#plan")).to_contain_text("2,400 passes")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.locator("#step")).to_contain_text("left")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#jobs li")).to_contain_text("cancelled at")
+    page.once("dialog", lambda asked: asked.dismiss())
+    page.get_by_role("button", name="Forget").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    page.once("dialog", lambda asked: asked.accept())
+    page.get_by_role("button", name="Forget").click()
+    expect(page.locator("#jobs li")).to_have_count(0)
+
+
 def test_what_the_studio_writes_is_in_its_folder(studio: Served) -> None:
-    assert {each.name for each in Path(studio.folder).iterdir() if not each.name.endswith((".png", ".yaml"))} == {
-        ".studio"
-    }
+    others = {each.name for each in Path(studio.folder).iterdir() if not each.name.endswith((".png", ".yaml"))}
+    assert others == {".studio", "removed"}
+
+
+def test_a_reload_of_the_page_and_the_end_of_the_studio_lose_nothing(page: Page, studio: Served, serve: Serve) -> None:
+    from playwright.sync_api import expect
+
+    choose(page, "sky.yaml")
+    page.get_by_label("seed", exact=True).fill("90")
+    page.get_by_label("steps", exact=True).fill("40")
+    expect(page.locator("#plan")).to_contain_text("240 passes")
+    pictures = page.locator("#pictures button").count()
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.get_by_role("img", name="A preview of what is being drawn")).to_be_visible()
+    load(page, studio)
+    expect(page.get_by_label("steps", exact=True)).to_have_value("40")
+    expect(page.locator("#step")).to_contain_text("of 40")
+    drawing = next(job["id"] for job in studio.ask("state")["jobs"] if job["state"] == "drawing")
+    studio.process.send_signal(signal.SIGKILL)
+    # What draws is a process of its own: nobody asks it any more, so it keeps its run and ends.
+    kept = studio.folder / ".studio" / "checkpoints" / f"{drawing}.checkpoint.safetensors"
+    end = time.monotonic() + 60
+    while not kept.is_file():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    expect(page.locator("#lost")).to_have_text(re.compile("does not answer"))
+
+    again = serve(studio.folder, int(studio.address.rpartition(":")[2]))
+    state = again.ask("state")
+    assert len(state["pictures"]) == pictures
+    assert [job["resume"] for job in state["jobs"] if job["id"] == drawing] == [True]
+    drawn(page, pictures + 1)
+    expect(page.locator("#lost")).to_be_hidden()
+    resumed = read_metadata(studio.folder / "sky-90.png")
+    whole = Fusion.from_recipe(studio.folder / "sky-90.png")(progress=False)
+    assert resumed["latents"] == whole.latents_hash, "bit for bit"
+    assert not kept.exists()
+    page.get_by_role("button", name="Free the model's memory").click()
+    expect(page.locator("#free")).to_be_hidden()
