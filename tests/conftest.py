@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -35,6 +36,13 @@ LONG = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_lives_is_not_looked_through() -> None:
+    """Libraries are a million objects, which each collection of garbage would go through: a second, in some tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
