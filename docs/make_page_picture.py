@@ -4,7 +4,7 @@ Run it:  fusionkit compare ... --out FOLDER
          python docs/make_page_picture.py FOLDER
          python docs/make_page_picture.py FOLDER --name evidence --open 3.0
 
-It writes the page anew from the folder's report.json, and from the page `docs/images/NAME.webp` (scores and plot),
+It writes the page anew from the folder's report.json, and from the page `docs/images/NAME.webp` (its beginning: pictures),
 `NAME-viewer.webp` (the pictures of one prompt and seed) and `NAME-slider.webp` (two of them under the slider).
 """
 
