@@ -185,12 +185,13 @@ def test_the_table_is_copied_as_it_is_shown(open_page: Open, report: dict[str, A
     page.wait_for_function("lines => window.copied.split('\\n').length === lines + 1", arg=len(lines))
 
 
-def test_buttons_lead_to_the_parts_below_the_pictures(still: Page) -> None:
-    assert still.locator("main h2").all_inner_texts() == ["Pictures", "Scores", "Score against cost"]
-    first = still.locator("#pictures img").first.bounding_box()
+def test_buttons_lead_to_the_parts_below_the_pictures(open_page: Open) -> None:
+    page = open_page(address="#metric=fid")
+    assert page.locator("main h2").all_inner_texts() == ["Pictures", "Scores", "Score against cost"]
+    first = page.locator("#pictures img").first.bounding_box()
     assert first is not None
     assert first["y"] + first["height"] < 400, "pictures are what one sees first"
-    still.get_by_role("button", name="Plot").press("Enter")
-    expect(still.locator("#plot-title")).to_be_focused()
-    expect(still.locator("#plot-title")).to_be_in_viewport()
-    still.evaluate("scrollTo(0, 0)")
+    page.get_by_role("button", name="Plot").press("Enter")
+    expect(page.locator("#plot-title")).to_be_focused()
+    expect(page.locator("#plot-title")).to_be_in_viewport()
+    page.evaluate("scrollTo(0, 0)")

@@ -112,7 +112,7 @@ def test_the_grid_has_thumbnails_scores_and_gaps(open_page: Open) -> None:
 
 
 def test_the_grid_asks_for_no_full_size_picture(open_page: Open, asked: list[str]) -> None:
-    page = open_page()
+    page = open_page(fresh=True)
     page.locator(".page-foot").scroll_into_view_if_needed()
     page.locator("#pictures img").last.evaluate("image => image.decode()")
     assert sum(url.endswith(".webp") for url in asked) == 11

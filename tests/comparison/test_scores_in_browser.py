@@ -7,38 +7,40 @@ from typing import Any
 
 import pytest
 from page_example import Open, score
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from scores_looks import cell, heading, marked, order, points, position
 
 # The table
 
 
-def test_the_table_has_values_with_intervals(still: Page) -> None:
-    expect(still.locator("#scores thead th")).to_have_text(
+def test_the_table_has_values_with_intervals(open_page: Open) -> None:
+    page = open_page(address="#metric=fid")
+    expect(page.locator("#scores thead th")).to_have_text(
         ["Setting", "FID↓", "Seam→1", "CLIP score↑", "Contrast (dB)", "seconds a picture↓", "forward passes↓"],
         use_inner_text=True,
     )
-    assert cell(still, "md", 0).locator(".value").inner_text() == "5.00"
-    assert cell(still, "md", 0).locator("small").inner_text() == "±0.40"
-    assert cell(still, "gf", 1).locator(".value").inner_text() == "0.960"
-    assert cell(still, "vcf", 2).inner_text() == "\N{EN DASH}"
-    assert cell(still, "md", 4).inner_text() == "1.00\nbest\n0.90\N{EN DASH}1.10", "a cost has a spread, no interval"
-    assert cell(still, "md", 5).inner_text() == "40\nbest"
-    assert cell(still, "gf", 0).get_attribute("title") == (
+    assert cell(page, "md", 0).locator(".value").inner_text() == "5.00"
+    assert cell(page, "md", 0).locator("small").inner_text() == "±0.40"
+    assert cell(page, "gf", 1).locator(".value").inner_text() == "0.960"
+    assert cell(page, "vcf", 2).inner_text() == "\N{EN DASH}"
+    assert cell(page, "md", 4).inner_text() == "1.00\nbest\n0.90\N{EN DASH}1.10", "a cost has a spread, no interval"
+    assert cell(page, "md", 5).inner_text() == "40\nbest"
+    assert cell(page, "gf", 0).get_attribute("title") == (
         "FID: 3.00 (2.60 to 3.40)\nof 4 pictures\nbest\n"
         "to MultiDiffusion: \N{MINUS SIGN}2.00 (\N{MINUS SIGN}2.50 to \N{MINUS SIGN}1.50)"
     )
-    link = still.locator("#scores").get_by_role("link", name="Guided Fusion")
+    link = page.locator("#scores").get_by_role("link", name="Guided Fusion")
     assert link.get_attribute("href") == "recipes/gf.yaml"
-    assert still.locator("tr[data-setting='vcf'] .changes").inner_text() == (
+    assert page.locator("tr[data-setting='vcf'] .changes").inner_text() == (
         "variance-corrected-fusion: true, scheduler: ddpm"
     )
 
 
-def test_the_best_and_what_is_not_separable_are_marked(still: Page) -> None:
+def test_the_best_and_what_is_not_separable_are_marked(open_page: Open) -> None:
+    page = open_page(address="#metric=fid")
     # Seam: 1.02 is nearer to 1 than 0.96, whose distances of 0.01 to 0.07 overlap its 0 to 0.05. Contrast has no best.
-    assert marked(still, "best") == ["md 2", "md 4", "md 5", "gf 0", "vcf 1"]
-    assert marked(still, "near") == ["gf 1", "vcf 0"]
+    assert marked(page, "best") == ["md 2", "md 4", "md 5", "gf 0", "vcf 1"]
+    assert marked(page, "near") == ["gf 1", "vcf 0"]
 
 
 def test_the_best_is_of_the_settings_that_are_shown(open_page: Open) -> None:
@@ -119,28 +121,30 @@ def test_tiny_scores_are_told_in_millionths(open_page: Open, report: dict[str, A
 # The plot
 
 
-def test_points_and_their_intervals_are_where_the_axes_say(still: Page) -> None:
-    found = points(still)
+def test_points_and_their_intervals_are_where_the_axes_say(open_page: Open) -> None:
+    page = open_page(address="#metric=fid")
+    found = points(page)
     assert list(found) == ["md", "gf", "vcf"]
     for name, seconds, fid in (("md", 1.0, 5.0), ("gf", 2.0, 3.0), ("vcf", 20.0, 3.3)):
         # From 0.9 to 22 seconds is a wide span, so that the axis is logarithmic.
         assert found[name] == pytest.approx(
-            (position(still, "x", seconds, logarithmic=True), position(still, "y", fid)), abs=0.01
+            (position(page, "x", seconds, logarithmic=True), position(page, "y", fid)), abs=0.01
         )
     assert found["gf"][1] > found["vcf"][1] > found["md"][1]
     upright, level = (
         [float(each) for each in re.findall(r"[\d.]+", path.get_attribute("d") or "")]
-        for path in still.locator("#plot .point[data-setting='gf'] .interval").all()
+        for path in page.locator("#plot .point[data-setting='gf'] .interval").all()
     )
-    assert upright == pytest.approx([found["gf"][0], position(still, "y", 3.4), position(still, "y", 2.6)], abs=0.01)
-    ends = [position(still, "x", each, logarithmic=True) for each in (1.8, 2.2)]
+    assert upright == pytest.approx([found["gf"][0], position(page, "y", 3.4), position(page, "y", 2.6)], abs=0.01)
+    ends = [position(page, "x", each, logarithmic=True) for each in (1.8, 2.2)]
     assert level == pytest.approx([ends[0], found["gf"][1], ends[1]], abs=0.01)
-    expect(still.locator("#plot .label")).to_have_text(["MultiDiffusion", "Guided Fusion", "Variance correction"])
+    expect(page.locator("#plot .label")).to_have_text(["MultiDiffusion", "Guided Fusion", "Variance correction"])
 
 
-def test_the_front_leaves_out_what_is_worse_and_dearer(still: Page) -> None:
-    found = points(still)
-    front = [float(each) for each in re.split(r"[ ,]", still.locator(".front").get_attribute("points") or "")]
+def test_the_front_leaves_out_what_is_worse_and_dearer(open_page: Open) -> None:
+    page = open_page(address="#metric=fid")
+    found = points(page)
+    front = [float(each) for each in re.split(r"[ ,]", page.locator(".front").get_attribute("points") or "")]
     assert front == pytest.approx([*found["md"], *found["gf"]])
 
 
@@ -199,11 +203,12 @@ def test_many_columns_and_long_names_fit_the_window(open_page: Open, report: dic
     assert first["x"] + first["width"] <= 400, "beside the name, a score is seen"
 
 
-def test_points_are_told_to_pointers_and_keys(still: Page) -> None:
-    point = still.get_by_role(
+def test_points_are_told_to_pointers_and_keys(open_page: Open) -> None:
+    page = open_page(address="#metric=fid")
+    point = page.get_by_role(
         "img", name="Guided Fusion, FID: 3.00 (2.60 to 3.40), seconds a picture: 2.00 (1.80 to 2.20) s"
     )
-    tip = still.get_by_role("tooltip")
+    tip = page.get_by_role("tooltip")
     expect(tip).to_be_hidden()
     point.focus()
     expect(tip).to_have_text("Guided FusionFID: 3.00 (2.60 to 3.40)seconds a picture: 2.00 (1.80 to 2.20) s")

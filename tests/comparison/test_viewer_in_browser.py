@@ -26,7 +26,7 @@ def squares(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_click_opens_all_settings_and_only_then_full_size_files_load(open_page: Open, asked: list[str]) -> None:
-    page = open_page()
+    page = open_page(fresh=True)
     asked.clear()
     page.locator("[data-row='0.5'] [data-setting='gf'] a").click()
     loaded(page, 3)
