@@ -4,7 +4,7 @@ Run it:  fusionkit compare ... --out FOLDER
          python docs/make_page_picture.py FOLDER
          python docs/make_page_picture.py FOLDER --name evidence --open 3.0
 
-It writes the page anew from the folder's report.json, and from the page `docs/images/NAME.webp` (its beginning: pictures),
+It writes the page anew from the folder's report.json, and of the page `docs/images/NAME.webp` (its beginning),
 `NAME-viewer.webp` (the pictures of one prompt and seed) and `NAME-slider.webp` (two of them under the slider).
 """
 
@@ -54,7 +54,7 @@ def main(folder: Path, name: str, row: str | None, height: int) -> None:
             page.evaluate("() => Promise.all([...document.querySelectorAll('.full')].map(image => image.decode()))")
             target = IMAGES / f"{name}{suffix}.webp"
             with Image.open(BytesIO(page.screenshot())) as seen:
-                seen.convert("RGB").save(target, lossless=True, quality=100, method=6)
+                seen.convert("RGB").save(target, quality=88, method=6)
             page.close()
             click.echo(target)
         browser.close()

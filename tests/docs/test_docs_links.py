@@ -63,7 +63,7 @@ OTHERWISE = {
     "tinyworld-canny": "python -m fusionkit_tinyworld.evaluate_canny --sheet docs/images/tinyworld-canny.jpg",
     **dict.fromkeys(
         ("comparison", "comparison-viewer", "comparison-slider"),
-        "python docs/make_page_picture.py out/compare/fusion --open 0.3",
+        "python docs/make_page_picture.py out/compare/fusion --open 1.0",
     ),
     **dict.fromkeys(
         [f"evidence-{name}" for name in ("table-1", "table-2-ddim", "table-2-others", "table-2-ddpm", "figure-5")],
