@@ -55,7 +55,11 @@ else:
 
 
 class MultiDiffusion(Plugin, name="multidiffusion"):
-    """Windows at a stride of your choice, averaged where they overlap (arXiv 2302.08113, eq. 5)."""
+    """Windows at a stride of your choice, averaged where they overlap (arXiv 2302.08113, eq. 5).
+
+    The windows are made here. The equation is what the hook `fuse` answers without a plugin, for whatever windows there
+    are: `WeightedMean` in `fusionkit/loop/canvas.py`.
+    """
 
     stride: Stride | None = Field(
         default=None,
