@@ -251,7 +251,7 @@ def _told(problems: Sequence[Problem]) -> list[dict[str, Any]]:
 
 
 def _about(path: Path) -> str:
-    """What a bundled recipe says of itself below its command, but for other commands."""
+    """What a bundled recipe says of itself below its command, but for what the command line would change."""
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     said = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
-    return " ".join(part for part in re.split(r"(?<=[.;]) +", said) if "--" not in part).rstrip(";")
+    return " ".join(part for part in re.split(r"(?<=[.;]) +", said) if "--set" not in part).rstrip(";")

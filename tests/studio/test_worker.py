@@ -108,6 +108,17 @@ def test_what_fails_is_told_and_the_next_one_is_drawn(talk: Talk) -> None:
     assert "nowhere/there" in talk.ends[1]["lines"][0]
 
 
+def test_a_fault_is_told_in_one_line_and_the_log_says_where(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(talk.worker, "_draw", fails)
+    assert talk.draw(message()) == [{"event": "failed", "lines": ["ValueError: no such thing; see .studio/worker.log"]}]
+    assert "in fails" in capsys.readouterr().err
+
+
 def test_a_run_that_is_cancelled_ends_after_its_step_and_goes_on_from_there(talk: Talk) -> None:
     talk.at_step["step 2 of 3"] = talk.worker.cancelled
     said = talk.draw(message())
