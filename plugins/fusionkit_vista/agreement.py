@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -54,21 +55,21 @@ class JudgedAgreement(Metric):
         crops = resized(picture.crops(self.crop_step), (self.side, self.side)).round().clip(0, 255).astype(np.uint8)
         return float(np.mean(self.agrees(self.network(tools), crops, picture.prompt or "")))
 
+    @abstractmethod
     def prompt_problems(self, prompt: str) -> list[str]:
         """Why nothing can be judged by a prompt; none where it can."""
-        raise NotImplementedError
 
+    @abstractmethod
     def network(self, tools: Tools) -> Any:
         """What looks at the crops.
 
         Raises:
             FusionError: Its weights are none.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def agrees(self, network: Any, crops: NDArray[np.uint8], prompt: str) -> list[bool]:
         """Whether each crop (n, side, side, 3) shows all that the prompt says."""
-        raise NotImplementedError
 
 
 class Agreement(JudgedAgreement, name="vista-agreement"):
