@@ -145,8 +145,9 @@ def inline(schema: dict[str, Any]) -> dict[str, Any]:
                 name = reference.rpartition("/")[2]
                 whole = {"type": "object"} if name in within else resolved(definitions[name], (*within, name))
                 return {**whole, **{key: value for key, value in node.items() if key != "$ref"}}
-            is_type = not node.keys().isdisjoint(("type", "anyOf"))
-            return {_LIMITS.get(key, key) if is_type else key: resolved(value, within) for key, value in node.items()}
+            # Of a type; a property or a default may have any name.
+            named = _LIMITS if isinstance(node.get("type"), str) or isinstance(node.get("anyOf"), list) else {}
+            return {named.get(key, key): resolved(value, within) for key, value in node.items()}
         return [resolved(each, within) for each in node] if isinstance(node, list) else node
 
     whole: dict[str, Any] = resolved(schema)
