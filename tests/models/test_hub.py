@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from local_hub import hub
+from local_hub import COMMIT, hub
 from tiny_models import CHECKPOINTS
 
 PRELUDE = """
@@ -50,6 +51,21 @@ def ask(endpoint: str, home: Path, script: str, **environment: str) -> list[str]
     return done.stdout.splitlines()
 
 
+class Downloaded(NamedTuple):
+    """Where the weights are, what was printed, and what the hub was asked for before and as they came."""
+
+    home: Path
+    said: list[str]
+    looking: set[str]
+    loading: set[str]
+
+
+# Seen among what the hub is asked for, and not there.
+MARK = """
+import contextlib, os, urllib.error, urllib.request
+with contextlib.suppress(urllib.error.HTTPError):
+    urllib.request.urlopen(os.environ['HF_ENDPOINT'] + '/mark')
+"""
 INSPECTING = "print(inspected('owner/tiny'))\nprint(seen('owner/net'))\n"
 LOADING = """
 import torch
@@ -59,29 +75,38 @@ print(type(load_controlnet(inspect_controlnet('owner/net'), 'cpu', torch.float32
 """
 
 
-def test_a_model_and_a_controlnet_of_the_hub(tmp_path: Path) -> None:
-    models = {"owner/tiny": CHECKPOINTS / "tiny-sd", "owner/net": CHECKPOINTS / "tiny-controlnet"}
+@pytest.fixture(scope="module")
+def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Downloaded:
+    """A model and a ControlNet looked at, loaded, and loaded once more from where no files are told; in one process."""
+    home = tmp_path_factory.mktemp("hub")
+    folders = {"tiny": CHECKPOINTS / "tiny-sd", "net": CHECKPOINTS / "tiny-controlnet"}
+    models = {f"{owner}/{name}": folder for owner in ("owner", "silent") for name, folder in folders.items()}
+    silent = "import fusionkit.models.files.hub as hub\nhub.hub_listing = lambda hub_id, revision: []\n"
     with hub(models) as (endpoint, asked):
-        before = ask(endpoint, tmp_path, INSPECTING)
-        read = set(asked)
-        loaded = ask(endpoint, tmp_path, LOADING)
-        downloaded = set(asked)
-    again = ask(endpoint, tmp_path, INSPECTING + LOADING, HF_HUB_OFFLINE="1")
-    assert ask("http://127.0.0.1:9", tmp_path, INSPECTING + LOADING) == again
+        script = INSPECTING + MARK + LOADING + MARK + silent + LOADING.replace("owner/", "silent/")
+        said = ask(endpoint, home, script)
+    first, second = (number for number, path in enumerate(asked) if path == "mark")
+    return Downloaded(home, said, set(asked[:first]), set(asked[first:second]))
 
-    assert before == ["('sd', (128, 128), 0)", "('sdxl', 'owner/net', 8)"]
-    assert not any(path.endswith((".safetensors", ".txt")) for path in read)
+
+def test_a_model_and_a_controlnet_of_the_hub(downloaded: Downloaded) -> None:
+    seen, loaded = downloaded.said[:2], downloaded.said[2:4]
+    with hub({}) as (endpoint, _):
+        again = ask(endpoint, downloaded.home, INSPECTING + LOADING, HF_HUB_OFFLINE="1")
+    assert ask("http://127.0.0.1:9", downloaded.home, INSPECTING + LOADING) == again
+
+    assert seen == ["('sd', (128, 128), 0)", "('sdxl', 'owner/net', 8)"]
+    assert not any(path.endswith((".safetensors", ".txt")) for path in downloaded.looking)
     assert loaded == ["StableDiffusionPipeline", "ControlNetModel"]
-    assert any(path.endswith("unet/diffusion_pytorch_model.safetensors") for path in downloaded)
+    assert "owner/tiny/resolve/main/unet/diffusion_pytorch_model.safetensors" in {
+        path.replace(COMMIT, "main") for path in downloaded.loading
+    }
     # Now the weights are in the cache, and the hub is gone.
     assert again == ["('sd', (128, 128), 502371)", "('sdxl', 'owner/net', 8)", *loaded]
 
 
-def test_weights_come_though_the_hub_does_not_tell_its_files(tmp_path: Path) -> None:
-    models = {"owner/tiny": CHECKPOINTS / "tiny-sd", "owner/net": CHECKPOINTS / "tiny-controlnet"}
-    silent = "import fusionkit.models.files.hub as hub\nhub.hub_listing = lambda hub_id, revision: []\n"
-    with hub(models) as (endpoint, _):
-        assert ask(endpoint, tmp_path, silent + LOADING) == ["StableDiffusionPipeline", "ControlNetModel"]
+def test_weights_come_though_the_hub_does_not_tell_its_files(downloaded: Downloaded) -> None:
+    assert downloaded.said[4:] == ["StableDiffusionPipeline", "ControlNetModel"]
 
 
 def test_what_a_hub_may_answer(tmp_path: Path) -> None:
