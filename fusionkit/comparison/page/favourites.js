@@ -14,7 +14,15 @@ function heart(picture, label) {
     toggle("favourites", [key], isOn);
   };
   const pressed = String(state.favourites.has(key));
-  return element("button", { type: "button", class: "act heart", "aria-pressed": pressed, "aria-label": `Favourite: ${label}`, title: "Favourite", "data-key": key, click: press });
+  return element("button", {
+    type: "button",
+    class: "act heart",
+    "aria-pressed": pressed,
+    "aria-label": `Favourite: ${label}`,
+    title: "Favourite",
+    "data-key": key,
+    click: press,
+  });
 }
 
 /** A picture's heart, and how to draw it larger. */
@@ -31,13 +39,25 @@ function makeFavourites() {
   const chosen = () => report.pictures.filter(isFavourite);
   const buttons = [
     copyButton("Copy paths", () => lines(chosen().map(pathOf))),
-    copyButton("Copy commands", () => lines(chosen().map(largerCommand).filter(Boolean)), { title: "The commands that draw them larger" }),
+    copyButton("Copy commands", () => lines(chosen().map(largerCommand).filter(Boolean)), {
+      title: "The commands that draw them larger",
+    }),
   ];
-  const hint = element("p", { class: "hint" }, "None yet: give pictures a heart. They are kept in this browser and in the page\u2019s address.");
+  const hint = element(
+    "p",
+    { class: "hint" },
+    "None yet: give pictures a heart. They are kept in this browser and in the page\u2019s address.",
+  );
   const menu = element(
     "details",
     { class: "filter favourites", name: "filter" },
-    element("summary", {}, element("span", { "aria-hidden": "true" }, "\u2665"), element("span", { class: "unseen" }, "Favourites"), count),
+    element(
+      "summary",
+      {},
+      element("span", { "aria-hidden": "true" }, "\u2665"),
+      element("span", { class: "unseen" }, "Favourites"),
+      count,
+    ),
     element(
       "div",
       { class: "menu", role: "group", "aria-label": "Favourites" },

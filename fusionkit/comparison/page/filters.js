@@ -13,8 +13,10 @@ function makeFilters() {
   const status = element("p", { class: "status", role: "status" });
   const favourites = makeFavourites();
   filters.push(favourites);
-  const [views, showView] = segmented("How pictures are arranged", { rows: "Rows", seeds: "Seeds at a glance" }, (view) =>
-    choose({ view }),
+  const [views, showView] = segmented(
+    "How pictures are arranged",
+    { rows: "Rows", seeds: "Seeds at a glance" },
+    (view) => choose({ view }),
   );
   byId("filters").append(...filters, views, status);
 

@@ -42,7 +42,11 @@ function quoted(word) {
 function largerButton(picture, label) {
   const show = () => showLarger(picture);
   const title = "Draw it larger: the command";
-  return element("button", { type: "button", class: "act", "aria-label": `Draw it larger: ${label}`, title, click: show }, "\u2922");
+  return element(
+    "button",
+    { type: "button", class: "act", "aria-label": `Draw it larger: ${label}`, title, click: show },
+    "\u2922",
+  );
 }
 
 function showLarger(picture) {
@@ -52,13 +56,31 @@ function showLarger(picture) {
   const how = isDrawnAgain ? "the same picture, drawn again and enlarged" : "the picture, enlarged as a photo is";
   const [width, height] = [2 * picture.width, 2 * picture.height].map((side) => side.toLocaleString("en"));
   const code = (text, label) =>
-    element("div", { class: "code" }, element("pre", { tabindex: 0, role: "group", "aria-label": label }, element("code", {}, text)), copyButton("Copy", () => text, { "aria-label": `Copy the ${label}` }));
+    element(
+      "div",
+      { class: "code" },
+      element("pre", { tabindex: 0, role: "group", "aria-label": label }, element("code", {}, text)),
+      copyButton("Copy", () => text, { "aria-label": `Copy the ${label}` }),
+    );
   dialog.replaceChildren(
-    element("div", { class: "larger-head" }, element("h2", { id: "larger-title" }, "Draw it larger"), element("button", { type: "button", "aria-label": "Close (Escape)", title: "Close (Escape)", click: () => dialog.close() }, "\u2715")),
+    element(
+      "div",
+      { class: "larger-head" },
+      element("h2", { id: "larger-title" }, "Draw it larger"),
+      element(
+        "button",
+        { type: "button", "aria-label": "Close (Escape)", title: "Close (Escape)", click: () => dialog.close() },
+        "\u2715",
+      ),
+    ),
     element("img", { src: address(picture.thumbnail), alt: "" }),
     element("p", {}, titleOf(picture)),
     command
-      ? element("p", {}, `In a terminal${here ? "" : ", in the comparison\u2019s folder"}: ${how} to ${width} \u00d7 ${height} pixels.`)
+      ? element(
+          "p",
+          {},
+          `In a terminal${here ? "" : ", in the comparison\u2019s folder"}: ${how} to ${width} \u00d7 ${height} pixels.`,
+        )
       : element("p", {}, "No command is known that enlarges what this setting draws."),
     ...(command ? [code(command, "command")] : []),
     element("p", {}, "The picture\u2019s file:"),

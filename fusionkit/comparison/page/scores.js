@@ -141,9 +141,7 @@ function fillDifference(cell, column, setting) {
     cell.replaceChildren(
       element("span", { class: "value" }, signed(difference.value, digits)),
       says ? element("span", { class: "unseen" }, ` ${says}`) : "",
-      difference.high > difference.low
-        ? element("small", {}, halfWidth(difference, digits))
-        : "",
+      difference.high > difference.low ? element("small", {}, halfWidth(difference, digits)) : "",
     );
   } else if (base > 0) {
     // What is not paired picture by picture is still told as a ratio, as the papers tell costs.

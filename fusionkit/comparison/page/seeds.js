@@ -13,8 +13,15 @@ function makeSeeds() {
     const next = shown[shown.indexOf(promptAtAGlance()) + step];
     if (next !== undefined) choose({ prompt: next });
   };
-  const arrow = (text, says, step) => element("button", { type: "button", "aria-label": says, title: says, click: by(step) }, text);
-  const tools = element("div", { class: "tools", hidden: report.prompts.length < 2 }, arrow("\u2190", "Previous prompt", -1), label, arrow("\u2192", "Next prompt", 1));
+  const arrow = (text, says, step) =>
+    element("button", { type: "button", "aria-label": says, title: says, click: by(step) }, text);
+  const tools = element(
+    "div",
+    { class: "tools", hidden: report.prompts.length < 2 },
+    arrow("\u2190", "Previous prompt", -1),
+    label,
+    arrow("\u2192", "Next prompt", 1),
+  );
   const scroll = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Seeds at a glance" });
   parent.append(tools, scroll);
   let shown = "";
@@ -26,13 +33,19 @@ function makeSeeds() {
     for (const option of select.options) option.disabled = !state.prompts.has(option.value);
     const some = shownColumns();
     const seeds = shownRows().filter((row) => String(row.prompt) === prompt);
-    const wanted = JSON.stringify([some.map(({ name }) => name), seeds.map(({ key }) => key), state.only && [...state.favourites]]);
+    const wanted = JSON.stringify([
+      some.map(({ name }) => name),
+      seeds.map(({ key }) => key),
+      state.only && [...state.favourites],
+    ]);
     if (wanted === shown) return;
     shown = wanted;
     scroll.replaceChildren(seeds.length && some.length ? makeGlance(some, seeds) : "");
     fit(scroll, some.length, seeds.length);
   });
-  new ResizeObserver(() => fit(scroll, shownColumns().length, scroll.querySelectorAll("tbody tr").length)).observe(parent);
+  new ResizeObserver(() => fit(scroll, shownColumns().length, scroll.querySelectorAll("tbody tr").length)).observe(
+    parent,
+  );
 }
 
 /** The chosen prompt, or the first one that the filters leave. */
@@ -46,11 +59,27 @@ function makeGlance(some, seeds) {
     "table",
     { class: "glance" },
     element("caption", { class: "unseen" }, report.prompts[seeds[0].prompt]),
-    element("thead", {}, element("tr", {}, element("td"), some.map(({ title }) => element("th", { scope: "col", title }, element("span", {}, title))))),
+    element(
+      "thead",
+      {},
+      element(
+        "tr",
+        {},
+        element("td"),
+        some.map(({ title }) => element("th", { scope: "col", title }, element("span", {}, title))),
+      ),
+    ),
     element(
       "tbody",
       {},
-      seeds.map((row) => element("tr", { "data-row": row.key }, element("th", { scope: "row" }, `seed ${row.seed}`), some.map((setting) => element("td", {}, makeCell(row, setting))))),
+      seeds.map((row) =>
+        element(
+          "tr",
+          { "data-row": row.key },
+          element("th", { scope: "row" }, `seed ${row.seed}`),
+          some.map((setting) => element("td", {}, makeCell(row, setting))),
+        ),
+      ),
     ),
   );
 }

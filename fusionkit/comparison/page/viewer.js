@@ -108,7 +108,15 @@ function makeViewer() {
   dialog.addEventListener("close", close);
   // On the document, since after a click beside all buttons nothing in the dialog has the focus.
   document.addEventListener("keydown", (event) => {
-    if (!dialog.open || byId("larger").open || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select")) return;
+    if (
+      !dialog.open ||
+      byId("larger").open ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      event.target.matches("select")
+    )
+      return;
     const far = event.shiftKey ? 5 * PAN_STEP : PAN_STEP;
     const actions = {
       "+": () => lens.zoomBy(ZOOM_STEP),
