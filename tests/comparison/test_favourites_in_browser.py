@@ -149,6 +149,10 @@ def test_seeds_of_a_prompt_are_seen_at_a_glance(open_page: Open) -> None:
     assert len(boxes) == 6
     assert len({round(box["width"]) for box in boxes if box}) == 1, "all as wide"
     assert all(box and box["y"] + box["height"] <= 800 for box in boxes), "all at once"
+    page.set_viewport_size({"width": 1280, "height": 430})
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.glance img')].at(-1).getBoundingClientRect().bottom < 430"
+    )
     page.get_by_role("button", name="Next prompt").click()
     table = page.get_by_role("table", name="a city at night")
     expect(table.locator(".missing")).to_have_text("not drawn")

@@ -2,7 +2,7 @@
  * The seeds of one prompt at a glance: a column for each setting, a row for each seed, as large as fits the window.
  */
 
-const GLANCE = { label: 72, gap: 6, head: 56, smallest: aspect >= 2 ? 96 : 56, largest: 480 };
+const GLANCE = { label: 72, gap: 6, smallest: aspect >= 2 ? 96 : 56, largest: 480 };
 
 function makeSeeds() {
   const parent = byId("seeds");
@@ -43,9 +43,9 @@ function makeSeeds() {
     scroll.replaceChildren(seeds.length && some.length ? makeGlance(some, seeds) : "");
     fit(scroll, some.length, seeds.length);
   });
-  new ResizeObserver(() => fit(scroll, shownColumns().length, scroll.querySelectorAll("tbody tr").length)).observe(
-    parent,
-  );
+  const fitAgain = () => fit(scroll, shownColumns().length, scroll.querySelectorAll("tbody tr").length);
+  new ResizeObserver(fitAgain).observe(parent);
+  addEventListener("resize", fitAgain);
 }
 
 /** The chosen prompt, or the first one that the filters leave. */
@@ -87,8 +87,10 @@ function makeGlance(some, seeds) {
 /** Let all seeds be seen at once where they are not too small then. */
 function fit(scroll, across, down) {
   const wide = (scroll.clientWidth - GLANCE.label) / Math.max(across, 1) - GLANCE.gap;
-  const bar = document.querySelector(".bar").offsetHeight + byId("seeds").querySelector(".tools").offsetHeight;
-  const high = (innerHeight - bar - GLANCE.head) / Math.max(down, 1) - GLANCE.gap;
+  // As the page opens, unless much of it stands above.
+  const above = Math.min(scroll.getBoundingClientRect().top + scrollY, innerHeight / 2);
+  const head = scroll.querySelector("thead")?.offsetHeight ?? 0;
+  const high = (innerHeight - above - head) / Math.max(down, 1) - GLANCE.gap;
   const width = bounded(Math.min(wide, high * aspect), GLANCE.smallest, GLANCE.largest);
   scroll.style.setProperty("--cell", `${Math.floor(width)}px`);
 }

@@ -12,9 +12,11 @@ const metricNames = report.metrics.map(({ name }) => name);
 const costNames = report.costs.map(({ name }) => name);
 const columnNames = columns.map(({ name }) => name);
 
-/** What the plot opens on: the metric by which settings are farthest apart, in intervals. */
+/** What the plot opens on: of the metrics that say what is better, the one by which settings are farthest apart. */
 function mostDifferent() {
-  const found = columns.filter(({ isCost }) => !isCost).map((column) => [separation(column), column.name]);
+  const metrics = columns.filter(({ isCost }) => !isCost);
+  const telling = metrics.filter(({ better }) => better !== "none");
+  const found = (telling.some(separation) ? telling : metrics).map((column) => [separation(column), column.name]);
   return found.reduce((one, other) => (other[0] > one[0] ? other : one), [0, metricNames[0] ?? ""])[1];
 }
 
