@@ -53,7 +53,7 @@ def test_a_default_is_as_a_recipe_writes_it(fusionkit: Run) -> None:
     out = fusionkit("plugins", "saliency-noise-blending").out
     assert "\n  blend: options, default {from: 1.0, to: 0.0}\n" in out
     assert "\n  blend.from: number from 0, default 1.0\n      Where the models begin to take part.\n" in out
-    assert "\n  models.NAME.k: number above 0 to 1e+06, default 1.0\n" in out
+    assert "\n  models.NAME.k: number above 0 to 1000000, default 1.0\n" in out
     assert as_yaml({"a": None, "b": [True, {"c": 1.5}]}) == "{b: [true, {c: 1.5}]}"
 
 

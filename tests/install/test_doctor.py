@@ -149,7 +149,9 @@ def test_one_screen_of_an_installation_that_fits(tmp_path: Path) -> None:
         ("prx", "ftfy"),
         ("vista", "skia"),
     ):
-        assert any(line.startswith(f"[{extra}]") and package in line for line in lines), told.stdout
+        begin = next(number for number, line in enumerate(lines) if line.startswith(f"[{extra}]"))
+        end = next(number for number in range(begin + 1, len(lines)) if not lines[number].startswith(" "))
+        assert any(package in line for line in lines[begin:end]), told.stdout
     assert f"{len(entry_points(group='fusionkit.families'))} families" in " ".join(told.stdout.split())
 
 

@@ -222,7 +222,7 @@ def test_its_time_counts_as_the_models() -> None:
 
 def test_what_a_configuration_tells() -> None:
     info = inspect_controlnet(TINY)
-    assert info == ControlNetInfo(TINY, Path(TINY), "sdxl", 4, 64, (16, 32, 32), 8)
+    assert info == ControlNetInfo(TINY, Path(TINY), "sdxl", 4, 64, (16, 32, 32), 8, parameters=247412)
     model = inspect_model(str(CHECKPOINTS / "tiny-sdxl"))
     assert (model.cross_attention_dim, model.block_out_channels) == (64, (16, 32, 32))
     assert info.misfit(model) == ""
