@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def test_a_fault_of_ours_is_told_in_one_line(capsys: pytest.CaptureFixture[str])
     def fails() -> dict[str, Any]:
         raise ValueError("no such thing")
 
-    told = json.loads(asyncio.run(_told(fails)).body)
+    # In a thread of its own: in the main one a browser of other tests may keep its loop.
+    with ThreadPoolExecutor(1) as thread:
+        told = json.loads(thread.submit(lambda: asyncio.run(_told(fails))).result().body)
     assert told == {"errors": ["ValueError: no such thing; the terminal of the studio says where"]}
     assert "in fails" in capsys.readouterr().err
