@@ -67,11 +67,10 @@ def test_views_of_a_row_get_the_prompt_of_their_side_of_the_horizon(example_inst
     recipe = load_recipes(EXAMPLE / "recipe.yaml", ["steps=1"])[0]
     noted = Noted()
     Fusion.from_recipe(recipe, plugins=[*recipe.plugins, noted])(progress=False)
-    # Windows are 16 latent pixels high and 8 apart, the horizon is at 0.4 of 32: middles are at 8, 16 and 24.
+    # Windows are 16 latent pixels high and 8 apart, the horizon is at 0.5 of 24: middles are at 8 and 16.
     assert noted.prompts == {
-        0: {"a photo of the sky at noon"},
-        8: {"a photo of the sea at noon"},
-        16: {"a photo of the sea at noon"},
+        0: {"a poster of mountains at sunset"},
+        8: {"a poster of the sea at sunset"},
     }
 
 
@@ -79,7 +78,7 @@ def test_the_recipe_runs_from_the_command_line(example_folder, tmp_path):
     recipe = example_folder.parent / "source" / "recipe.yaml"
     run = fusionkit("run", str(recipe), "--set", "steps=1", path=example_folder, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["sky-and-sea-1.png"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["sky-and-sea-4.png"]
 
 
 def test_without_its_package_the_recipe_names_the_plugin_that_is_missing(tmp_path):
