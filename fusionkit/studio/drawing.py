@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 from typing import Any
 
@@ -90,7 +91,7 @@ class Drawing:
                 try:
                     self._draw(job)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next one is drawn
-                    self._failed(job, f"it can't be drawn: {told(error)}")
+                    self._failed(job, error)
 
     def _draw(self, job: Job) -> None:
         with self._lock:
@@ -110,10 +111,19 @@ class Drawing:
         with self._lock:
             self._job = None
 
-    def _failed(self, job: Job, line: str) -> None:
+    def _failed(self, job: Job, error: Exception) -> None:
+        """A fault of ours: what the process says from now on could be taken for the next job's, so it ends."""
         with self._lock:
-            self._job = None
-        self.jobs.update(job, state=FAILED, step="", lines=[line])
+            self._job, process = None, self._process
+            self._end()
+        if process is not None:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        with suppress(OSError), (self.folder.own / LOG).open("a", encoding="utf-8") as log:
+            traceback.print_exception(error, file=log)
+        self.jobs.update(job, state=FAILED, step="", lines=[f"it can't be drawn: {told(error)}"])
 
     def _take(self, job: Job, message: dict[str, Any]) -> bool:
         """What the process says of a job; answers whether that was the last."""

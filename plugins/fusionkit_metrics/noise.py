@@ -37,6 +37,6 @@ class Noise(Whole):
         estimate_sigma: Any = restoration.estimate_sigma  # which has no types
         with warnings.catch_warnings():
             # Of a black picture nothing is left to take the median of.
-            warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.filterwarnings("ignore", "Mean of empty slice|invalid value encountered", RuntimeWarning)
             found = float(estimate_sigma(self.pixels(picture), channel_axis=-1, average_sigmas=True))
         return 0.0 if isnan(found) else round(found, DIGITS)
